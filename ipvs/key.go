@@ -102,6 +102,22 @@ func (k ServiceKey) Is6() bool {
 	return k.Addr.Addr().Is6()
 }
 
+// canonical returns the key in the one form that compares equal: no mapped
+// IPv4 address, no zone.
+func (k ServiceKey) canonical() ServiceKey {
+	if k.Addr.IsValid() {
+		k.Addr = canonicalAddrPort(k.Addr)
+	}
+	return k
+}
+
+func canonicalAddrPort(a netip.AddrPort) netip.AddrPort {
+	if ip := a.Addr(); ip.Is4In6() || ip.Zone() != "" {
+		return netip.AddrPortFrom(ip.Unmap().WithZone(""), a.Port())
+	}
+	return a
+}
+
 // Validate reports what keeps the key from naming a service.
 func (k ServiceKey) Validate() error {
 	switch {

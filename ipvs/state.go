@@ -19,7 +19,7 @@ type Stats struct {
 // ServiceState is a service as observed: its configuration and counters.
 type ServiceState struct {
 	Service
-	Stats Stats
+	Stats Stats `json:"stats"`
 }
 
 // DestinationState is a destination as observed.
@@ -27,14 +27,16 @@ type DestinationState struct {
 	Destination
 	// Active counts established connections, Inactive all others,
 	// Persistent the persistence templates.
-	Active, Inactive, Persistent uint32
-	Stats                        Stats
+	Active     uint32 `json:"active"`
+	Inactive   uint32 `json:"inactive"`
+	Persistent uint32 `json:"persistent"`
+	Stats      Stats  `json:"stats"`
 }
 
 // EntryState is a service with its destinations as observed.
 type EntryState struct {
-	Service      ServiceState
-	Destinations []DestinationState
+	Service      ServiceState       `json:"service"`
+	Destinations []DestinationState `json:"destinations"`
 }
 
 // Snapshot is a whole table as observed, ordered by service key. Destinations
@@ -43,8 +45,8 @@ type Snapshot []EntryState
 
 // Entry is a service with its destinations, as configuration.
 type Entry struct {
-	Service      Service
-	Destinations []Destination
+	Service      Service       `json:"service"`
+	Destinations []Destination `json:"destinations"`
 }
 
 // Table is a whole table as configuration: what Diff compares.

@@ -1,0 +1,117 @@
+package ipvs
+
+// Diff returns the least changes that lead from have to want: what is right
+// already is left alone. It is pure, and the same tables give the same
+// changes in the same order.
+//
+// A service that only have holds is deleted when owned says that it is ours;
+// nil owns nothing. A service that want holds is ours and made equal in all,
+// destinations included. The order of the services, or of the destinations of
+// a service, is never a change by itself. Of several entries with one key the
+// last counts.
+//
+// Additions come before deletions, within a service and over the whole, so
+// that there is always something to take a connection. The destinations of a
+// service are added last one first: a kernel lists the newest first, so they
+// end up in the order of want.
+//
+// The time is linear in the size of both tables; equal tables cost two map
+// insertions a service and nothing for a destination.
+func Diff(have, want Table, owned func(ServiceKey) bool) []Change {
+	haveAt := indexServices(have)
+	wantAt := indexServices(want)
+	var changes []Change
+	for i := range want {
+		s := want[i].Service.Normalized()
+		if wantAt[s.Key] != i {
+			continue
+		}
+		var had []Destination
+		if at, ok := haveAt[s.Key]; !ok {
+			changes = append(changes, Change{Op: OpAddService, Service: s})
+		} else {
+			had = have[at].Destinations
+			if old := have[at].Service.Normalized(); old != s {
+				changes = append(changes, Change{Op: OpSetService, Service: s, OldService: &old})
+			}
+		}
+		changes = diffDestinations(changes, s.Key, had, want[i].Destinations)
+	}
+	if owned == nil {
+		return changes
+	}
+	for i := range have {
+		key := have[i].Service.Key.canonical()
+		if haveAt[key] != i {
+			continue
+		}
+		if _, ok := wantAt[key]; !ok && owned(key) {
+			changes = append(changes, Change{Op: OpDelService, Service: Service{Key: key}})
+		}
+	}
+	return changes
+}
+
+func indexServices(t Table) map[ServiceKey]int {
+	at := make(map[ServiceKey]int, len(t))
+	for i := range t {
+		at[t[i].Service.Key.canonical()] = i
+	}
+	return at
+}
+
+// diffDestinations appends the additions, then the edits, then the deletions
+// of one service.
+func diffDestinations(changes []Change, key ServiceKey, have, want []Destination) []Change {
+	if sameDestinations(have, want) {
+		return changes
+	}
+	service := Service{Key: key}
+	haveAt := indexDestinations(have)
+	wantAt := indexDestinations(want)
+	for i := len(want) - 1; i >= 0; i-- {
+		d := want[i].Normalized()
+		if _, ok := haveAt[d.Key]; !ok && wantAt[d.Key] == i {
+			changes = append(changes, Change{Op: OpAddDestination, Service: service, Destination: d})
+		}
+	}
+	for i := range want {
+		d := want[i].Normalized()
+		at, ok := haveAt[d.Key]
+		if !ok || wantAt[d.Key] != i {
+			continue
+		}
+		if old := have[at].Normalized(); old != d {
+			changes = append(changes, Change{Op: OpSetDestination, Service: service, Destination: d, OldDestination: &old})
+		}
+	}
+	for i := range have {
+		k := canonicalAddrPort(have[i].Key)
+		if _, ok := wantAt[k]; !ok && haveAt[k] == i {
+			changes = append(changes, Change{Op: OpDelDestination, Service: service, Destination: Destination{Key: k}})
+		}
+	}
+	return changes
+}
+
+// sameDestinations is the common case of a resync that finds nothing to do:
+// the same destinations in the same order, told without an allocation.
+func sameDestinations(have, want []Destination) bool {
+	if len(have) != len(want) {
+		return false
+	}
+	for i := range have {
+		if have[i] != want[i] && have[i].Normalized() != want[i].Normalized() {
+			return false
+		}
+	}
+	return true
+}
+
+func indexDestinations(ds []Destination) map[DestinationKey]int {
+	at := make(map[DestinationKey]int, len(ds))
+	for i := range ds {
+		at[canonicalAddrPort(ds[i].Key)] = i
+	}
+	return at
+}
