@@ -267,7 +267,7 @@ func (c Change) Validate() error {
 }
 
 func validateServiceKey(k ServiceKey) error {
-	if err := k.canonical().Validate(); err != nil {
+	if err := k.Validate(); err != nil {
 		return fmt.Errorf("%w: %w", err, syscall.EINVAL)
 	}
 	return nil

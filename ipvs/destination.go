@@ -128,8 +128,8 @@ func validateDestinationKey(k DestinationKey) error {
 	switch {
 	case !k.IsValid():
 		return fmt.Errorf("no destination address: %w", syscall.EINVAL)
-	case k.Addr().Zone() != "":
-		return fmt.Errorf("address %v: the kernel knows no zones: %w", k.Addr(), syscall.EINVAL)
+	case k.Addr().Zone() != "" || k.Addr().Is4In6():
+		return fmt.Errorf("address %v: must be plain IPv4 or IPv6, without a zone: %w", k.Addr(), syscall.EINVAL)
 	}
 	return nil
 }

@@ -18,8 +18,16 @@ package ipvs
 // The time is linear in the size of both tables; equal tables cost two map
 // insertions a service and nothing for a destination.
 func Diff(have, want Table, owned func(ServiceKey) bool) []Change {
-	haveAt := indexServices(have)
-	wantAt := indexServices(want)
+	// The keys of have stay as they are: a mapped IPv4 address in a kernel's
+	// table is another service than the plain one.
+	haveAt := make(map[ServiceKey]int, len(have))
+	for i := range have {
+		haveAt[have[i].Service.Key] = i
+	}
+	wantAt := make(map[ServiceKey]int, len(want))
+	for i := range want {
+		wantAt[want[i].Service.Key.canonical()] = i
+	}
 	var changes []Change
 	for i := range want {
 		s := want[i].Service.Normalized()
@@ -41,7 +49,7 @@ func Diff(have, want Table, owned func(ServiceKey) bool) []Change {
 		return changes
 	}
 	for i := range have {
-		key := have[i].Service.Key.canonical()
+		key := have[i].Service.Key
 		if haveAt[key] != i {
 			continue
 		}
@@ -52,14 +60,6 @@ func Diff(have, want Table, owned func(ServiceKey) bool) []Change {
 	return changes
 }
 
-func indexServices(t Table) map[ServiceKey]int {
-	at := make(map[ServiceKey]int, len(t))
-	for i := range t {
-		at[t[i].Service.Key.canonical()] = i
-	}
-	return at
-}
-
 // diffDestinations appends the additions, then the edits, then the deletions
 // of one service.
 func diffDestinations(changes []Change, key ServiceKey, have, want []Destination) []Change {
@@ -67,8 +67,14 @@ func diffDestinations(changes []Change, key ServiceKey, have, want []Destination
 		return changes
 	}
 	service := Service{Key: key}
-	haveAt := indexDestinations(have)
-	wantAt := indexDestinations(want)
+	haveAt := make(map[DestinationKey]int, len(have))
+	for i := range have {
+		haveAt[have[i].Key] = i
+	}
+	wantAt := make(map[DestinationKey]int, len(want))
+	for i := range want {
+		wantAt[canonicalAddrPort(want[i].Key)] = i
+	}
 	for i := len(want) - 1; i >= 0; i-- {
 		d := want[i].Normalized()
 		if _, ok := haveAt[d.Key]; !ok && wantAt[d.Key] == i {
@@ -86,7 +92,7 @@ func diffDestinations(changes []Change, key ServiceKey, have, want []Destination
 		}
 	}
 	for i := range have {
-		k := canonicalAddrPort(have[i].Key)
+		k := have[i].Key
 		if _, ok := wantAt[k]; !ok && haveAt[k] == i {
 			changes = append(changes, Change{Op: OpDelDestination, Service: service, Destination: Destination{Key: k}})
 		}
@@ -101,17 +107,13 @@ func sameDestinations(have, want []Destination) bool {
 		return false
 	}
 	for i := range have {
-		if have[i] != want[i] && have[i].Normalized() != want[i].Normalized() {
+		if have[i] == want[i] {
+			continue
+		}
+		w := want[i].Normalized()
+		if have[i].Key != w.Key || have[i].Normalized() != w {
 			return false
 		}
 	}
 	return true
-}
-
-func indexDestinations(ds []Destination) map[DestinationKey]int {
-	at := make(map[DestinationKey]int, len(ds))
-	for i := range ds {
-		at[canonicalAddrPort(ds[i].Key)] = i
-	}
-	return at
 }

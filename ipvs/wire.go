@@ -199,16 +199,15 @@ func appendChange(b []byte, family uint16, seq uint32, c *Change) ([]byte, error
 		s := c.Service.Normalized()
 		b = appendService(b, &s)
 	case OpDelService:
-		b = appendKeyNest(b, c.Service.Key.canonical())
+		b = appendKeyNest(b, c.Service.Key)
 	case OpAddDestination, OpSetDestination:
-		d, key := c.Destination.Normalized(), c.Service.Key.canonical()
-		b = appendKeyNest(b, key)
-		b = appendDestination(b, key, &d)
+		d := c.Destination.Normalized()
+		b = appendKeyNest(b, c.Service.Key)
+		b = appendDestination(b, c.Service.Key, &d)
 	case OpDelDestination:
-		key := c.Service.Key.canonical()
-		b = appendKeyNest(b, key)
+		b = appendKeyNest(b, c.Service.Key)
 		nest := len(b)
-		b = appendDestinationKey(appendNest(b, attrDest), key, canonicalAddrPort(c.Destination.Key))
+		b = appendDestinationKey(appendNest(b, attrDest), c.Service.Key, c.Destination.Key)
 		b = endNest(b, nest)
 	}
 	return endMessage(b, start), nil

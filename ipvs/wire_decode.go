@@ -262,8 +262,8 @@ func decodeService(b []byte, s *ServiceState) error {
 		if err != nil {
 			return fmt.Errorf("service: %w", err)
 		}
-		if protocol == 0 || protocol > 255 || ip.Is4In6() {
-			return fmt.Errorf("service: %w: protocol %d, address %v", errMalformed, protocol, ip)
+		if protocol > 255 {
+			return fmt.Errorf("service: %w: protocol %d", errMalformed, protocol)
 		}
 		s.Key.Protocol = Protocol(protocol)
 		s.Key.Addr = netip.AddrPortFrom(ip, port)
@@ -364,9 +364,6 @@ func decodeDestination(b []byte, is6 bool, d *DestinationState) error {
 	ip, err := decodeAddr(family, addr)
 	if err != nil {
 		return fmt.Errorf("destination: %w", err)
-	}
-	if ip.Is4In6() {
-		return fmt.Errorf("destination: %w: address %v", errMalformed, ip)
 	}
 	d.Key = netip.AddrPortFrom(ip, port)
 	return nil

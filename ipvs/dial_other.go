@@ -1,0 +1,16 @@
+//go:build !linux
+
+package ipvs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+)
+
+// Dial fails here with [errors.ErrUnsupported]: IPVS is part of Linux. The
+// package ipvstest has an in-memory table for tests.
+func Dial(context.Context, *Config) (*Client, error) {
+	return nil, &OpError{Op: OpDial, Err: fmt.Errorf("IPVS is part of Linux, this is %s: %w", runtime.GOOS, errors.ErrUnsupported)}
+}

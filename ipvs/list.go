@@ -1,0 +1,199 @@
+package ipvs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"syscall"
+)
+
+// Service reads one service; [ErrServiceNotFound] if it is not there.
+func (c *Client) Service(ctx context.Context, key ServiceKey) (ServiceState, error) {
+	var s ServiceState
+	err := validateServiceKey(key)
+	if err == nil {
+		err = c.begin(ctx)
+	}
+	if err == nil {
+		s, err = c.doService(ctx, key)
+		c.end()
+	}
+	if err != nil {
+		return ServiceState{}, &OpError{Op: OpGetService, Service: key, Err: err}
+	}
+	return s, nil
+}
+
+func (c *Client) doService(ctx context.Context, key ServiceKey) (s ServiceState, err error) {
+	err = c.doQuery(ctx, cmdGetService, func(b []byte) []byte { return appendKeyNest(b, key) }, func(m *message) error {
+		v, err := m.find(attrService)
+		if err != nil {
+			return err
+		}
+		return decodeService(v, &s)
+	})
+	return s, err
+}
+
+// Services yields all services, in no order that means anything. An error
+// ends it.
+//
+// The table is read as a whole before the first service is yielded: other
+// calls of the client are free in the loop, and the reading is short. The
+// kernel gives no consistent view of a table that changes meanwhile: a
+// service that comes or goes may be missed. One that shows twice makes it
+// read again.
+func (c *Client) Services(ctx context.Context) iter.Seq2[ServiceState, error] {
+	return func(yield func(ServiceState, error) bool) {
+		var list []ServiceState
+		err := c.begin(ctx)
+		if err == nil {
+			list, err = c.doServices(ctx)
+			c.end()
+		}
+		if err != nil {
+			yield(ServiceState{}, &OpError{Op: OpListServices, Err: err})
+			return
+		}
+		for _, s := range list {
+			if !yield(s, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Destinations yields the destinations of a service in the kernel's order,
+// newest first; [ErrServiceNotFound] if the service is not there. What
+// [Client.Services] says about reading holds here too.
+func (c *Client) Destinations(ctx context.Context, of ServiceKey) iter.Seq2[DestinationState, error] {
+	return func(yield func(DestinationState, error) bool) {
+		var list []DestinationState
+		err := validateServiceKey(of)
+		if err == nil {
+			err = c.begin(ctx)
+		}
+		if err == nil {
+			list, err = c.doDestinations(ctx, of)
+			c.end()
+		}
+		if err != nil {
+			yield(DestinationState{}, &OpError{Op: OpListDestinations, Service: of, Err: err})
+			return
+		}
+		for _, d := range list {
+			if !yield(d, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Snapshot reads the whole table, ordered by service. It takes one listing
+// for the services and one for the destinations of each. It is no consistent
+// view of a table that changes meanwhile: see [Client.Services]. A service
+// that goes away during the reading is left out.
+func (c *Client) Snapshot(ctx context.Context) (Snapshot, error) {
+	if err := c.begin(ctx); err != nil {
+		return nil, &OpError{Op: OpListServices, Err: err}
+	}
+	defer c.end()
+	services, err := c.doServices(ctx)
+	if err != nil {
+		return nil, &OpError{Op: OpListServices, Err: err}
+	}
+	slices.SortFunc(services, func(a, b ServiceState) int { return a.Key.Compare(b.Key) })
+	snap := make(Snapshot, 0, len(services))
+	for _, s := range services {
+		list, err := c.doDestinations(ctx, s.Key)
+		if errors.Is(err, syscall.ESRCH) {
+			continue
+		}
+		if err != nil {
+			return nil, &OpError{Op: OpListDestinations, Service: s.Key, Err: err}
+		}
+		snap = append(snap, EntryState{Service: s, Destinations: list})
+	}
+	return snap, nil
+}
+
+var errChanging = errors.New("the table kept changing while it was read")
+
+// doServices lists the services for the holder of the turn.
+func (c *Client) doServices(ctx context.Context) ([]ServiceState, error) {
+	var list []ServiceState
+	for range maxReads {
+		list = list[:0]
+		datagrams, err := c.doDump(ctx, cmdGetService, nil, func(m *message) error {
+			v, err := m.find(attrService)
+			if err != nil {
+				return err
+			}
+			list = append(list, ServiceState{})
+			return decodeService(v, &list[len(list)-1])
+		})
+		if err != nil {
+			return nil, err
+		}
+		if datagrams <= 1 || !hasDuplicate(list, func(s *ServiceState) ServiceKey { return s.Key }) {
+			return list, nil
+		}
+		c.log.Debug("ipvs: the services changed while they were read")
+	}
+	return nil, fmt.Errorf("%w %d times", errChanging, maxReads)
+}
+
+// doDestinations lists the destinations of a service for the holder of the
+// turn.
+func (c *Client) doDestinations(ctx context.Context, of ServiceKey) ([]DestinationState, error) {
+	var list []DestinationState
+	for range maxReads {
+		list = list[:0]
+		datagrams, err := c.doDump(ctx, cmdGetDest, func(b []byte) []byte { return appendKeyNest(b, of) }, func(m *message) error {
+			v, err := m.find(attrDest)
+			if err != nil {
+				return err
+			}
+			list = append(list, DestinationState{})
+			return decodeDestination(v, of.Is6(), &list[len(list)-1])
+		})
+		if err != nil {
+			return nil, err
+		}
+		if len(list) == 0 {
+			// The kernel answers for a service that it does not have just
+			// like for one without destinations.
+			_, err := c.doService(ctx, of)
+			return nil, err
+		}
+		if datagrams <= 1 || !hasDuplicate(list, func(d *DestinationState) DestinationKey { return d.Key }) {
+			return list, nil
+		}
+		c.log.Debug("ipvs: the destinations changed while they were read", "service", of)
+	}
+	return nil, fmt.Errorf("%w %d times", errChanging, maxReads)
+}
+
+// doDump sends a listing request and passes on what comes. It tells in how
+// many datagrams that came: the kernel resumes by index, so only a listing in
+// more than one can be torn.
+func (c *Client) doDump(ctx context.Context, cmd uint8, body func(b []byte) []byte, data func(*message) error) (datagrams int, err error) {
+	seq := c.request(cmd, nlDump, body)
+	c.datagrams = 0
+	err = reading(c.exchange(ctx, seq, seq, untilDone, data))
+	return c.datagrams - 1, err // the last holds only the end
+}
+
+func hasDuplicate[T any, K comparable](list []T, key func(*T) K) bool {
+	seen := make(map[K]struct{}, len(list))
+	for i := range list {
+		k := key(&list[i])
+		if _, ok := seen[k]; ok {
+			return true
+		}
+		seen[k] = struct{}{}
+	}
+	return false
+}
