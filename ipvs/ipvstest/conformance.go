@@ -31,6 +31,7 @@ func Conformance(t *testing.T, open func(t *testing.T) API) {
 		{"services that are refused", testServiceErrors},
 		{"destinations read back as they were set", testDestinations},
 		{"destinations that are refused", testDestinationErrors},
+		{"odd addresses that are taken", testOddAddresses},
 		{"the newest destination is listed first", testOrder},
 		{"an empty service is not an absent one", testEmpty},
 		{"deleting a service takes its destinations along", testDelete},
@@ -61,7 +62,7 @@ var (
 
 func basic(key ipvs.ServiceKey) ipvs.Service { return ipvs.Service{Key: key, Scheduler: "wlc"} }
 
-// full is a service of each kind with everything set that can be.
+// sampleServices is a service of each kind, and each setting at its limits.
 func sampleServices() []ipvs.Service {
 	return []ipvs.Service{
 		basic(ipvs.TCPService(vip4)),

@@ -237,8 +237,8 @@ func (s *service) putDestination(of ipvs.ServiceKey, c *ipvs.Change) error {
 // none of the host's own addresses.
 func unicast(ip netip.Addr) bool {
 	if ip.Is4() {
-		b := ip.As4()
-		return b[0] != 0 && b != [4]byte{255, 255, 255, 255} && !ip.IsMulticast()
+		// 0.1.2.3 passes, seen on Linux 6.1 and 6.12.
+		return !ip.IsUnspecified() && !ip.IsMulticast() && ip.As4() != [4]byte{255, 255, 255, 255}
 	}
 	return !ip.IsUnspecified() && !ip.IsMulticast() && !ip.IsLinkLocalUnicast()
 }
