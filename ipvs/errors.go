@@ -142,8 +142,8 @@ func onDial(o Op) bool         { return o == OpDial }
 var errnoTable = []errnoRow{
 	{syscall.EEXIST, onDestination, ErrDestinationExists, "set it instead of adding it"},
 	{syscall.EEXIST, nil, ErrServiceExists, "set it instead of adding it"},
-	{syscall.ESRCH, nil, ErrServiceNotFound, "add the service first"},
-	{syscall.ENOENT, onDestination, ErrDestinationNotFound, "add the destination first"},
+	{syscall.ESRCH, nil, ErrServiceNotFound, "list the services to see what is there"},
+	{syscall.ENOENT, onDestination, ErrDestinationNotFound, "list the service's destinations to see what is there"},
 	{syscall.ENOENT, onServiceWrite, ErrSchedulerNotFound, "check the names; their modules are ip_vs_SCHEDULER and ip_vs_pe_ENGINE"},
 	{syscall.ENOENT, onDial, ErrNoIPVS, "try modprobe ip_vs; a kernel built without CONFIG_IP_VS cannot do it"},
 	{syscall.EPERM, nil, ErrNotPermitted, "it needs CAP_NET_ADMIN in the initial user namespace (root inside a user namespace or rootless container is not enough)"},
