@@ -10,7 +10,8 @@ import (
 )
 
 // Apply carries out changes in their order. They travel up to 256 in one
-// send, so that ten thousand cost some forty system calls; that is no
+// send (fewer with a small receive buffer), so that ten thousand cost some
+// eighty system calls; that is no
 // transaction: a change that fails does not stop the others, nothing is
 // undone, and other programs may come between two changes. Between two sends
 // a context that has ended stops it. A change that [Change.Validate] refuses

@@ -12,8 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// wantBuffer is the receive buffer to ask for: some room beyond what a batch
-// that fails as a whole needs.
+// wantBuffer is the receive buffer to ask for: room beyond what a batch that
+// fails as a whole needs. Without the rights the default stays, and batches
+// are smaller.
 const wantBuffer = 1 << 20
 
 // Dial opens a netlink socket in the network namespace of cfg and looks IPVS

@@ -67,7 +67,7 @@ func (k *Kernel) Apply(ctx context.Context, changes []ipvs.Change) error {
 			result.Cause, result.Unsent = &ipvs.OpError{Op: ipvs.OpApply, Err: err}, len(changes)-i
 			break
 		}
-		err := k.changeLocked(ctx, &changes[i])
+		err := k.changeLocked(context.WithoutCancel(ctx), &changes[i])
 		if errors.Is(err, ipvs.ErrStateUnknown) {
 			result.Cause, result.Unknown = err, len(changes)-i
 			break

@@ -45,6 +45,7 @@ func Conformance(t *testing.T, open func(t *testing.T) API) {
 		{"an apply of which everything fails", testApplyAllFail},
 		{"an apply of the difference reaches the goal", testApplyDiff},
 		{"a cancelled context does nothing", testCancelled},
+		{"a call cut off at any point leaves the next one in order", testCutOff},
 		{"commands inside a listing loop", testNested},
 		{"concurrent calls", testConcurrent},
 		{"a closed client", testClosed},

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -200,6 +201,70 @@ func testCancelled(t *testing.T, api API) {
 	snap, err := api.Snapshot(ctx)
 	ok(t, err)
 	same(t, "table", ipvs.Table{{Service: basic(key), Destinations: []ipvs.Destination{}}}, snap.Table())
+}
+
+// countdown is a context that ends after its error was asked for n times.
+type countdown struct {
+	context.Context
+	n atomic.Int64
+}
+
+func (c *countdown) Err() error {
+	if c.n.Add(-1) < 0 {
+		return context.Canceled
+	}
+	return c.Context.Err()
+}
+
+func testCutOff(t *testing.T, api API) {
+	want := table(3, 300)
+	cut := 0
+	for n := int64(0); ; n++ {
+		ctx := &countdown{Context: t.Context()}
+		ctx.n.Store(n)
+		err := api.Apply(ctx, ipvs.Diff(nil, want, nil))
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, context.Canceled) || errors.Is(err, ipvs.ErrStateUnknown) {
+			t.Fatalf("apply: %v, want cancelled with a known outcome", err)
+		}
+		e := applyError(t, err)
+		snap, err := api.Snapshot(t.Context())
+		ok(t, err)
+		left := len(ipvs.Diff(snap.Table(), want, nil))
+		if total := 3 * 301; e.Applied+e.Unsent != total || left != e.Unsent {
+			t.Fatalf("applied %d, unsent %d, of %d; %d are missing", e.Applied, e.Unsent, total, left)
+		}
+		ok(t, api.DeleteEverything(t.Context()))
+		cut++
+		if n > 20 {
+			n *= 2 // a fake looks at the context for each change
+		}
+	}
+	for n := int64(0); ; n++ {
+		ctx := &countdown{Context: t.Context()}
+		ctx.n.Store(n)
+		_, err := api.Snapshot(ctx)
+		if err != nil && !errors.Is(err, context.Canceled) {
+			t.Fatalf("snapshot: %v, want cancelled", err)
+		}
+		if _, err := api.Info(t.Context()); err != nil {
+			t.Fatalf("the call after a cut snapshot: %v", err)
+		}
+		snap, err2 := api.Snapshot(t.Context())
+		ok(t, err2)
+		if left := ipvs.Diff(snap.Table(), want, nil); len(left) != 0 {
+			t.Fatalf("the snapshot after a cut one lacks %d: %v", len(left), left[0])
+		}
+		if err == nil {
+			break
+		}
+		cut++
+	}
+	if cut < 2 {
+		t.Errorf("only %d calls were cut off", cut)
+	}
 }
 
 func testNested(t *testing.T, api API) {
