@@ -92,7 +92,7 @@ func newClient(ctx context.Context, t transport, readBuffer int, log *slog.Logge
 	})
 	c.turn <- struct{}{}
 	c.wbuf = appendFamilyRequest(c.wbuf, c.nextSeq())
-	err := c.exchange(ctx, c.seq, c.seq, untilData, func(m *message) error {
+	err := c.exchange(ctx, c.seq, c.seq, untilData, func(m message) error {
 		v, err := m.find(ctrlAttrFamilyID)
 		if err != nil {
 			return err
@@ -182,13 +182,13 @@ var errLost = errors.New("the kernel's answer was lost")
 // exchange sends c.wbuf, which holds messages first to last, and reads until
 // the answer is complete. It calls data for data messages. It returns nil, the
 // errno of the last message, why nothing was sent, or an [*unanswered].
-func (c *Client) exchange(ctx context.Context, first, last uint32, want expect, data func(*message) error) error {
+func (c *Client) exchange(ctx context.Context, first, last uint32, want expect, data func(message) error) error {
 	return c.exchangeBatch(ctx, first, last, want, data, nil)
 }
 
 // exchangeBatch is exchange that also tells failed the errors of the messages
 // before the last.
-func (c *Client) exchangeBatch(ctx context.Context, first, last uint32, want expect, data func(*message) error, failed func(seq uint32, errno syscall.Errno)) error {
+func (c *Client) exchangeBatch(ctx context.Context, first, last uint32, want expect, data func(message) error, failed func(seq uint32, errno syscall.Errno)) error {
 	if err := c.t.send(c.wbuf); err != nil {
 		return c.cause(err)
 	}
@@ -232,7 +232,7 @@ func (c *Client) exchangeBatch(ctx context.Context, first, last uint32, want exp
 				if data == nil {
 					continue
 				}
-				if err := data(&m); err != nil {
+				if err := data(m); err != nil {
 					return &unanswered{err}
 				}
 				if want == untilData {

@@ -94,7 +94,7 @@ func (c *Client) request(cmd uint8, flags uint16, body func(b []byte) []byte) (s
 }
 
 // query sends one message and reads the one answer.
-func (c *Client) query(ctx context.Context, cmd uint8, body func(b []byte) []byte, data func(*message) error) error {
+func (c *Client) query(ctx context.Context, cmd uint8, body func(b []byte) []byte, data func(message) error) error {
 	if err := c.begin(ctx); err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (c *Client) query(ctx context.Context, cmd uint8, body func(b []byte) []byt
 }
 
 // doQuery is query for the holder of the turn.
-func (c *Client) doQuery(ctx context.Context, cmd uint8, body func(b []byte) []byte, data func(*message) error) error {
+func (c *Client) doQuery(ctx context.Context, cmd uint8, body func(b []byte) []byte, data func(message) error) error {
 	seq := c.request(cmd, 0, body)
 	return reading(c.exchange(ctx, seq, seq, untilData, data))
 }
@@ -112,8 +112,8 @@ func (c *Client) doQuery(ctx context.Context, cmd uint8, body func(b []byte) []b
 // is zero.
 func (c *Client) Timeouts(ctx context.Context) (Timeouts, error) {
 	var t Timeouts
-	err := c.query(ctx, cmdGetConfig, nil, func(m *message) (err error) {
-		t, err = decodeTimeouts(m)
+	err := c.query(ctx, cmdGetConfig, nil, func(m message) (err error) {
+		t, err = decodeTimeouts(&m)
 		return err
 	})
 	if err != nil {
@@ -139,8 +139,8 @@ func (c *Client) SetTimeouts(ctx context.Context, t Timeouts) error {
 // Info reads the kernel's version of IPVS and the size of its connection table.
 func (c *Client) Info(ctx context.Context) (Info, error) {
 	var i Info
-	err := c.query(ctx, cmdGetInfo, nil, func(m *message) (err error) {
-		i, err = decodeInfo(m)
+	err := c.query(ctx, cmdGetInfo, nil, func(m message) (err error) {
+		i, err = decodeInfo(&m)
 		return err
 	})
 	if err != nil {

@@ -46,6 +46,34 @@ func Dial(ctx context.Context, cfg *Config) (*Client, error) {
 type netlinkSocket struct {
 	conn *socket.Conn
 	raw  syscall.RawConn
+
+	// Made once, as a closure for each call would be garbage; the fields
+	// below are their arguments and results. The client's turn guards them.
+	write, read func(fd uintptr) bool
+	buf         []byte
+	n           int
+	err         error
+}
+
+func newNetlinkSocket(conn *socket.Conn, raw syscall.RawConn) *netlinkSocket {
+	s := &netlinkSocket{conn: conn, raw: raw}
+	s.write = func(fd uintptr) bool {
+		for {
+			_, s.err = unix.Write(int(fd), s.buf)
+			if s.err != unix.EINTR {
+				return s.err != unix.EAGAIN
+			}
+		}
+	}
+	s.read = func(fd uintptr) bool { // the socket does not block
+		for {
+			s.n, s.err = unix.Read(int(fd), s.buf)
+			if s.err != unix.EINTR {
+				return true
+			}
+		}
+	}
+	return s
 }
 
 func openNetlink(netns string, log *slog.Logger) (t *netlinkSocket, buffer int, err error) {
@@ -93,7 +121,7 @@ func openNetlink(netns string, log *slog.Logger) (t *netlinkSocket, buffer int, 
 	if err != nil {
 		return nil, 0, err
 	}
-	return &netlinkSocket{conn, raw}, buffer, nil
+	return newNetlinkSocket(conn, raw), buffer, nil
 }
 
 // netnsError is a namespace that cannot be entered. It hides the errno from
@@ -111,56 +139,42 @@ func (e *netnsError) Error() string {
 func (e *netnsError) Is(target error) bool { return errors.Is(e.err, target) }
 
 func (s *netlinkSocket) send(b []byte) error {
-	var err error
-	werr := s.raw.Write(func(fd uintptr) bool {
-		for {
-			_, err = unix.Write(int(fd), b)
-			if err != unix.EINTR {
-				break
-			}
-		}
-		return err != unix.EAGAIN
-	})
-	if werr != nil {
-		return werr
+	s.buf = b
+	if err := s.raw.Write(s.write); err != nil {
+		return err
 	}
-	return os.NewSyscallError("send", err)
+	return os.NewSyscallError("send", s.err)
 }
 
 func (s *netlinkSocket) tryReceive(b []byte) (n int, ok bool, err error) {
-	var flags int
-	rerr := s.raw.Read(func(fd uintptr) bool {
-		for {
-			n, _, flags, _, err = unix.Recvmsg(int(fd), b, nil, unix.MSG_DONTWAIT)
-			if err != unix.EINTR {
-				return true
-			}
-		}
-	})
-	switch {
-	case rerr != nil:
-		return 0, false, rerr
-	case err == unix.EAGAIN:
-		return 0, false, nil
-	case err != nil:
-		return 0, false, os.NewSyscallError("receive", err)
+	s.buf = b
+	if err := s.raw.Read(s.read); err != nil {
+		return 0, false, err
 	}
-	return n, true, truncated(flags)
+	switch s.err {
+	case nil:
+		return s.n, true, truncated(s.n, b)
+	case unix.EAGAIN:
+		return 0, false, nil
+	}
+	return 0, false, os.NewSyscallError("receive", s.err)
 }
 
 func (s *netlinkSocket) receive(ctx context.Context, b []byte) (int, error) {
-	n, _, flags, _, err := s.conn.Recvmsg(ctx, b, nil, 0)
+	n, err := s.conn.ReadContext(ctx, b)
 	if err != nil {
 		return 0, err
 	}
-	return n, truncated(flags)
+	return n, truncated(n, b)
 }
 
-func (s *netlinkSocket) Close() error { return s.conn.Close() }
-
-func truncated(flags int) error {
-	if flags&unix.MSG_TRUNC != 0 {
-		return fmt.Errorf("%w: longer than %d bytes", errMalformed, readSize)
+// truncated tells of a datagram that fills the buffer, which is larger than
+// any that the kernel makes.
+func truncated(n int, b []byte) error {
+	if n == len(b) {
+		return fmt.Errorf("%w: %d bytes or more", errMalformed, n)
 	}
 	return nil
 }
+
+func (s *netlinkSocket) Close() error { return s.conn.Close() }

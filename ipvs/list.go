@@ -27,7 +27,7 @@ func (c *Client) Service(ctx context.Context, key ServiceKey) (ServiceState, err
 }
 
 func (c *Client) doService(ctx context.Context, key ServiceKey) (s ServiceState, err error) {
-	err = c.doQuery(ctx, cmdGetService, func(b []byte) []byte { return appendKeyNest(b, key) }, func(m *message) error {
+	err = c.doQuery(ctx, cmdGetService, func(b []byte) []byte { return appendKeyNest(b, key) }, func(m message) error {
 		v, err := m.find(attrService)
 		if err != nil {
 			return err
@@ -76,7 +76,7 @@ func (c *Client) Destinations(ctx context.Context, of ServiceKey) iter.Seq2[Dest
 			err = c.begin(ctx)
 		}
 		if err == nil {
-			list, err = c.doDestinations(ctx, of)
+			list, err = c.doDestinations(ctx, of, nil)
 			c.end()
 		}
 		if err != nil {
@@ -106,15 +106,16 @@ func (c *Client) Snapshot(ctx context.Context) (Snapshot, error) {
 	}
 	slices.SortFunc(services, func(a, b ServiceState) int { return a.Key.Compare(b.Key) })
 	snap := make(Snapshot, 0, len(services))
+	var scratch []DestinationState
 	for _, s := range services {
-		list, err := c.doDestinations(ctx, s.Key)
+		scratch, err = c.doDestinations(ctx, s.Key, scratch)
 		if errors.Is(err, syscall.ESRCH) {
 			continue
 		}
 		if err != nil {
 			return nil, &OpError{Op: OpListDestinations, Service: s.Key, Err: err}
 		}
-		snap = append(snap, EntryState{Service: s, Destinations: list})
+		snap = append(snap, EntryState{Service: s, Destinations: slices.Clone(scratch)})
 	}
 	return snap, nil
 }
@@ -126,7 +127,7 @@ func (c *Client) doServices(ctx context.Context) ([]ServiceState, error) {
 	var list []ServiceState
 	for range maxReads {
 		list = list[:0]
-		datagrams, err := c.doDump(ctx, cmdGetService, nil, func(m *message) error {
+		datagrams, err := c.doDump(ctx, cmdGetService, nil, func(m message) error {
 			v, err := m.find(attrService)
 			if err != nil {
 				return err
@@ -146,12 +147,11 @@ func (c *Client) doServices(ctx context.Context) ([]ServiceState, error) {
 }
 
 // doDestinations lists the destinations of a service for the holder of the
-// turn.
-func (c *Client) doDestinations(ctx context.Context, of ServiceKey) ([]DestinationState, error) {
-	var list []DestinationState
+// turn, into the space of list.
+func (c *Client) doDestinations(ctx context.Context, of ServiceKey, list []DestinationState) ([]DestinationState, error) {
 	for range maxReads {
 		list = list[:0]
-		datagrams, err := c.doDump(ctx, cmdGetDest, func(b []byte) []byte { return appendKeyNest(b, of) }, func(m *message) error {
+		datagrams, err := c.doDump(ctx, cmdGetDest, func(b []byte) []byte { return appendKeyNest(b, of) }, func(m message) error {
 			v, err := m.find(attrDest)
 			if err != nil {
 				return err
@@ -160,26 +160,26 @@ func (c *Client) doDestinations(ctx context.Context, of ServiceKey) ([]Destinati
 			return decodeDestination(v, of.Is6(), &list[len(list)-1])
 		})
 		if err != nil {
-			return nil, err
+			return list, err
 		}
 		if len(list) == 0 {
 			// The kernel answers for a service that it does not have just
 			// like for one without destinations.
 			_, err := c.doService(ctx, of)
-			return nil, err
+			return list, err
 		}
 		if datagrams <= 1 || !hasDuplicate(list, func(d *DestinationState) DestinationKey { return d.Key }) {
 			return list, nil
 		}
 		c.log.Debug("ipvs: the destinations changed while they were read", "service", of)
 	}
-	return nil, fmt.Errorf("%w %d times", errChanging, maxReads)
+	return list, fmt.Errorf("%w %d times", errChanging, maxReads)
 }
 
 // doDump sends a listing request and passes on what comes. It tells in how
 // many datagrams that came: the kernel resumes by index, so only a listing in
 // more than one can be torn.
-func (c *Client) doDump(ctx context.Context, cmd uint8, body func(b []byte) []byte, data func(*message) error) (datagrams int, err error) {
+func (c *Client) doDump(ctx context.Context, cmd uint8, body func(b []byte) []byte, data func(message) error) (datagrams int, err error) {
 	seq := c.request(cmd, nlDump, body)
 	c.datagrams = 0
 	err = reading(c.exchange(ctx, seq, seq, untilDone, data))
