@@ -1,0 +1,275 @@
+package lvscf
+
+import (
+	"fmt"
+	"strings"
+)
+
+// blockWords are the words that open a block.
+var blockWords = []string{"virtual", "failover", "server"}
+
+func blockKind(word string) BlockKind {
+	switch word {
+	case "virtual":
+		return VirtualBlock
+	case "failover":
+		return FailoverBlock
+	case "server":
+		return ServerBlock
+	}
+	return UnknownBlock
+}
+
+// opensBlock reports whether a line is meant to open a block, well formed or
+// not.
+func opensBlock(l *Line) bool {
+	t := l.Tokens
+	if len(t) > 1 && t[1].is("=") {
+		return false
+	}
+	if blockKind(t[0].Text) != UnknownBlock {
+		return !l.oneLineBlock()
+	}
+	last := t[len(t)-1]
+	return last.Quote == 0 && strings.HasSuffix(last.Text, "{") && len(t) <= 4
+}
+
+// oneLineBlock reports whether a block is opened and closed on the line.
+func (l *Line) oneLineBlock() bool {
+	last := l.Tokens[len(l.Tokens)-1]
+	return last.Quote == 0 && strings.HasSuffix(last.Text, "}")
+}
+
+func (p *parser) openLine(l *Line) {
+	word := strings.TrimSuffix(l.Tokens[0].Text, "{")
+	b := &Block{Kind: blockKind(word), Open: l}
+	l.Kind = OpenLine
+	if len(l.Tokens) > 1 {
+		b.Name = l.Tokens[1].Text
+		if l.Tokens[1].Quote == 0 {
+			b.Name = strings.TrimSuffix(b.Name, "{")
+		}
+	}
+	if b.Kind == UnknownBlock {
+		p.unknownBlock(l, b, word)
+	} else {
+		p.frame(l)
+		p.place(l, b)
+	}
+	if len(p.open) == MaxDepth {
+		p.errorAt(l, l.Tokens[0].Column, fmt.Sprintf("blocks nest more than %d deep; the rest was not read", MaxDepth),
+			"only a server block within a virtual block is possible; close the others with }")
+		p.file.faulty = true
+		if p.inUnknown() { // not told within an unknown block, but reading ends
+			p.giveUp = true
+		}
+	}
+	p.keep(b)
+	p.open = append(p.open, b)
+}
+
+// unknownBlock reports a block that the language does not have, and takes it
+// for the one that was likely meant.
+func (p *parser) unknownBlock(l *Line, b *Block, word string) {
+	cure := `blocks are "virtual NAME {", "failover NAME {" and, within them, "server NAME {"`
+	if word == "" && len(l.Tokens) == 1 {
+		p.errorAt(l, l.Tokens[0].Column, "unknown command: the brace stands alone", "put { on the line that opens the block, after its name and a blank")
+		return
+	}
+	near := nearest(word, blockWords)
+	if near != "" {
+		cure = fmt.Sprintf("did you mean %q?", near)
+	}
+	p.errorAt(l, l.Tokens[0].Column, "unknown command: "+quote(l.Tokens[0].Text)+" opens no block", cure)
+	if b.Kind = blockKind(near); b.Kind != UnknownBlock {
+		p.place(l, b)
+	}
+}
+
+// frame judges the form of an opening line: a word, a name and a brace.
+func (p *parser) frame(l *Line) {
+	if l.faulty {
+		return
+	}
+	t := l.Tokens
+	word := strings.TrimSuffix(t[0].Text, "{")
+	want := fmt.Sprintf("write %q", word+" NAME {")
+	switch {
+	case len(t) < 3:
+		what := "the line needs a name and {"
+		if last := t[len(t)-1]; last.Quote == 0 && strings.HasSuffix(last.Text, "{") && last.Text != "{" {
+			want += ", with a blank before {"
+			what = "{ must be a word of its own"
+		} else if len(t) == 2 && !last.is("{") {
+			p.braceless = true
+			want += ", all on one line"
+			what = "{ is missing on this line"
+		} else if len(t) == 1 {
+			p.braceless = true
+		}
+		p.errorAt(l, l.endColumn(), "missing arguments: "+what, want)
+	case len(t) > 3:
+		extra := t[3]
+		cure := want + "; a name is one word, join its parts with _"
+		if extra.isComment() {
+			cure = "move the comment to a line of its own, above this one"
+		} else if t[2].is("{") {
+			cure = want + " and put what follows on lines of its own"
+		}
+		p.errorAt(l, extra.Column, "unexpected arguments: "+quote(extra.Text), cure)
+	case t[2].Text != "{":
+		if t[2].isComment() {
+			p.braceless = true
+			want += " and put the comment on a line of its own"
+		}
+		p.errorAt(l, t[2].Column, "missing arguments: "+quote(t[2].Text)+" stands where { belongs", want)
+	}
+}
+
+// place judges where a block stands, and closes or assumes blocks around it so
+// that what follows is read as it was meant.
+func (p *parser) place(l *Line, b *Block) {
+	if p.inUnknown() {
+		return
+	}
+	column := l.Tokens[0].Column
+	if b.Kind != ServerBlock {
+		if len(p.open) == 0 {
+			return
+		}
+		told := l.faulty
+		for p.top() != nil {
+			if outer := p.top(); outer.Open != nil {
+				if !told {
+					p.errorAt(l, column, fmt.Sprintf("unknown command: %q within the %s block of line %d", b.Kind.String(), outer.Kind, outer.Open.Number),
+						"close that block first, with } on a line of its own")
+					told = true
+				}
+				p.forgive++
+			}
+			p.pop(nil)
+		}
+		return
+	}
+	switch outer := p.top(); {
+	case outer == nil:
+		if !l.faulty {
+			what := "it stands outside of a virtual block"
+			if p.lastVirtual != nil && p.lastVirtual.Close != nil {
+				what = fmt.Sprintf("the } of line %d already closed the virtual block", p.lastVirtual.Close.Number)
+			}
+			p.errorAt(l, column, `unknown command: "server": `+what, "move the server block into its virtual block, before the last }")
+		}
+		if p.lastVirtual != nil {
+			p.reopen()
+		}
+	case outer.Kind == ServerBlock:
+		if !l.faulty {
+			p.errorAt(l, column, fmt.Sprintf(`unknown command: "server" within the server block of line %d`, outer.Open.Number),
+				"close that block first, with } on a line of its own")
+		}
+		p.forgive++
+		p.pop(nil)
+	}
+}
+
+// pop closes the innermost block; the closing line may be missing.
+func (p *parser) pop(l *Line) {
+	b := p.top()
+	b.Close = l
+	p.open = p.open[:len(p.open)-1]
+	if b.Kind == VirtualBlock || b.Kind == FailoverBlock {
+		p.lastVirtual = b
+	}
+}
+
+func (p *parser) closeLine(l *Line) {
+	l.Kind = CloseLine
+	braces, words := 0, 0
+	for _, t := range l.Tokens {
+		if t.Quote != 0 || strings.Trim(t.Text, "}") != "" {
+			break
+		}
+		braces += len(t.Text)
+		words++
+	}
+	first := l.Tokens[0]
+	switch {
+	case l.faulty:
+	case words == 0:
+		p.errorAt(l, first.Column+1, "unexpected arguments: "+quote(first.Text[1:])+" follows }", "put what follows on the next line")
+	case braces > 1:
+		column := first.Column + 1
+		if len(first.Text) == 1 {
+			column = l.Tokens[1].Column
+		}
+		p.errorAt(l, column, "unexpected arguments: more than one } on the line", "put each } on a line of its own")
+	case len(l.Tokens) > 1:
+		t := l.Tokens[1]
+		cure := "put what follows on the next line"
+		if t.isComment() {
+			cure = "move the comment to a line of its own"
+		}
+		p.errorAt(l, t.Column, "unexpected arguments: "+quote(t.Text)+" follows }", cure)
+	}
+	kept := false
+	for range max(braces, 1) {
+		if len(p.open) > 0 {
+			if kept {
+				p.pop(nil)
+			} else {
+				p.pop(l)
+				kept = true
+			}
+			continue
+		}
+		if !kept {
+			p.keep(l)
+			kept = true
+		}
+		switch {
+		case p.forgive > 0:
+			p.forgive--
+		case !l.faulty:
+			p.errorAt(l, first.Column, "unknown command: } closes nothing, no block is open", "remove this line, or the } too many above it")
+		default:
+			return // already told of on this line
+		}
+	}
+}
+
+// directiveLine keeps a line that is no part of a block's frame, after a look
+// at the braces it may hide and at the block it likely belongs to.
+func (p *parser) directiveLine(l *Line) {
+	first, last := l.Tokens[0], l.Tokens[len(l.Tokens)-1]
+	kind := blockKind(first.Text)
+	where := blocksOf(first.Text)
+	switch outer := p.top(); {
+	case l.faulty:
+	case kind != UnknownBlock && l.oneLineBlock():
+		p.errorAt(l, l.Tokens[min(3, len(l.Tokens)-1)].Column, "unexpected arguments: the block is written on one line",
+			fmt.Sprintf("write %q, then each directive and } on lines of their own", kind.String()+" NAME {"))
+	case last.is("}") && len(l.Tokens) > 1:
+		p.errorAt(l, last.Column, "unexpected arguments: } follows a directive", "put } on a line of its own")
+		p.keep(l)
+		if outer != nil {
+			p.pop(nil)
+		}
+		return
+	case outer == nil && where&(inGlobal|inVirtual) == inVirtual && p.lastVirtual != nil && p.lastVirtual.Close != nil:
+		p.errorAt(l, first.Column, fmt.Sprintf("unknown command: %s: the } of line %d already closed the %s block",
+			quote(first.Text), p.lastVirtual.Close.Number, p.lastVirtual.Kind), "move the line into its block, before the last }")
+		p.reopen()
+	case outer != nil && outer.Open == nil && where == inGlobal:
+		p.pop(nil)
+	}
+	p.keep(l)
+}
+
+// reopen goes on as if the block closed last were still open.
+func (p *parser) reopen() {
+	again := &Block{Kind: p.lastVirtual.Kind}
+	p.keep(again)
+	p.open = append(p.open, again)
+	p.lastVirtual = nil
+}

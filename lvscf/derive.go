@@ -1,0 +1,290 @@
+package lvscf
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Load parses a file and derives its configuration. The configuration is nil
+// when there are errors: a bad file is refused whole. The diagnostics hold
+// warnings also when there are none.
+func Load(name string, src []byte) (*Config, Diagnostics) {
+	c := &collector{file: name}
+	cfg := parse(c, name, src).config(c)
+	ds := c.finish()
+	if ds.HasErrors() {
+		return nil, ds
+	}
+	return cfg, ds
+}
+
+// Config derives the typed configuration from the tree and judges it, with
+// [Config.Check] as the last step. The configuration is never nil; with errors
+// in the diagnostics, or in those of [Parse], it is incomplete and must not be
+// run.
+func (f *File) Config() (*Config, Diagnostics) {
+	c := &collector{file: f.Name}
+	cfg := f.config(c)
+	return cfg, c.finish()
+}
+
+func (f *File) config(c *collector) *Config {
+	d := &deriver{c: c, cfg: NewConfig()}
+	d.cfg.Path = f.Name
+	d.body(f.Body, &scope{where: inGlobal, c: d.cfg, origins: &d.cfg.Origins})
+	d.repeats()
+	if d.cfg.BackupActive && d.cfg.Backup.IsZero() && !d.cfg.Origins.refused("backup") {
+		at := d.cfg.Origins.Pos("backup_active")
+		c.add(Warning, at, "", "backup_active = 1 without a backup router has no effect", `write its address, "backup = 192.0.2.2", or remove the line`)
+		d.cfg.BackupActive = false
+	}
+	d.cfg.check(c, f.faulty || c.count[Error] > 0)
+	f.addSources(c)
+	return d.cfg
+}
+
+// addSources fills in the lines that diagnostics of the typed stage point to.
+func (f *File) addSources(c *collector) {
+	want := map[int]int{}
+	for i, d := range c.diags {
+		if d.Source == "" && d.Line > 0 {
+			want[i] = d.Line
+		}
+	}
+	if len(want) == 0 {
+		return
+	}
+	text := map[int]string{}
+	for l := range f.Lines() {
+		if l.Kind != OpaqueLine && l.Kind != BlankLine {
+			text[l.Number] = l.Text
+		}
+	}
+	for i, n := range want {
+		c.diags[i].Source = displayLine(text[n])
+	}
+}
+
+// deriver fills a configuration from a tree.
+type deriver struct {
+	c   *collector
+	cfg *Config
+	// again holds the lines whose directive came before in the same body
+	// with another value, each with the earlier line.
+	again []repeat
+}
+
+type repeat struct{ line, earlier *Line }
+
+func (d *deriver) body(nodes []Node, s *scope) {
+	s.seen = map[string]*Line{}
+	for _, n := range nodes {
+		switch n := n.(type) {
+		case *Line:
+			if n.Kind == DirectiveLine {
+				d.directive(n, s)
+			}
+		case *Block:
+			d.block(n, s)
+		}
+	}
+}
+
+func (d *deriver) block(b *Block, s *scope) {
+	var pos Pos
+	if b.Open != nil {
+		pos = Pos{b.Open.Number, b.Open.Tokens[0].Column}
+	}
+	switch {
+	case b.Kind == ServerBlock:
+		v := s.v
+		if v == nil { // outside of a virtual block: judged, then dropped
+			stray := NewVirtual("")
+			v = &stray
+		}
+		if s.kind == FailoverBlock && b.Open != nil && !b.Open.faulty {
+			d.c.at(Warning, b.Open, pos.Column, "a server block has no effect in a failover block", "remove it, or make the block a virtual one")
+		}
+		srv := NewServer(b.Name, v.Port)
+		srv.Pos = pos
+		d.body(b.Body, &scope{where: inServer, c: s.c, s: &srv, kind: b.Kind, origins: &srv.Origins})
+		cutOff(b, &srv.Origins)
+		v.Servers = append(v.Servers, srv)
+	case b.Kind != UnknownBlock:
+		v := NewVirtual(b.Name)
+		v.Pos = pos
+		d.body(b.Body, &scope{where: inVirtual, c: s.c, v: &v, kind: b.Kind, origins: &v.Origins})
+		cutOff(b, &v.Origins)
+		switch {
+		case b.Open == nil: // assumed after an error
+		case b.Kind == VirtualBlock:
+			s.c.Virtuals = append(s.c.Virtuals, v)
+		default:
+			s.c.Failovers = append(s.c.Failovers, v)
+		}
+	}
+}
+
+// cutOff marks the address of a block without an end as not judged: the line
+// may be what is missing.
+func cutOff(b *Block, o *Origins) {
+	if b.Close == nil && !o.Has("address") {
+		o.set("address", Pos{}, true)
+	}
+}
+
+func (d *deriver) directive(l *Line, s *scope) {
+	first := l.Tokens[0]
+	name := first.Text
+	pos := Pos{l.Number, first.Column}
+	dir := findDirective(name, s.where)
+	if l.faulty || dir == nil {
+		meant := name
+		if dir == nil {
+			meant = d.unknown(l, s)
+		}
+		if meant != "" {
+			s.origins.set(meant, pos, true)
+		}
+		return
+	}
+	v := &values{c: d.c, line: l, dir: dir}
+	if d.form(l, v) {
+		v.args = l.Tokens[2:]
+		dir.set(s, v)
+	}
+	s.origins.set(name, pos, v.failed)
+	if earlier := s.seen[name]; earlier != nil && !v.failed {
+		d.again = append(d.again, repeat{l, earlier})
+	}
+	if !v.failed {
+		s.seen[name] = l
+	}
+}
+
+// form judges whether a directive has its sign and the right number of values.
+func (d *deriver) form(l *Line, v *values) bool {
+	t := l.Tokens
+	end := Token{Column: l.endColumn()}
+	switch {
+	case len(t) < 2:
+		v.fail(end, "equal (=) expected after command "+quote(t[0].Text), v.example())
+	case t[1].Text != "=":
+		cure := v.example()
+		if strings.HasPrefix(t[1].Text, "=") {
+			cure = "put blanks on both sides of the sign; " + cure
+		}
+		v.fail(t[1], "equal (=) expected after command "+quote(t[0].Text)+", not "+quote(t[1].Text), cure)
+	case v.dir.args == listArgs && len(t) < 3:
+		v.fail(end, "list expected: there is no list", v.example())
+	case v.dir.args != listArgs && len(t) < 2+v.dir.args:
+		what := "there is no value"
+		if len(t) > 2 {
+			what = "a device belongs after the address"
+		}
+		v.fail(end, "missing arguments: "+what, v.example())
+	case v.dir.args != listArgs && len(t) > 2+v.dir.args:
+		extra := t[2+v.dir.args]
+		cure := `put a value with blanks in quotes: "..."`
+		if i := slices.IndexFunc(t[2:], Token.isComment); i >= 0 && i <= v.dir.args {
+			extra = t[2+v.dir.args]
+			cure = "move the comment to a line of its own, above this one"
+		} else if t[2].Quote != 0 {
+			cure = "a quoted value ends at the first such quote after its first blank; use the other kind of quote around it"
+		} else if !strings.HasPrefix(v.dir.kind, "text") {
+			cure = v.example()
+		}
+		v.fail(extra, "unexpected arguments: "+quote(extra.Text)+" after the value", cure)
+	default:
+		return true
+	}
+	return false
+}
+
+// foreign are directives that Piranha's daemons refuse although its web tool
+// writes them or its manual page names them.
+var foreign = []struct {
+	name  string
+	where blockMask
+	cure  string
+}{
+	{"expect_program", inVirtual, "only Piranha's web tool knew this; remove the line"},
+	{"heartbeat", inVirtual, "only Piranha's web tool wrote this here; remove the line"},
+	{"nmask", inServer, "only Piranha's web tool wrote this here; remove the line"},
+	{"deadtime", inVirtual, "only Piranha's web tool wrote this here; remove the line"},
+	{"debug", inGlobal, "only the manual page names this; write debug_level, or remove the line"},
+	{"mode", inGlobal, "only the manual page names this; remove the line"},
+	{"heartbeat_dev", inGlobal, "only the manual page names this; remove the line"},
+	{"log_file", inGlobal, "only the manual page names this; remove the line"},
+}
+
+// unknown reports a directive that does not belong where it stands, and
+// returns the one that is likely meant, or "".
+func (d *deriver) unknown(l *Line, s *scope) (meant string) {
+	t := l.Tokens[0]
+	cure := "remove the line"
+	if here := directiveNames(s.where); len(here) <= 4 {
+		cure += "; the directives of this block are " + strings.Join(here, ", ")
+	}
+	key, _, glued := strings.Cut(t.Text, "=")
+	near := ""
+	if d.c.count[Error] < maxStructureErrors { // beyond that nothing is shown
+		near = nearest(key, directiveNames(s.where))
+	}
+	switch {
+	case l.Number == 1 && strings.HasPrefix(t.Text, "\ufeff"):
+		meant = strings.TrimPrefix(t.Text, "\ufeff")
+		cure = "the file starts with a byte order mark; save it as UTF-8 without one"
+	case glued && findDirective(key, s.where) != nil:
+		meant = key
+		cure = fmt.Sprintf("put blanks on both sides of the sign: %q", key+" = ...")
+	case foreignCure(t.Text, s.where) != "":
+		cure = foreignCure(t.Text, s.where)
+	case blockKind(t.Text) != UnknownBlock:
+		cure = fmt.Sprintf("%s opens a block: %q", t.Text, t.Text+" NAME {")
+	case blocksOf(key) != 0:
+		cure = "it belongs in " + placeOf(blocksOf(key))
+	case near != "":
+		meant = near
+		cure = fmt.Sprintf("did you mean %q?", near)
+	}
+	if !l.faulty {
+		d.c.at(Error, l, t.Column, "unknown command: "+quote(t.Text), cure)
+	}
+	return meant
+}
+
+func foreignCure(name string, where blockMask) string {
+	for _, f := range foreign {
+		if f.name == name && f.where == where {
+			return f.cure
+		}
+	}
+	return ""
+}
+
+func placeOf(where blockMask) string {
+	var places []string
+	if where&inGlobal != 0 {
+		places = append(places, "the global section")
+	}
+	if where&inVirtual != 0 {
+		places = append(places, "a virtual block")
+	}
+	if where&inServer != 0 {
+		places = append(places, "a server block")
+	}
+	return strings.Join(places, " or ")
+}
+
+// repeats warns of directives that stand twice with different values.
+func (d *deriver) repeats() {
+	for _, r := range d.again {
+		same := slices.EqualFunc(r.line.Tokens, r.earlier.Tokens, func(a, b Token) bool { return a.Text == b.Text })
+		if !same {
+			t := r.line.Tokens[0]
+			d.c.at(Warning, r.line, t.Column, fmt.Sprintf("%s stands on line %d already, with another value; this one counts", t.Text, r.earlier.Number), "remove one of the two lines")
+		}
+	}
+}

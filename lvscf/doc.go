@@ -1,0 +1,36 @@
+// Package lvscf reads lvs.cf, the configuration language of the Piranha load
+// balancer, in its strict form: what Piranha's own daemons accept is accepted,
+// what they refuse is refused, with line, column, reason and cure.
+//
+// Reading has two steps. [Parse] turns bytes into a [File], a tree of lines
+// and blocks that keeps every byte: [File.Bytes] gives back what was read,
+// also from a file full of faults. [File.Config] derives the typed [Config],
+// with the defaults of the daemons for what the file does not say. [Load] does
+// both and is what most callers want.
+//
+// Faults are collected as [Diagnostics], as many as one pass can find, each
+// with its own cause. Lines and columns count from 1, columns in bytes.
+// Errors make a file unusable, warnings do not.
+//
+// # The language
+//
+// One directive stands on each line, NAME = VALUE with blanks or tabs around
+// the sign. Blocks are "virtual NAME {", "failover NAME {" and, inside them,
+// "server NAME {"; each closing brace stands alone on its line. A line whose
+// first mark is # is a comment; nothing may follow a value. Values with blanks
+// are quoted with ' or ". Numbers are those of C: 0x10 is sixteen and 010 is
+// eight. The last of repeated directives wins. [Directives] lists them all.
+//
+// Line ends may be LF, CRLF or CR, and the last one may be missing. Piranha
+// lost lines over such files and let a file end within a block; here the
+// first is accepted and the second is an error.
+//
+// # Limits
+//
+// The package does no input or output and looks nothing up: host names stay
+// names until [Config.Resolve] is given a look-up function. Input is bounded
+// by [MaxSize], [MaxLines] and [MaxDepth].
+//
+// Editing a file, the accepted but irregular forms that people write, and
+// directives beyond Piranha's are not part of this package yet.
+package lvscf

@@ -1,0 +1,266 @@
+package lvscf
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// The bounds of what is read. A file beyond one of them gets one error and is
+// not read further.
+const (
+	// MaxSize is the largest file in bytes.
+	MaxSize = 16 << 20
+	// MaxLines is the largest number of lines.
+	MaxLines = 500_000
+	// MaxDepth is how deep blocks may nest; the language itself needs 2.
+	MaxDepth = 8
+)
+
+// maxStructureErrors is the number of errors after which the rest of a file
+// is left unread: it is not an lvs.cf.
+const maxStructureErrors = 10 * MaxDiagnostics
+
+// Parse reads a file into a tree. The name is used in diagnostics only. The
+// tree is never nil and holds every byte, whatever errors are reported.
+//
+// Parse judges what makes lines and blocks: quotes, braces, opening lines,
+// and whether the input is text at all. What the directives say is judged by
+// [File.Config].
+func Parse(name string, src []byte) (*File, Diagnostics) {
+	c := &collector{file: name}
+	f := parse(c, name, src)
+	return f, c.finish()
+}
+
+func parse(c *collector, name string, src []byte) *File {
+	p := &parser{c: c, file: &File{Name: name}}
+	rest := string(src)
+	if !p.acceptable(rest) {
+		p.file.faulty = true
+		if rest != "" {
+			p.file.Body = []Node{&Line{Number: 1, Kind: OpaqueLine, Text: rest}}
+		}
+		return p.file
+	}
+	for number := 1; rest != ""; number++ {
+		if p.giveUp || number > MaxLines {
+			if !p.giveUp {
+				p.c.add(Error, Pos{number, 1}, "", fmt.Sprintf("too many lines: only the first %d were read", MaxLines),
+					"split the file or remove what is not configuration")
+				p.file.faulty = true
+			}
+			p.keep(&Line{Number: number, Kind: OpaqueLine, Text: rest})
+			p.giveUp = true
+			break
+		}
+		l := &Line{Number: number}
+		l.Text, l.End, rest = cutLine(rest)
+		p.line(l)
+		p.last = l
+	}
+	if !p.giveUp {
+		p.end()
+	}
+	return p.file
+}
+
+// acceptable reports whether the input is a text within bounds, and says so
+// if not.
+func (p *parser) acceptable(text string) bool {
+	switch {
+	case text == "":
+		p.c.add(Error, Pos{1, 1}, "", "Empty configuration: the file has no bytes",
+			"write at least one virtual block, or restore the file from a copy")
+		return false
+	case len(text) > MaxSize:
+		p.c.add(Error, Pos{1, 1}, "", fmt.Sprintf("file too large: %d bytes, the limit is %d", len(text), MaxSize),
+			"check that this is the right file; remove what is not configuration")
+		return false
+	case utf8.ValidString(text) && strings.IndexByte(text, 0) < 0:
+		return true
+	}
+	commentWarned := false
+	number := 1
+	for rest := text; rest != ""; number++ {
+		var line string
+		line, _, rest = cutLine(rest)
+		at := badByte(line)
+		if at < 0 {
+			continue
+		}
+		nul := line[at] == 0
+		if !nul && strings.HasPrefix(strings.TrimLeft(line, " \t"), "#") && strings.IndexByte(line, 0) < 0 {
+			// Piranha skips comments unread, and old ones are in old encodings.
+			if !commentWarned {
+				p.c.add(Warning, Pos{number, at + 1}, displayLine(line), "comment is not UTF-8 text",
+					"save the file as UTF-8; the configuration itself is not affected")
+				commentWarned = true
+			}
+			continue
+		}
+		cure := "give the name of an lvs.cf, saved as plain UTF-8 text"
+		if strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff") {
+			cure = "this looks like UTF-16; save the file as plain UTF-8 text"
+		}
+		p.c.add(Error, Pos{number, at + 1}, "", fmt.Sprintf("not a text file: byte 0x%02x", line[at]), cure)
+		return false
+	}
+	return true
+}
+
+// badByte returns the index of the first byte that no text has, or -1.
+func badByte(s string) int {
+	for i, r := range s {
+		if r == 0 {
+			return i
+		}
+		if r == utf8.RuneError {
+			if _, n := utf8.DecodeRuneInString(s[i:]); n == 1 {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+// parser builds the tree. Its recovery aims at one error for each cause.
+type parser struct {
+	c    *collector
+	file *File
+	lex  lexer
+	// open holds the blocks that are open, outermost first.
+	open []*Block
+	last *Line
+	// lastVirtual is the virtual or failover block closed last.
+	lastVirtual *Block
+	// forgive is the number of closing braces that an error already told of
+	// will leave over.
+	forgive int
+	// braceless is set after an opening line without its brace, which may
+	// follow on a line of its own.
+	braceless bool
+	content   bool // some line is neither blank nor comment
+	giveUp    bool
+}
+
+func (p *parser) top() *Block {
+	if len(p.open) == 0 {
+		return nil
+	}
+	return p.open[len(p.open)-1]
+}
+
+// keep appends a node to the body that is open.
+func (p *parser) keep(n Node) {
+	if b := p.top(); b != nil {
+		b.Body = append(b.Body, n)
+	} else {
+		p.file.Body = append(p.file.Body, n)
+	}
+}
+
+// inUnknown reports whether some open block is not of the language; nothing
+// within it is judged.
+func (p *parser) inUnknown() bool {
+	for _, b := range p.open {
+		if b.Kind == UnknownBlock {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *parser) errorAt(l *Line, column int, message, cure string) {
+	l.faulty = true
+	p.file.faulty = true
+	if p.inUnknown() {
+		return
+	}
+	p.c.at(Error, l, column, message, cure)
+	if p.c.count[Error] >= maxStructureErrors {
+		p.giveUp = true
+	}
+}
+
+func (p *parser) line(l *Line) {
+	badQuote := p.lex.split(l)
+	if l.Kind != DirectiveLine {
+		p.keep(l)
+		return
+	}
+	p.content = true
+	if badQuote > 0 {
+		p.errorAt(l, badQuote, "quotation mismatch: "+quote(l.Text[badQuote-1:])+" "+p.mismatch(l, badQuote),
+			p.mismatchCure(l, badQuote))
+	}
+	braceless := p.braceless
+	p.braceless = false
+	first := l.Tokens[0]
+	switch {
+	case first.Quote == 0 && strings.HasPrefix(first.Text, "}"):
+		p.closeLine(l)
+	case opensBlock(l):
+		if braceless && len(l.Tokens) == 1 && first.is("{") {
+			// The brace of the opening line before, already told of.
+			l.faulty = true
+			p.keep(l)
+			return
+		}
+		p.openLine(l)
+	default:
+		p.directiveLine(l)
+	}
+}
+
+// mismatch says what is wrong with the quotes from the given column on.
+func (p *parser) mismatch(l *Line, column int) string {
+	text := l.Text[column-1:]
+	if q := strings.IndexByte(text[1:], text[0]); q >= 0 {
+		return "goes on after its closing quote"
+	}
+	return "has no closing quote"
+}
+
+func (p *parser) mismatchCure(l *Line, column int) string {
+	text := l.Text[column-1:]
+	n := strings.IndexByte(text[1:], text[0])
+	if n < 0 {
+		return "end the value with " + text[:1]
+	}
+	after := strings.TrimLeft(text[n+2:], " \t")
+	switch {
+	case after == "":
+		return "remove the blanks after the closing quote"
+	case strings.HasPrefix(after, "#"):
+		return "move the comment to a line of its own, above this one"
+	}
+	return "end the line with the closing quote"
+}
+
+// end judges what is left when the file ends.
+func (p *parser) end() {
+	if !p.content {
+		p.file.faulty = true
+		p.c.add(Error, Pos{1, 1}, "", "Empty configuration: the file has only blank lines and comments",
+			"write at least one virtual block, or restore the file from a copy")
+		return
+	}
+	var open []string
+	for _, b := range p.open {
+		if b.Open != nil {
+			open = append(open, fmt.Sprintf("%q, opened on line %d", strings.TrimSpace(b.Kind.String()+" "+b.Name), b.Open.Number))
+		}
+	}
+	if len(open) == 0 {
+		return
+	}
+	if p.last.End == "" && p.last.Kind == DirectiveLine {
+		// The file breaks off, likely within this line: one cause, one error.
+		p.c.dropLine(p.last.Number)
+		p.last.faulty = true
+	}
+	p.file.faulty = true
+	p.c.at(Error, p.last, len(p.last.Text)+1, "unexpected end of file: still open: "+strings.Join(open, "; "),
+		"close each with } on a line of its own; if the end is lost, restore the file from a copy")
+}

@@ -1,0 +1,299 @@
+package lvscf
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// values reads the arguments of one directive line. Its methods report what is
+// wrong, at most one error a line, and whether the value may be used.
+type values struct {
+	c      *collector
+	line   *Line
+	dir    *directive
+	args   []Token
+	failed bool
+}
+
+func (v *values) fail(t Token, message, cure string) {
+	v.failed = true
+	v.c.at(Error, v.line, t.Column, message, cure)
+}
+
+func (v *values) warn(t Token, message, cure string) {
+	v.c.at(Warning, v.line, t.Column, message, cure)
+}
+
+// example is the line that a cure shows.
+func (v *values) example() string {
+	line := v.dir.name + " = " + v.dir.example
+	if strings.Contains(line, `"`) {
+		return "write for example `" + line + "`"
+	}
+	return "write for example " + strconv.Quote(line)
+}
+
+// cNumber reads an integer as C's strtol does with base 0. ok is false when
+// anything else is in s; a number beyond 64 bits saturates.
+func cNumber(s string) (n int64, base int, ok bool) {
+	digits, sign := s, ""
+	if digits != "" && (digits[0] == '-' || digits[0] == '+') {
+		sign, digits = digits[:1], digits[1:]
+	}
+	base = 10
+	switch {
+	case len(digits) > 1 && (digits[:2] == "0x" || digits[:2] == "0X"):
+		base, digits = 16, digits[2:]
+	case len(digits) > 1 && digits[0] == '0':
+		base = 8
+	}
+	if digits == "" || digits[0] == '-' || digits[0] == '+' {
+		return 0, base, false
+	}
+	n, err := strconv.ParseInt(sign+digits, base, 64)
+	if err != nil && !isRange(err) {
+		return 0, base, false
+	}
+	return n, base, true
+}
+
+func isRange(err error) bool {
+	e, ok := err.(*strconv.NumError)
+	return ok && e.Err == strconv.ErrRange
+}
+
+// number reads an integer within bounds.
+func (v *values) number(lo, hi int64) (int64, bool) {
+	t := v.args[0]
+	n, base, ok := cNumber(t.Text)
+	switch {
+	case !ok:
+		cure := v.example()
+		if strings.HasPrefix(t.Text, "0") && strings.Trim(t.Text, "0123456789") == "" {
+			cure = "a leading zero makes it octal, which has no 8 and 9; write " + strings.TrimLeft(t.Text, "0")
+		}
+		v.fail(t, "integer expected: "+quote(t.Text)+" is not a whole number", cure)
+		return 0, false
+	case n < lo || n > hi:
+		v.fail(t, fmt.Sprintf("invalid argument: %s is out of range", quote(t.Text)), rangeCure(v.dir.name, lo, hi))
+		return 0, false
+	case base == 8 && n > 7:
+		v.warn(t, fmt.Sprintf("%s is octal because of its leading zero, and means %d", quote(t.Text), n),
+			fmt.Sprintf("write %d, or %s if that is meant", n, strings.TrimLeft(t.Text, "+0")))
+	}
+	return n, true
+}
+
+func rangeCure(name string, lo, hi int64) string {
+	if hi == math.MaxInt32 && lo >= 0 {
+		return fmt.Sprintf("%s must be %d or more, and less than 2^31", name, lo)
+	}
+	return fmt.Sprintf("%s must be %d..%d", name, lo, hi)
+}
+
+// seconds reads a time of at least lo whole seconds.
+func (v *values) seconds(lo int64) (time.Duration, bool) {
+	n, ok := v.number(lo, math.MaxInt32)
+	return time.Duration(n) * time.Second, ok
+}
+
+// boolean reads 0 or 1.
+func (v *values) boolean() (value, ok bool) {
+	t := v.args[0]
+	n, _, isNumber := cNumber(t.Text)
+	switch {
+	case !isNumber:
+		cure := "write 1 for yes or 0 for no"
+		switch strings.ToLower(t.Text) {
+		case "yes", "true", "on", "enable", "enabled":
+			cure = "write 1"
+		case "no", "false", "off", "disable", "disabled":
+			cure = "write 0"
+		}
+		v.fail(t, "integer expected: "+quote(t.Text)+" is not a whole number", cure)
+		return false, false
+	case n != 0 && n != 1:
+		v.fail(t, "boolean expected: "+quote(t.Text)+" is neither 0 nor 1", "write 1 for yes or 0 for no")
+		return false, false
+	}
+	return n == 1, true
+}
+
+// port reads a port number, or a service name where the language allows one.
+func (v *values) port(names bool) (uint16, bool) {
+	t := v.args[0]
+	if _, _, isNumber := cNumber(t.Text); !isNumber && names {
+		if n, ok := servicePort(t.Text); ok {
+			return n, true
+		}
+		v.fail(t, "invalid argument: "+quote(t.Text)+" is no port number and no service name known here",
+			"write the port as a number, 1..65535")
+		return 0, false
+	}
+	if n, ok := servicePort(t.Text); ok && !names {
+		v.fail(t, "integer expected: "+quote(t.Text)+" is a service name, which a server's port may not be",
+			fmt.Sprintf("write %d", n))
+		return 0, false
+	}
+	n, ok := v.number(1, math.MaxUint16)
+	return uint16(n), ok
+}
+
+// text reads a word or a quoted text as it is.
+func (v *values) text() (string, bool) { return v.args[0].Text, true }
+
+// checkText reads a text of a check.
+func (v *values) checkText() (string, bool) {
+	t := v.args[0]
+	const most = 255
+	if len(t.Text) > most {
+		v.warn(t, fmt.Sprintf("%d bytes are more than Piranha's limit of %d", len(t.Text), most), "shorten the text")
+	}
+	return t.Text, true
+}
+
+// word reads one of a few words.
+func (v *values) word(words []string) (int, bool) {
+	t := v.args[0]
+	var known []string
+	for n, w := range words {
+		switch {
+		case w == "":
+		case w == t.Text:
+			return n, true
+		default:
+			known = append(known, w)
+		}
+	}
+	cure := "write one of " + strings.Join(known, ", ")
+	if near := nearest(t.Text, known); near != "" {
+		cure = fmt.Sprintf("did you mean %q? The words are %s", near, strings.Join(known, ", "))
+	}
+	v.fail(t, fmt.Sprintf("invalid argument: %s is no %s", quote(t.Text), v.dir.name), cure)
+	return 0, false
+}
+
+func (v *values) scheduler() (Scheduler, bool) {
+	t := v.args[0]
+	if t.Text == "pcc" {
+		v.fail(t, `invalid argument: "pcc" is the old name of a scheduler`, `write "scheduler = lc"`)
+		return "", false
+	}
+	n, ok := v.word(schedulerWords)
+	if !ok {
+		return "", false
+	}
+	return Scheduler(schedulerWords[n]), true
+}
+
+// device reads the name of an interface or of its alias.
+func (v *values) device() (string, bool) {
+	t := v.args[1]
+	const most = 15 // IFNAMSIZ less its zero byte, linux/if.h
+	switch {
+	case t.isComment():
+		v.fail(t, "missing arguments: a device belongs after the address, not a comment", v.example()+", and the comment on a line of its own")
+	case t.Text == "" || len(t.Text) > most || strings.ContainsAny(t.Text, "/ \t"):
+		v.fail(t, "invalid argument: "+quote(t.Text)+" is no device name", v.example())
+	default:
+		return t.Text, true
+	}
+	return "", false
+}
+
+// list reads words between brackets that stand alone.
+func (v *values) list() ([]string, bool) {
+	if !v.args[0].is("[") {
+		v.fail(v.args[0], "list expected: "+quote(v.args[0].Text)+" stands where [ belongs", v.example()+", with blanks around the brackets")
+		return nil, false
+	}
+	end := slices.IndexFunc(v.args, func(t Token) bool { return t.is("]") })
+	if end < 0 {
+		v.fail(v.args[len(v.args)-1], "list expected: the list has no closing ]", v.example()+", with blanks around the brackets")
+		return nil, false
+	}
+	var words []string
+	for _, t := range v.args[1:end] {
+		words = append(words, t.Text)
+	}
+	return words, true
+}
+
+// host reads an address or a host name. When required, 0.0.0.0 is an error and
+// otherwise means no host.
+func (v *values) host(required bool) (Host, bool) {
+	t := v.args[0]
+	addr, note, ok := inetAton(t.Text)
+	switch {
+	case ok && addr.IsUnspecified():
+		if required {
+			v.fail(t, "invalid host name or ip address: "+quote(t.Text)+" is no address of a host", v.example()+", or remove the line")
+			return Host{}, false
+		}
+		return Host{}, true
+	case ok:
+		v.noteAddress(t, note)
+		return Host{Addr: addr}, true
+	case isHostName(t.Text):
+		return Host{Name: t.Text}, true
+	}
+	v.fail(t, "invalid argument: "+quote(t.Text)+" is no IPv4 address and no host name", v.addressCure(t))
+	return Host{}, false
+}
+
+// address reads an address where names are not allowed.
+func (v *values) address() (netip.Addr, bool) {
+	t := v.args[0]
+	addr, note, ok := inetAton(t.Text)
+	if !ok {
+		v.fail(t, "invalid host name or ip address: "+quote(t.Text)+" is no IPv4 address", v.addressCure(t))
+		return netip.Addr{}, false
+	}
+	v.noteAddress(t, note)
+	return addr, true
+}
+
+func (v *values) noteAddress(t Token, note string) {
+	if note != "" {
+		v.warn(t, quote(t.Text)+" "+note, "write the four decimal numbers in full")
+	}
+}
+
+func (v *values) addressCure(t Token) string {
+	if addr, err := netip.ParseAddr(t.Text); err == nil && addr.Is6() {
+		return "only IPv4 is possible; " + v.example()
+	}
+	if strings.Contains(t.Text, "/") {
+		return "write the address without a prefix length; " + v.example()
+	}
+	if _, err := netip.ParseAddrPort(t.Text); err == nil {
+		return "write the address without a port; " + v.example()
+	}
+	return v.example()
+}
+
+// mask reads a dotted netmask; 0.0.0.0 is none.
+func (v *values) mask() (Netmask, bool) {
+	t := v.args[0]
+	addr, note, ok := inetAton(t.Text)
+	if !ok {
+		v.fail(t, "Bad subnet mask specified: "+quote(t.Text)+" is no dotted mask", v.addressCure(t))
+		return 0, false
+	}
+	return v.maskOf(addr, note)
+}
+
+func (v *values) maskOf(addr netip.Addr, note string) (Netmask, bool) {
+	m, ok := maskOf(addr)
+	if !ok {
+		v.fail(v.args[0], "Bad subnet mask specified: the ones of "+addr.String()+" do not come first", v.example())
+		return 0, false
+	}
+	v.noteAddress(v.args[0], note)
+	return m, true
+}
