@@ -134,6 +134,7 @@ func (p *parser) place(l *Line, b *Block) {
 	}
 	column := l.Tokens[0].Column
 	if b.Kind != ServerBlock {
+		p.suspended = p.suspended[:0]
 		if len(p.open) == 0 {
 			return
 		}
@@ -151,6 +152,12 @@ func (p *parser) place(l *Line, b *Block) {
 		}
 		return
 	}
+	if p.resume() {
+		if p.top().Kind == ServerBlock {
+			p.pop(nil)
+		}
+		return
+	}
 	switch outer := p.top(); {
 	case outer == nil:
 		if !l.faulty {
@@ -164,7 +171,7 @@ func (p *parser) place(l *Line, b *Block) {
 			p.reopen()
 		}
 	case outer.Kind == ServerBlock:
-		if !l.faulty {
+		if !l.faulty && outer.Open != nil {
 			p.errorAt(l, column, fmt.Sprintf(`unknown command: "server" within the server block of line %d`, outer.Open.Number),
 				"close that block first, with } on a line of its own")
 		}
@@ -213,8 +220,11 @@ func (p *parser) closeLine(l *Line) {
 		p.errorAt(l, t.Column, "unexpected arguments: "+quote(t.Text)+" follows }", cure)
 	}
 	kept := false
-	for range max(braces, 1) {
-		if len(p.open) > 0 {
+	for i := range max(braces, 1) {
+		if i == 1 {
+			p.suspend() // more than one brace on a line: perhaps not meant
+		}
+		if len(p.open) > 0 || i == 0 && p.resume() {
 			if kept {
 				p.pop(nil)
 			} else {
@@ -256,19 +266,58 @@ func (p *parser) directiveLine(l *Line) {
 			p.pop(nil)
 		}
 		return
-	case outer == nil && where&(inGlobal|inVirtual) == inVirtual && p.lastVirtual != nil && p.lastVirtual.Close != nil:
-		p.errorAt(l, first.Column, fmt.Sprintf("unknown command: %s: the } of line %d already closed the %s block",
-			quote(first.Text), p.lastVirtual.Close.Number, p.lastVirtual.Kind), "move the line into its block, before the last }")
+	case outer == nil && where != 0 && where&inGlobal == 0 && p.resume():
+	case outer == nil && where&(inGlobal|inVirtual) == inVirtual:
+		what, cure := "it stands outside of a virtual block", "open its block above, with \"virtual NAME {\", or move the line into one"
+		if p.lastVirtual != nil && p.lastVirtual.Close != nil {
+			what = fmt.Sprintf("the } of line %d already closed the %s block", p.lastVirtual.Close.Number, p.lastVirtual.Kind)
+			cure = "move the line into its block, before the last }"
+		}
+		p.errorAt(l, first.Column, fmt.Sprintf("unknown command: %s: %s", quote(first.Text), what), cure)
 		p.reopen()
-	case outer != nil && outer.Open == nil && where == inGlobal:
-		p.pop(nil)
+	case outer != nil && where == inGlobal && !p.inUnknown() && foreignCure(first.Text, outer.Kind.mask()) == "":
+		if b := p.open[0]; b.Open != nil {
+			p.errorAt(l, first.Column, "unknown command: "+quote(first.Text)+": it belongs in the global section",
+				fmt.Sprintf("move the line out of the %s block of line %d, or close that above it with } on a line of its own", b.Kind, b.Open.Number))
+		}
+		p.suspend()
+		for len(p.open) > 0 {
+			p.pop(nil)
+		}
 	}
 	p.keep(l)
 }
 
-// reopen goes on as if the block closed last were still open.
+// suspend remembers the open blocks before they are closed in doubt.
+func (p *parser) suspend() {
+	p.suspended = p.suspended[:0]
+	for _, b := range p.open {
+		p.suspended = append(p.suspended, b.Kind)
+	}
+}
+
+// resume opens the suspended blocks again if no other is open, and reports
+// whether it did.
+func (p *parser) resume() bool {
+	if len(p.open) > 0 || len(p.suspended) == 0 {
+		return false
+	}
+	for _, kind := range p.suspended {
+		again := &Block{Kind: kind}
+		p.keep(again)
+		p.open = append(p.open, again)
+	}
+	p.suspended = p.suspended[:0]
+	return true
+}
+
+// reopen goes on as if the block closed last were still open, or as if one had
+// been opened.
 func (p *parser) reopen() {
-	again := &Block{Kind: p.lastVirtual.Kind}
+	again := &Block{Kind: VirtualBlock}
+	if p.lastVirtual != nil {
+		again.Kind = p.lastVirtual.Kind
+	}
 	p.keep(again)
 	p.open = append(p.open, again)
 	p.lastVirtual = nil

@@ -36,6 +36,9 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("second reading (-first +second):\n%s", diff)
 		}
 		cfg, _ := Load("lvs.cf", src)
+		if cfg != nil && tree.faulty {
+			t.Error("accepted although the parser had to guess")
+		}
 		if cfg == nil {
 			return
 		}

@@ -134,6 +134,9 @@ type parser struct {
 	last *Line
 	// lastVirtual is the virtual or failover block closed last.
 	lastVirtual *Block
+	// suspended are the kinds of the blocks, outermost first, that an error
+	// already told of may have closed too early: what follows decides.
+	suspended []BlockKind
 	// forgive is the number of closing braces that an error already told of
 	// will leave over.
 	forgive int
@@ -249,13 +252,17 @@ func (p *parser) end() {
 	var open []string
 	for _, b := range p.open {
 		if b.Open != nil {
-			open = append(open, fmt.Sprintf("%q, opened on line %d", strings.TrimSpace(b.Kind.String()+" "+b.Name), b.Open.Number))
+			what := b.Open.Tokens[0].Text
+			if b.Kind != UnknownBlock {
+				what = strings.TrimSpace(b.Kind.String() + " " + b.Name)
+			}
+			open = append(open, fmt.Sprintf("%s, opened on line %d", quote(what), b.Open.Number))
 		}
 	}
 	if len(open) == 0 {
 		return
 	}
-	if p.last.End == "" && p.last.Kind == DirectiveLine {
+	if p.last.End == "" && (p.last.Kind == DirectiveLine || p.last.Kind == OpenLine && !strings.HasSuffix(p.last.Text, "{")) {
 		// The file breaks off, likely within this line: one cause, one error.
 		p.c.dropLine(p.last.Number)
 		p.last.faulty = true

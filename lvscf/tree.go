@@ -44,6 +44,17 @@ func (k BlockKind) String() string {
 	return "unknown"
 }
 
+// mask returns the place of the directives within such a block.
+func (k BlockKind) mask() blockMask {
+	switch k {
+	case VirtualBlock, FailoverBlock:
+		return inVirtual
+	case ServerBlock:
+		return inServer
+	}
+	return 0
+}
+
 // Block is a run of lines between an opening line and a closing brace.
 type Block struct {
 	Kind BlockKind
