@@ -1,0 +1,25 @@
+// Package health asks servers whether new connections may go to them.
+//
+// A [Checker] asks one question about one [Target] and answers with a
+// [Result]: OK, fail, or no result. The third is the important one: "we could
+// not ask" (no file descriptor left, no route of ours, no port, a cancelled
+// check) is never taken for "the server is down", and changes no state.
+//
+// The checks are [TCP] (connect), [SendExpect] (send text, compare the
+// answer, over TCP or UDP), [HTTP] and [External] (a program). [NewPiranha]
+// picks among them as Piranha's nanny did for an lvs.cf. Each is one file,
+// each works alone with nothing but a context:
+//
+//	r := health.NewTCP(nil).Check(ctx, health.Target{Addr: addr})
+//	fmt.Println(r.Verdict, r.Reason)
+//
+// A [Monitor] runs many of them for ever. It is told the whole set of watches
+// at once ([Monitor.Set]) and works out what changed: state survives as long
+// as the question stays the same. Watches that ask the same question of the
+// same server share one check. [Policy] says how often to ask and how many
+// answers in a row change a watch's [State].
+//
+// Out of scope: what follows from a state. This package knows no load
+// balancer, no configuration file and no failover; package healthtest has
+// misbehaving servers and a scripted checker for tests.
+package health

@@ -1,0 +1,316 @@
+package health
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Bounds of an [HTTP] check.
+const (
+	// DefaultMaxBody is how much of a body is searched by default.
+	DefaultMaxBody = 64 << 10
+	// maxHeader bounds the status line and the headers of an answer,
+	// interim answers (1xx) included.
+	maxHeader = 64 << 10
+)
+
+// StatusRange is a range of HTTP status codes, both ends included.
+type StatusRange struct{ Min, Max int }
+
+// String returns "200-299", or "200" for a range of one.
+func (r StatusRange) String() string {
+	if r.Min == r.Max {
+		return fmt.Sprint(r.Min)
+	}
+	return fmt.Sprintf("%d-%d", r.Min, r.Max)
+}
+
+// TLSConfig sets up TLS for a check.
+type TLSConfig struct {
+	// ServerName is sent as SNI and verified against the certificate. Empty
+	// means the host of HTTPConfig.Host, or else the target's address.
+	ServerName string
+	// RootsPEM are the certificates to trust; empty means the system's.
+	RootsPEM []byte
+	// SkipVerify accepts any certificate: the check then proves only that
+	// something speaks TLS.
+	SkipVerify bool
+}
+
+// HTTPConfig sets up an [HTTP] check.
+type HTTPConfig struct {
+	// Method is the request method; empty means GET.
+	Method string
+	// Path is the path with an optional query; empty means "/".
+	Path string
+	// Host is the Host header; empty means the target's address and port.
+	Host string
+	// Header are further headers. User-Agent defaults to "lvskit-health".
+	Header http.Header
+	// Status are the codes that are OK; empty means 200..299.
+	Status []StatusRange
+	// Body must occur in the body; empty means any body.
+	Body string
+	// BodyRegex must match the body (RE2 syntax); empty means any body.
+	BodyRegex string
+	// MaxBody is how many bytes of the body are searched; 0 means
+	// DefaultMaxBody.
+	MaxBody int
+	// TLS makes it HTTPS; nil means plain HTTP.
+	TLS *TLSConfig
+	// Graceful closes with a FIN rather than a RST.
+	Graceful bool
+}
+
+// HTTP asks with one HTTP/1.1 request on a connection of its own: no
+// keep-alive, no redirects, no proxy, no environment. It is safe for
+// concurrent use.
+type HTTP struct {
+	cfg      HTTPConfig
+	regex    *regexp.Regexp
+	tls      *tls.Config
+	url      url.URL
+	identity string
+}
+
+// NewHTTP returns an HTTP check, or an error that names every field that
+// cannot be used. A nil cfg means the defaults: GET / and a status of 2xx.
+func NewHTTP(cfg *HTTPConfig) (*HTTP, error) {
+	c := &HTTP{}
+	if cfg != nil {
+		c.cfg = *cfg
+	}
+	if c.cfg.Method == "" {
+		c.cfg.Method = http.MethodGet
+	}
+	if c.cfg.Path == "" {
+		c.cfg.Path = "/"
+	}
+	if len(c.cfg.Status) == 0 {
+		c.cfg.Status = []StatusRange{{200, 299}}
+	}
+	c.cfg.Status = slices.Clone(c.cfg.Status)
+	if c.cfg.MaxBody == 0 {
+		c.cfg.MaxBody = DefaultMaxBody
+	}
+	header := make(http.Header, len(c.cfg.Header)+1)
+	header.Set("User-Agent", "lvskit-health")
+	for k, v := range c.cfg.Header {
+		header[http.CanonicalHeaderKey(k)] = slices.Clone(v)
+	}
+	c.cfg.Header = header
+	if err := c.validate(); err != nil {
+		return nil, fmt.Errorf("http check: %w", err)
+	}
+	c.identity = c.describe()
+	return c, nil
+}
+
+// validate checks the fields and derives from them what Check needs.
+func (c *HTTP) validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if !isToken(c.cfg.Method) {
+		bad("method %q is no HTTP method", c.cfg.Method)
+	}
+	u, err := url.ParseRequestURI(c.cfg.Path)
+	switch {
+	case !strings.HasPrefix(c.cfg.Path, "/") || strings.HasPrefix(c.cfg.Path, "//"):
+		bad("path %q must begin with one slash", c.cfg.Path)
+	case err != nil:
+		bad("path: %w", err)
+	default:
+		c.url = *u
+	}
+	if strings.ContainsFunc(c.cfg.Host, isControl) || strings.ContainsAny(c.cfg.Host, "/@?# \t") {
+		bad("host %q cannot stand in a Host header", c.cfg.Host)
+	}
+	for k, vs := range c.cfg.Header {
+		if !isToken(k) {
+			bad("header name %q is not valid", k)
+		}
+		if k == "Host" {
+			bad("header Host: set the field Host instead")
+		}
+		for _, v := range vs {
+			if strings.ContainsFunc(v, isControl) {
+				bad("header %s: value %q is not valid", k, v)
+			}
+		}
+	}
+	for _, r := range c.cfg.Status {
+		if r.Min < 200 || r.Max > 999 || r.Min > r.Max {
+			bad("status %v: want a range within 200-999", r)
+		}
+	}
+	if c.cfg.MaxBody < 0 {
+		bad("max body %d is negative", c.cfg.MaxBody)
+	}
+	if c.cfg.BodyRegex != "" {
+		if c.regex, err = regexp.Compile(c.cfg.BodyRegex); err != nil {
+			bad("body regex: %w", err)
+		}
+	}
+	if t := c.cfg.TLS; t != nil {
+		c.tls = &tls.Config{ServerName: t.ServerName, InsecureSkipVerify: t.SkipVerify, NextProtos: []string{"http/1.1"}}
+		if c.tls.ServerName == "" && c.cfg.Host != "" {
+			c.tls.ServerName = hostOnly(c.cfg.Host)
+		}
+		if len(t.RootsPEM) > 0 {
+			c.tls.RootCAs = x509.NewCertPool()
+			if !c.tls.RootCAs.AppendCertsFromPEM(t.RootsPEM) {
+				bad("tls: no certificate found in the roots")
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// isToken tells whether s may be a method or a header name (RFC 9110, section
+// 5.6.2).
+func isToken(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
+	})
+}
+
+// isControl tells whether r may not stand in a header value (RFC 9110,
+// section 5.5).
+func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
+
+func hostOnly(host string) string {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		return h
+	}
+	return strings.Trim(host, "[]")
+}
+
+func (c *HTTP) describe() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "http %s %q host=%q status=%v", c.cfg.Method, c.cfg.Path, c.cfg.Host, c.cfg.Status)
+	for _, k := range slices.Sorted(maps.Keys(c.cfg.Header)) {
+		fmt.Fprintf(&b, " header=%q:%q", k, c.cfg.Header[k])
+	}
+	if c.cfg.Body != "" || c.regex != nil {
+		fmt.Fprintf(&b, " body=%q regex=%q max=%d", c.cfg.Body, c.cfg.BodyRegex, c.cfg.MaxBody)
+	}
+	if t := c.cfg.TLS; t != nil {
+		fmt.Fprintf(&b, " tls name=%q skip=%t roots=%x", c.tls.ServerName, t.SkipVerify, sha256.Sum256(t.RootsPEM))
+	}
+	b.WriteString(gracefulMark(c.cfg.Graceful))
+	return b.String()
+}
+
+// Identity names the kind and the parameters of the check.
+func (c *HTTP) Identity() string { return c.identity }
+
+// Check asks once.
+//
+// It writes the request and reads the answer itself rather than through an
+// http.Transport: a transport keeps two goroutines for each connection and
+// hides where the time went.
+func (c *HTTP) Check(ctx context.Context, t Target) Result {
+	a, cancel := begin(ctx, t)
+	defer cancel()
+	raw, err := a.dial("tcp")
+	if err != nil {
+		return a.failed("connect", err)
+	}
+	defer closeConn(raw, c.cfg.Graceful)
+	defer guard(a.ctx, raw)()
+	a.done("connect")
+
+	conn := raw
+	if c.tls != nil {
+		cfg := c.tls
+		if cfg.ServerName == "" {
+			cfg = cfg.Clone()
+			cfg.ServerName = t.Addr.Addr().WithZone("").String()
+		}
+		secure := tls.Client(raw, cfg)
+		if err := secure.Handshake(); err != nil {
+			return a.failed("tls", err)
+		}
+		conn = secure
+		a.done("tls")
+	}
+
+	u := c.url
+	req := &http.Request{
+		Method: c.cfg.Method, URL: &u, Host: c.cfg.Host, Header: c.cfg.Header,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Close: true,
+	}
+	if req.Host == "" {
+		req.Host = t.Addr.String()
+	}
+	if err := req.Write(conn); err != nil {
+		return a.failed("send", err)
+	}
+	a.done("send")
+	return c.answer(a, conn, req)
+}
+
+// answer reads the status, and the body where it matters.
+func (c *HTTP) answer(a *attempt, conn net.Conn, req *http.Request) Result {
+	limit := &io.LimitedReader{R: conn, N: maxHeader}
+	in := bufio.NewReader(limit)
+	resp, err := http.ReadResponse(in, req)
+	// Interim answers come before the real one; the header bound limits them.
+	for err == nil && resp.StatusCode < 200 && resp.StatusCode != http.StatusSwitchingProtocols {
+		resp, err = http.ReadResponse(in, req)
+	}
+	if err != nil {
+		if limit.N <= 0 {
+			return a.wrong("read", "more than %d bytes of headers", maxHeader)
+		}
+		return a.failed("read", err)
+	}
+	defer resp.Body.Close()
+	a.see([]byte(resp.Proto + " " + resp.Status))
+	if !slices.ContainsFunc(c.cfg.Status, func(r StatusRange) bool {
+		return r.Min <= resp.StatusCode && resp.StatusCode <= r.Max
+	}) {
+		return a.wrong("read", "status %s, expected %s", clipText(resp.Status), statusText(c.cfg.Status))
+	}
+	if c.cfg.Body == "" && c.regex == nil {
+		return a.ok("read", "status "+clipText(resp.Status))
+	}
+	// Room for the chunk framing of a body in small chunks.
+	limit.N = int64(c.cfg.MaxBody)*8 + maxHeader
+	body, err := io.ReadAll(io.LimitReader(resp.Body, int64(c.cfg.MaxBody)))
+	a.see([]byte(" "))
+	a.see(body)
+	if err != nil {
+		return a.failed("read", err)
+	}
+	if c.cfg.Body != "" && !strings.Contains(string(body), c.cfg.Body) {
+		return a.wrong("read", "status %d, but %s is not in the first %d bytes of the body", resp.StatusCode, clip([]byte(c.cfg.Body)), len(body))
+	}
+	if c.regex != nil && !c.regex.Match(body) {
+		return a.wrong("read", "status %d, but regex %s matches nothing in the first %d bytes of the body", resp.StatusCode, clip([]byte(c.cfg.BodyRegex)), len(body))
+	}
+	return a.ok("read", "status "+clipText(resp.Status)+", body as expected")
+}
+
+func clipText(s string) string { return oneLine(s, 60) }
+
+func statusText(ranges []StatusRange) string {
+	texts := make([]string, len(ranges))
+	for i, r := range ranges {
+		texts[i] = r.String()
+	}
+	return strings.Join(texts, ",")
+}
