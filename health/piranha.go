@@ -1,5 +1,7 @@
 package health
 
+import "fmt"
+
 // piranhaWebPort is the virtual port for which nanny assumes a web server
 // when an lvs.cf names no check.
 const piranhaWebPort = 80
@@ -30,15 +32,23 @@ type PiranhaConfig struct {
 //
 // The error names the directive that cannot be used.
 func NewPiranha(cfg PiranhaConfig) (Checker, error) {
-	switch {
-	case cfg.SendProgram != "":
-		return NewExternal(ExternalConfig{Command: cfg.SendProgram, Expect: Unescape(cfg.Expect)})
-	case cfg.Send != "" || cfg.Expect != "" || cfg.Transport != OverTCP:
-		return NewSendExpect(&SendExpectConfig{
-			Transport: cfg.Transport, Send: cfg.Send, Expect: cfg.Expect, Regex: cfg.UseRegex,
-		})
-	case cfg.VirtualPort == piranhaWebPort || cfg.VirtualPort == 0:
-		return NewSendExpect(&SendExpectConfig{Send: `GET / HTTP/1.0\r\n\r\n`, Expect: "HTTP"})
+	if cfg.SendProgram != "" {
+		c, err := NewExternal(ExternalConfig{Command: cfg.SendProgram, Expect: Unescape(cfg.Expect)})
+		if err != nil {
+			return nil, fmt.Errorf("send_program: %w", err)
+		}
+		return c, nil
 	}
-	return NewTCP(nil), nil
+	text := SendExpectConfig{Transport: cfg.Transport, Send: cfg.Send, Expect: cfg.Expect, Regex: cfg.UseRegex}
+	if cfg.Send == "" && cfg.Expect == "" && cfg.Transport == OverTCP {
+		if cfg.VirtualPort != piranhaWebPort && cfg.VirtualPort != 0 {
+			return NewTCP(nil), nil
+		}
+		text.Send, text.Expect, text.Regex = `GET / HTTP/1.0\r\n\r\n`, "HTTP", false
+	}
+	c, err := NewSendExpect(&text)
+	if err != nil {
+		return nil, fmt.Errorf("send, expect: %w", err)
+	}
+	return c, nil
 }

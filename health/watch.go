@@ -1,0 +1,185 @@
+package health
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// Watch asks for the state of one target, under a name of the caller's.
+type Watch struct {
+	// ID names the watch; it is unique within a set and must not be empty.
+	ID string
+	// Target is what to ask about.
+	Target Target
+	// Checker is the question.
+	Checker Checker
+	// Policy says how often to ask and how many answers count.
+	Policy Policy
+	// Initial is the state that a watch starts with when nothing is known of
+	// it: Up or Down if the caller remembers one, from a state file or a
+	// peer. The zero value is Unknown: the first answer decides.
+	Initial State
+}
+
+func (w *Watch) validate() error {
+	var errs []error
+	if w.ID == "" {
+		errs = append(errs, errors.New("the ID is empty"))
+	}
+	if !w.Target.Addr.IsValid() || w.Target.Addr.Port() == 0 {
+		errs = append(errs, fmt.Errorf("target %v: want an address and a port", w.Target.Addr))
+	}
+	if w.Checker == nil {
+		errs = append(errs, errors.New("there is no checker"))
+	}
+	if w.Initial > Down {
+		errs = append(errs, fmt.Errorf("initial %v: want unknown, up or down", w.Initial))
+	}
+	if err := w.Policy.Validate(); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// WatchState is what a Monitor knows about one watch.
+type WatchState struct {
+	// ID and Target are the watch's own.
+	ID     string `json:"id"`
+	Target Target `json:"target"`
+	// Check is the identity of the watch's checker.
+	Check string `json:"check"`
+	// State, Since and Reason: what it is, since when, and the reason of
+	// the result that made it so. Since is zero while nothing has made it.
+	State  State     `json:"state"`
+	Since  time.Time `json:"since"`
+	Reason string    `json:"reason"`
+	// Last is the newest result; nil before the first. It is shared: read
+	// only.
+	Last *Result `json:"last,omitempty"`
+	// OKs and Fails are the answers of one kind in a row; one of them is 0.
+	OKs   int `json:"oks"`
+	Fails int `json:"fails"`
+	// Counters count since the question was first asked for this watch.
+	Counters Counters `json:"counters"`
+	// WorstDetection is what the policy adds up to; see
+	// [Policy.WorstDetection].
+	WorstDetection time.Duration `json:"worst_detection_ns"`
+	// History are the newest results, oldest first, at most Config.History.
+	// They are shared: read only. [Monitor.States] leaves them out.
+	History []*Result `json:"history,omitempty"`
+}
+
+// Counters count what happened to a watch.
+type Counters struct {
+	// OK, Fail and NoResult count results by verdict.
+	OK       uint64 `json:"ok"`
+	Fail     uint64 `json:"fail"`
+	NoResult uint64 `json:"no_result"`
+	// Changes counts changes of the state.
+	Changes uint64 `json:"changes"`
+	// Overruns counts turns that were skipped because the check before had
+	// not ended, or had to wait for its turn too long.
+	Overruns uint64 `json:"overruns"`
+}
+
+// Event is a change of a watch's state.
+type Event struct {
+	// Seq numbers the events of a Monitor from 1 without gaps.
+	Seq uint64 `json:"seq"`
+	// ID and Target are the watch's own.
+	ID     string `json:"id"`
+	Target Target `json:"target"`
+	// Old and New are the states.
+	Old State `json:"old"`
+	New State `json:"new"`
+	// Reason is that of the result which made the change.
+	Reason string `json:"reason"`
+	// At is when the change was seen: wall clock and monotonic.
+	At time.Time `json:"at"`
+	// Result made the change; nil when a watch took over a known state from
+	// another watch that asks the same question. Read only.
+	Result *Result `json:"result,omitempty"`
+}
+
+// question is what makes two checks one: asked of the same address, by the
+// same check, with the same patience.
+type question struct {
+	addr    netip.AddrPort
+	check   string
+	timeout time.Duration
+}
+
+// watch is a Watch and its state inside a Monitor. All fields are guarded by
+// the monitor's lock.
+type watch struct {
+	Watch
+	policy  Policy // with defaults filled in
+	probe   *probe
+	removed bool
+	mark    uint64 // the last Set that named it
+
+	machine
+	since    time.Time
+	reason   string
+	last     *Result
+	history  []*Result // a ring once full; head is the oldest
+	head     int
+	counters Counters
+
+	// next is the turn that the watch waits for. It stays in the past while
+	// the check of that turn runs.
+	next time.Time
+}
+
+// take feeds a result; the bool tells whether the state changed.
+func (w *watch) take(r *Result, keep int) (old State, changed bool) {
+	switch r.Verdict {
+	case OK:
+		w.counters.OK++
+	case Fail:
+		w.counters.Fail++
+	default:
+		w.counters.NoResult++
+	}
+	w.last = r
+	switch {
+	case keep <= 0:
+	case len(w.history) < keep:
+		w.history = append(w.history, r)
+	default:
+		w.history[w.head] = r
+		w.head = (w.head + 1) % keep
+	}
+	old = w.state
+	w.machine, changed = w.step(w.policy, r.Verdict)
+	if changed {
+		w.since, w.reason = r.Start.Add(r.Duration), r.Reason
+		w.counters.Changes++
+	}
+	return old, changed
+}
+
+// fresh forgets the answers but not the state: the question has changed.
+func (w *watch) fresh() {
+	w.machine = machine{state: w.state}
+	w.last, w.history, w.head, w.counters = nil, nil, 0, Counters{}
+}
+
+// adopt takes over what is known from a watch that asks the same question.
+func (w *watch) adopt(from *watch) {
+	w.machine, w.since, w.reason, w.last = from.machine, from.since, from.reason, from.last
+}
+
+func (w *watch) snapshot(withHistory bool) WatchState {
+	s := WatchState{
+		ID: w.ID, Target: w.Target, Check: w.probe.key.check,
+		State: w.state, Since: w.since, Reason: w.reason, Last: w.last, OKs: w.oks, Fails: w.fails,
+		Counters: w.counters, WorstDetection: w.policy.WorstDetection(),
+	}
+	if withHistory {
+		s.History = append(append(make([]*Result, 0, len(w.history)), w.history[w.head:]...), w.history[:w.head]...)
+	}
+	return s
+}
