@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -99,5 +100,6 @@ func (a *attempt) wrong(phase, format string, args ...any) Result {
 func (a *attempt) failed(phase string, err error) Result {
 	a.done(phase)
 	v, what := classify(a.ctx, a.target.Addr, err, time.Since(a.start))
-	return a.result(v, phase+": "+what)
+	// The errors of crypto/tls begin with the name of the phase themselves.
+	return a.result(v, phase+": "+strings.TrimPrefix(what, phase+": "))
 }

@@ -9,8 +9,9 @@ type TCPConfig struct {
 	Graceful bool
 }
 
-// TCP asks whether a TCP connection can be opened. It is safe for concurrent
-// use.
+// TCP asks whether a TCP connection can be opened. A server that resets it at
+// once may still be OK: the kernel, not the program, completes the handshake.
+// It is safe for concurrent use.
 type TCP struct {
 	graceful bool
 	identity string

@@ -1,0 +1,84 @@
+package health_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/lvskit/lvskit/health"
+)
+
+// listen stands for a real server of the reader's.
+func listen() (netip.AddrPort, func()) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	return l.Addr().(*net.TCPAddr).AddrPort(), func() { l.Close() }
+}
+
+// One question, asked once.
+func ExampleTCP() {
+	addr, closeServer := listen()
+	defer closeServer()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+
+	r := health.NewTCP(nil).Check(ctx, health.Target{Addr: addr})
+	fmt.Println(r.Verdict, "-", r.Reason)
+	closeServer()
+	r = health.NewTCP(nil).Check(ctx, health.Target{Addr: addr})
+	fmt.Println(r.Verdict, "-", r.Reason)
+	// Output:
+	// ok - connect: accepted
+	// fail - connect: refused; nothing listens there
+}
+
+// A server is watched, and dies.
+func ExampleMonitor() {
+	addr, closeServer := listen()
+	changes := make(chan health.Event, 10)
+	m := health.NewMonitor(&health.Config{OnEvent: func(e health.Event) { changes <- e }})
+	err := m.Set([]health.Watch{{
+		ID:      "web-1",
+		Target:  health.Target{Addr: addr},
+		Checker: health.NewTCP(nil),
+		Policy:  health.Policy{Interval: 50 * time.Millisecond, Timeout: time.Second, Fall: 2},
+	}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- m.Run(ctx) }()
+
+	e := <-changes
+	fmt.Printf("%d %s: %v -> %v\n", e.Seq, e.ID, e.Old, e.New)
+	closeServer()
+	e = <-changes
+	fmt.Printf("%d %s: %v -> %v (%s)\n", e.Seq, e.ID, e.Old, e.New, e.Reason)
+
+	cancel()
+	fmt.Println(<-done)
+	// Output:
+	// 1 web-1: unknown -> up
+	// 2 web-1: up -> down (connect: refused; nothing listens there)
+	// <nil>
+}
+
+// The check that an lvs.cf without send, expect and send_program means.
+func ExampleNewPiranha() {
+	c, err := health.NewPiranha(health.PiranhaConfig{VirtualPort: 80})
+	fmt.Println(c.Identity(), err)
+	// Output: send-expect tcp send="GET / HTTP/1.0\r\n\r\n" expect="HTTP" <nil>
+}
+
+// How long a dead server may keep getting connections.
+func ExamplePolicy_WorstDetection() {
+	p := health.Policy{Interval: 10 * time.Second, FastInterval: 2 * time.Second, Timeout: 3 * time.Second, Fall: 3}
+	fmt.Println(p.WorstDetection())
+	// Output: 19s
+}
