@@ -1,0 +1,215 @@
+package userspace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/lvskit/lvskit/ipvs"
+)
+
+// closeTimeout bounds the wait of Close for the goroutines. Nothing they
+// wait for outlives the closed sockets, so it is never needed in practice.
+const closeTimeout = 10 * time.Second
+
+// Balancer carries a table over sockets. It is safe for concurrent use. Make
+// one with [New] and end it with [Balancer.Close].
+type Balancer struct {
+	cfg    Config
+	start  time.Time
+	ctx    context.Context // ends dials; done when closed
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	slots  chan struct{} // one element for each TCP connection
+	count  counters
+	pools  pools
+
+	// mu guards the table and is never taken on the way of a packet.
+	mu       sync.Mutex
+	closed   bool
+	running  bool // the housekeeper is
+	services map[ipvs.ServiceKey]*service
+
+	conns connSet
+}
+
+// New returns a balancer with an empty table. It opens and starts nothing;
+// nil means the defaults.
+func New(cfg *Config) (*Balancer, error) {
+	c, err := cfg.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("userspace config: %w", err)
+	}
+	b := &Balancer{
+		cfg:      c,
+		start:    time.Now(),
+		slots:    make(chan struct{}, c.MaxConnections),
+		services: map[ipvs.ServiceKey]*service{},
+	}
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+	b.pools.init()
+	b.conns.init()
+	return b, nil
+}
+
+// now is a monotonic clock in nanoseconds.
+func (b *Balancer) now() int64 { return int64(time.Since(b.start)) }
+
+// Close closes all services, resets the open connections and returns when
+// everything that the balancer started has ended. Later calls do nothing.
+func (b *Balancer) Close() error {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return nil
+	}
+	b.closed = true
+	for _, s := range b.services {
+		s.front.close()
+	}
+	clear(b.services)
+	b.mu.Unlock()
+	b.cancel()
+	b.conns.closeAll()
+
+	done := make(chan struct{})
+	go func() {
+		b.wg.Wait()
+		close(done)
+	}()
+	t := time.NewTimer(closeTimeout)
+	defer t.Stop()
+	select {
+	case <-done:
+		return nil
+	case <-t.C:
+		return fmt.Errorf("balancer: connections still open %v after close", closeTimeout)
+	}
+}
+
+// Apply makes changes, in order. As in the kernel a change that fails does
+// not hinder the ones behind it, nothing is undone, and to add what exists or
+// to set or delete what does not is an error. All errors are joined, each
+// naming its change. When ctx ends, the rest is left undone.
+func (b *Balancer) Apply(ctx context.Context, changes []ipvs.Change) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var errs []error
+	for i, c := range changes {
+		if b.closed {
+			return errors.Join(append(errs, opErr(c, ErrClosed))...)
+		}
+		if err := ctx.Err(); err != nil {
+			errs = append(errs, opErr(c, fmt.Errorf("not begun, nor were the %d changes behind it: %w", len(changes)-i-1, err)))
+			break
+		}
+		if err := b.applyOne(ctx, c); err != nil {
+			errs = append(errs, opErr(c, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (b *Balancer) applyOne(ctx context.Context, c ipvs.Change) error {
+	s, ok := b.services[c.Service.Key]
+	if c.Op == ipvs.OpAddService {
+		if ok {
+			return errServiceExists
+		}
+		return b.addService(ctx, c.Service)
+	}
+	if !ok {
+		return errServiceNotFound
+	}
+	switch c.Op {
+	case ipvs.OpSetService:
+		return s.set(c.Service)
+	case ipvs.OpDelService:
+		s.front.close()
+		delete(b.services, s.key)
+		return nil
+	case ipvs.OpAddDestination:
+		return s.addDestination(c.Destination)
+	case ipvs.OpSetDestination:
+		return s.setDestination(c.Destination)
+	case ipvs.OpDelDestination:
+		return s.delDestination(c.Destination.Key)
+	}
+	return fmt.Errorf("operation %d: %w", c.Op, errors.ErrUnsupported)
+}
+
+func (b *Balancer) addService(ctx context.Context, conf ipvs.Service) error {
+	s, err := newService(b, conf)
+	if err != nil {
+		return err
+	}
+	if err := s.listen(ctx); err != nil {
+		return err
+	}
+	b.services[s.key] = s
+	if !b.running {
+		b.running = true
+		b.wg.Go(b.housekeep)
+	}
+	return nil
+}
+
+// Snapshot returns the table with its counters, destinations newest first as
+// the kernel lists them.
+func (b *Balancer) Snapshot(ctx context.Context) (ipvs.Snapshot, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return nil, ErrClosed
+	}
+	snap := make(ipvs.Snapshot, 0, len(b.services))
+	for _, s := range b.services {
+		snap = append(snap, s.snapshot())
+	}
+	slices.SortFunc(snap, func(x, y ipvs.EntryState) int {
+		return x.Service.Key.Compare(y.Service.Key)
+	})
+	return snap, nil
+}
+
+// Counters returns the counts of what the table does not show.
+func (b *Balancer) Counters() Counters { return b.count.read() }
+
+// housekeep estimates rates and ends what is idle, until the balancer closes.
+func (b *Balancer) housekeep() {
+	estimate := time.NewTicker(estimateInterval)
+	defer estimate.Stop()
+	sweep := time.NewTicker(b.cfg.sweepInterval())
+	defer sweep.Stop()
+	for {
+		select {
+		case <-b.ctx.Done():
+			return
+		case <-estimate.C:
+			b.mu.Lock()
+			for _, s := range b.services {
+				s.estimate()
+			}
+			b.mu.Unlock()
+		case <-sweep.C:
+			now := b.now()
+			b.mu.Lock()
+			for _, s := range b.services {
+				s.front.sweep(now)
+				if p := s.persist.Load(); p != nil {
+					p.sweep(now)
+				}
+			}
+			b.mu.Unlock()
+			if b.cfg.IdleTimeout > 0 {
+				b.count.idle.Add(b.conns.resetIdle(now - int64(b.cfg.IdleTimeout)))
+			}
+		}
+	}
+}

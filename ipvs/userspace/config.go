@@ -1,0 +1,96 @@
+package userspace
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/lvskit/lvskit/sched"
+)
+
+// Defaults of [Config].
+const (
+	DefaultConnectTimeout = 5 * time.Second
+	DefaultUDPTimeout     = 300 * time.Second
+	DefaultMaxConnections = 16384
+	DefaultMaxSessions    = 4096
+	DefaultMaxTemplates   = 65536
+)
+
+// Config adjusts a [Balancer]. The zero value of each field is a default;
+// negative values are refused by [New].
+type Config struct {
+	// Logger receives what an operator should know; nil discards it.
+	Logger *slog.Logger
+	// Rules is the generation of kernels whose schedulers are followed.
+	Rules sched.Rules
+	// ConnectTimeout bounds one attempt to connect to a destination; there
+	// are at most two for a client. Zero is [DefaultConnectTimeout].
+	ConnectTimeout time.Duration
+	// IdleTimeout resets a TCP connection on which nothing moved in either
+	// direction for so long. Zero never does: TCP keep-alive alone finds
+	// dead peers. Progress of bulk transfers is noticed in pieces of up to
+	// 1 MiB, so it should be generous.
+	IdleTimeout time.Duration
+	// UDPTimeout ends a UDP session on which nothing moved for so long.
+	// Zero is [DefaultUDPTimeout], IPVS's own.
+	UDPTimeout time.Duration
+	// MaxConnections bounds the TCP connections of all services together;
+	// further clients wait in the backlog of the listener. Each takes two
+	// descriptors. Zero is [DefaultMaxConnections].
+	MaxConnections int
+	// MaxSessions bounds the sessions of one UDP service; for a further
+	// client the session idle for longest ends. Each takes a descriptor.
+	// Zero is [DefaultMaxSessions].
+	MaxSessions int
+	// MaxTemplates bounds the clients that one persistent service
+	// remembers; the one gone for longest is forgotten first. Zero is
+	// [DefaultMaxTemplates].
+	MaxTemplates int
+}
+
+// withDefaults returns a copy with all fields set.
+func (c *Config) withDefaults() (Config, error) {
+	var out Config
+	if c != nil {
+		out = *c
+	}
+	var errs []error
+	duration := func(name string, d *time.Duration, def time.Duration) {
+		if *d < 0 {
+			errs = append(errs, fmt.Errorf("%s %v: want 0 for the default or more", name, *d))
+		} else if *d == 0 {
+			*d = def
+		}
+	}
+	number := func(name string, n *int, def int) {
+		if *n < 0 {
+			errs = append(errs, fmt.Errorf("%s %d: want 0 for the default or more", name, *n))
+		} else if *n == 0 {
+			*n = def
+		}
+	}
+	duration("ConnectTimeout", &out.ConnectTimeout, DefaultConnectTimeout)
+	duration("IdleTimeout", &out.IdleTimeout, 0)
+	duration("UDPTimeout", &out.UDPTimeout, DefaultUDPTimeout)
+	number("MaxConnections", &out.MaxConnections, DefaultMaxConnections)
+	number("MaxSessions", &out.MaxSessions, DefaultMaxSessions)
+	number("MaxTemplates", &out.MaxTemplates, DefaultMaxTemplates)
+	if _, err := out.Rules.MarshalText(); err != nil {
+		errs = append(errs, err)
+	}
+	if out.Logger == nil {
+		out.Logger = slog.New(slog.DiscardHandler)
+	}
+	return out, errors.Join(errs...)
+}
+
+// sweepInterval is how often idle things are looked for.
+func (c *Config) sweepInterval() time.Duration {
+	d := min(estimateInterval, c.UDPTimeout/4)
+	if c.IdleTimeout > 0 {
+		d = min(d, c.IdleTimeout/4)
+	}
+	return max(d, 10*time.Millisecond)
+}

@@ -1,0 +1,237 @@
+package userspace
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/lvskit/lvskit/ipvs"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience bounds what a test waits for; nothing is measured by it.
+const patience = 20 * time.Second
+
+func newBalancer(t testing.TB, cfg *Config) *Balancer {
+	t.Helper()
+	b, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+func apply(t testing.TB, b *Balancer, changes ...ipvs.Change) {
+	t.Helper()
+	if err := b.Apply(context.Background(), changes); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func addService(s ipvs.Service) ipvs.Change { return ipvs.Change{Op: ipvs.OpAddService, Service: s} }
+
+func change(op ipvs.Op, s ipvs.Service, d ipvs.Destination) ipvs.Change {
+	return ipvs.Change{Op: op, Service: s, Destination: d}
+}
+
+func dest(addr netip.AddrPort, weight int) ipvs.Destination {
+	return ipvs.Destination{Key: addr, Weight: weight}
+}
+
+// freePort returns a loopback address that was free a moment ago.
+func freePort(t testing.TB, network string) netip.AddrPort {
+	t.Helper()
+	if network == "udp" {
+		c, err := net.ListenPacket("udp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		return c.LocalAddr().(*net.UDPAddr).AddrPort()
+	}
+	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().(*net.TCPAddr).AddrPort()
+}
+
+// tcpService adds a TCP service on a free port and destinations in order.
+func tcpService(t testing.TB, b *Balancer, scheduler string, dests ...ipvs.Destination) ipvs.Service {
+	t.Helper()
+	s := ipvs.Service{Key: ipvs.TCPService(freePort(t, "tcp")), Scheduler: scheduler}
+	return startService(t, b, s, dests...)
+}
+
+func udpService(t testing.TB, b *Balancer, scheduler string, dests ...ipvs.Destination) ipvs.Service {
+	t.Helper()
+	s := ipvs.Service{Key: ipvs.UDPService(freePort(t, "udp")), Scheduler: scheduler}
+	return startService(t, b, s, dests...)
+}
+
+func startService(t testing.TB, b *Balancer, s ipvs.Service, dests ...ipvs.Destination) ipvs.Service {
+	t.Helper()
+	apply(t, b, addService(s))
+	for _, d := range dests {
+		apply(t, b, change(ipvs.OpAddDestination, s, d))
+	}
+	return s
+}
+
+// server serves TCP connections with a handler, until it is closed.
+type server struct {
+	addr netip.AddrPort
+	ln   net.Listener
+	wg   sync.WaitGroup
+	mu   sync.Mutex
+	all  map[net.Conn]bool
+}
+
+func serveTCP(t testing.TB, handle func(*net.TCPConn)) *server {
+	t.Helper()
+	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{addr: ln.Addr().(*net.TCPAddr).AddrPort(), ln: ln, all: map[net.Conn]bool{}}
+	s.wg.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			s.mu.Lock()
+			s.all[c] = true
+			s.mu.Unlock()
+			s.wg.Go(func() {
+				defer func() {
+					c.Close()
+					s.mu.Lock()
+					delete(s.all, c)
+					s.mu.Unlock()
+				}()
+				handle(c.(*net.TCPConn))
+			})
+		}
+	})
+	t.Cleanup(s.close)
+	return s
+}
+
+func (s *server) close() {
+	s.ln.Close()
+	s.mu.Lock()
+	for c := range s.all {
+		c.Close()
+	}
+	s.mu.Unlock()
+	s.wg.Wait()
+}
+
+// named answers each line-less request: it writes its name, then echoes.
+func named(t testing.TB, name string) *server {
+	return serveTCP(t, func(c *net.TCPConn) {
+		if _, err := io.WriteString(c, name); err == nil {
+			io.Copy(c, c)
+		}
+	})
+}
+
+func dial(t testing.TB, s ipvs.Service) *net.TCPConn {
+	t.Helper()
+	c, err := net.DialTimeout("tcp", s.Key.Addr.String(), patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(patience))
+	return c.(*net.TCPConn)
+}
+
+// ask connects, reads the name of a one-letter server and keeps the
+// connection open.
+func ask(t testing.TB, s ipvs.Service) (string, *net.TCPConn) {
+	t.Helper()
+	c := dial(t, s)
+	var name [1]byte
+	if _, err := io.ReadFull(c, name[:]); err != nil {
+		t.Fatalf("reading the server's name: %v", err)
+	}
+	return string(name[:]), c
+}
+
+// hangUp closes a connection from ask and waits until the balancer knows.
+func hangUp(t testing.TB, c *net.TCPConn) {
+	t.Helper()
+	c.CloseWrite()
+	if _, err := io.Copy(io.Discard, c); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+}
+
+// asks returns the names of n servers asked one after another.
+func asks(t testing.TB, s ipvs.Service, n int) string {
+	t.Helper()
+	var names string
+	for range n {
+		name, c := ask(t, s)
+		names += name
+		hangUp(t, c)
+	}
+	return names
+}
+
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("never happened: %s", what)
+		}
+	}
+}
+
+func entry(t testing.TB, b *Balancer, key ipvs.ServiceKey) ipvs.EntryState {
+	t.Helper()
+	snap, err := b.Snapshot(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range snap {
+		if e.Service.Key == key {
+			return e
+		}
+	}
+	t.Fatalf("no service %v in %v", key, snap)
+	return ipvs.EntryState{}
+}
+
+func state(t testing.TB, b *Balancer, s ipvs.Service, d netip.AddrPort) ipvs.DestinationState {
+	t.Helper()
+	for _, x := range entry(t, b, s.Key).Destinations {
+		if x.Key == d {
+			return x
+		}
+	}
+	t.Fatalf("no destination %v", d)
+	return ipvs.DestinationState{}
+}
+
+// isReset tells a reset from an orderly end.
+func isReset(err error) bool {
+	return err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, context.DeadlineExceeded) && isRefusal(err)
+}

@@ -1,0 +1,250 @@
+package userspace
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// smallBuffer is what an idle or chatty connection holds for each
+	// direction, bigBuffer what one in a transfer does.
+	smallBuffer = 4 << 10
+	bigBuffer   = maxPiece
+	// spliceAfter is the number of large reads in a row that make a bulk
+	// transfer. A splice costs a pipe and more system calls than a small
+	// exchange is worth.
+	spliceAfter = 3
+	// minSplice and maxSplice bound one splice. Between two of them the
+	// counters see what moved.
+	minSplice = 256 << 10
+	maxSplice = 1 << 20
+	// spliceWait is how long a silent stream may hold its pipe.
+	spliceWait = time.Second
+)
+
+// canSplice tells that (*net.TCPConn).ReadFrom moves bytes inside the kernel.
+const canSplice = runtime.GOOS == "linux"
+
+// pools lend buffers.
+type pools struct{ small, big, datagram sync.Pool }
+
+func (p *pools) init() {
+	p.small.New = func() any { return new([smallBuffer]byte) }
+	p.big.New = func() any { return new([bigBuffer]byte) }
+	p.datagram.New = func() any { return new(datagram) }
+}
+
+// conn is a relayed TCP connection.
+type conn struct {
+	svc            *service
+	link           link
+	client, server *net.TCPConn
+	last           atomic.Int64 // of Balancer.now, kept only with an idle timeout
+	aborting       sync.Once
+
+	mu     sync.Mutex
+	active bool // no side has closed yet
+}
+
+// relay moves bytes both ways until both sides have closed or one failed.
+func (c *conn) relay() {
+	var wg sync.WaitGroup
+	wg.Go(func() { c.forward(c.server, c.client, true) })
+	c.forward(c.client, c.server, false)
+	wg.Wait()
+	c.client.Close()
+	c.server.Close()
+}
+
+// forward moves bytes one way. The end of the source is passed on as such;
+// any failure, a reset among them, is passed on to both sides as a reset.
+func (c *conn) forward(dst, src *net.TCPConn, toServer bool) {
+	err := c.copy(dst, src, toServer)
+	if err == io.EOF {
+		c.closing()
+		err = dst.CloseWrite()
+	}
+	if err != nil {
+		c.abort()
+	}
+}
+
+// closing notes the first end of a side: the connection is inactive then.
+func (c *conn) closing() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.active {
+		c.active = false
+		c.link.server.Deactivated()
+	}
+}
+
+func (c *conn) abort() {
+	c.aborting.Do(func() {
+		reset(c.client)
+		reset(c.server)
+	})
+}
+
+func (c *conn) touch() {
+	if c.svc.b.cfg.IdleTimeout > 0 {
+		c.last.Store(c.svc.b.now())
+	}
+}
+
+func (c *conn) moved(n int64, toServer bool) {
+	if n > 0 {
+		c.touch()
+		c.svc.moved(c.link.dest, n, toServer)
+	}
+}
+
+// copy moves bytes until an error, which is io.EOF at the end of the source.
+func (c *conn) copy(dst, src *net.TCPConn, toServer bool) error {
+	pools := &c.svc.b.pools
+	small := pools.small.Get().(*[smallBuffer]byte)
+	defer func() {
+		if small != nil {
+			pools.small.Put(small)
+		}
+	}()
+	for {
+		n, err := src.Read(small[:])
+		if n > 0 {
+			w, werr := dst.Write(small[:n])
+			c.moved(int64(w), toServer)
+			if werr != nil {
+				return werr
+			}
+		}
+		if err != nil {
+			return err
+		}
+		if n < smallBuffer {
+			continue
+		}
+		// The waits of a transfer are short: the small buffer may go.
+		pools.small.Put(small)
+		small = nil
+		if err := c.copyBig(dst, src, toServer); err != nil {
+			return err
+		}
+		small = pools.small.Get().(*[smallBuffer]byte)
+	}
+}
+
+// copyBig moves a transfer; nil means that it has slowed down to what a small
+// buffer holds.
+func (c *conn) copyBig(dst, src *net.TCPConn, toServer bool) error {
+	pools := &c.svc.b.pools
+	big := pools.big.Get().(*[bigBuffer]byte)
+	defer pools.big.Put(big)
+	for large := 0; ; {
+		n, err := src.Read(big[:])
+		if n > 0 {
+			w, werr := dst.Write(big[:n])
+			c.moved(int64(w), toServer)
+			if werr != nil {
+				return werr
+			}
+		}
+		if err != nil {
+			return err
+		}
+		switch {
+		case n < smallBuffer:
+			return nil
+		case n < bigBuffer/2:
+			large = 0
+			continue
+		}
+		if large++; large < spliceAfter || !canSplice {
+			continue
+		}
+		large = 0
+		if err := c.splice(dst, src, toServer); err != nil {
+			return err
+		}
+	}
+}
+
+// splice moves a transfer inside the kernel; nil means that it fell silent or
+// slow. A deadline on reading loses nothing: the kernel's pipe is empty
+// whenever the source is waited for.
+func (c *conn) splice(dst, src *net.TCPConn, toServer bool) error {
+	defer src.SetReadDeadline(time.Time{})
+	part := io.LimitedReader{R: src}
+	for limit := int64(minSplice); ; limit = min(2*limit, maxSplice) {
+		start := time.Now()
+		if err := src.SetReadDeadline(start.Add(spliceWait)); err != nil {
+			return err
+		}
+		part.N = limit
+		n, err := dst.ReadFrom(&part)
+		c.moved(n, toServer)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return nil
+		case err != nil:
+			return err
+		case n < limit:
+			return io.EOF
+		case time.Since(start) > spliceWait:
+			return nil
+		}
+	}
+}
+
+// connSet holds the open connections of a balancer.
+type connSet struct {
+	mu     sync.Mutex
+	closed bool
+	all    map[*conn]struct{}
+}
+
+func (s *connSet) init() { s.all = map[*conn]struct{}{} }
+
+// add reports false when the balancer is closed.
+func (s *connSet) add(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.all[c] = struct{}{}
+	}
+	return !s.closed
+}
+
+func (s *connSet) remove(c *conn) {
+	s.mu.Lock()
+	delete(s.all, c)
+	s.mu.Unlock()
+}
+
+func (s *connSet) closeAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for c := range s.all {
+		c.abort()
+	}
+}
+
+// resetIdle resets the connections on which nothing moved since then.
+func (s *connSet) resetIdle(then int64) (n uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.all {
+		if c.last.Load() < then {
+			c.abort()
+			delete(s.all, c)
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,261 @@
+package userspace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/lvskit/lvskit/ipvs"
+	"github.com/lvskit/lvskit/sched"
+)
+
+// frontend is the socket of a service.
+type frontend interface {
+	// close gives the address free before it returns.
+	close()
+	// forget ends what cannot go on without the destination.
+	forget(*destination)
+	// sweep ends what is idle.
+	sweep(now int64)
+}
+
+// service is a virtual service. Connections may hold it after its deletion.
+type service struct {
+	b       *Balancer
+	key     ipvs.ServiceKey
+	sched   *sched.Scheduler
+	persist atomic.Pointer[persistence] // nil when the service is not persistent
+	stats   stats
+
+	// Guarded by Balancer.mu.
+	conf  ipvs.Service
+	dests map[ipvs.DestinationKey]*destination
+	front frontend
+}
+
+// destination is a real server of one service.
+type destination struct {
+	addr      netip.AddrPort // to connect to
+	stats     stats
+	templates atomic.Int32
+	gone      atomic.Bool // deleted from the table
+
+	// Guarded by Balancer.mu; on the way of a packet the server comes from
+	// the scheduler.
+	conf   ipvs.Destination
+	server *sched.Server
+}
+
+// link is what a connection holds of its destination.
+type link struct {
+	dest   *destination
+	server *sched.Server
+	owner  *persistence // of the template
+	tmpl   *template    // nil without persistence
+}
+
+func (l *link) release(active bool) {
+	l.server.Closed(active)
+	if l.tmpl != nil {
+		l.owner.release(l.tmpl)
+	}
+}
+
+// drop gives back a link whose connection never began.
+func (l *link) drop() {
+	if l.tmpl != nil {
+		l.owner.release(l.tmpl)
+	}
+}
+
+func newService(b *Balancer, conf ipvs.Service) (*service, error) {
+	if err := supported(conf); err != nil {
+		return nil, err
+	}
+	if conf.Scheduler == "" {
+		conf.Scheduler = ipvs.DefaultScheduler
+	}
+	sc, err := sched.New(conf.Scheduler, &sched.Options{Rules: b.cfg.Rules})
+	if err != nil {
+		return nil, err
+	}
+	s := &service{b: b, key: conf.Key, sched: sc, conf: conf, dests: map[ipvs.DestinationKey]*destination{}}
+	s.setPersistence(conf)
+	return s, nil
+}
+
+// supported reports what keeps a configuration from being carried.
+func supported(conf ipvs.Service) error {
+	k := conf.Key
+	if err := k.Validate(); err != nil {
+		return err
+	}
+	switch {
+	case k.IsMark():
+		return &UnsupportedError{"a firewall-mark service", "sockets do not show the mark of a packet; use an address service, or the kernel's IPVS"}
+	case k.Protocol != ipvs.TCP && k.Protocol != ipvs.UDP:
+		return &UnsupportedError{"protocol " + k.Protocol.String(), "only tcp and udp are carried; use the kernel's IPVS"}
+	case k.Addr.Port() == 0:
+		return &UnsupportedError{"a service on port 0", "a socket listens on one port; name it, or use the kernel's IPVS"}
+	case conf.Flags&ipvs.OnePacket != 0:
+		return &UnsupportedError{"one-packet scheduling", "replies need a session; leave the flag out"}
+	case conf.Engine != "":
+		return &UnsupportedError{"persistence engine " + conf.Engine, "clients are told apart by address only; leave it out"}
+	}
+	bits := k.Addr.Addr().BitLen()
+	switch {
+	case conf.Persistence < 0 || conf.Persistence%time.Second != 0:
+		return fmt.Errorf("persistence %v: want whole seconds, or 0 for none", conf.Persistence)
+	case conf.PersistencePrefix < 0 || conf.PersistencePrefix > bits:
+		return fmt.Errorf("persistence prefix %d: want 1..%d, or 0 for single clients", conf.PersistencePrefix, bits)
+	}
+	return nil
+}
+
+func (s *service) listen(ctx context.Context) (err error) {
+	if s.key.Protocol == ipvs.TCP {
+		s.front, err = listenTCP(ctx, s)
+	} else {
+		s.front, err = listenUDP(ctx, s)
+	}
+	if err != nil {
+		return listenErr(err)
+	}
+	return nil
+}
+
+// set changes all of a service but its key.
+func (s *service) set(conf ipvs.Service) error {
+	if err := supported(conf); err != nil {
+		return err
+	}
+	if conf.Scheduler == "" {
+		conf.Scheduler = ipvs.DefaultScheduler
+	}
+	if err := s.sched.Use(conf.Scheduler); err != nil {
+		return err
+	}
+	s.setPersistence(conf)
+	s.conf = conf
+	return nil
+}
+
+func (s *service) setPersistence(conf ipvs.Service) {
+	prefix := conf.PersistencePrefix
+	if prefix == 0 {
+		prefix = conf.Key.Addr.Addr().BitLen()
+	}
+	old := s.persist.Load()
+	switch {
+	case conf.Persistence == 0:
+		s.persist.Store(nil)
+	case old != nil && old.prefix == prefix:
+		old.setTimeout(conf.Persistence)
+		return
+	default:
+		s.persist.Store(newPersistence(s, prefix, conf.Persistence))
+	}
+	if old != nil {
+		old.drop()
+	}
+}
+
+func schedConfig(conf ipvs.Destination) sched.ServerConfig {
+	return sched.ServerConfig{Weight: conf.Weight, Upper: conf.UpperThreshold, Lower: conf.LowerThreshold}
+}
+
+func (s *service) addDestination(conf ipvs.Destination) error {
+	if _, ok := s.dests[conf.Key]; ok {
+		return errDestinationExists
+	}
+	addr := conf.Key.Addr()
+	if !addr.IsValid() || addr.IsUnspecified() || addr.IsMulticast() {
+		return fmt.Errorf("destination %v: want the address of one host", conf.Key)
+	}
+	d := &destination{conf: conf, addr: conf.Key}
+	if d.addr.Port() == 0 {
+		d.addr = netip.AddrPortFrom(addr, s.key.Addr.Port())
+	}
+	server, err := s.sched.Add(conf.Key, schedConfig(conf), d)
+	if err != nil {
+		return err
+	}
+	d.server = server
+	s.dests[conf.Key] = d
+	return nil
+}
+
+func (s *service) setDestination(conf ipvs.Destination) error {
+	d, ok := s.dests[conf.Key]
+	if !ok {
+		return errDestinationNotFound
+	}
+	if err := s.sched.Edit(d.server, schedConfig(conf)); err != nil {
+		return err
+	}
+	d.conf = conf
+	return nil
+}
+
+func (s *service) delDestination(key ipvs.DestinationKey) error {
+	d, ok := s.dests[key]
+	if !ok {
+		return errDestinationNotFound
+	}
+	err := s.sched.Remove(d.server)
+	delete(s.dests, key)
+	d.gone.Store(true)
+	s.front.forget(d)
+	return err
+}
+
+// errNoServer is the answer of a scheduler that has none.
+var errNoServer = errors.New("no destination takes a connection")
+
+// pick chooses a destination other than avoid, which may be nil.
+func (s *service) pick(client netip.AddrPort, avoid *sched.Server) (link, error) {
+	if p := s.persist.Load(); p != nil {
+		return p.pick(client, avoid)
+	}
+	return s.schedule(client, avoid)
+}
+
+// schedule asks the scheduler alone.
+func (s *service) schedule(client netip.AddrPort, avoid *sched.Server) (link, error) {
+	server := s.sched.PickOther(sched.Flow{Client: client, Service: s.key.Addr}, avoid)
+	if server == nil {
+		return link{}, errNoServer
+	}
+	return link{dest: server.Value().(*destination), server: server}, nil
+}
+
+// moved counts payload for the service and a destination.
+func (s *service) moved(d *destination, n int64, toServer bool) {
+	s.stats.moved(n, toServer)
+	d.stats.moved(n, toServer)
+}
+
+func (s *service) estimate() {
+	s.stats.estimate()
+	for _, d := range s.dests {
+		d.stats.estimate()
+	}
+}
+
+func (s *service) snapshot() ipvs.EntryState {
+	e := ipvs.EntryState{Service: ipvs.ServiceState{Service: s.conf, Stats: s.stats.snapshot()}}
+	for _, server := range s.sched.Servers() {
+		d := server.Value().(*destination)
+		e.Destinations = append(e.Destinations, ipvs.DestinationState{
+			Destination: d.conf,
+			Active:      uint32(server.Active()),
+			Inactive:    uint32(server.Inactive()),
+			Persistent:  uint32(d.templates.Load()),
+			Stats:       d.stats.snapshot(),
+		})
+	}
+	return e
+}

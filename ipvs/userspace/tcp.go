@@ -1,0 +1,177 @@
+package userspace
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/lvskit/lvskit/sched"
+)
+
+// Limits of the wait after a failed accept.
+const (
+	minBackoff = 5 * time.Millisecond
+	maxBackoff = time.Second
+)
+
+// tcpFrontend is the listener of a TCP service.
+type tcpFrontend struct {
+	svc       *service
+	ln        *net.TCPListener
+	done      chan struct{}
+	closeOnce sync.Once
+}
+
+func network(proto string, addr netip.AddrPort) string {
+	if addr.Addr().Is4() {
+		return proto + "4"
+	}
+	return proto + "6"
+}
+
+func listenTCP(ctx context.Context, s *service) (frontend, error) {
+	var lc net.ListenConfig
+	// A multipath socket can neither splice nor pass a reset on faithfully.
+	lc.SetMultipathTCP(false)
+	ln, err := lc.Listen(ctx, network("tcp", s.key.Addr), s.key.Addr.String())
+	if err != nil {
+		return nil, err
+	}
+	f := &tcpFrontend{svc: s, ln: ln.(*net.TCPListener), done: make(chan struct{})}
+	s.b.wg.Go(f.serve)
+	return f, nil
+}
+
+func (f *tcpFrontend) close() {
+	f.closeOnce.Do(func() {
+		close(f.done)
+		f.ln.Close()
+	})
+}
+
+func (f *tcpFrontend) forget(*destination) {}
+func (f *tcpFrontend) sweep(int64)         {}
+
+// serve accepts clients until the listener is closed.
+func (f *tcpFrontend) serve() {
+	b := f.svc.b
+	var wait backoff
+	for {
+		c, err := f.ln.AcceptTCP()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			b.count.acceptErrors.Add(1)
+			wait.sleep(f.done, b.cfg.Logger, f.svc, err)
+			continue
+		}
+		wait.reset()
+		select {
+		case b.slots <- struct{}{}:
+		default:
+			b.count.saturated.Add(1)
+			select {
+			case b.slots <- struct{}{}:
+			case <-f.done:
+				reset(c)
+				return
+			}
+		}
+		b.wg.Go(func() {
+			defer func() { <-b.slots }()
+			f.svc.carry(c)
+		})
+	}
+}
+
+// backoff waits longer after each failure in a row.
+type backoff struct{ delay time.Duration }
+
+func (w *backoff) reset() { w.delay = 0 }
+
+// sleep waits, or returns early when done is closed. Of a row of failures
+// only the first is worth a line.
+func (w *backoff) sleep(done <-chan struct{}, log *slog.Logger, s *service, err error) {
+	if w.delay == 0 {
+		log.Warn("service cannot take clients for now", "service", s.key, "error", err)
+	}
+	w.delay = min(max(2*w.delay, minBackoff), maxBackoff)
+	t := time.NewTimer(w.delay)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-done:
+	}
+}
+
+// carry serves one client from its acceptance to its end.
+func (s *service) carry(client *net.TCPConn) {
+	var from netip.AddrPort
+	if a, ok := client.RemoteAddr().(*net.TCPAddr); ok {
+		from = a.AddrPort()
+	}
+	server, l, err := s.connect(netip.AddrPortFrom(from.Addr().Unmap().WithZone(""), from.Port()))
+	if err != nil {
+		// Nothing listens for this client: let it see just that.
+		reset(client)
+		return
+	}
+	s.stats.connections.Add(1)
+	l.dest.stats.connections.Add(1)
+	c := &conn{svc: s, link: l, client: client, server: server, active: true}
+	c.touch()
+	if !s.b.conns.add(c) {
+		c.abort()
+	}
+	c.relay()
+	s.b.conns.remove(c)
+	c.link.release(c.active)
+}
+
+// connect picks a destination and connects to it; when that fails, to one
+// other. The connection counts as active from here on, as it does in the
+// kernel from the first packet.
+func (s *service) connect(client netip.AddrPort) (*net.TCPConn, link, error) {
+	b := s.b
+	var avoid *sched.Server
+	var failed error
+	for range 2 {
+		l, err := s.pick(client, avoid)
+		if err != nil {
+			if failed == nil {
+				b.count.noServer.Add(1)
+				failed = err
+			}
+			break
+		}
+		if avoid != nil {
+			b.count.retries.Add(1)
+		}
+		l.server.Opened()
+		l.server.Activated()
+		d := net.Dialer{Timeout: b.cfg.ConnectTimeout}
+		c, err := d.DialTCP(b.ctx, network("tcp", l.dest.addr), netip.AddrPort{}, l.dest.addr)
+		if err == nil {
+			return c, l, nil
+		}
+		l.release(true)
+		if b.ctx.Err() != nil {
+			return nil, link{}, ErrClosed
+		}
+		b.count.connectErrors.Add(1)
+		b.cfg.Logger.Debug("destination refused a connection", "service", s.key, "destination", l.dest.addr, "error", err)
+		avoid, failed = l.server, err
+	}
+	return nil, link{}, failed
+}
+
+// reset closes a connection so that the peer sees a reset.
+func reset(c *net.TCPConn) {
+	c.SetLinger(0)
+	c.Close()
+}
