@@ -208,7 +208,7 @@ func (b *Balancer) housekeep() {
 			}
 			b.mu.Unlock()
 			if b.cfg.IdleTimeout > 0 {
-				b.count.idle.Add(b.conns.resetIdle(now - int64(b.cfg.IdleTimeout)))
+				b.conns.resetIdle(now-int64(b.cfg.IdleTimeout), &b.count.idle)
 			}
 		}
 	}

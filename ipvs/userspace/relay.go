@@ -235,16 +235,16 @@ func (s *connSet) closeAll() {
 	}
 }
 
-// resetIdle resets the connections on which nothing moved since then.
-func (s *connSet) resetIdle(then int64) (n uint64) {
+// resetIdle resets the connections on which nothing moved since then, and
+// counts them.
+func (s *connSet) resetIdle(then int64, count *atomic.Uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.all {
 		if c.last.Load() < then {
-			c.abort()
+			count.Add(1)
 			delete(s.all, c)
-			n++
+			c.abort()
 		}
 	}
-	return n
 }

@@ -1,0 +1,131 @@
+package userspace
+
+import (
+	"io"
+	"net"
+	"net/netip"
+	"testing"
+)
+
+// Each benchmark has a line without a balancer in the same run: the ratio of
+// the two is what tells, for both ends run on the same cores.
+func throughAndDirect(b *testing.B, server netip.AddrPort, run func(b *testing.B, addr string)) {
+	b.Run("direct", func(b *testing.B) { run(b, server.String()) })
+	b.Run("balanced", func(b *testing.B) {
+		bal := newBalancer(b, nil)
+		s := tcpService(b, bal, "wrr", dest(server, 1))
+		run(b, s.Key.Addr.String())
+	})
+}
+
+func dialBench(b *testing.B, addr string) *net.TCPConn {
+	b.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return c.(*net.TCPConn)
+}
+
+func BenchmarkKeptConnection(b *testing.B) {
+	srv := serveTCP(b, func(c *net.TCPConn) {
+		buf := make([]byte, 512)
+		for {
+			n, err := c.Read(buf)
+			if err != nil {
+				return
+			}
+			if _, err := c.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+	})
+	throughAndDirect(b, srv.addr, func(b *testing.B, addr string) {
+		c := dialBench(b, addr)
+		defer c.Close()
+		buf := make([]byte, 128)
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := c.Write(buf); err != nil {
+				b.Fatal(err)
+			}
+			if _, err := io.ReadFull(c, buf); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func BenchmarkNewConnection(b *testing.B) {
+	srv := serveTCP(b, func(c *net.TCPConn) {
+		buf := make([]byte, 128)
+		if _, err := io.ReadFull(c, buf); err == nil {
+			c.Write(buf)
+		}
+	})
+	throughAndDirect(b, srv.addr, func(b *testing.B, addr string) {
+		buf := make([]byte, 128)
+		b.ReportAllocs()
+		for b.Loop() {
+			c := dialBench(b, addr)
+			if _, err := c.Write(buf); err != nil {
+				b.Fatal(err)
+			}
+			if _, err := io.ReadFull(c, buf); err != nil {
+				b.Fatal(err)
+			}
+			c.Close()
+		}
+	})
+}
+
+func BenchmarkBulk(b *testing.B) {
+	const chunk = 1 << 20
+	srv := serveTCP(b, func(c *net.TCPConn) {
+		block := make([]byte, 256<<10)
+		for {
+			if _, err := c.Write(block); err != nil {
+				return
+			}
+		}
+	})
+	throughAndDirect(b, srv.addr, func(b *testing.B, addr string) {
+		c := dialBench(b, addr)
+		defer c.Close()
+		buf := make([]byte, chunk)
+		b.SetBytes(chunk)
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := io.ReadFull(c, buf); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func BenchmarkDatagram(b *testing.B) {
+	a := echoUDP(b, "a")
+	run := func(b *testing.B, addr string) {
+		c, err := net.Dial("udp4", addr)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer c.Close()
+		msg, buf := make([]byte, 128), make([]byte, 512)
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := c.Write(msg); err != nil {
+				b.Fatal(err)
+			}
+			if _, err := c.Read(buf); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.Run("direct", func(b *testing.B) { run(b, addrOf(a).String()) })
+	b.Run("balanced", func(b *testing.B) {
+		bal := newBalancer(b, nil)
+		s := udpService(b, bal, "wrr", dest(addrOf(a), 1))
+		run(b, s.Key.Addr.String())
+	})
+}
