@@ -73,14 +73,33 @@ func freePort(t testing.TB, network string) netip.AddrPort {
 // tcpService adds a TCP service on a free port and destinations in order.
 func tcpService(t testing.TB, b *Balancer, scheduler string, dests ...ipvs.Destination) ipvs.Service {
 	t.Helper()
-	s := ipvs.Service{Key: ipvs.TCPService(freePort(t, "tcp")), Scheduler: scheduler}
-	return startService(t, b, s, dests...)
+	return onFreePort(t, b, func() ipvs.Service {
+		return ipvs.Service{Key: ipvs.TCPService(freePort(t, "tcp")), Scheduler: scheduler}
+	}, dests)
 }
 
 func udpService(t testing.TB, b *Balancer, scheduler string, dests ...ipvs.Destination) ipvs.Service {
 	t.Helper()
-	s := ipvs.Service{Key: ipvs.UDPService(freePort(t, "udp")), Scheduler: scheduler}
-	return startService(t, b, s, dests...)
+	return onFreePort(t, b, func() ipvs.Service {
+		return ipvs.Service{Key: ipvs.UDPService(freePort(t, "udp")), Scheduler: scheduler}
+	}, dests)
+}
+
+// onFreePort tries again when another program was faster.
+func onFreePort(t testing.TB, b *Balancer, service func() ipvs.Service, dests []ipvs.Destination) ipvs.Service {
+	t.Helper()
+	var err error
+	for range 5 {
+		s := service()
+		if err = b.Apply(context.Background(), []ipvs.Change{addService(s)}); err == nil {
+			for _, d := range dests {
+				apply(t, b, change(ipvs.OpAddDestination, s, d))
+			}
+			return s
+		}
+	}
+	t.Fatal(err)
+	return ipvs.Service{}
 }
 
 func startService(t testing.TB, b *Balancer, s ipvs.Service, dests ...ipvs.Destination) ipvs.Service {

@@ -32,9 +32,11 @@ func askFrom(t *testing.T, s ipvs.Service, from string) string {
 
 func persistent(t *testing.T, b *Balancer, timeout time.Duration, prefix int, dests ...ipvs.Destination) ipvs.Service {
 	t.Helper()
-	return startService(t, b, ipvs.Service{
-		Key: ipvs.TCPService(freePort(t, "tcp")), Scheduler: "rr", Persistence: timeout, PersistencePrefix: prefix,
-	}, dests...)
+	return onFreePort(t, b, func() ipvs.Service {
+		return ipvs.Service{
+			Key: ipvs.TCPService(freePort(t, "tcp")), Scheduler: "rr", Persistence: timeout, PersistencePrefix: prefix,
+		}
+	}, dests)
 }
 
 func TestPersistentClientsStay(t *testing.T) {

@@ -179,6 +179,9 @@ func (s *service) addDestination(conf ipvs.Destination) error {
 	if d.addr.Port() == 0 {
 		d.addr = netip.AddrPortFrom(addr, s.key.Addr.Port())
 	}
+	if d.addr == s.key.Addr {
+		return fmt.Errorf("destination %v: that is the service itself, its connections would go in circles: name the server's own address", d.addr)
+	}
 	server, err := s.sched.Add(conf.Key, schedConfig(conf), d)
 	if err != nil {
 		return err

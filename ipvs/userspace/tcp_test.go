@@ -309,8 +309,22 @@ func TestBigTransfersArriveWhole(t *testing.T) {
 	})
 }
 
-// deadAddr returns an address where nothing listens.
-func deadAddr(t testing.TB) netip.AddrPort { return freePort(t, "tcp") }
+// deadAddr returns an address where nothing listens, and nothing can: a
+// client's connection has it for the length of the test.
+func deadAddr(t testing.TB) netip.AddrPort {
+	t.Helper()
+	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	c, err := net.Dial("tcp4", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c.LocalAddr().(*net.TCPAddr).AddrPort()
+}
 
 func TestDeadDestinationCostsNoClient(t *testing.T) {
 	for _, sched := range []string{"rr", "wrr", "lc", "wlc"} {
