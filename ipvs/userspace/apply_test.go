@@ -206,7 +206,7 @@ func TestSnapshotGivesBackTheConfiguration(t *testing.T) {
 }
 
 func TestConfigIsChecked(t *testing.T) {
-	for _, c := range []Config{{ConnectTimeout: -1}, {IdleTimeout: -1}, {UDPTimeout: -1}, {MaxConnections: -1}, {MaxSessions: -1}, {MaxTemplates: -1}, {Rules: 9}} {
+	for _, c := range []Config{{ConnectTimeout: -1}, {IdleTimeout: -1}, {FinTimeout: -1}, {UDPTimeout: -1}, {MaxConnections: -1}, {MaxSessions: -1}, {MaxTemplates: -1}, {Rules: 9}} {
 		if _, err := New(&c); err == nil {
 			t.Errorf("New(%+v) succeeded", c)
 		}

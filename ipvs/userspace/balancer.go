@@ -207,9 +207,7 @@ func (b *Balancer) housekeep() {
 				}
 			}
 			b.mu.Unlock()
-			if b.cfg.IdleTimeout > 0 {
-				b.conns.resetIdle(now-int64(b.cfg.IdleTimeout), &b.count.idle)
-			}
+			b.conns.resetIdle(b, now)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 // Defaults of [Config].
 const (
 	DefaultConnectTimeout = 5 * time.Second
+	DefaultFinTimeout     = 120 * time.Second
 	DefaultUDPTimeout     = 300 * time.Second
 	DefaultMaxConnections = 16384
 	DefaultMaxSessions    = 4096
@@ -31,14 +32,20 @@ type Config struct {
 	// IdleTimeout resets a TCP connection on which nothing moved in either
 	// direction for so long. Zero never does: TCP keep-alive alone finds
 	// dead peers. Progress of bulk transfers is noticed in pieces of up to
-	// 1 MiB, so it should be generous.
+	// 1 MiB, so it should be generous; that holds for FinTimeout too.
 	IdleTimeout time.Duration
+	// FinTimeout resets a TCP connection that one side has closed and on
+	// which nothing moved for so long, so that a server that forgets its
+	// connections does not hold ours. Zero is [DefaultFinTimeout], IPVS's
+	// own.
+	FinTimeout time.Duration
 	// UDPTimeout ends a UDP session on which nothing moved for so long.
 	// Zero is [DefaultUDPTimeout], IPVS's own.
 	UDPTimeout time.Duration
 	// MaxConnections bounds the TCP connections of all services together;
 	// further clients wait in the backlog of the listener. Each takes two
-	// descriptors. Zero is [DefaultMaxConnections].
+	// descriptors, so the limit of the process (RLIMIT_NOFILE) should allow
+	// twice as many. Zero is [DefaultMaxConnections].
 	MaxConnections int
 	// MaxSessions bounds the sessions of one UDP service; for a further
 	// client the session idle for longest ends. Each takes a descriptor.
@@ -73,6 +80,7 @@ func (c *Config) withDefaults() (Config, error) {
 	}
 	duration("ConnectTimeout", &out.ConnectTimeout, DefaultConnectTimeout)
 	duration("IdleTimeout", &out.IdleTimeout, 0)
+	duration("FinTimeout", &out.FinTimeout, DefaultFinTimeout)
 	duration("UDPTimeout", &out.UDPTimeout, DefaultUDPTimeout)
 	number("MaxConnections", &out.MaxConnections, DefaultMaxConnections)
 	number("MaxSessions", &out.MaxSessions, DefaultMaxSessions)
@@ -88,7 +96,7 @@ func (c *Config) withDefaults() (Config, error) {
 
 // sweepInterval is how often idle things are looked for.
 func (c *Config) sweepInterval() time.Duration {
-	d := min(estimateInterval, c.UDPTimeout/4)
+	d := min(estimateInterval, c.UDPTimeout/4, c.FinTimeout/4)
 	if c.IdleTimeout > 0 {
 		d = min(d, c.IdleTimeout/4)
 	}

@@ -67,23 +67,18 @@ func (e *opError) Error() string {
 
 func (e *opError) Unwrap() error { return e.err }
 
-// opErr names the change in an error, and keeps nil.
-func opErr(c ipvs.Change, err error) error {
-	if err == nil {
-		return nil
-	}
-	return &opError{change: c, err: err}
-}
+// opErr names the change in an error.
+func opErr(c ipvs.Change, err error) error { return &opError{change: c, err: err} }
 
 // listenErr adds the cure to an error of a listening socket.
 func listenErr(err error) error {
 	hint := ""
 	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
+	case isAny(err, syscall.EADDRINUSE, wsaAddrInUse):
 		hint = "another program has this address and port: stop it or choose another port"
-	case errors.Is(err, syscall.EACCES):
+	case isAny(err, syscall.EACCES, wsaAccess):
 		hint = "ports below 1024 need CAP_NET_BIND_SERVICE (or net.ipv4.ip_unprivileged_port_start lowered)"
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
+	case isAny(err, syscall.EADDRNOTAVAIL, wsaAddrNotAvail):
 		hint = "the virtual address is not on this machine: add it to an interface first"
 	default:
 		return err

@@ -45,7 +45,7 @@ type conn struct {
 	svc            *service
 	link           link
 	client, server *net.TCPConn
-	last           atomic.Int64 // of Balancer.now, kept only with an idle timeout
+	last           atomic.Int64 // of Balancer.now, when bytes moved
 	aborting       sync.Once
 
 	mu     sync.Mutex
@@ -81,6 +81,7 @@ func (c *conn) closing() {
 	defer c.mu.Unlock()
 	if c.active {
 		c.active = false
+		c.touch() // The time of a closing connection begins here.
 		c.link.server.Deactivated()
 	}
 }
@@ -92,10 +93,21 @@ func (c *conn) abort() {
 	})
 }
 
-func (c *conn) touch() {
-	if c.svc.b.cfg.IdleTimeout > 0 {
-		c.last.Store(c.svc.b.now())
+func (c *conn) touch() { c.last.Store(c.svc.b.now()) }
+
+// idle reports whether nothing moved for longer than the state allows.
+func (c *conn) idle(now int64) bool {
+	cfg := &c.svc.b.cfg
+	silent := time.Duration(now - c.last.Load())
+	if cfg.IdleTimeout > 0 && silent >= cfg.IdleTimeout {
+		return true
 	}
+	if silent < cfg.FinTimeout {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.active
 }
 
 func (c *conn) moved(n int64, toServer bool) {
@@ -235,14 +247,13 @@ func (s *connSet) closeAll() {
 	}
 }
 
-// resetIdle resets the connections on which nothing moved since then, and
-// counts them.
-func (s *connSet) resetIdle(then int64, count *atomic.Uint64) {
+// resetIdle resets the connections on which nothing moved for too long.
+func (s *connSet) resetIdle(b *Balancer, now int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.all {
-		if c.last.Load() < then {
-			count.Add(1)
+		if c.idle(now) {
+			b.count.idle.Add(1)
 			delete(s.all, c)
 			c.abort()
 		}

@@ -84,7 +84,8 @@ type Counters struct {
 	NoServer uint64 `json:"no_server"`
 	// Saturated counts TCP clients that waited because of MaxConnections.
 	Saturated uint64 `json:"saturated"`
-	// Idle counts TCP connections reset because of IdleTimeout.
+	// Idle counts TCP connections reset because of IdleTimeout or
+	// FinTimeout.
 	Idle uint64 `json:"idle"`
 	// SessionsEvicted counts UDP sessions that made room for others,
 	// SessionsRefused those that their destination's host refused.

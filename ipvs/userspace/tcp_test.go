@@ -587,3 +587,61 @@ func request(s ipvs.Service) error {
 	}
 	return nil
 }
+
+func TestForgottenHalfClosedConnectionIsReset(t *testing.T) {
+	// A server that sees the end and forgets to close.
+	forgotten := make(chan struct{})
+	srv := serveTCP(t, func(c *net.TCPConn) {
+		io.WriteString(c, "a")
+		io.Copy(io.Discard, c)
+		<-forgotten
+	})
+	defer close(forgotten)
+	b := newBalancer(t, &Config{FinTimeout: 200 * time.Millisecond})
+	s := tcpService(t, b, "rr", dest(srv.addr, 1))
+	_, open := ask(t, s)
+	_, closing := ask(t, s)
+	closing.CloseWrite()
+	if _, err := io.ReadAll(closing); !isReset(err) {
+		t.Errorf("the closing one read %v, want a reset", err)
+	}
+	// The other has closed nothing and stays.
+	if x := state(t, b, s, srv.addr); x.Active != 1 {
+		t.Errorf("%d active connections, want 1", x.Active)
+	}
+	open.Close()
+}
+
+// A bulk transfer that pauses must count all that moved, lose nothing, and go
+// on when its source does.
+func TestBulkTransferWithAPause(t *testing.T) {
+	const part = 8 << 20
+	proceed := make(chan struct{}, 2)
+	srv := serveTCP(t, func(c *net.TCPConn) {
+		for i := range 2 {
+			if _, err := c.Write(bytes.Repeat([]byte{byte('a' + i)}, part)); err != nil {
+				return
+			}
+			<-proceed
+		}
+	})
+	b := newBalancer(t, nil)
+	s := tcpService(t, b, "rr", dest(srv.addr, 1))
+	c := dial(t, s)
+	buf := make([]byte, part)
+	for i := range 2 {
+		if _, err := io.ReadFull(c, buf); err != nil {
+			t.Fatal(err)
+		}
+		if n := bytes.Count(buf, []byte{byte('a' + i)}); n != part {
+			t.Errorf("part %d: %d bytes of %d are right", i, n, part)
+		}
+		eventually(t, "all of the part is counted", func() bool {
+			return state(t, b, s, srv.addr).Stats.OutBytes == uint64(i+1)*part
+		})
+		proceed <- struct{}{}
+	}
+	if _, err := c.Read(buf); err != io.EOF {
+		t.Errorf("at the end: %v, want EOF", err)
+	}
+}

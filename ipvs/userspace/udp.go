@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/lvskit/lvskit/sched"
@@ -107,6 +106,9 @@ func (f *udpFrontend) serve() {
 		}
 		if err != nil {
 			b.count.acceptErrors.Add(1)
+			if isRefusal(err) {
+				continue // Windows: a client did not want our last reply.
+			}
 			wait.sleep(f.done, b.cfg.Logger, f.svc, err)
 			continue
 		}
@@ -144,12 +146,6 @@ func (f *udpFrontend) forward(client netip.AddrPort, p []byte) {
 		}
 	}
 	b.count.dropped.Add(1)
-}
-
-// isRefusal tells the errors that an ICMP message makes of those of our own.
-func isRefusal(err error) bool {
-	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) ||
-		errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH)
 }
 
 func (s *session) refuse() {
