@@ -1,0 +1,53 @@
+// Package pulse is the heartbeat of a pair of directors: the authenticated
+// packet that they exchange and the pure state machine that decides from it
+// which of the two is active. It opens no socket, starts no goroutine and
+// knows no clock: [github.com/lvskit/lvskit/failover] puts those around it.
+//
+// # Packet
+//
+// A [Beat] is sealed by a [Codec] into [Size] bytes, all integers big endian:
+//
+//	off len
+//	  0   4  "lvsP"
+//	  4   1  version, 1
+//	  5   1  flags: 1 primary, 2 hears its partner, 4 yielding
+//	  6   1  state
+//	  7   1  channel, counted from 0 in the sender's configuration
+//	  8   8  boot: random name of this run of the sender
+//	 16   8  challenge: what the partner has to echo
+//	 24   8  echo: the challenge heard last, 0 if none
+//	 32   8  sequence, from 1, the same in the copies on all channels
+//	 40   8  sender's monotonic clock, nanoseconds since its start
+//	 48   4  interval, microseconds
+//	 52   4  dead after, microseconds
+//	 56  32  digest of the sender's configuration, zero if none
+//	 88  32  HMAC-SHA256 over bytes 0 to 87
+//
+// # What attacker it withstands
+//
+// Anyone who can send from any address, who reads every packet and keeps all
+// of them for ever, but has not the key:
+//
+//   - He cannot make or change a packet: the HMAC covers all of it.
+//   - He cannot replay what was delivered: a sequence must grow.
+//   - He cannot replay an older run of the partner, not even to a receiver that
+//     has just started and remembers nothing: an unknown boot is accepted only
+//     if the packet echoes the receiver's own challenge, a random number made
+//     in this run. It is replaced whenever a new boot is accepted, so a boot
+//     that was left can never come back. No clock of day is involved.
+//   - He cannot reflect our packets to us: they carry our own boot or, if older,
+//     no echo of our challenge.
+//   - He cannot make a dead channel look alive with copies from another one:
+//     the channel is part of the packet.
+//
+// It does not withstand someone who holds the key, nor one who can stop packets
+// on the way: he may cut the line, and packets that he held back on all
+// channels can be delivered late once, in order, so that he delays the
+// detection of a death by as long as he held them. Nothing is encrypted:
+// states and the digest can be read.
+//
+// The price of the challenge is that a partner which has restarted while the
+// line works towards us only is not believed ([DropUnproven] counts it): it
+// must hear us once. A running partner that merely stops to hear us stays
+// believed.
+package pulse

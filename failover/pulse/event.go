@@ -1,0 +1,123 @@
+package pulse
+
+import "time"
+
+// EventKind is the kind of an [Event].
+type EventKind uint8
+
+// Kinds of events.
+const (
+	// EventTick: time has passed, nothing else.
+	EventTick EventKind = iota
+	// EventHeard: an authentic, new packet came in. Proof says for what it
+	// counts, Beat is its content, At the time of its arrival.
+	EventHeard
+	// EventStall: the node itself stood still for longer than an interval, so
+	// that what looks like silence may be unread packets.
+	EventStall
+	// EventFault: On says whether the node is unable to serve.
+	EventFault
+	// EventBlind: On says whether no channel can be heard at all for a reason
+	// of our own, as when no socket could be opened.
+	EventBlind
+	// EventYield: an operator wants the partner to take over.
+	EventYield
+	// EventLeave: the node stops.
+	EventLeave
+)
+
+// Event is an input of the [Machine].
+type Event struct {
+	Kind    EventKind
+	On      bool          // EventFault, EventBlind
+	Channel int           // EventHeard
+	Proof   Proof         // EventHeard
+	At      time.Duration // EventHeard
+	Beat    *Beat         // EventHeard; not kept
+}
+
+// ActionKind is the kind of an [Action].
+type ActionKind uint8
+
+// Kinds of actions.
+const (
+	// ActionState: the state or its reason changed; the machine has both.
+	ActionState ActionKind = iota
+	// ActionSend: send a beat now, do not wait for the interval.
+	ActionSend
+	// ActionAnnounce: teach the neighbours again that the addresses are here.
+	ActionAnnounce
+	// ActionPartnerFound and ActionPartnerLost: heard for the first time or
+	// again; silent on all channels.
+	ActionPartnerFound
+	ActionPartnerLost
+	// ActionChannelFound and ActionChannelLost: the same of one channel.
+	ActionChannelFound
+	ActionChannelLost
+	// ActionRivalSeen: both nodes are active. ActionRivalGone: no longer.
+	ActionRivalSeen
+	ActionRivalGone
+	// ActionRoleConflict: both nodes are primary by configuration, or neither.
+	ActionRoleConflict
+)
+
+// Action is an output of the [Machine]: an order, or a fact to be told.
+type Action struct {
+	Kind    ActionKind
+	Channel int // ActionChannelFound, ActionChannelLost
+}
+
+// Reason is why a node is in its state.
+type Reason uint8
+
+// Reasons, in the words of String.
+const (
+	ReasonStart Reason = iota
+	ReasonAlone
+	ReasonPartnerActive
+	ReasonPartnerPreferred
+	ReasonPartnerInactive
+	ReasonPartnerFault
+	ReasonPartnerLeaving
+	ReasonPartnerYields
+	ReasonPartnerSilent
+	ReasonRivalPreferred
+	ReasonRivalDeaf
+	ReasonYielded
+	ReasonFault
+	ReasonFaultCleared
+	ReasonBlind
+	ReasonStopped
+)
+
+var reasonNames = [...]string{
+	ReasonStart:            "just started, listening for the partner",
+	ReasonAlone:            "no partner is configured",
+	ReasonPartnerActive:    "the partner is active",
+	ReasonPartnerPreferred: "neither node is active, waiting a moment for the primary",
+	ReasonPartnerInactive:  "neither node was active",
+	ReasonPartnerFault:     "the partner reports a fault",
+	ReasonPartnerLeaving:   "the partner is stopping",
+	ReasonPartnerYields:    "the partner hands over",
+	ReasonPartnerSilent:    "the partner is silent on all channels",
+	ReasonRivalPreferred:   "both nodes were active and the partner has precedence",
+	ReasonRivalDeaf:        "both nodes were active and the partner does not hear us",
+	ReasonYielded:          "handed over by order",
+	ReasonFault:            "fault",
+	ReasonFaultCleared:     "fault mended, listening for the partner",
+	ReasonBlind:            "no channel can be heard, so silence proves nothing",
+	ReasonStopped:          "stopping",
+}
+
+// String returns a short sentence without a stop.
+func (r Reason) String() string { return name("reason", reasonNames[:], uint8(r)) }
+
+// MarshalText returns the same as String.
+func (r Reason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote, unknown numbers included.
+func (r *Reason) UnmarshalText(text []byte) error {
+	v, err := parse("reason", reasonNames[:], string(text))
+	*r = Reason(v)
+	return err
+}

@@ -1,0 +1,77 @@
+package pulse
+
+// Guard decides whether an authentic packet is new. One guard watches all
+// channels of one partner; the package comment says what it withstands. It is
+// a plain value, not safe for concurrent use.
+type Guard struct {
+	boot      uint64 // our own
+	challenge uint64 // what a new boot has to echo
+	echo      uint64 // the challenge heard last
+	peer      uint64 // the boot we follow, 0 if none
+	high      uint64 // highest sequence of all channels
+	last      [MaxChannels]uint64
+}
+
+// NewGuard returns the guard of a run named boot. Both numbers must be random
+// (crypto/rand) and not 0.
+func NewGuard(boot, challenge uint64) Guard {
+	return Guard{boot: boot, challenge: challenge}
+}
+
+// Challenge returns the number that the partner has to echo.
+func (g *Guard) Challenge() uint64 { return g.challenge }
+
+// Echo returns the number to echo: the challenge of the packet heard last.
+func (g *Guard) Echo() uint64 { return g.echo }
+
+// Peer returns the boot of the partner that is followed, 0 if none.
+func (g *Guard) Peer() uint64 { return g.peer }
+
+// Proof is what an authentic packet proves.
+type Proof struct {
+	// Fresh: newer than all before on any channel. Its content counts.
+	Fresh bool
+	// Channel: newer than all before on this channel, which works.
+	Channel bool
+	// NewPeer: the first packet of a new run of the partner.
+	NewPeer bool
+	// Answer: the partner waits for a packet of ours to prove one side or the
+	// other; sending one now instead of at the next interval saves time.
+	Answer bool
+}
+
+// Accept judges a packet that [Codec.Open] found authentic and that came in
+// on the given channel. next is a new random number, not 0, that replaces the
+// challenge if the packet begins a new run of the partner. The Drop is to be
+// counted; with DropChannel the proof may be Fresh all the same.
+func (g *Guard) Accept(channel int, b *Beat, next uint64) (Proof, Drop) {
+	if b.Boot == g.boot {
+		return Proof{}, DropOwn
+	}
+	var p Proof
+	if b.Boot != g.peer {
+		if b.Echo != g.challenge {
+			g.echo = b.Challenge
+			return Proof{Answer: true}, DropUnproven
+		}
+		g.peer, g.high, g.last = b.Boot, 0, [MaxChannels]uint64{}
+		g.challenge = next
+		p.NewPeer, p.Answer = true, true
+	}
+	drop := DropNone
+	if int(b.Channel) != channel {
+		// The copy tells that the partner lives, but not that this channel
+		// does: it may have been carried over by someone.
+		drop = DropChannel
+	} else if b.Seq <= g.last[channel] {
+		return Proof{}, DropReplay
+	} else {
+		g.last[channel] = b.Seq
+		p.Channel = true
+	}
+	if b.Seq > g.high {
+		g.high, g.echo = b.Seq, b.Challenge
+		p.Fresh = true
+	}
+	return p, drop
+}

@@ -1,0 +1,377 @@
+package pulse
+
+import "time"
+
+// Never is the time of [Machine.Next] when nothing is due.
+const Never = time.Duration(1<<63 - 1)
+
+// maxStalls bounds how often in a row an own stall may put off the finding
+// that the partner is silent; a node that stalls all the time takes over
+// late, but it does.
+const maxStalls = 8
+
+// Params are what the machine is configured with. They must be the ones that
+// the node's beats carry.
+type Params struct {
+	// Primary: this node has precedence. One of the two should have it.
+	Primary bool
+	// Boot is our boot, the tie-breaker if both or neither are primary.
+	Boot uint64
+	// Channels is the number of channels, 0 to MaxChannels. With 0 there is
+	// no partner.
+	Channels int
+	// Interval is the time between two beats; DeadAfter is how long the
+	// partner must be silent on all channels to count as dead. It is raised
+	// to three intervals of the partner if that is longer.
+	Interval, DeadAfter time.Duration
+}
+
+type presence uint8
+
+const (
+	listening presence = iota // may be there: not heard yet
+	alive
+	gone
+)
+
+type line struct {
+	heard time.Duration // the last packet, or when listening began
+	up    bool
+	told  bool // its loss was reported
+}
+
+// Machine decides whether a node is active. It is a plain comparable value:
+// [Machine.Step] returns the next one and leaves this one alone. Time is a
+// monotonic duration since any fixed moment and must not go back.
+type Machine struct {
+	p      Params
+	state  State
+	reason Reason
+	since  time.Duration
+
+	partner  presence
+	heard    time.Duration // last fresh beat
+	met      bool          // the fields below are the partner's
+	said     State
+	primary  bool
+	hears    bool
+	yielding bool
+	boot     uint64
+	interval time.Duration
+	lines    [MaxChannels]line
+
+	listenUntil time.Duration // in listening: then it is gone
+	notBefore   time.Duration // silence is not found before this
+	hold        time.Duration // neither active: then take it; 0 is unset
+	yieldUntil  time.Duration
+	rivalSince  time.Duration
+	stalls      uint8
+	rival       bool
+	fault       bool
+	blind       bool
+	leaving     bool
+	conflict    bool
+}
+
+// NewMachine returns a machine in StateInit that listens for DeadAfter from
+// now on. Its first Step, a tick, decides at once if there is no partner.
+func NewMachine(p Params, now time.Duration) Machine {
+	p.Channels = min(max(p.Channels, 0), MaxChannels)
+	m := Machine{p: p, state: StateInit, since: now, heard: now, listenUntil: now + p.DeadAfter}
+	for i := range m.lines {
+		m.lines[i].heard = now
+	}
+	return m
+}
+
+// State returns the node's state, why it is in it, and since when.
+func (m *Machine) State() (State, Reason, time.Duration) { return m.state, m.reason, m.since }
+
+// Hears reports whether the partner counts as alive.
+func (m *Machine) Hears() bool { return m.partner == alive }
+
+// Yielding reports whether the node is handing over.
+func (m *Machine) Yielding() bool { return m.yieldUntil != 0 }
+
+// Rival reports whether both nodes are active.
+func (m *Machine) Rival() bool { return m.rival }
+
+// Partner returns what the partner said last; ok is false if it was never heard.
+func (m *Machine) Partner() (state State, heard time.Duration, ok bool) {
+	return m.said, m.heard, m.met
+}
+
+// Channel returns whether channel i is up and when it was heard last.
+func (m *Machine) Channel(i int) (up bool, heard time.Duration) {
+	return m.lines[i].up, m.lines[i].heard
+}
+
+// CanYield reports whether EventYield would hand over: we are active, and a
+// partner is there that can take it.
+func (m *Machine) CanYield() bool {
+	return m.state == StateActive && m.partner == alive && !m.yielding &&
+		(m.said == StateInit || m.said == StateBackup)
+}
+
+// Step takes one event at the time now and returns the machine after it with
+// what is to be done, in order.
+func (m Machine) Step(e Event, now time.Duration) (Machine, []Action) {
+	var out []Action
+	switch e.Kind {
+	case EventHeard:
+		m.listen(e, &out)
+	case EventStall:
+		// Two intervals: the partner sends at least one beat in this time.
+		if m.stalls < maxStalls {
+			m.stalls++
+			m.notBefore = max(m.notBefore, now+2*max(m.p.Interval, m.interval))
+		}
+	case EventFault:
+		if m.fault && !e.On && m.partner != alive {
+			// What was silence may have been the fault: listen first.
+			m.partner, m.listenUntil = listening, now+m.deadAfter()
+		}
+		m.fault = e.On
+	case EventBlind:
+		if m.blind && !e.On {
+			m.notBefore = max(m.notBefore, now+m.deadAfter())
+		}
+		m.blind = e.On
+	case EventYield:
+		if m.CanYield() {
+			m.yieldUntil = now + m.deadAfter()
+		}
+	case EventLeave:
+		m.leaving = true
+	}
+	m.silence(now, &out)
+	m.decide(now, &out)
+	return m, out
+}
+
+// listen takes the facts of a packet.
+func (m *Machine) listen(e Event, out *[]Action) {
+	if e.Proof.Channel && e.Channel >= 0 && e.Channel < m.p.Channels {
+		l := &m.lines[e.Channel]
+		l.heard = max(l.heard, e.At)
+		if !l.up {
+			l.up, l.told = true, false
+			*out = append(*out, Action{Kind: ActionChannelFound, Channel: e.Channel})
+		}
+	}
+	if !e.Proof.Fresh {
+		return
+	}
+	b := e.Beat
+	m.met, m.stalls = true, 0
+	m.heard = max(m.heard, e.At)
+	m.said, m.primary, m.hears, m.yielding = b.State, b.Primary, b.Hears, b.Yielding
+	m.boot, m.interval = b.Boot, min(b.Interval, MaxInterval)
+	if m.partner != alive {
+		m.partner = alive
+		*out = append(*out, Action{Kind: ActionPartnerFound})
+	}
+	if conflict := b.Primary == m.p.Primary; conflict != m.conflict {
+		m.conflict = conflict
+		if conflict {
+			*out = append(*out, Action{Kind: ActionRoleConflict})
+		}
+	}
+}
+
+// silence finds who has not been heard for too long.
+func (m *Machine) silence(now time.Duration, out *[]Action) {
+	if now < m.notBefore {
+		return
+	}
+	dead := m.deadAfter()
+	for i := range m.p.Channels {
+		if l := &m.lines[i]; !l.told && now-l.heard >= dead {
+			l.up, l.told = false, true
+			*out = append(*out, Action{Kind: ActionChannelLost, Channel: i})
+		}
+	}
+	if m.blind {
+		return
+	}
+	switch {
+	case m.partner == alive && now-m.heard >= dead:
+		m.partner = gone
+		*out = append(*out, Action{Kind: ActionPartnerLost})
+	case m.partner == listening && now >= m.listenUntil:
+		m.partner = gone
+		if m.p.Channels > 0 {
+			*out = append(*out, Action{Kind: ActionPartnerLost})
+		}
+	}
+}
+
+// decide brings the state in line with the facts.
+func (m *Machine) decide(now time.Duration, out *[]Action) {
+	partnerActive := m.partner == alive && m.said == StateActive
+	if m.yieldUntil != 0 && (partnerActive || now >= m.yieldUntil || m.partner != alive) {
+		m.yieldUntil = 0
+	}
+	if m.rival && (!partnerActive || m.state != StateActive) {
+		m.endRival(out)
+	}
+	switch {
+	case m.leaving:
+		m.enter(StateLeaving, ReasonStopped, now, out)
+	case m.fault:
+		m.enter(StateFault, ReasonFault, now, out)
+	case m.p.Channels == 0:
+		m.enter(StateActive, ReasonAlone, now, out)
+	case m.state == StateActive:
+		m.decideActive(partnerActive, now, out)
+	default:
+		m.decideInactive(now, out)
+	}
+}
+
+func (m *Machine) decideActive(partnerActive bool, now time.Duration, out *[]Action) {
+	if m.yieldUntil != 0 {
+		m.enter(StateBackup, ReasonYielded, now, out)
+		return
+	}
+	if !partnerActive {
+		return
+	}
+	if !m.rival {
+		m.rival, m.rivalSince = true, now
+		*out = append(*out, Action{Kind: ActionRivalSeen})
+		if m.preferred() {
+			*out = append(*out, Action{Kind: ActionAnnounce}, Action{Kind: ActionSend})
+		}
+	}
+	switch {
+	case !m.preferred():
+		m.enter(StateBackup, ReasonRivalPreferred, now, out)
+	case m.hears:
+		// It has heard us and is about to step down: give it time afresh.
+		m.rivalSince = now
+	case now >= m.rivalSince+m.deadAfter() && now >= m.notBefore:
+		// It will never step down, as it does not know of us.
+		m.enter(StateBackup, ReasonRivalDeaf, now, out)
+	}
+}
+
+func (m *Machine) decideInactive(now time.Duration, out *[]Action) {
+	neither := false
+	switch {
+	case m.partner == gone:
+		m.enter(StateActive, ReasonPartnerSilent, now, out)
+	case m.partner == listening:
+		switch {
+		case m.blind:
+			m.enter(StateInit, ReasonBlind, now, out)
+		case m.state == StateFault:
+			m.enter(StateInit, ReasonFaultCleared, now, out)
+		case m.reason == ReasonBlind:
+			m.enter(StateInit, ReasonStart, now, out)
+		}
+	case m.said == StateActive:
+		m.enter(StateBackup, ReasonPartnerActive, now, out)
+	case m.said == StateFault:
+		m.enter(StateActive, ReasonPartnerFault, now, out)
+	case m.said == StateLeaving:
+		m.enter(StateActive, ReasonPartnerLeaving, now, out)
+	case m.yieldUntil != 0:
+		m.enter(StateBackup, ReasonYielded, now, out)
+	case m.yielding:
+		m.enter(StateActive, ReasonPartnerYields, now, out)
+	case m.preferred():
+		m.enter(StateActive, ReasonPartnerInactive, now, out)
+	default:
+		// The primary takes it as soon as it hears us. Two of its intervals
+		// without that, and it cannot.
+		neither = true
+		if m.hold == 0 {
+			m.hold = now + 2*max(m.p.Interval, m.interval)
+		}
+		if now >= m.hold && now >= m.notBefore {
+			m.enter(StateActive, ReasonPartnerInactive, now, out)
+		} else {
+			m.enter(StateBackup, ReasonPartnerPreferred, now, out)
+		}
+	}
+	if !neither || m.state == StateActive {
+		m.hold = 0
+	}
+}
+
+func (m *Machine) enter(s State, r Reason, now time.Duration, out *[]Action) {
+	if s == m.state && (r == m.reason || s == StateActive) {
+		return // an active node keeps the reason for which it became active
+	}
+	moved := s != m.state
+	if moved && m.rival {
+		m.state = s // so that endRival does not announce
+		m.endRival(out)
+	}
+	m.state, m.reason = s, r
+	if moved {
+		m.since = now
+		if s != StateBackup {
+			m.hold = 0
+		}
+	}
+	*out = append(*out, Action{Kind: ActionState})
+	if moved {
+		*out = append(*out, Action{Kind: ActionSend})
+	}
+}
+
+func (m *Machine) endRival(out *[]Action) {
+	m.rival = false
+	*out = append(*out, Action{Kind: ActionRivalGone})
+	if m.state == StateActive {
+		// The loser may have announced itself after us: have the last word.
+		*out = append(*out, Action{Kind: ActionAnnounce})
+	}
+}
+
+// preferred reports whether this node has precedence over its partner.
+func (m *Machine) preferred() bool {
+	if m.p.Primary != m.primary {
+		return m.p.Primary
+	}
+	return m.p.Boot < m.boot
+}
+
+// deadAfter is our own, unless the partner beats too slowly for it: a
+// mismatch must not make two active nodes.
+func (m *Machine) deadAfter() time.Duration {
+	return max(m.p.DeadAfter, 3*m.interval)
+}
+
+// Next returns when Step wants a tick if nothing else happens, or [Never].
+// It may be in the past.
+func (m *Machine) Next() time.Duration {
+	next := Never
+	due := func(t time.Duration) { next = min(next, max(t, m.notBefore)) }
+	dead := m.deadAfter()
+	for i := range m.p.Channels {
+		if !m.lines[i].told {
+			due(m.lines[i].heard + dead)
+		}
+	}
+	if !m.blind {
+		switch m.partner {
+		case alive:
+			due(m.heard + dead)
+		case listening:
+			due(m.listenUntil)
+		}
+	}
+	if m.hold != 0 {
+		due(m.hold)
+	}
+	if m.yieldUntil != 0 {
+		next = min(next, m.yieldUntil)
+	}
+	if m.rival && m.preferred() && !m.hears {
+		due(m.rivalSince + dead)
+	}
+	return next
+}
