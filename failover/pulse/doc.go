@@ -20,8 +20,9 @@
 //	 40   8  sender's monotonic clock, nanoseconds since its start
 //	 48   4  interval, microseconds
 //	 52   4  dead after, microseconds
-//	 56  32  digest of the sender's configuration, zero if none
-//	 88  32  HMAC-SHA256 over bytes 0 to 87
+//	 56   4  terms: how often the sender became active in this run
+//	 60  32  digest of the sender's configuration, zero if none
+//	 92  32  HMAC-SHA256 over bytes 0 to 91
 //
 // # What attacker it withstands
 //

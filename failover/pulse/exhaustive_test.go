@@ -99,6 +99,10 @@ func (w *world) advance(lose [2]bool) {
 			n.send()
 		}
 	}
+	for i := range w.n {
+		// What decides nothing must not make worlds differ.
+		w.n[i].m.since, w.n[i].m.active = 0, 0
+	}
 	active := w.actives()
 	if w.zero++; active != 0 || w.n[0].fault && w.n[1].fault {
 		w.zero = 0

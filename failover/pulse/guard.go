@@ -18,6 +18,9 @@ func NewGuard(boot, challenge uint64) Guard {
 	return Guard{boot: boot, challenge: challenge}
 }
 
+// Boot returns our own boot.
+func (g *Guard) Boot() uint64 { return g.boot }
+
 // Challenge returns the number that the partner has to echo.
 func (g *Guard) Challenge() uint64 { return g.challenge }
 

@@ -37,6 +37,7 @@ const (
 type line struct {
 	heard time.Duration // the last packet, or when listening began
 	up    bool
+	ever  bool // heard at least once
 	told  bool // its loss was reported
 }
 
@@ -57,9 +58,11 @@ type Machine struct {
 	hears    bool
 	yielding bool
 	boot     uint64
+	terms    uint32
 	interval time.Duration
 	lines    [MaxChannels]line
 
+	active      uint32        // how often we became active
 	listenUntil time.Duration // in listening: then it is gone
 	notBefore   time.Duration // silence is not found before this
 	hold        time.Duration // neither active: then take it; 0 is unset
@@ -93,6 +96,9 @@ func (m *Machine) Hears() bool { return m.partner == alive }
 // Yielding reports whether the node is handing over.
 func (m *Machine) Yielding() bool { return m.yieldUntil != 0 }
 
+// Terms returns how often the node became active.
+func (m *Machine) Terms() uint32 { return m.active }
+
 // Rival reports whether both nodes are active.
 func (m *Machine) Rival() bool { return m.rival }
 
@@ -101,9 +107,10 @@ func (m *Machine) Partner() (state State, heard time.Duration, ok bool) {
 	return m.said, m.heard, m.met
 }
 
-// Channel returns whether channel i is up and when it was heard last.
-func (m *Machine) Channel(i int) (up bool, heard time.Duration) {
-	return m.lines[i].up, m.lines[i].heard
+// Channel returns whether channel i is up, and when it was heard last if it
+// ever was.
+func (m *Machine) Channel(i int) (up bool, heard time.Duration, ever bool) {
+	return m.lines[i].up, m.lines[i].heard, m.lines[i].ever
 }
 
 // CanYield reports whether EventYield would hand over: we are active, and a
@@ -144,8 +151,13 @@ func (m Machine) Step(e Event, now time.Duration) (Machine, []Action) {
 	case EventLeave:
 		m.leaving = true
 	}
-	m.silence(now, &out)
-	m.decide(now, &out)
+	// Only a tick lets timers run out: other events may come while packets
+	// still lie unread, and whoever ticks has made sure that they do not.
+	timed := e.Kind == EventTick
+	if timed {
+		m.silence(now, &out)
+	}
+	m.decide(now, timed, &out)
 	return m, out
 }
 
@@ -155,7 +167,7 @@ func (m *Machine) listen(e Event, out *[]Action) {
 		l := &m.lines[e.Channel]
 		l.heard = max(l.heard, e.At)
 		if !l.up {
-			l.up, l.told = true, false
+			l.up, l.ever, l.told = true, true, false
 			*out = append(*out, Action{Kind: ActionChannelFound, Channel: e.Channel})
 		}
 	}
@@ -163,6 +175,15 @@ func (m *Machine) listen(e Event, out *[]Action) {
 		return
 	}
 	b := e.Beat
+	if b.Boot != m.boot {
+		m.terms = 0
+	}
+	if m.state == StateActive && b.Terms != m.terms && b.State != StateActive && !m.rival {
+		// It was active beside us and gave way before we heard of it. The
+		// neighbours did hear it.
+		*out = append(*out, Action{Kind: ActionRivalSeen}, Action{Kind: ActionRivalGone}, Action{Kind: ActionAnnounce})
+	}
+	m.terms = b.Terms
 	m.met, m.stalls = true, 0
 	m.heard = max(m.heard, e.At)
 	m.said, m.primary, m.hears, m.yielding = b.State, b.Primary, b.Hears, b.Yielding
@@ -207,9 +228,9 @@ func (m *Machine) silence(now time.Duration, out *[]Action) {
 }
 
 // decide brings the state in line with the facts.
-func (m *Machine) decide(now time.Duration, out *[]Action) {
+func (m *Machine) decide(now time.Duration, timed bool, out *[]Action) {
 	partnerActive := m.partner == alive && m.said == StateActive
-	if m.yieldUntil != 0 && (partnerActive || now >= m.yieldUntil || m.partner != alive) {
+	if m.yieldUntil != 0 && (partnerActive || timed && now >= m.yieldUntil || m.partner != alive) {
 		m.yieldUntil = 0
 	}
 	if m.rival && (!partnerActive || m.state != StateActive) {
@@ -223,13 +244,13 @@ func (m *Machine) decide(now time.Duration, out *[]Action) {
 	case m.p.Channels == 0:
 		m.enter(StateActive, ReasonAlone, now, out)
 	case m.state == StateActive:
-		m.decideActive(partnerActive, now, out)
+		m.decideActive(partnerActive, now, timed, out)
 	default:
-		m.decideInactive(now, out)
+		m.decideInactive(now, timed, out)
 	}
 }
 
-func (m *Machine) decideActive(partnerActive bool, now time.Duration, out *[]Action) {
+func (m *Machine) decideActive(partnerActive bool, now time.Duration, timed bool, out *[]Action) {
 	if m.yieldUntil != 0 {
 		m.enter(StateBackup, ReasonYielded, now, out)
 		return
@@ -250,13 +271,13 @@ func (m *Machine) decideActive(partnerActive bool, now time.Duration, out *[]Act
 	case m.hears:
 		// It has heard us and is about to step down: give it time afresh.
 		m.rivalSince = now
-	case now >= m.rivalSince+m.deadAfter() && now >= m.notBefore:
+	case timed && now >= m.rivalSince+m.deadAfter() && now >= m.notBefore:
 		// It will never step down, as it does not know of us.
 		m.enter(StateBackup, ReasonRivalDeaf, now, out)
 	}
 }
 
-func (m *Machine) decideInactive(now time.Duration, out *[]Action) {
+func (m *Machine) decideInactive(now time.Duration, timed bool, out *[]Action) {
 	neither := false
 	switch {
 	case m.partner == gone:
@@ -289,7 +310,7 @@ func (m *Machine) decideInactive(now time.Duration, out *[]Action) {
 		if m.hold == 0 {
 			m.hold = now + 2*max(m.p.Interval, m.interval)
 		}
-		if now >= m.hold && now >= m.notBefore {
+		if timed && now >= m.hold && now >= m.notBefore {
 			m.enter(StateActive, ReasonPartnerInactive, now, out)
 		} else {
 			m.enter(StateBackup, ReasonPartnerPreferred, now, out)
@@ -312,6 +333,9 @@ func (m *Machine) enter(s State, r Reason, now time.Duration, out *[]Action) {
 	m.state, m.reason = s, r
 	if moved {
 		m.since = now
+		if s == StateActive {
+			m.active++
+		}
 		if s != StateBackup {
 			m.hold = 0
 		}

@@ -194,6 +194,22 @@ func TestMachine(t *testing.T) {
 				t.Errorf("actions (-want +got):\n%s", diff)
 			}
 		}},
+		{"a rival that was never heard as such is told and answered", func(t *testing.T) {
+			s := activeScript(t, primaryParams())
+			s.partner(StateBackup)
+			s.acts = nil
+			s.partner(StateBackup, func(b *Beat) { b.Terms = 1 })
+			want := []ActionKind{ActionRivalSeen, ActionRivalGone, ActionAnnounce}
+			if diff := cmp.Diff(want, s.acts); diff != "" {
+				t.Errorf("actions (-want +got):\n%s", diff)
+			}
+			s.acts = nil
+			s.partner(StateBackup, func(b *Beat) { b.Terms = 1 })
+			s.partner(StateInit, func(b *Beat) { b.Boot = 99 })
+			if len(s.acts) != 0 {
+				t.Errorf("actions: %v", s.acts)
+			}
+		}},
 		{"both active: the primary yields to a partner that is deaf", func(t *testing.T) {
 			s := activeScript(t, primaryParams())
 			deaf := func(b *Beat) { b.Hears = false }
@@ -252,6 +268,7 @@ func TestMachine(t *testing.T) {
 			s.partner(StateActive)
 			s.now = 10 * dead
 			s.step(Event{Kind: EventStall})
+			s.step(Event{})
 			s.want(StateBackup, ReasonPartnerActive)
 			s.until(10*dead + 2*tick - 1)
 			s.want(StateBackup, ReasonPartnerActive)
@@ -267,6 +284,7 @@ func TestMachine(t *testing.T) {
 				}
 				s.now += 2*tick - 1
 				s.step(Event{Kind: EventStall})
+				s.step(Event{})
 				if st, _, _ := s.m.State(); st == StateActive {
 					break
 				}
@@ -336,7 +354,7 @@ func TestMachine(t *testing.T) {
 			s.step(Event{Kind: EventYield})
 			s.keepHearing(StateBackup, 2)
 			s.want(StateBackup, ReasonYielded)
-			s.keepHearing(StateBackup, 1)
+			s.until(s.now + tick)
 			s.want(StateActive, ReasonPartnerInactive)
 		}},
 		{"yield without a partner does nothing", func(t *testing.T) {

@@ -75,7 +75,7 @@ func (s *sim) send(i int) {
 	for ch := range 2 {
 		b := Beat{
 			Primary: i == 0, Hears: n.m.Hears(), Yielding: n.m.Yielding(), State: st, Channel: uint8(ch),
-			Boot: n.boot, Challenge: n.g.Challenge(), Echo: n.g.Echo(), Seq: n.seq, Interval: tick, DeadAfter: dead,
+			Boot: n.boot, Challenge: n.g.Challenge(), Echo: n.g.Echo(), Seq: n.seq, Interval: tick, DeadAfter: dead, Terms: n.m.Terms(),
 		}
 		p := simPacket{to: 1 - i, channel: ch, beat: b}
 		if len(s.recorded) < 5000 {

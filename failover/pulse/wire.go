@@ -26,7 +26,7 @@ const (
 	// MaxDeadAfter is the longest dead time that a packet may carry.
 	MaxDeadAfter = time.Hour
 
-	bodySize = 88
+	bodySize = 92
 	macSize  = sha256.Size
 	magic    = "lvsP"
 )
@@ -57,6 +57,9 @@ type Beat struct {
 	Sent time.Duration
 	// Interval and DeadAfter are the sender's timers, in whole microseconds.
 	Interval, DeadAfter time.Duration
+	// Terms is how often the sender became active in this run. It tells a
+	// partner that it had a rival, even if none of its active beats came through.
+	Terms uint32
 	// Digest of the sender's configuration; zero if it has none.
 	Digest [32]byte
 }
@@ -100,6 +103,7 @@ func (c *Codec) Append(dst []byte, b *Beat) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, uint64(max(b.Sent, 0)))
 	dst = binary.BigEndian.AppendUint32(dst, micros(b.Interval, MaxInterval))
 	dst = binary.BigEndian.AppendUint32(dst, micros(b.DeadAfter, MaxDeadAfter))
+	dst = binary.BigEndian.AppendUint32(dst, b.Terms)
 	dst = append(dst, b.Digest[:]...)
 	c.mac.Reset()
 	c.mac.Write(dst[start:])
@@ -144,7 +148,8 @@ func (c *Codec) open(p []byte, b *Beat) Drop {
 		Sent:      time.Duration(binary.BigEndian.Uint64(p[40:])),
 		Interval:  time.Duration(binary.BigEndian.Uint32(p[48:])) * time.Microsecond,
 		DeadAfter: time.Duration(binary.BigEndian.Uint32(p[52:])) * time.Microsecond,
-		Digest:    [32]byte(p[56:88]),
+		Terms:     binary.BigEndian.Uint32(p[56:]),
+		Digest:    [32]byte(p[60:92]),
 	}
 	// Flags that we do not know are left for later versions to use.
 	switch {

@@ -16,7 +16,7 @@ func testBeat() Beat {
 	return Beat{
 		Primary: true, Hears: true, State: StateActive, Channel: 1,
 		Boot: 0x1122334455667788, Challenge: 0x0102030405060708, Echo: 0xa1a2a3a4a5a6a7a8, Seq: 42,
-		Sent: 90 * time.Second, Interval: 6 * time.Second, DeadAfter: 18 * time.Second,
+		Sent: 90 * time.Second, Interval: 6 * time.Second, DeadAfter: 18 * time.Second, Terms: 5,
 		Digest: [32]byte{0: 0xd1, 31: 0xd2},
 	}
 }
@@ -33,9 +33,9 @@ func codec(t testing.TB, key []byte) *Codec {
 // The HMAC was checked with: openssl dgst -sha256 -hmac 0123456789abcdef.
 const goldenBeat = "6c767350" + "01030301" +
 	"1122334455667788" + "0102030405060708" + "a1a2a3a4a5a6a7a8" + "000000000000002a" +
-	"00000014f46b0400" + "005b8d80" + "0112a880" +
+	"00000014f46b0400" + "005b8d80" + "0112a880" + "00000005" +
 	"d1000000000000000000000000000000000000000000000000000000000000d2" +
-	"d796e3940c2c417fd26c8c62627c8cf9bedc0f384c20e0f45023611d73c9a55a"
+	"af22a3e8730f8b461e0fcc8a6c2be0f270dc2d18904ddc6dcb71fd76b6a31bc2"
 
 func TestCodecWritesTheDocumentedLayout(t *testing.T) {
 	want, err := hex.DecodeString(goldenBeat)

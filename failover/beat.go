@@ -1,0 +1,274 @@
+package failover
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"time"
+
+	"github.com/lvskit/lvskit/failover/pulse"
+)
+
+// This file is the part of a Node that knows the heartbeat: it feeds the
+// election with packets and time, and turns its actions into orders for the
+// effects and events for the owner. Another protocol would stand beside it.
+
+// clock is the monotonic time of the machine.
+func (n *Node) clock() time.Duration { return time.Since(n.start) }
+
+func (n *Node) params() pulse.Params {
+	return pulse.Params{
+		Primary:  n.cfg.Primary,
+		Boot:     n.guard.Boot(),
+		Channels: len(n.chans), Interval: n.cfg.Interval, DeadAfter: n.cfg.DeadAfter,
+	}
+}
+
+func randomID() uint64 {
+	var b [8]byte
+	for {
+		_, _ = rand.Read(b[:]) // never fails
+		if v := binary.BigEndian.Uint64(b[:]); v != 0 {
+			return v
+		}
+	}
+}
+
+// heard takes an authentic packet in.
+func (n *Node) heard(c *channel, b *pulse.Beat, at time.Duration) {
+	n.mu.Lock()
+	proof, drop := n.guard.Accept(c.index, b, randomID())
+	if proof.Fresh {
+		n.beat = *b
+	}
+	if proof.Fresh || proof.Channel {
+		n.step(pulse.Event{Kind: pulse.EventHeard, Channel: c.index, Proof: proof, At: at, Beat: b}, max(at, n.clock()))
+	}
+	if proof.Fresh {
+		n.compareDigests()
+	}
+	if proof.Fresh || drop == pulse.DropUnproven {
+		n.judgeHearing(proof.Fresh && b.Hears, at)
+	}
+	if proof.Answer {
+		n.sendNow()
+	}
+	n.mu.Unlock()
+	if drop != pulse.DropNone {
+		n.refuse(c, drop)
+	}
+}
+
+// deafness watches for a partner that we hear and that does not hear us.
+type deafness struct {
+	since time.Duration
+	seen  bool
+	told  bool
+}
+
+func (n *Node) judgeHearing(hears bool, now time.Duration) {
+	d := &n.deaf
+	switch {
+	case hears:
+		*d = deafness{}
+	case !d.seen:
+		*d = deafness{since: now, seen: true}
+	case !d.told && now-d.since >= n.cfg.DeadAfter:
+		d.told = true
+		n.emit(Event{Kind: EventPartnerDeaf})
+	}
+}
+
+// compareDigests tells when the two configurations begin or cease to differ.
+func (n *Node) compareDigests() {
+	none := [32]byte{}
+	if n.beat.Boot == 0 {
+		return
+	}
+	differ := n.digest != n.beat.Digest && n.digest != none && n.beat.Digest != none
+	if differ == n.mismatch {
+		return
+	}
+	n.mismatch = differ
+	if differ {
+		n.emit(Event{Kind: EventDigestMismatch, Reason: "the two nodes run different configurations"})
+	} else {
+		n.emit(Event{Kind: EventDigestMatch})
+	}
+}
+
+// countOpen tells the machine whether any channel can be heard.
+func (n *Node) countOpen() {
+	blind := len(n.chans) > 0
+	for _, c := range n.chans {
+		if c.current() != nil {
+			blind = false
+		}
+	}
+	n.mu.Lock()
+	n.step(pulse.Event{Kind: pulse.EventBlind, On: blind}, n.clock())
+	n.mu.Unlock()
+}
+
+// step feeds the machine and does what it says. The caller holds mu; nothing
+// in here waits for anything.
+func (n *Node) step(e pulse.Event, now time.Duration) {
+	from, _, _ := n.machine.State()
+	next, actions := n.machine.Step(e, now)
+	n.machine = next
+	for _, a := range actions {
+		switch a.Kind {
+		case pulse.ActionState:
+			s, _, _ := n.machine.State()
+			if s != from {
+				n.effects.request(role(s))
+				n.emit(Event{Kind: EventRole, Role: role(s), From: role(from), Reason: n.reason()})
+			}
+		case pulse.ActionSend:
+			n.sendNow()
+		case pulse.ActionAnnounce:
+			n.effects.announce()
+		case pulse.ActionPartnerFound:
+			n.emit(Event{Kind: EventPartnerFound})
+		case pulse.ActionPartnerLost:
+			n.emit(Event{Kind: EventPartnerLost})
+		case pulse.ActionChannelFound:
+			n.emit(Event{Kind: EventChannelFound, Channel: n.chans[a.Channel].Name})
+		case pulse.ActionChannelLost:
+			n.emit(Event{Kind: EventChannelLost, Channel: n.chans[a.Channel].Name})
+		case pulse.ActionRivalSeen:
+			n.emit(Event{Kind: EventRivalSeen, Reason: "both nodes are active"})
+		case pulse.ActionRivalGone:
+			n.emit(Event{Kind: EventRivalGone})
+		case pulse.ActionRoleConflict:
+			reason := "both nodes are configured as backup; make one the primary"
+			if n.cfg.Primary {
+				reason = "both nodes are configured as primary; make one the backup"
+			}
+			n.emit(Event{Kind: EventRoleConflict, Reason: reason})
+		}
+	}
+	n.wakeLoop() // what is due next may have changed
+}
+
+func (n *Node) reason() string {
+	_, r, _ := n.machine.State()
+	if r == pulse.ReasonFault && n.fault != "" {
+		return "fault: " + n.fault
+	}
+	return r.String()
+}
+
+// sendNow asks the loop for a beat; only the loop writes, so that sequences
+// go out in order.
+func (n *Node) sendNow() {
+	n.send = true
+	n.wakeLoop()
+}
+
+func (n *Node) wakeLoop() {
+	select {
+	case n.poke <- struct{}{}:
+	default:
+	}
+}
+
+// loop beats, and passes time to the machine, until the node has left.
+//
+// A silence is never found at the moment it is due: the loop first sleeps a
+// settle time, in which the receivers drain their sockets. If the loop itself
+// wakes late by more than an interval, the machine is told of the stall.
+func (n *Node) loop(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	interval := n.cfg.Interval
+	settle := min(max(interval/4, time.Millisecond), 100*time.Millisecond)
+	packets := make([][]byte, len(n.chans))
+	for i := range packets {
+		packets[i] = make([]byte, 0, pulse.Size)
+	}
+	planned := n.clock()
+	nextBeat, confirm := planned, time.Duration(0)
+	confirms := 0
+	left := false
+	cancelled := ctx.Done()
+	for {
+		n.mu.Lock()
+		now := n.clock()
+		if now-planned > interval {
+			n.step(pulse.Event{Kind: pulse.EventStall}, now)
+			confirm = 0
+		}
+		if ctx.Err() != nil && cancelled != nil {
+			cancelled = nil
+			n.step(pulse.Event{Kind: pulse.EventLeave}, now)
+		}
+		switch due := n.machine.Next(); {
+		case due > now:
+			confirm = 0
+		case confirm == 0:
+			confirm, confirms = now+settle, 1
+		case now > confirm+settle && confirms < 3:
+			confirm = now + settle // overslept: the receivers did so too
+			confirms++
+		case now >= confirm:
+			n.step(pulse.Event{}, now)
+			confirm = 0
+		}
+		send := n.send || now >= nextBeat || left
+		n.send = false
+		if send {
+			n.encode(packets, now)
+		}
+		if now >= nextBeat {
+			if nextBeat += interval; nextBeat <= now {
+				nextBeat = now + interval
+			}
+		}
+		planned = nextBeat
+		if confirm != 0 {
+			planned = min(planned, confirm)
+		} else {
+			planned = min(planned, n.machine.Next())
+		}
+		n.mu.Unlock()
+
+		if send {
+			for i, c := range n.chans {
+				n.write(c, packets[i])
+			}
+			if took := n.clock() - now; took > interval {
+				planned = now // the write stood still, and we with it
+				continue
+			}
+		}
+		if left {
+			return
+		}
+		timer.Reset(max(planned-n.clock(), 0))
+		select {
+		case <-timer.C:
+		case <-n.poke:
+		case <-cancelled:
+		case <-n.effects.done:
+			left = true // say it once more, now that all is released
+		}
+	}
+}
+
+// encode seals the next beat for each channel. The caller holds mu.
+func (n *Node) encode(packets [][]byte, now time.Duration) {
+	s, _, _ := n.machine.State()
+	n.seq++
+	b := pulse.Beat{
+		Primary: n.cfg.Primary, Hears: n.machine.Hears(), Yielding: n.machine.Yielding(),
+		State: s,
+		Boot:  n.guard.Boot(), Challenge: n.guard.Challenge(), Echo: n.guard.Echo(), Seq: n.seq,
+		Sent: now, Interval: n.cfg.Interval, DeadAfter: n.cfg.DeadAfter,
+		Terms: n.machine.Terms(), Digest: n.digest,
+	}
+	for i := range packets {
+		b.Channel = uint8(i)
+		packets[i] = n.seal.Append(packets[i][:0], &b)
+	}
+}

@@ -1,0 +1,137 @@
+package failover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/lvskit/lvskit/failover/pulse"
+)
+
+// Limits and defaults of [Config].
+const (
+	DefaultInterval = time.Second
+	// MinInterval is the shortest interval; below it a machine's own
+	// scheduling is what gets measured.
+	MinInterval = time.Millisecond
+)
+
+// Channel is one way to the partner. Two over different wires are better than
+// one: either alone keeps the partner alive.
+type Channel struct {
+	// Name is for messages, as "public". It must not be empty.
+	Name string
+	// Local is the address and port that this node binds and sends from.
+	Local netip.AddrPort
+	// Peer is the partner's Local of the same channel; packets from any other
+	// address are refused.
+	Peer netip.AddrPort
+}
+
+// Config configures a [Node].
+type Config struct {
+	// Primary gives this node precedence when neither or both are active. It
+	// should be set on exactly one of the two.
+	Primary bool
+	// Channels lead to the partner, in the same order on both nodes, at most
+	// pulse.MaxChannels. None: the node is alone and active at once.
+	Channels []Channel
+	// Key authenticates the heartbeats: at least pulse.MinKey bytes, random,
+	// the same on both nodes. Not needed without channels.
+	Key []byte
+	// Interval is the time between two beats, 1 ms to 1 min; 0 means
+	// DefaultInterval.
+	Interval time.Duration
+	// DeadAfter is the silence after which the partner counts as dead, at
+	// least two intervals and at most an hour; 0 means three intervals.
+	DeadAfter time.Duration
+	// Digest of the configuration. The nodes tell each other and complain if
+	// they differ. Zero means none and is equal to all.
+	Digest [32]byte
+	// Owner takes and gives back the virtual addresses; nil means
+	// [NoAddresses].
+	Owner AddressOwner
+	// OnRole is called before the addresses are acquired, with RoleActive, and
+	// after they were released, with the role that the node has then; so what
+	// serves is ready before clients come and stays until they are gone. Not
+	// every role change is told: what is told is always the latest, and one
+	// call ends before the next begins. It may take its time, as heartbeats
+	// do not wait for it; its context ends when the role was lost meanwhile.
+	// An error is reported and the call is repeated, so it must be fit for
+	// that. nil means nothing to do.
+	OnRole func(ctx context.Context, r Role) error
+	// OnEvent is told what happens, in order, from a goroutine of its own. If
+	// it is slower than events come, the oldest are lost and counted. nil
+	// means nobody listens.
+	OnEvent func(Event)
+	// Transport opens the sockets; nil means [UDP].
+	Transport Transport
+	// Logger gets role changes and troubles; nil discards.
+	Logger *slog.Logger
+}
+
+// fill returns a checked copy with the defaults filled in.
+func (c *Config) fill() (*Config, error) {
+	if c == nil {
+		c = &Config{}
+	}
+	f := *c
+	var errs []error
+	complain := func(format string, a ...any) { errs = append(errs, fmt.Errorf("failover: "+format, a...)) }
+	if f.Interval == 0 {
+		f.Interval = DefaultInterval
+	}
+	if f.DeadAfter == 0 {
+		f.DeadAfter = 3 * f.Interval
+	}
+	if f.Interval < MinInterval || f.Interval > pulse.MaxInterval {
+		complain("interval %v is out of range; use %v to %v", f.Interval, MinInterval, pulse.MaxInterval)
+	} else if f.DeadAfter < 2*f.Interval || f.DeadAfter > pulse.MaxDeadAfter {
+		complain("dead time %v is out of range; use at least two intervals (%v) and at most %v", f.DeadAfter, 2*f.Interval, pulse.MaxDeadAfter)
+	}
+	if n := len(f.Channels); n > pulse.MaxChannels {
+		complain("%d channels; at most %d are possible", n, pulse.MaxChannels)
+	}
+	if len(f.Channels) > 0 {
+		if _, err := pulse.NewCodec(f.Key); err != nil {
+			errs = append(errs, fmt.Errorf("failover: %w", err))
+		}
+	}
+	locals := make(map[netip.AddrPort]string)
+	for i, ch := range f.Channels {
+		who := fmt.Sprintf("channel %d (%q)", i+1, ch.Name)
+		switch {
+		case ch.Name == "":
+			complain("%s: no name", who)
+		case !ch.Local.IsValid() || ch.Local.Port() == 0:
+			complain("%s: local %v: give an address with a port, as 192.0.2.1:539", who, ch.Local)
+		case !ch.Peer.IsValid() || ch.Peer.Port() == 0 || ch.Peer.Addr().IsUnspecified() || ch.Peer.Addr().IsMulticast():
+			complain("%s: peer %v: give the partner's own address with a port", who, ch.Peer)
+		case ch.Local.Addr().Unmap().Is4() != ch.Peer.Addr().Unmap().Is4():
+			complain("%s: local %v and peer %v are of different families", who, ch.Local, ch.Peer)
+		case ch.Local == ch.Peer:
+			complain("%s: local and peer are both %v; the peer is the other node", who, ch.Peer)
+		case locals[ch.Local] != "":
+			complain("%s: local %v is used by channel %q already", who, ch.Local, locals[ch.Local])
+		}
+		locals[ch.Local] = ch.Name
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	f.Channels = append([]Channel(nil), f.Channels...)
+	f.Key = append([]byte(nil), f.Key...)
+	if f.Owner == nil {
+		f.Owner = NoAddresses{}
+	}
+	if f.Transport == nil {
+		f.Transport = UDP{}
+	}
+	if f.Logger == nil {
+		f.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &f, nil
+}

@@ -1,0 +1,265 @@
+package failover
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+const (
+	// refreshEvery is the slow repetition of announcements while active. It
+	// is well under the 300 s after which switches forget an address, and it
+	// repairs what a neighbour learnt from someone else meanwhile.
+	refreshEvery = time.Minute
+	// Failed effects are repeated after firstRetry, then twice that, and so on.
+	firstRetry = 100 * time.Millisecond
+	lastRetry  = 5 * time.Second
+	// leaveLimit bounds hook and release of a node that stops.
+	leaveLimit = 10 * time.Second
+)
+
+// announceAt are the moments of announcements after a take-over. The first is
+// what counts; the others are for frames that get lost while switches learn,
+// and for a loser that answered once more.
+var announceAt = [...]time.Duration{
+	0, 20 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond, time.Second, 5 * time.Second,
+}
+
+// effects carries out what a role means outside: hook, addresses and
+// announcements, one after another in one goroutine. Whoever decides the role
+// only leaves the latest one here and never waits.
+type effects struct {
+	owner AddressOwner
+	hook  func(context.Context, Role) error
+	emit  func(Event)
+
+	wake chan struct{}
+	done chan struct{} // closed when run has ended
+
+	mu      sync.Mutex
+	want    Role
+	again   bool               // announce anew
+	abandon context.CancelFunc // ends the acquisition in progress
+	serving bool
+	err     error
+}
+
+func newEffects(owner AddressOwner, hook func(context.Context, Role) error, emit func(Event)) *effects {
+	if hook == nil {
+		hook = func(context.Context, Role) error { return nil }
+	}
+	return &effects{owner: owner, hook: hook, emit: emit, wake: make(chan struct{}, 1), done: make(chan struct{})}
+}
+
+// request leaves the wanted role. RoleLeaving is the last one.
+func (e *effects) request(r Role) {
+	e.mu.Lock()
+	e.want = r
+	if r != RoleActive && e.abandon != nil {
+		e.abandon()
+	}
+	e.mu.Unlock()
+	e.poke()
+}
+
+// announce begins the schedule of announcements anew, if active.
+func (e *effects) announce() {
+	e.mu.Lock()
+	e.again = true
+	e.mu.Unlock()
+	e.poke()
+}
+
+func (e *effects) poke() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (e *effects) status() (serving bool, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.serving, e.err
+}
+
+// run works until RoleLeaving is done or given up.
+func (e *effects) run() {
+	defer close(e.done)
+	var (
+		told    Role // what the outside was brought to; RoleInit: unknown
+		last    Role // wanted before
+		retry   time.Duration
+		round   int       // next index of announceAt, or beyond it: refresh
+		base    time.Time // of the schedule
+		timer   = time.NewTimer(0)
+		leaving context.Context
+	)
+	timer.Stop()
+	defer timer.Stop()
+	for {
+		e.mu.Lock()
+		want, again := e.want, e.again
+		e.again = false
+		e.mu.Unlock()
+
+		if want != last {
+			last, retry = want, 0
+		}
+		var wait time.Duration
+		switch {
+		case want == RoleActive && told != RoleActive:
+			told = RoleInit // half done until it is done
+			if err := e.become(); err != nil {
+				retry = min(max(2*retry, firstRetry), lastRetry)
+				wait = retry
+				break
+			}
+			told, retry, round, base = RoleActive, 0, 0, time.Now()
+			continue
+		case want == RoleActive:
+			if again {
+				round, base = 0, time.Now()
+			}
+			now := time.Now()
+			at := nextAnnouncement(base, round)
+			if now.Before(at) {
+				wait = at.Sub(now)
+				break
+			}
+			e.report(e.teach(round >= len(announceAt)), "")
+			if round++; round > len(announceAt) {
+				base = time.Now() // refresh from here on
+			}
+			continue
+		case want != RoleInit && (told == RoleInit || told == RoleActive):
+			told = RoleInit
+			ctx := context.Background()
+			if want == RoleLeaving {
+				if leaving == nil {
+					var cancel context.CancelFunc
+					leaving, cancel = context.WithTimeout(ctx, leaveLimit)
+					defer cancel()
+				}
+				ctx = leaving
+			}
+			if err := e.cease(ctx, want); err != nil {
+				retry = min(max(2*retry, firstRetry), lastRetry)
+				wait = retry
+				if leaving != nil && leaving.Err() != nil {
+					return
+				}
+				break
+			}
+			told, retry = want, 0
+			continue
+		case want == RoleLeaving:
+			return
+		}
+		var expired <-chan time.Time
+		if wait > 0 {
+			timer.Reset(wait)
+			expired = timer.C
+		}
+		select {
+		case <-e.wake:
+		case <-expired:
+		}
+		timer.Stop()
+	}
+}
+
+func nextAnnouncement(base time.Time, round int) time.Time {
+	if round < len(announceAt) {
+		return base.Add(announceAt[round])
+	}
+	return base.Add(refreshEvery)
+}
+
+// become runs the hook and acquires, unless the role is lost meanwhile.
+func (e *effects) become() error {
+	ctx, done := e.abandonable()
+	defer done()
+	err := e.hook(ctx, RoleActive)
+	if err != nil {
+		err = fmt.Errorf("role hook before serving: %w", err)
+	} else if ctx.Err() == nil {
+		if err = e.owner.Acquire(ctx); err != nil {
+			err = fmt.Errorf("acquire addresses: %w", err)
+		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err() // not a failure: someone changed his mind
+	}
+	e.setServing(err == nil)
+	e.report(err, "serving")
+	return err
+}
+
+// cease releases and runs the hook.
+func (e *effects) cease(ctx context.Context, r Role) error {
+	err := e.owner.Release(ctx)
+	if err != nil {
+		err = fmt.Errorf("release addresses: %w", err)
+	} else {
+		e.setServing(false)
+		if err = e.hook(ctx, r); err != nil {
+			err = fmt.Errorf("role hook after serving: %w", err)
+		}
+	}
+	e.report(err, "released")
+	return err
+}
+
+// teach announces; the slow refresh also puts back what others removed.
+func (e *effects) teach(refresh bool) error {
+	ctx, done := e.abandonable()
+	defer done()
+	if refresh {
+		if err := e.owner.Acquire(ctx); err != nil && ctx.Err() == nil {
+			return fmt.Errorf("keep addresses: %w", err)
+		}
+	}
+	if err := e.owner.Announce(ctx); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("announce addresses: %w", err)
+	}
+	return nil
+}
+
+// abandonable returns a context that ends when the active role is lost.
+func (e *effects) abandonable() (context.Context, func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.abandon = cancel
+	if e.want != RoleActive {
+		cancel()
+	}
+	return ctx, func() {
+		e.mu.Lock()
+		e.abandon = nil
+		e.mu.Unlock()
+		cancel()
+	}
+}
+
+func (e *effects) setServing(v bool) {
+	e.mu.Lock()
+	e.serving = v
+	e.mu.Unlock()
+}
+
+// report tells a trouble once, and its end.
+func (e *effects) report(err error, reason string) {
+	e.mu.Lock()
+	was := e.err
+	e.err = err
+	e.mu.Unlock()
+	switch {
+	case err != nil && (was == nil || was.Error() != err.Error()):
+		e.emit(Event{Kind: EventAddressTrouble, Err: err})
+	case err == nil && was != nil:
+		e.emit(Event{Kind: EventAddressMended, Reason: reason})
+	}
+}

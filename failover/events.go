@@ -1,0 +1,187 @@
+package failover
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// EventKind is the kind of an [Event].
+type EventKind uint8
+
+// Kinds of events. The fields of Event that each one fills are named.
+const (
+	// EventRole: the role changed. Role, From, Reason.
+	EventRole EventKind = 1 + iota
+	// EventPartnerFound, EventPartnerLost: heard, or silent on all channels.
+	EventPartnerFound
+	EventPartnerLost
+	// EventChannelFound, EventChannelLost: the partner is heard on this
+	// channel, or not any more. Channel.
+	EventChannelFound
+	EventChannelLost
+	// EventChannelTrouble: the channel cannot be opened, or sending fails;
+	// it is tried again. EventChannelMended: it works again. Channel, Err.
+	EventChannelTrouble
+	EventChannelMended
+	// EventRefused: packets are refused. Told once a minute for each channel
+	// and reason; the status has the numbers. Channel, Reason.
+	EventRefused
+	// EventPartnerDeaf: the partner is heard and says that it does not hear
+	// us, or has never heard us.
+	EventPartnerDeaf
+	// EventDigestMismatch, EventDigestMatch: the configurations differ, or do
+	// not any more.
+	EventDigestMismatch
+	EventDigestMatch
+	// EventRivalSeen, EventRivalGone: both nodes are active, or not any more.
+	EventRivalSeen
+	EventRivalGone
+	// EventRoleConflict: both nodes are configured as primary, or neither.
+	EventRoleConflict
+	// EventAddressTrouble: the role hook failed, or addresses could not be
+	// acquired, released or announced; it is tried again. Err.
+	// EventAddressMended: it worked.
+	EventAddressTrouble
+	EventAddressMended
+)
+
+var eventNames = [...]string{
+	EventRole:           "role",
+	EventPartnerFound:   "partner-found",
+	EventPartnerLost:    "partner-lost",
+	EventChannelFound:   "channel-found",
+	EventChannelLost:    "channel-lost",
+	EventChannelTrouble: "channel-trouble",
+	EventChannelMended:  "channel-mended",
+	EventRefused:        "refused",
+	EventPartnerDeaf:    "partner-deaf",
+	EventDigestMismatch: "digest-mismatch",
+	EventDigestMatch:    "digest-match",
+	EventRivalSeen:      "rival-seen",
+	EventRivalGone:      "rival-gone",
+	EventRoleConflict:   "role-conflict",
+	EventAddressTrouble: "address-trouble",
+	EventAddressMended:  "address-mended",
+}
+
+// String returns the name in lower case, or event(N) for unknown ones.
+func (k EventKind) String() string {
+	if int(k) < len(eventNames) && eventNames[k] != "" {
+		return eventNames[k]
+	}
+	return "event(" + strconv.Itoa(int(k)) + ")"
+}
+
+// MarshalText returns the same as String.
+func (k EventKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote, unknown numbers included.
+func (k *EventKind) UnmarshalText(text []byte) error {
+	for i, n := range eventNames {
+		if n != "" && n == string(text) {
+			*k = EventKind(i)
+			return nil
+		}
+	}
+	var v uint8
+	if _, err := fmt.Sscanf(string(text), "event(%d)", &v); err == nil && EventKind(v).String() == string(text) {
+		*k = EventKind(v)
+		return nil
+	}
+	return fmt.Errorf("failover: unknown event %.40q", text)
+}
+
+// Event is something that happened to a [Node].
+type Event struct {
+	Time    time.Time
+	Kind    EventKind
+	Role    Role
+	From    Role
+	Reason  string
+	Channel string
+	Err     error
+}
+
+// String returns a line for a log, without the time.
+func (e Event) String() string {
+	s := e.Kind.String()
+	if e.Kind == EventRole {
+		s += " " + e.From.String() + " -> " + e.Role.String()
+	}
+	if e.Channel != "" {
+		s += " channel " + e.Channel
+	}
+	if e.Reason != "" {
+		s += ": " + e.Reason
+	}
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+// maxEvents bounds the events that wait for a slow OnEvent.
+const maxEvents = 256
+
+// eventQueue hands events to the callback in order, without making anyone wait.
+type eventQueue struct {
+	call func(Event)
+	wake chan struct{}
+
+	mu   sync.Mutex
+	wait []Event
+	lost uint64
+}
+
+func newEventQueue(call func(Event)) *eventQueue {
+	return &eventQueue{call: call, wake: make(chan struct{}, 1)}
+}
+
+func (q *eventQueue) push(e Event) {
+	q.mu.Lock()
+	if len(q.wait) == maxEvents {
+		q.wait = q.wait[:copy(q.wait, q.wait[1:])]
+		q.lost++
+	}
+	q.wait = append(q.wait, e)
+	q.mu.Unlock()
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (q *eventQueue) losses() uint64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.lost
+}
+
+// run calls back until ctx ends, and then for what is left.
+func (q *eventQueue) run(ctx context.Context) {
+	for {
+		q.mu.Lock()
+		batch := q.wait
+		q.wait = nil
+		q.mu.Unlock()
+		for _, e := range batch {
+			q.call(e)
+		}
+		if len(batch) > 0 {
+			continue
+		}
+		select {
+		case <-q.wake:
+		case <-ctx.Done():
+			q.mu.Lock()
+			n := len(q.wait)
+			q.mu.Unlock()
+			if n == 0 {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,198 @@
+package failover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/lvskit/lvskit/failover/pulse"
+)
+
+// Errors of [Node.Yield].
+var (
+	// ErrNotActive: there is nothing to hand over.
+	ErrNotActive = errors.New("failover: this node is not active")
+	// ErrNoPartner: nobody is there who could take over.
+	ErrNoPartner = errors.New("failover: no partner that is able to take over")
+)
+
+// Node is one of a pair of directors, or a single one. Its methods are safe
+// for concurrent use, also from within the callbacks of [Config].
+type Node struct {
+	cfg     *Config
+	start   time.Time
+	events  *eventQueue
+	effects *effects
+	chans   []*channel
+	poke    chan struct{}
+
+	mu       sync.Mutex
+	started  bool
+	machine  pulse.Machine
+	guard    pulse.Guard
+	seal     *pulse.Codec
+	seq      uint64
+	send     bool // a beat is wanted before the interval is over
+	beat     pulse.Beat
+	digest   [32]byte
+	mismatch bool
+	fault    string
+	deaf     deafness
+}
+
+// New returns a node, which does nothing before Run. The error lists all that
+// is wrong with cfg; nil is a node alone without addresses.
+func New(cfg *Config) (*Node, error) {
+	c, err := cfg.fill()
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{cfg: c, start: time.Now(), poke: make(chan struct{}, 1), digest: c.Digest}
+	n.events = newEventQueue(n.tell)
+	n.effects = newEffects(c.Owner, c.OnRole, n.emit)
+	for i, ch := range c.Channels {
+		codec, err := pulse.NewCodec(c.Key)
+		if err != nil {
+			return nil, fmt.Errorf("failover: %w", err)
+		}
+		n.chans = append(n.chans, &channel{Channel: ch, index: i, open: codec})
+	}
+	if len(n.chans) > 0 {
+		if n.seal, err = pulse.NewCodec(c.Key); err != nil {
+			return nil, fmt.Errorf("failover: %w", err)
+		}
+	}
+	n.guard = pulse.NewGuard(randomID(), randomID())
+	n.machine = pulse.NewMachine(n.params(), 0)
+	return n, nil
+}
+
+// Run takes part in the pair until ctx ends; then it tells the partner,
+// releases the addresses, calls the role hook and returns nil. It returns an
+// error at once if no channel may be opened for want of permission; any other
+// trouble is reported and tried again. A node runs once.
+func (n *Node) Run(ctx context.Context) error {
+	n.mu.Lock()
+	if n.started {
+		n.mu.Unlock()
+		return errors.New("failover: the node has run already; make a new one with New")
+	}
+	n.started = true
+	n.mu.Unlock()
+
+	// What runs inside outlives ctx until the partner knows and the
+	// addresses are released.
+	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var denied []error
+	for _, c := range n.chans {
+		if err := n.listen(ctx, c); errors.Is(err, fs.ErrPermission) {
+			denied = append(denied, fmt.Errorf("failover: channel %q: %w: run as root, give CAP_NET_BIND_SERVICE, or use a port above 1023", c.Name, err))
+		}
+	}
+	if len(denied) > 0 && len(denied) == len(n.chans) {
+		return errors.Join(denied...)
+	}
+
+	n.mu.Lock()
+	now := n.clock()
+	n.machine = pulse.NewMachine(n.params(), now)
+	n.step(pulse.Event{Kind: pulse.EventFault, On: n.fault != ""}, now)
+	n.mu.Unlock()
+	n.countOpen()
+
+	var work, telling sync.WaitGroup
+	// Events end after everything else, so that the last one is told.
+	tell, quiet := context.WithCancel(context.WithoutCancel(ctx))
+	telling.Go(func() { n.events.run(tell) })
+	work.Go(n.effects.run)
+	for _, c := range n.chans {
+		work.Go(func() { n.receive(inner, c) })
+	}
+	n.loop(ctx)
+	stop()
+	work.Wait()
+	quiet()
+	telling.Wait()
+	return nil
+}
+
+// SetDigest replaces the digest of the configuration, as after a reload.
+func (n *Node) SetDigest(d [32]byte) {
+	n.mu.Lock()
+	n.digest = d
+	n.compareDigests()
+	n.mu.Unlock()
+}
+
+// SetFault keeps the node from being active and yields if it is, for the
+// reason given; the empty reason ends the fault. A node whose fault ends
+// listens before it takes anything over.
+func (n *Node) SetFault(reason string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.fault = reason
+	if n.started {
+		n.step(pulse.Event{Kind: pulse.EventFault, On: reason != ""}, n.clock())
+	}
+}
+
+// Yield hands over to the partner. It returns when the order is given: the
+// events and the status tell what came of it. If the partner does not take
+// over within DeadAfter, the node may become active again.
+// The error is ErrNotActive or ErrNoPartner.
+func (n *Node) Yield() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if s, _, _ := n.machine.State(); s != pulse.StateActive {
+		return ErrNotActive
+	}
+	if !n.machine.CanYield() {
+		return ErrNoPartner
+	}
+	n.step(pulse.Event{Kind: pulse.EventYield}, n.clock())
+	return nil
+}
+
+// Announce begins the schedule of announcements anew if the node is active,
+// as after addresses were added.
+func (n *Node) Announce() { n.effects.announce() }
+
+// emit queues one event; it never waits, so it may be called with mu held.
+func (n *Node) emit(e Event) {
+	e.Time = time.Now()
+	n.events.push(e)
+}
+
+// tell logs one event and hands it to the callback, on the goroutine of events.
+func (n *Node) tell(e Event) {
+	level := slog.LevelInfo
+	switch e.Kind {
+	case EventPartnerLost, EventChannelLost, EventChannelTrouble, EventRefused, EventPartnerDeaf,
+		EventDigestMismatch, EventRivalSeen, EventRoleConflict, EventAddressTrouble:
+		level = slog.LevelWarn
+	}
+	var attrs []slog.Attr
+	add := func(key, value string) {
+		if value != "" {
+			attrs = append(attrs, slog.String(key, value))
+		}
+	}
+	if e.Kind == EventRole {
+		add("role", e.Role.String())
+		add("from", e.From.String())
+	}
+	add("channel", e.Channel)
+	add("reason", e.Reason)
+	if e.Err != nil {
+		add("error", e.Err.Error())
+	}
+	n.cfg.Logger.LogAttrs(context.Background(), level, "failover: "+e.Kind.String(), attrs...)
+	if n.cfg.OnEvent != nil {
+		n.cfg.OnEvent(e)
+	}
+}

@@ -1,0 +1,33 @@
+package failover
+
+import "context"
+
+// AddressOwner takes and gives back the virtual addresses. A [Node] calls its
+// methods one after another from one goroutine. All of them may be repeated:
+// they bring about a state, they do not toggle it.
+type AddressOwner interface {
+	// Acquire makes sure that the addresses are here. What is here already
+	// stays untouched. The node calls it when it becomes active and again
+	// from time to time, to put back what others removed.
+	Acquire(ctx context.Context) error
+	// Release makes sure that they are not here, also those that an earlier
+	// process left behind.
+	Release(ctx context.Context) error
+	// Announce tells the neighbours once that the addresses are here.
+	Announce(ctx context.Context) error
+}
+
+// NoAddresses is the owner of nothing, for directors whose addresses are
+// there anyway, as on loopback.
+type NoAddresses struct{}
+
+// Acquire does nothing.
+func (NoAddresses) Acquire(context.Context) error { return nil }
+
+// Release does nothing.
+func (NoAddresses) Release(context.Context) error { return nil }
+
+// Announce does nothing.
+func (NoAddresses) Announce(context.Context) error { return nil }
+
+var _ AddressOwner = NoAddresses{}

@@ -1,0 +1,115 @@
+package failover
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/lvskit/lvskit/failover/pulse"
+)
+
+// Status is what a [Node] knows at one moment.
+type Status struct {
+	// Role, since when, and why.
+	Role   Role      `json:"role"`
+	Since  time.Time `json:"since"`
+	Reason string    `json:"reason"`
+	// Primary is the configured precedence.
+	Primary bool `json:"primary"`
+	// Serving: the role hook and the addresses are through. It follows Role
+	// with the time that they take.
+	Serving bool `json:"serving"`
+	// AddressError is the trouble with hook or addresses, empty if none.
+	AddressError string `json:"address_error,omitempty"`
+	// Rival: both nodes are active.
+	Rival bool `json:"rival"`
+	// DigestMismatch: the partner runs another configuration.
+	DigestMismatch bool `json:"digest_mismatch"`
+	// Partner is what was heard last.
+	Partner PartnerStatus `json:"partner"`
+	// Channels in the order of the configuration.
+	Channels []ChannelStatus `json:"channels"`
+	// EventsLost counts events that OnEvent was too slow for.
+	EventsLost uint64 `json:"events_lost"`
+}
+
+// PartnerStatus is what a [Node] knows of its partner.
+type PartnerStatus struct {
+	// Known: heard at least once; without it the rest is empty.
+	Known bool `json:"known"`
+	// Alive: not silent on all channels.
+	Alive     bool      `json:"alive"`
+	Role      Role      `json:"role"`
+	Primary   bool      `json:"primary"`
+	LastHeard time.Time `json:"last_heard"`
+	// Hears: it says that it hears us.
+	Hears bool `json:"hears"`
+	// Uptime of its node when it was heard last.
+	Uptime    time.Duration `json:"uptime"`
+	Interval  time.Duration `json:"interval"`
+	DeadAfter time.Duration `json:"dead_after"`
+	Digest    [32]byte      `json:"-"`
+}
+
+// ChannelStatus is what a [Node] knows of one channel.
+type ChannelStatus struct {
+	Name  string         `json:"name"`
+	Local netip.AddrPort `json:"local"`
+	Peer  netip.AddrPort `json:"peer"`
+	// Open: the socket is there. Error is why not, or why sending fails.
+	Open  bool   `json:"open"`
+	Error string `json:"error,omitempty"`
+	// Up: the partner is heard here. LastHeard is zero if it never was.
+	Up        bool      `json:"up"`
+	LastHeard time.Time `json:"last_heard"`
+	// Sent and Received count packets; Drops those that were refused, by
+	// reason, without the reasons that never occurred.
+	Sent     uint64            `json:"sent"`
+	Received uint64            `json:"received"`
+	Drops    map[string]uint64 `json:"drops,omitempty"`
+}
+
+// Status returns the present state.
+func (n *Node) Status() Status {
+	n.mu.Lock()
+	m, beat := n.machine, n.beat
+	s := Status{Reason: n.reason(), Primary: n.cfg.Primary, DigestMismatch: n.mismatch, Rival: m.Rival()}
+	n.mu.Unlock()
+
+	state, _, since := m.State()
+	s.Role, s.Since = role(state), n.start.Add(since)
+	serving, err := n.effects.status()
+	s.Serving, s.EventsLost = serving, n.events.losses()
+	if err != nil {
+		s.AddressError = err.Error()
+	}
+	if state, heard, ok := m.Partner(); ok {
+		s.Partner = PartnerStatus{
+			Known: true, Alive: m.Hears(), Role: role(state), Primary: beat.Primary, LastHeard: n.start.Add(heard),
+			Hears: beat.Hears, Uptime: beat.Sent, Interval: beat.Interval, DeadAfter: beat.DeadAfter, Digest: beat.Digest,
+		}
+	}
+	for i, c := range n.chans {
+		cs := ChannelStatus{Name: c.Name, Local: c.Local, Peer: c.Peer, Sent: c.sent.Load(), Received: c.received.Load()}
+		var heard time.Duration
+		var ever bool
+		if cs.Up, heard, ever = m.Channel(i); ever {
+			cs.LastHeard = n.start.Add(heard)
+		}
+		c.mu.Lock()
+		cs.Open = c.conn != nil
+		if c.err != nil {
+			cs.Error = c.err.Error()
+		}
+		c.mu.Unlock()
+		for d := range c.drops {
+			if v := c.drops[d].Load(); v > 0 {
+				if cs.Drops == nil {
+					cs.Drops = make(map[string]uint64)
+				}
+				cs.Drops[pulse.Drop(d).String()] = v
+			}
+		}
+		s.Channels = append(s.Channels, cs)
+	}
+	return s
+}

@@ -1,0 +1,52 @@
+package failover
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// PacketConn is a socket of one channel. *[net.UDPConn] satisfies it. Close
+// ends a blocked read. Reads come from one goroutine, writes from another.
+type PacketConn interface {
+	ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error)
+	WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error)
+	Close() error
+}
+
+// Transport opens the sockets of a [Node]. A node opens one for each channel
+// and opens it again, with growing pauses, when it breaks.
+type Transport interface {
+	Listen(ctx context.Context, local netip.AddrPort) (PacketConn, error)
+}
+
+// UDP is the transport of ordinary UDP sockets. The zero value is ready.
+type UDP struct{}
+
+// Listen binds a UDP socket to local.
+func (UDP) Listen(ctx context.Context, local netip.AddrPort) (PacketConn, error) {
+	var lc net.ListenConfig
+	pc, err := lc.ListenPacket(ctx, "udp", local.String())
+	if err != nil {
+		return nil, err
+	}
+	return udpConn{pc.(*net.UDPConn)}, nil
+}
+
+// writeLimit bounds how long a full send buffer can hold up the beat loop.
+const writeLimit = 20 * time.Millisecond
+
+type udpConn struct{ *net.UDPConn }
+
+func (c udpConn) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
+		return 0, err
+	}
+	return c.UDPConn.WriteToUDPAddrPort(b, to)
+}
+
+var (
+	_ Transport  = UDP{}
+	_ PacketConn = (*net.UDPConn)(nil)
+)
