@@ -1,0 +1,232 @@
+package failover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// VirtualAddress is an address that moves between the nodes.
+type VirtualAddress struct {
+	// Prefix is the address with the length of its network, as
+	// 192.0.2.100/24; /32 and /128 are right for most.
+	Prefix netip.Prefix `json:"prefix"`
+	// Device carries it, as eth0: a real device, no alias.
+	Device string `json:"device"`
+	// Label names an IPv4 address as ifconfig aliases do, as eth0:1; empty is
+	// the device itself. At most 15 bytes, beginning with Device and a colon.
+	// The kernel knows no labels for IPv6, there it is ignored.
+	Label string `json:"label,omitempty"`
+}
+
+// String returns the address as ip(8) would be told it.
+func (v VirtualAddress) String() string {
+	s := v.Prefix.String() + " dev " + v.Device
+	if v.Label != "" {
+		s += " label " + v.Label
+	}
+	return s
+}
+
+// SplitAlias splits the name of an ifconfig alias, as eth0:1, into the device
+// and the label. Without a colon the label is empty.
+func SplitAlias(name string) (device, label string) {
+	if device, _, ok := strings.Cut(name, ":"); ok {
+		return device, name
+	}
+	return name, ""
+}
+
+func (v VirtualAddress) check() error {
+	a := v.Prefix.Addr()
+	switch {
+	case !v.Prefix.IsValid():
+		return fmt.Errorf("failover: virtual address on %q: not an address with a prefix length, as 192.0.2.100/32", v.Device)
+	case a.IsUnspecified() || a.IsMulticast() || a.Is4In6():
+		return fmt.Errorf("failover: virtual address %v: must be a unicast address in its plain form", v.Prefix)
+	case v.Device == "" || strings.Contains(v.Device, ":"):
+		return fmt.Errorf("failover: virtual address %v: %q is not a device; give the device, as eth0, and the alias as label", v.Prefix, v.Device)
+	case v.Label != "" && (!strings.HasPrefix(v.Label, v.Device+":") || len(v.Label) > 15):
+		return fmt.Errorf("failover: virtual address %v: label %q must begin with %q and have at most 15 bytes", v.Prefix, v.Label, v.Device+":")
+	}
+	return nil
+}
+
+// AddressesConfig configures [Addresses].
+type AddressesConfig struct {
+	// Addresses to own. Whatever is in here is ours: it is removed on release
+	// even if someone else had set it before.
+	Addresses []VirtualAddress
+	// Namespace is the path of a network namespace, as /run/netns/blue; empty
+	// means the one of the process.
+	Namespace string
+	// Announcer teaches the neighbours; nil means gratuitous ARP and
+	// unsolicited neighbour advertisements of this system.
+	Announcer Announcer
+	// Logger is told when addresses that others removed are put back; nil
+	// discards.
+	Logger *slog.Logger
+}
+
+// Announcer tells neighbours once where addresses are. It spreads many of them
+// over time and stops early when ctx ends.
+type Announcer interface {
+	Announce(ctx context.Context, addrs []VirtualAddress) error
+}
+
+// addressKeeper is the system's side of Addresses.
+type addressKeeper interface {
+	// ensure adds those that are missing and returns them.
+	ensure(ctx context.Context, addrs []VirtualAddress) (added []VirtualAddress, err error)
+	// remove removes those that are there.
+	remove(ctx context.Context, addrs []VirtualAddress) error
+}
+
+// Addresses is the [AddressOwner] of addresses on this machine's devices. It
+// works on Linux only. It never touches an address that is not in its set, nor
+// the state of a device. It is safe for concurrent use.
+type Addresses struct {
+	keeper    addressKeeper
+	announcer Announcer
+	log       *slog.Logger
+
+	mu    sync.Mutex
+	addrs []VirtualAddress
+	held  bool
+	stale []VirtualAddress // dropped from the set, not removed yet
+}
+
+// NewAddresses returns the owner of the addresses of cfg and changes nothing
+// yet. Its error lists what is wrong with them, or is errors.ErrUnsupported on
+// a system without addresses of ours.
+func NewAddresses(cfg *AddressesConfig) (*Addresses, error) {
+	if cfg == nil {
+		cfg = &AddressesConfig{}
+	}
+	keeper, announcer, err := platform(cfg.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Announcer != nil {
+		announcer = cfg.Announcer
+	}
+	return newAddresses(cfg, keeper, announcer)
+}
+
+func newAddresses(cfg *AddressesConfig, keeper addressKeeper, announcer Announcer) (*Addresses, error) {
+	addrs, err := checkAddresses(cfg.Addresses)
+	if err != nil {
+		return nil, err
+	}
+	log := cfg.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Addresses{keeper: keeper, announcer: announcer, log: log, addrs: addrs}, nil
+}
+
+func checkAddresses(in []VirtualAddress) ([]VirtualAddress, error) {
+	var errs []error
+	type place struct {
+		addr   netip.Addr
+		device string
+	}
+	seen := make(map[place]VirtualAddress)
+	var out []VirtualAddress
+	for _, v := range in {
+		if err := v.check(); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		p := place{v.Prefix.Addr(), v.Device}
+		if other, ok := seen[p]; !ok {
+			seen[p] = v
+			out = append(out, v)
+		} else if other != v {
+			errs = append(errs, fmt.Errorf("failover: virtual address %v is given twice, also as %v", v, other))
+		}
+	}
+	return out, errors.Join(errs...)
+}
+
+// Acquire adds the addresses that are missing; those that are there stay
+// untouched. It tries all and returns the errors of those that failed.
+func (a *Addresses) Acquire(ctx context.Context) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	again := a.held
+	a.held = true
+	added, err := a.keeper.ensure(ctx, a.addrs)
+	if again && len(added) > 0 {
+		a.log.Warn("failover: addresses had been removed by someone else and are back", slog.Any("addresses", added))
+	}
+	return err
+}
+
+// Release removes the addresses; those that are not there are fine.
+func (a *Addresses) Release(ctx context.Context) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.held = false
+	err := a.keeper.remove(ctx, append(slices.Clone(a.stale), a.addrs...))
+	if err == nil {
+		a.stale = nil
+	}
+	return err
+}
+
+// Announce tells the neighbours once.
+func (a *Addresses) Announce(ctx context.Context) error {
+	a.mu.Lock()
+	addrs := slices.Clone(a.addrs)
+	a.mu.Unlock()
+	return a.announcer.Announce(ctx, addrs)
+}
+
+// Set replaces the set of addresses. While they are held, those that fell out
+// are removed, new ones are added and announced once, and the others are not
+// touched; [Node.Announce] repeats the announcements. A set with an error is
+// refused whole.
+func (a *Addresses) Set(ctx context.Context, addrs []VirtualAddress) error {
+	addrs, err := checkAddresses(addrs)
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	var gone []VirtualAddress
+	for _, v := range append(slices.Clone(a.stale), a.addrs...) {
+		if !slices.Contains(addrs, v) {
+			gone = append(gone, v)
+		}
+	}
+	a.addrs, a.stale = addrs, gone
+	var added []VirtualAddress
+	var errs []error
+	if len(gone) > 0 {
+		// Also while not held: one may be there from before.
+		if err := a.keeper.remove(ctx, gone); err != nil {
+			errs = append(errs, err)
+		} else {
+			a.stale = nil
+		}
+	}
+	if a.held {
+		// After the removals, as the kernel takes the other addresses of a
+		// network along with its first one, unless promote_secondaries is set.
+		if added, err = a.keeper.ensure(ctx, addrs); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	a.mu.Unlock()
+	if len(added) > 0 {
+		errs = append(errs, a.announcer.Announce(ctx, added))
+	}
+	return errors.Join(errs...)
+}
+
+var _ AddressOwner = (*Addresses)(nil)

@@ -1,0 +1,233 @@
+package failover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// netlinkLimit bounds a request to the kernel, which answers at once or never.
+const netlinkLimit = 5 * time.Second
+
+func platform(namespace string) (addressKeeper, Announcer, error) {
+	return linkKeeper{namespace}, linkAnnouncer{namespace}, nil
+}
+
+// linkKeeper adds and removes addresses over rtnetlink(7).
+type linkKeeper struct{ namespace string }
+
+// handle opens a netlink socket for one task, so that none is kept over a
+// namespace's or a device's end.
+func (k linkKeeper) handle() (*netlink.Handle, error) {
+	ns := netns.None()
+	if k.namespace != "" {
+		var err error
+		if ns, err = netns.GetFromPath(k.namespace); err != nil {
+			return nil, fmt.Errorf("failover: network namespace %s: %w", k.namespace, err)
+		}
+		defer ns.Close()
+	}
+	h, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("failover: open netlink: %w", err)
+	}
+	if err := h.SetSocketTimeout(netlinkLimit); err != nil {
+		h.Close()
+		return nil, fmt.Errorf("failover: netlink time limit: %w", err)
+	}
+	return h, nil
+}
+
+// devices groups addresses by device, in the order of their first mention.
+func devices(addrs []VirtualAddress) (names []string, by map[string][]VirtualAddress) {
+	by = make(map[string][]VirtualAddress)
+	for _, v := range addrs {
+		if by[v.Device] == nil {
+			names = append(names, v.Device)
+		}
+		by[v.Device] = append(by[v.Device], v)
+	}
+	return names, by
+}
+
+func (k linkKeeper) ensure(ctx context.Context, addrs []VirtualAddress) (added []VirtualAddress, err error) {
+	if len(addrs) == 0 {
+		return nil, nil
+	}
+	h, err := k.handle()
+	if err != nil {
+		return nil, err
+	}
+	defer h.Close()
+	var errs []error
+	names, by := devices(addrs)
+	for _, name := range names {
+		link, present, err := findDevice(h, name, by[name][0].Prefix)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		for _, v := range by[name] {
+			if err := ctx.Err(); err != nil {
+				return added, errors.Join(append(errs, err)...)
+			}
+			if slices.Contains(present, v.Prefix) {
+				continue
+			}
+			// Replace, as someone may have added it since we looked.
+			if err := h.AddrReplace(link, kernelAddress(v)); err != nil {
+				errs = append(errs, addressError("add", v, err))
+				continue
+			}
+			added = append(added, v)
+		}
+	}
+	return added, errors.Join(errs...)
+}
+
+func (k linkKeeper) remove(ctx context.Context, addrs []VirtualAddress) error {
+	if len(addrs) == 0 {
+		return nil
+	}
+	h, err := k.handle()
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	var errs []error
+	names, by := devices(addrs)
+	for _, name := range names {
+		link, present, err := findDevice(h, name, by[name][0].Prefix)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // its addresses went with it
+		}
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		for _, v := range by[name] {
+			if err := ctx.Err(); err != nil {
+				return errors.Join(append(errs, err)...)
+			}
+			if !slices.Contains(present, v.Prefix) {
+				continue
+			}
+			a := kernelAddress(v)
+			a.Label, a.Flags = "", 0 // the address is ours under any label
+			// Gone meanwhile is fine: the kernel takes the other addresses of a
+			// network along with its first one.
+			if err := h.AddrDel(link, a); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+				errs = append(errs, addressError("remove", v, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// findDevice returns a device and the addresses on it.
+func findDevice(h *netlink.Handle, name string, of netip.Prefix) (netlink.Link, []netip.Prefix, error) {
+	link, err := h.LinkByName(name)
+	var missing netlink.LinkNotFoundError
+	if errors.As(err, &missing) {
+		return nil, nil, fmt.Errorf("failover: device %q for %v: %w; present are %s", name, of, fs.ErrNotExist, deviceNames(h))
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("failover: device %q for %v: %w", name, of, err)
+	}
+	var list []netlink.Addr
+	for range 3 { // a dump that was disturbed by a change is to be repeated
+		if list, err = h.AddrList(link, netlink.FAMILY_ALL); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("failover: list the addresses of %q: %w", name, err)
+	}
+	var present []netip.Prefix
+	for _, a := range list {
+		ip, ok := netip.AddrFromSlice(a.IP)
+		bits, _ := a.Mask.Size()
+		if ok {
+			present = append(present, netip.PrefixFrom(ip.Unmap(), bits))
+		}
+	}
+	return link, present, nil
+}
+
+func deviceNames(h *netlink.Handle) string {
+	links, err := h.LinkList()
+	if err != nil {
+		return "unknown"
+	}
+	var names []string
+	for _, l := range links {
+		names = append(names, l.Attrs().Name)
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
+func kernelAddress(v VirtualAddress) *netlink.Addr {
+	ip := v.Prefix.Addr()
+	a := &netlink.Addr{IPNet: &net.IPNet{IP: ip.AsSlice(), Mask: net.CIDRMask(v.Prefix.Bits(), ip.BitLen())}}
+	if ip.Is4() {
+		a.Label = v.Label
+	} else {
+		// Duplicate address detection would leave it unusable for a second,
+		// and find the other node that is about to let go.
+		a.Flags = unix.IFA_F_NODAD
+	}
+	return a
+}
+
+func addressError(what string, v VirtualAddress, err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("failover: %s %v: %w; run as root or give CAP_NET_ADMIN", what, v, err)
+	}
+	return fmt.Errorf("failover: %s %v: %w", what, v, err)
+}
+
+// inNamespace runs f on a thread that is in the namespace; empty is the
+// process's own.
+func inNamespace(path string, f func() error) error {
+	if path == "" {
+		return f()
+	}
+	target, err := netns.GetFromPath(path)
+	if err != nil {
+		return fmt.Errorf("failover: network namespace %s: %w", path, err)
+	}
+	defer target.Close()
+	done := make(chan error, 1)
+	go func() {
+		// The thread is not unlocked: if it cannot return, it ends here.
+		runtime.LockOSThread()
+		home, err := netns.Get()
+		if err != nil {
+			done <- fmt.Errorf("failover: own network namespace: %w", err)
+			return
+		}
+		defer home.Close()
+		if err := netns.Set(target); err != nil {
+			done <- fmt.Errorf("failover: enter network namespace %s: %w", path, err)
+			return
+		}
+		err = f()
+		if netns.Set(home) == nil {
+			runtime.UnlockOSThread()
+		}
+		done <- err
+	}()
+	return <-done
+}

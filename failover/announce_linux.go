@@ -1,0 +1,89 @@
+package failover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/mdlayher/packet"
+)
+
+const (
+	// Announcements go out in small bursts, as some switches drop large ones
+	// of ARP: 8 a millisecond are a thousand addresses in an eighth of a second.
+	announceBurst = 8
+	announcePause = time.Millisecond
+)
+
+// linkAnnouncer sends gratuitous ARP and unsolicited neighbour advertisements
+// on packet sockets.
+type linkAnnouncer struct{ namespace string }
+
+func (l linkAnnouncer) Announce(ctx context.Context, addrs []VirtualAddress) error {
+	var errs []error
+	names, by := devices(addrs)
+	for _, name := range names {
+		if err := l.device(ctx, name, by[name]); err != nil {
+			errs = append(errs, fmt.Errorf("failover: announce on %q: %w", name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (l linkAnnouncer) device(ctx context.Context, name string, addrs []VirtualAddress) error {
+	var (
+		ifi    *net.Interface
+		conn   *packet.Conn
+		router bool
+	)
+	err := inNamespace(l.namespace, func() (err error) {
+		if ifi, err = net.InterfaceByName(name); err != nil {
+			return err
+		}
+		if len(ifi.HardwareAddr) != 6 {
+			return nil // loopback, tunnels: nobody to tell
+		}
+		v, err := os.ReadFile("/proc/sys/net/ipv6/conf/" + name + "/forwarding")
+		router = err == nil && strings.TrimSpace(string(v)) != "0"
+		// Protocol 0 receives nothing.
+		conn, err = packet.Listen(ifi, packet.Raw, 0, nil)
+		if errors.Is(err, fs.ErrPermission) {
+			err = fmt.Errorf("%w; run as root or give CAP_NET_RAW", err)
+		}
+		return err
+	})
+	if err != nil || conn == nil {
+		return err
+	}
+	defer conn.Close()
+	// A driver that takes nothing must not hold up the next role.
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetWriteDeadline(time.Now()) })
+	defer stop()
+
+	for i, v := range addrs {
+		if i%announceBurst == announceBurst-1 {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(announcePause):
+			}
+		}
+		var frame []byte
+		if a := v.Prefix.Addr(); a.Is4() {
+			if frame, err = gratuitousARP(ifi.HardwareAddr, a); err != nil {
+				return err
+			}
+		} else {
+			frame = neighbourAdvertisement(ifi.HardwareAddr, a, router)
+		}
+		if _, err := conn.WriteTo(frame, &packet.Addr{HardwareAddr: frame[:6]}); err != nil {
+			return fmt.Errorf("%v: %w", v.Prefix.Addr(), err)
+		}
+	}
+	return nil
+}
