@@ -1,0 +1,163 @@
+package failover
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// fakeKeeper holds addresses as a kernel would.
+type fakeKeeper struct {
+	have  []string
+	calls []string
+	fail  error
+}
+
+func (k *fakeKeeper) ensure(_ context.Context, addrs []VirtualAddress) (added []VirtualAddress, err error) {
+	for _, v := range addrs {
+		if s := v.Prefix.String(); !slices.Contains(k.have, s) {
+			k.have = append(k.have, s)
+			k.calls = append(k.calls, "+"+s)
+			added = append(added, v)
+		}
+	}
+	return added, k.fail
+}
+
+func (k *fakeKeeper) remove(_ context.Context, addrs []VirtualAddress) error {
+	if k.fail != nil {
+		return k.fail
+	}
+	for _, v := range addrs {
+		if i := slices.Index(k.have, v.Prefix.String()); i >= 0 {
+			k.have = slices.Delete(k.have, i, i+1)
+			k.calls = append(k.calls, "-"+v.Prefix.String())
+		}
+	}
+	return nil
+}
+
+func (k *fakeKeeper) Announce(_ context.Context, addrs []VirtualAddress) error {
+	for _, v := range addrs {
+		k.calls = append(k.calls, "!"+v.Prefix.String())
+	}
+	return nil
+}
+
+func vips(list ...string) (out []VirtualAddress) {
+	for _, s := range list {
+		out = append(out, VirtualAddress{Prefix: netip.MustParsePrefix(s), Device: "eth0"})
+	}
+	return out
+}
+
+func TestAddressesChangeByDifference(t *testing.T) {
+	const a, b, c = "192.0.2.1/32", "192.0.2.2/32", "192.0.2.3/32"
+	ctx := t.Context()
+	k := &fakeKeeper{have: []string{"10.0.0.1/8", b}} // b was left behind
+	o, err := newAddresses(&AddressesConfig{Addresses: vips(a, b)}, k, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	step := func(what string, do func() error, calls ...string) {
+		t.Helper()
+		if err := do(); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if diff := cmp.Diff(calls, k.calls); diff != "" {
+			t.Fatalf("%s (-want +got):\n%s", what, diff)
+		}
+		k.calls = nil
+	}
+	set := func(list ...string) func() error { return func() error { return o.Set(ctx, vips(list...)) } }
+	step("acquire", func() error { return o.Acquire(ctx) }, "+"+a)
+	step("acquire again", func() error { return o.Acquire(ctx) })
+	step("announce", func() error { return o.Announce(ctx) }, "!"+a, "!"+b)
+	step("set while held", set(b, c), "-"+a, "+"+c, "!"+c)
+	k.have = slices.DeleteFunc(k.have, func(s string) bool { return s == c })
+	step("acquire after others removed one", func() error { return o.Acquire(ctx) }, "+"+c)
+	step("release", func() error { return o.Release(ctx) }, "-"+b, "-"+c)
+	step("release again", func() error { return o.Release(ctx) })
+	step("set while not held", set(a))
+	step("acquire the new set", func() error { return o.Acquire(ctx) }, "+"+a)
+
+	// What could not be removed is not forgotten.
+	k.fail = errors.New("busy")
+	if err := o.Set(ctx, nil); !errors.Is(err, k.fail) {
+		t.Fatalf("got %v", err)
+	}
+	k.fail = nil
+	step("release afterwards", func() error { return o.Release(ctx) }, "-"+a)
+	if diff := cmp.Diff([]string{"10.0.0.1/8"}, k.have); diff != "" {
+		t.Errorf("a stranger's address (-want +got):\n%s", diff)
+	}
+}
+
+func TestAddressesAreRefusedWithAReason(t *testing.T) {
+	p := netip.MustParsePrefix
+	tests := []struct {
+		name string
+		in   []VirtualAddress
+		want string
+	}{
+		{"no address", []VirtualAddress{{Device: "eth0"}}, "not an address"},
+		{"no device", []VirtualAddress{{Prefix: p("192.0.2.1/32")}}, "is not a device"},
+		{"an alias as device", []VirtualAddress{{Prefix: p("192.0.2.1/32"), Device: "eth0:1"}}, "the alias as label"},
+		{"a label of another device", []VirtualAddress{{Prefix: p("192.0.2.1/32"), Device: "eth0", Label: "eth1:1"}}, `must begin with "eth0:"`},
+		{"a long label", []VirtualAddress{{Prefix: p("192.0.2.1/32"), Device: "eth0", Label: "eth0:0123456789a"}}, "at most 15 bytes"},
+		{"multicast", []VirtualAddress{{Prefix: p("224.0.0.1/32"), Device: "eth0"}}, "unicast"},
+		{"twice with other lengths", vips("192.0.2.1/32", "192.0.2.1/24"), "given twice"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := newAddresses(&AddressesConfig{Addresses: tt.in}, &fakeKeeper{}, &fakeKeeper{})
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+	o, err := newAddresses(&AddressesConfig{Addresses: vips("192.0.2.1/32", "192.0.2.1/32")}, &fakeKeeper{}, &fakeKeeper{})
+	if err != nil || len(o.addrs) != 1 {
+		t.Errorf("the same address twice: %v, %v", o, err)
+	}
+}
+
+func TestSplitAlias(t *testing.T) {
+	for in, want := range map[string][2]string{"eth0": {"eth0", ""}, "eth0:1": {"eth0", "eth0:1"}, "": {"", ""}} {
+		if d, l := SplitAlias(in); d != want[0] || l != want[1] {
+			t.Errorf("%q gives %q and %q", in, d, l)
+		}
+	}
+}
+
+// The advertisement was captured from keepalived 2.2.7; the ARP differs from
+// its form in the target's hardware address, which is zero here.
+func TestFrames(t *testing.T) {
+	hw := net.HardwareAddr{2, 0, 0, 0, 0, 1}
+	got, err := gratuitousARP(hw, netip.MustParseAddr("192.0.2.100"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const arp = "ffffffffffff" + "020000000001" + "0806" +
+		"0001" + "0800" + "0604" + "0001" + "020000000001" + "c0000264" + "000000000000" + "c0000264"
+	if diff := cmp.Diff(arp, hex.EncodeToString(got)); diff != "" {
+		t.Errorf("ARP (-want +got):\n%s", diff)
+	}
+	const na = "333300000001" + "020000000001" + "86dd" +
+		"60000000" + "0020" + "3a" + "ff" + "fe800000000000000000000000000100" + "ff020000000000000000000000000001" +
+		"8800" + "559d" + "20000000" + "fe800000000000000000000000000100" + "0201" + "020000000001"
+	if diff := cmp.Diff(na, hex.EncodeToString(neighbourAdvertisement(hw, netip.MustParseAddr("fe80::100"), false))); diff != "" {
+		t.Errorf("advertisement (-want +got):\n%s", diff)
+	}
+	r := neighbourAdvertisement(hw, netip.MustParseAddr("fe80::100"), true)
+	if r[14+40+4] != 0xa0 {
+		t.Errorf("flags of a router %#x", r[14+40+4])
+	}
+}
