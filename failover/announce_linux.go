@@ -66,6 +66,10 @@ func (l linkAnnouncer) device(ctx context.Context, name string, addrs []VirtualA
 	defer stop()
 
 	for i, v := range addrs {
+		// A frame after the role is lost would teach the neighbours wrongly.
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if i%announceBurst == announceBurst-1 {
 			select {
 			case <-ctx.Done():
