@@ -13,6 +13,7 @@ import (
 
 // Limits and defaults of [Config].
 const (
+	// DefaultInterval is the interval that 0 stands for.
 	DefaultInterval = time.Second
 	// MinInterval is the shortest interval; below it a machine's own
 	// scheduling is what gets measured.

@@ -70,23 +70,39 @@ type Action struct {
 // Reason is why a node is in its state.
 type Reason uint8
 
-// Reasons, in the words of String.
+// Reasons; String has the words for people.
 const (
+	// ReasonStart: the node listens after its start.
 	ReasonStart Reason = iota
+	// ReasonAlone: there is no channel, hence no partner.
 	ReasonAlone
+	// ReasonPartnerActive: the partner serves.
 	ReasonPartnerActive
+	// ReasonPartnerPreferred: neither serves, and the partner may go first.
 	ReasonPartnerPreferred
+	// ReasonPartnerInactive: neither served.
 	ReasonPartnerInactive
+	// ReasonPartnerFault: the partner cannot serve.
 	ReasonPartnerFault
+	// ReasonPartnerLeaving: the partner stops.
 	ReasonPartnerLeaving
+	// ReasonPartnerYields: the partner hands over.
 	ReasonPartnerYields
+	// ReasonPartnerSilent: nothing was heard for the dead time.
 	ReasonPartnerSilent
+	// ReasonRivalPreferred: both served, the partner goes on.
 	ReasonRivalPreferred
+	// ReasonRivalDeaf: both served, and only we can know of it.
 	ReasonRivalDeaf
+	// ReasonYielded: handed over by EventYield.
 	ReasonYielded
+	// ReasonFault: EventFault is on.
 	ReasonFault
+	// ReasonFaultCleared: the node listens after a fault.
 	ReasonFaultCleared
+	// ReasonBlind: EventBlind is on.
 	ReasonBlind
+	// ReasonStopped: EventLeave came.
 	ReasonStopped
 )
 

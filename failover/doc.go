@@ -1,0 +1,59 @@
+// Package failover makes two directors a pair of which one serves: it elects
+// the active one over authenticated heartbeats, moves the virtual addresses
+// to it, and teaches the neighbours where they are.
+//
+// A [Node] does that by itself. It knows nothing of load balancing: what has
+// to be ready before clients come is done in the role hook of its [Config].
+// Health checks and the kernel's table live in other packages.
+//
+// # Roles
+//
+//	init     listens for DeadAfter after the start, or after a fault ended
+//	backup   leaves the service to the partner
+//	active   serves: hook, then addresses, then announcements
+//	fault    kept from serving by SetFault
+//	leaving  stopping: the partner is told and takes over at once
+//
+// What decides, in this order:
+//
+//   - Without channels there is no partner: active at once.
+//   - Neither is active: the primary takes it as soon as it hears the other
+//     one, the backup if the primary has not done so within two intervals.
+//   - The partner stops, has a fault or hands over: take it at once.
+//   - The partner is silent on all channels for DeadAfter: take it. One silent
+//     channel is told and changes nothing.
+//   - A node that returns and hears an active partner becomes backup, also the
+//     primary: nothing fails back by itself. [Node.Yield] does.
+//   - Both are active, as after a partition: the primary stays and announces
+//     again, the other one gives way. If it cannot hear us, so that it never
+//     will, the primary gives way after DeadAfter instead.
+//   - Our own stall is not the partner's silence: a loop that wakes late by
+//     more than an interval listens for two intervals before it believes any
+//     silence, and every verdict waits until the sockets are drained. A node
+//     that cannot open any channel is blind and takes nothing over.
+//
+// Two active nodes that hear each other are one again within two intervals.
+// The tests of package pulse prove it for every world that two nodes reach in
+// some intervals of losses, stalls, restarts, faults and hand-overs.
+//
+// # Safety
+//
+// Heartbeats are authenticated and cannot be replayed; package pulse says what
+// attacker they withstand. Each refused packet is counted under its reason in
+// [Status], and the unusual reasons are events.
+//
+// An active node whose hook or addresses fail keeps its role, says so and
+// tries again: the partner may fail for the same reason. Whoever knows better
+// calls [Node.SetFault].
+//
+// # Effects
+//
+// Hook, addresses and announcements run one after another beside the beat
+// loop, which never waits for them; if roles change faster, only the latest
+// counts. Nothing is touched before the first decision, so that a director
+// that is killed and started again finds its addresses in place.
+//
+// [Addresses] owns real addresses on Linux, [NoAddresses] is for directors
+// whose addresses are there anyway. Package failovertest has an in-memory
+// network for tests.
+package failover

@@ -1,0 +1,82 @@
+package failover_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"net/netip"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/lvskit/lvskit/failover"
+	"github.com/lvskit/lvskit/failover/failovertest"
+)
+
+// A primary with two channels and one virtual address, as a daemon runs it.
+func Example() {
+	owner, err := failover.NewAddresses(&failover.AddressesConfig{
+		Addresses: []failover.VirtualAddress{{Prefix: netip.MustParsePrefix("192.0.2.100/32"), Device: "eth0", Label: "eth0:1"}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	node, err := failover.New(&failover.Config{
+		Primary: true,
+		Channels: []failover.Channel{
+			{Name: "public", Local: netip.MustParseAddrPort("192.0.2.1:539"), Peer: netip.MustParseAddrPort("192.0.2.2:539")},
+			{Name: "private", Local: netip.MustParseAddrPort("10.0.0.1:539"), Peer: netip.MustParseAddrPort("10.0.0.2:539")},
+		},
+		Key:     []byte("32 random bytes, same on both..."),
+		Owner:   owner,
+		OnEvent: func(e failover.Event) { fmt.Println(e) },
+		OnRole: func(ctx context.Context, r failover.Role) error {
+			fmt.Println("fill or empty the table for role", r)
+			return nil
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	if err := node.Run(ctx); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// Two nodes in one process over an in-memory network: the primary stops, and
+// the backup takes over at once.
+func Example_pair() {
+	network := failovertest.NewNetwork(1)
+	a, b := netip.MustParseAddrPort("192.0.2.1:539"), netip.MustParseAddrPort("192.0.2.2:539")
+	start := func(name string, primary bool, local, peer netip.AddrPort) (roles <-chan failover.Role, stop func()) {
+		told := make(chan failover.Role, 16)
+		node, err := failover.New(&failover.Config{
+			Primary: primary, Key: []byte("32 random bytes, same on both..."), Interval: 20 * time.Millisecond, DeadAfter: time.Second,
+			Channels:  []failover.Channel{{Name: "only", Local: local, Peer: peer}},
+			Transport: network.Host(name),
+			OnRole:    func(_ context.Context, r failover.Role) error { told <- r; return nil },
+		})
+		if err != nil {
+			log.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- node.Run(ctx) }()
+		return told, func() { cancel(); <-done }
+	}
+	first, stopFirst := start("first", true, a, b)
+	second, stopSecond := start("second", false, b, a)
+	fmt.Println("first:", <-first)
+	fmt.Println("second:", <-second)
+	stopFirst()
+	fmt.Println("first:", <-first)
+	fmt.Println("second:", <-second)
+	stopSecond()
+	// Output:
+	// first: active
+	// second: backup
+	// first: leaving
+	// second: active
+}
