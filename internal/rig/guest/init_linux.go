@@ -117,14 +117,16 @@ func mountAll(spec *Spec) error {
 		{"proc", "/proc", "proc", 0, ""},
 		{"sysfs", "/sys", "sysfs", 0, ""},
 		{"devtmpfs", "/dev", "devtmpfs", 0, ""},
-		{"tmpfs", "/run", "tmpfs", 0, "mode=755"},
-		{"tmpfs", "/tmp", "tmpfs", 0, "mode=1777"},
 		{"devpts", "/dev/pts", "devpts", 0, ""},
 		{"tmpfs", "/dev/shm", "tmpfs", 0, "mode=1777"},
 		{"cgroup2", "/sys/fs/cgroup", "cgroup2", 0, ""},
 	}
-	if !spec.Packed {
-		mounts = append(mounts, mount{"none", ResultDir, "hostfs", 0, os.Getenv(DirVariable)})
+	if !spec.Packed { // else the root is in memory, and /tmp may hold packed files
+		mounts = append(mounts,
+			mount{"tmpfs", "/run", "tmpfs", 0, "mode=755"},
+			mount{"tmpfs", "/tmp", "tmpfs", 0, "mode=1777"},
+			mount{"none", ResultDir, "hostfs", 0, os.Getenv(DirVariable)},
+		)
 		for _, dir := range spec.Show {
 			mounts = append(mounts, mount{"none", dir, "hostfs", unix.MS_RDONLY, dir})
 		}
