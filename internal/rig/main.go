@@ -43,6 +43,10 @@ func main() {
 		guest.Main()
 		return
 	}
+	if machine.IsGuard() {
+		machine.GuardMain()
+		return
+	}
 	os.Exit(run(os.Args[1:]))
 }
 

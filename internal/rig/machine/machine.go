@@ -53,8 +53,8 @@ type Config struct {
 	// KernelPath is the kernel to start; for Qemu the folder with vmlinuz and
 	// lib/modules.
 	KernelPath string
-	// Init is the statically linked program that calls guest.Main when it is
-	// the first process.
+	// Init is this program, statically linked: it calls guest.Main when it is
+	// the first process and GuardMain when it is the guard.
 	Init string
 	// Args is the command, Env its environment (nil: none), Dir its working
 	// directory. A program or folder that is not absolute is taken from the

@@ -1,15 +1,13 @@
 package machine
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
-	"strconv"
+	"slices"
 	"syscall"
 	"time"
 
@@ -19,8 +17,9 @@ import (
 // supervise starts the guest's process and sees it to its end, or ends it when
 // the context or the time is over, or when check says so. Afterwards no process of
 // the guest is left. The error is nil when the process ended by itself,
-// however it did; how is in the description.
-func supervise(ctx context.Context, cmd *exec.Cmd, timeout time.Duration, check func() error) (how string, err error) {
+// however it did; how is in the description. The program self serves as guard
+// and removes the folder work should this process be killed.
+func supervise(ctx context.Context, cmd *exec.Cmd, self, work string, timeout time.Duration, check func() error) (how string, err error) {
 	// The death signal is tied to the thread that started the process, not
 	// to this program, so the thread has to stay.
 	runtime.LockOSThread()
@@ -33,8 +32,22 @@ func supervise(ctx context.Context, cmd *exec.Cmd, timeout time.Duration, check 
 		return "", fmt.Errorf("become subreaper: %w", err)
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGTERM}
-	if err := cmd.Start(); err != nil {
+	guard, err := startGuard(self, work)
+	if err != nil {
 		return "", err
+	}
+	if err := cmd.Start(); err != nil {
+		guard.dismiss()
+		return "", err
+	}
+	tidy := func() error {
+		err := killChildren(guard.cmd.Process.Pid)
+		guard.dismiss()
+		return err
+	}
+	if err := guard.watch(cmd.Process.Pid); err != nil {
+		_ = cmd.Process.Kill()
+		return "", errors.Join(fmt.Errorf("guard: %w", err), cmd.Wait(), tidy())
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
@@ -46,7 +59,7 @@ func supervise(ctx context.Context, cmd *exec.Cmd, timeout time.Duration, check 
 	for err == nil {
 		select {
 		case werr := <-ended:
-			return describe(cmd, werr), killChildren()
+			return describe(cmd, werr), tidy()
 		case <-ctx.Done():
 			err = context.Cause(ctx)
 		case <-timer.C:
@@ -63,7 +76,7 @@ func supervise(ctx context.Context, cmd *exec.Cmd, timeout time.Duration, check 
 		_ = cmd.Process.Kill()
 		<-ended
 	}
-	return "", errors.Join(err, killChildren())
+	return "", errors.Join(err, tidy())
 }
 
 func describe(cmd *exec.Cmd, err error) string {
@@ -76,22 +89,18 @@ func describe(cmd *exec.Cmd, err error) string {
 	return err.Error()
 }
 
-// killChildren ends every child of this process, and the children they leave,
-// and waits for them.
-func killChildren() error {
+// killChildren ends every child of this process but one, and the children
+// they leave, and waits for them.
+func killChildren(except int) error {
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		pids, err := children()
+		pids, err := processes(func(p process) bool { return p.parent == os.Getpid() })
+		pids = slices.DeleteFunc(pids, func(pid int) bool { return pid == except })
 		if err != nil {
 			return err
 		}
 		for _, pid := range pids {
 			_ = unix.Kill(pid, unix.SIGKILL)
-		}
-		for {
-			got, err := unix.Wait4(-1, nil, unix.WNOHANG|unix.WALL, nil)
-			if got <= 0 && !errors.Is(err, unix.EINTR) {
-				break
-			}
+			_, _ = unix.Wait4(pid, nil, unix.WNOHANG|unix.WALL, nil)
 		}
 		if len(pids) == 0 {
 			return nil
@@ -100,33 +109,4 @@ func killChildren() error {
 			return fmt.Errorf("processes %v of the guest do not end", pids)
 		}
 	}
-}
-
-// children lists the children of this process by reading /proc, since the
-// short way (/proc/self/task/*/children) is missing in some kernels.
-func children() ([]int, error) {
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return nil, err
-	}
-	var pids []int
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		b, err := os.ReadFile(filepath.Join("/proc", e.Name(), "stat"))
-		if err != nil {
-			continue
-		}
-		// "pid (name) state ppid ...", where the name may hold anything.
-		i := bytes.LastIndexByte(b, ')')
-		if i < 0 {
-			continue
-		}
-		if f := bytes.Fields(b[i+1:]); len(f) > 1 && string(f[1]) == strconv.Itoa(os.Getpid()) {
-			pids = append(pids, pid)
-		}
-	}
-	return pids, nil
 }

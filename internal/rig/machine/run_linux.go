@@ -61,7 +61,7 @@ func Run(ctx context.Context, cfg *Config) (int, error) {
 	out := &follower{file: filepath.Join(work, guest.OutputFile), to: cfg.Output}
 	defer out.close()
 	began := time.Now()
-	how, err := supervise(ctx, cmd, cfg.Timeout, out.step)
+	how, err := supervise(ctx, cmd, cfg.Init, work, cfg.Timeout, out.step)
 	after := time.Since(began)
 	if oerr := out.step(); oerr != nil && err == nil {
 		err = oerr

@@ -12,3 +12,9 @@ import (
 func Run(context.Context, *Config) (int, error) {
 	return 0, fmt.Errorf("%w: guests need a Linux host, this is %s", ErrSetup, runtime.GOOS)
 }
+
+// IsGuard reports false: guests need a Linux host.
+func IsGuard() bool { return false }
+
+// GuardMain does nothing: guests need a Linux host.
+func GuardMain() {}
