@@ -44,7 +44,7 @@ func main() {
 
 func command(ctx context.Context, args []string, stdout, stderr io.Writer) (int, error) {
 	if len(args) == 0 {
-		return 2, errors.New("say what to do\n" + usage)
+		return wrongUsage(stderr, "say what to do")
 	}
 	fs := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	fs.SetOutput(stderr)
@@ -60,14 +60,14 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) (int,
 	switch args[0] {
 	case "run", "skip":
 		if *tier == "" || len(rest) == 0 {
-			return 2, errors.New("want a tier and what to run, or why not\n" + usage)
+			return wrongUsage(stderr, "want a tier and what to run, or why not")
 		}
 	case "summary":
 		if len(rest) != 0 {
-			return 2, errors.New("summary takes no arguments\n" + usage)
+			return wrongUsage(stderr, "summary takes no arguments")
 		}
 	default:
-		return 2, fmt.Errorf("unknown command %q\n%s", args[0], usage)
+		return wrongUsage(stderr, fmt.Sprintf("unknown command %q", args[0]))
 	}
 
 	switch args[0] {
@@ -93,6 +93,11 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) (int,
 		rest = append(rest, dirs...)
 	}
 	return done(runTier(ctx, *dir, *tier, rest, *verbose, stdout, stderr))
+}
+
+func wrongUsage(stderr io.Writer, what string) (int, error) {
+	fmt.Fprint(stderr, usage)
+	return 2, errors.New(what)
 }
 
 func done(err error) (int, error) {

@@ -205,8 +205,8 @@ func TestCommand(t *testing.T) {
 				t.Skip("needs a shell: ", err)
 			}
 			dir := t.TempDir()
-			var out bytes.Buffer
-			code, err := command(t.Context(), []string{"run", "-dir", dir, "-tier", "x", "--", "/bin/sh", "-c", tt.script}, &out, &out)
+			var out, complaints bytes.Buffer
+			code, err := command(t.Context(), []string{"run", "-dir", dir, "-tier", "x", "--", "/bin/sh", "-c", tt.script}, &out, &complaints)
 			if code != 0 || err != nil {
 				t.Fatalf("exit code %d, %v", code, err)
 			}

@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# deps.sh SET... installs what the tiers of tests need, on Debian and its
+# relatives: as root, or with sudo where that asks no password. Otherwise it
+# says what is missing and exits with 3. Nothing is done, quickly, when all is
+# there. No service is started by it.
+set -euo pipefail
+
+packages() {
+	case "$1" in
+	make) echo make ;;
+	host) echo gcc libc6-dev ;;
+	netns) echo iproute2 nginx-light wrk ;;
+	debian) echo user-mode-linux kmod ipvsadm ;;
+	own) echo xz-utils ipvsadm ;;
+	build) echo linux-source-6.12 gcc make libc6-dev flex bison bc xz-utils ;;
+	qemu) echo qemu-system-x86 kmod ipvsadm gcc libc6-dev ;;
+	*)
+		echo "deps.sh: unknown set '$1': use make, host, netns, debian, own, build, qemu" >&2
+		exit 2
+		;;
+	esac
+}
+
+[ $# -gt 0 ] || {
+	echo "usage: deps.sh SET..." >&2
+	exit 2
+}
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+	echo "deps.sh: this is no Debian; install by hand what the tests miss" >&2
+	exit 3
+fi
+
+missing=()
+for set in "$@"; do
+	for package in $(packages "$set"); do
+		status=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null || true)
+		case "$status" in
+		*" installed") ;;
+		*) missing+=("$package") ;;
+		esac
+	done
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+as_root=()
+if [ "$(id -u)" != 0 ]; then
+	if command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+		as_root=(sudo -n)
+	else
+		echo "deps.sh: missing, and no root to install them: ${missing[*]}" >&2
+		echo "deps.sh: run: sudo apt-get install --no-install-recommends ${missing[*]}" >&2
+		exit 3
+	fi
+fi
+
+echo "deps.sh: installing ${missing[*]}" >&2
+# With a runlevel of 1 Debian's invoke-rc.d starts no services; the links keep
+# systemd from starting the one we know of.
+env_vars=(env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 PATH="$PATH:/usr/sbin:/sbin")
+masked=
+for package in "${missing[@]}"; do
+	if [ "$package" = nginx-light ] && [ ! -e /etc/systemd/system/nginx.service ]; then
+		masked=/etc/systemd/system/nginx.service
+	fi
+done
+if [ -n "$masked" ]; then
+	"${as_root[@]}" mkdir -p "${masked%/*}"
+	"${as_root[@]}" ln -s /dev/null "$masked"
+	trap '"${as_root[@]}" rm -f "$masked"' EXIT
+fi
+"${as_root[@]}" "${env_vars[@]}" apt-get -q update >&2 || {
+	echo "deps.sh: apt-get update failed" >&2
+	exit 3
+}
+"${as_root[@]}" "${env_vars[@]}" apt-get -q install -y --no-install-recommends "${missing[@]}" >&2 || {
+	echo "deps.sh: apt-get install failed: ${missing[*]}" >&2
+	exit 3
+}

@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# tier.sh TIER... runs tiers of tests, one after the other, and leaves the
+# count to bin/tally. A tier that cannot run here is recorded as skipped with
+# the reason. See CONTRIBUTING.md for what the tiers are.
+#
+# Environment: RESULTS (folder of the results), FUZZTIME, BENCHTIME.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+RESULTS=${RESULTS:-dist/tally}
+FUZZTIME=${FUZZTIME:-5s}
+BENCHTIME=${BENCHTIME:-1s}
+RIG="'$PWD/bin/rig'" # go test -exec reads quotes
+KERNEL_TESTS='^(Test|Example|Fuzz)Kernel'
+export LVSKIT_GUEST_FILES=${LVSKIT_GUEST_FILES:-/sbin/ipvsadm}
+
+tally() { bin/tally "$1" -dir "$RESULTS" "${@:2}"; }
+
+# race prints -race where the race detector can be built.
+race() { if command -v gcc >/dev/null; then echo -race; fi; }
+
+# have KERNEL [-quiet]: is the guest kernel here? If not the tier is recorded
+# as skipped.
+have() {
+	local why
+	if why=$(bin/rig which "$1" 2>&1 >/dev/null); then
+		return 0
+	fi
+	tally skip -tier "$2" "${why#rig: }"
+	return 1
+}
+
+host() {
+	if [ -z "$(race)" ]; then
+		tally skip -tier "race detector" "gcc is missing"
+	fi
+	tally run -tier host -- go test -json -timeout 10m $(race) ./...
+}
+
+netns() {
+	tally run -tier netns -tag netns -- go test -json -timeout 10m $(race) -tags netns -run '^TestNetns'
+}
+
+debian() {
+	have debian "kernel debian" || return 0
+	CGO_ENABLED=0 tally run -tier "kernel debian" -tag kernel -- \
+		go test -json -timeout 5m -exec "$RIG -kernel debian -mem 1G -timeout 6m" -tags kernel -run "$KERNEL_TESTS"
+}
+
+own() {
+	have own "kernel own" || return 0
+	CGO_ENABLED=0 tally run -tier "kernel own" -tag kernel -- \
+		go test -json -timeout 5m -exec "$RIG -kernel own -mem 1G -timeout 6m" -tags kernel -run "$KERNEL_TESTS"
+	CGO_ENABLED=0 tally run -tier "simulated time" -tag simtime -- \
+		go test -json -timeout 24h -exec "$RIG -kernel own -simulated-time -mem 1G -timeout 3m" -tags simtime -run '^TestSim'
+}
+
+qemu() {
+	if ! bin/rig which qemu >/dev/null 2>&1; then
+		bin/rig fetch-kernel || true
+	fi
+	have qemu "kernel qemu" || return 0
+	if ! command -v qemu-system-x86_64 >/dev/null; then
+		tally skip -tier "kernel qemu" "qemu-system-x86_64 is missing"
+		return 0
+	fi
+	tally run -tier "kernel qemu" -tag kernel -- \
+		go test -json -timeout 9m $(race) -exec "$RIG -kernel qemu -mem 1G -timeout 10m" -tags kernel -run "$KERNEL_TESTS"
+}
+
+# rig KERNEL proves the wrapper itself.
+rig() {
+	have "$1" "rig on $1" || return 0
+	tally run -tier "rig on $1" -- go test -json -timeout 10m -tags rig ./internal/rig -args -kernel "$1"
+}
+
+fuzz() {
+	local file name seen=0
+	while IFS=: read -r file name; do
+		seen=1
+		tally run -tier fuzz -- go test -json -run '^$' -fuzz "^$name\$" -fuzztime "$FUZZTIME" "./$(dirname "$file")"
+	done < <(git ls-files -co --exclude-standard '*_test.go' | xargs -r grep -HoE '^func Fuzz[A-Za-z0-9_]+' | sed 's/func //')
+	[ $seen = 1 ] || echo "no fuzz targets"
+}
+
+bench() {
+	tally run -v -tier bench -- go test -json -run '^$' -bench . -benchmem -benchtime "$BENCHTIME" ./...
+	have own "bench in a guest" || return 0
+	CGO_ENABLED=0 tally run -v -tier "bench in a guest" -tag kernel -- \
+		go test -json -timeout 9m -exec "$RIG -kernel own -mem 1G -timeout 10m" -tags kernel -run '^$' -bench Kernel -benchmem -benchtime "$BENCHTIME"
+}
+
+[ $# -gt 0 ] || {
+	echo "usage: tier.sh host|netns|debian|own|qemu|rig-debian|rig-own|rig-qemu|fuzz|bench ..." >&2
+	exit 2
+}
+for tier in "$@"; do
+	case "$tier" in
+	host | netns | debian | own | qemu | fuzz | bench) "$tier" ;;
+	rig-*) rig "${tier#rig-}" ;;
+	*)
+		echo "tier.sh: unknown tier '$tier'" >&2
+		exit 2
+		;;
+	esac
+done
