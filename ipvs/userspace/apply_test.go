@@ -28,13 +28,13 @@ func TestApplyRefusesWhatTheKernelRefuses(t *testing.T) {
 		change ipvs.Change
 		want   error
 	}{
-		{"add of an existing service", addService(s), errServiceExists},
-		{"set of an absent service", change(ipvs.OpSetService, other, ipvs.Destination{}), errServiceNotFound},
-		{"delete of an absent service", change(ipvs.OpDelService, other, ipvs.Destination{}), errServiceNotFound},
-		{"add to an absent service", change(ipvs.OpAddDestination, other, dest(d1, 1)), errServiceNotFound},
-		{"add of an existing destination", change(ipvs.OpAddDestination, s, dest(d1, 1)), errDestinationExists},
-		{"set of an absent destination", change(ipvs.OpSetDestination, s, dest(d2, 1)), errDestinationNotFound},
-		{"delete of an absent destination", change(ipvs.OpDelDestination, s, dest(d2, 1)), errDestinationNotFound},
+		{"add of an existing service", addService(s), ipvs.ErrServiceExists},
+		{"set of an absent service", change(ipvs.OpSetService, other, ipvs.Destination{}), ipvs.ErrServiceNotFound},
+		{"delete of an absent service", change(ipvs.OpDelService, other, ipvs.Destination{}), ipvs.ErrServiceNotFound},
+		{"add to an absent service", change(ipvs.OpAddDestination, other, dest(d1, 1)), ipvs.ErrServiceNotFound},
+		{"add of an existing destination", change(ipvs.OpAddDestination, s, dest(d1, 1)), ipvs.ErrDestinationExists},
+		{"set of an absent destination", change(ipvs.OpSetDestination, s, dest(d2, 1)), ipvs.ErrDestinationNotFound},
+		{"delete of an absent destination", change(ipvs.OpDelDestination, s, dest(d2, 1)), ipvs.ErrDestinationNotFound},
 		{"unknown scheduler", change(ipvs.OpSetService, ipvs.Service{Key: s.Key, Scheduler: "x"}, ipvs.Destination{}), sched.ErrUnknownScheduler},
 		{"unknown operation", ipvs.Change{Op: 99, Service: s}, errors.ErrUnsupported},
 	}
@@ -73,7 +73,7 @@ func TestApplyGoesOnBehindAnError(t *testing.T) {
 		change(ipvs.OpAddDestination, s, dest(d, 7)),
 		addService(s),
 	})
-	if !errors.Is(err, errDestinationNotFound) || !errors.Is(err, errServiceExists) {
+	if !errors.Is(err, ipvs.ErrDestinationNotFound) || !errors.Is(err, ipvs.ErrServiceExists) {
 		t.Errorf("both errors are wanted: %v", err)
 	}
 	if got := state(t, b, s, d).Weight; got != 7 {

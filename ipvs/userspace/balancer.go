@@ -92,37 +92,43 @@ func (b *Balancer) Close() error {
 
 // Apply makes changes, in order. As in the kernel a change that fails does
 // not hinder the ones behind it, nothing is undone, and to add what exists or
-// to set or delete what does not is an error. All errors are joined, each
-// naming its change. When ctx ends, the rest is left undone.
+// to set or delete what does not is an error. The error is an
+// [*ipvs.ApplyError]. When ctx ends, the rest is left undone.
 func (b *Balancer) Apply(ctx context.Context, changes []ipvs.Change) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var errs []error
+	var result ipvs.ApplyError
 	for i, c := range changes {
+		cause := ctx.Err()
 		if b.closed {
-			return errors.Join(append(errs, opErr(c, ErrClosed))...)
+			cause = ErrClosed
 		}
-		if err := ctx.Err(); err != nil {
-			errs = append(errs, opErr(c, fmt.Errorf("not begun, nor were the %d changes behind it: %w", len(changes)-i-1, err)))
+		if cause != nil {
+			result.Cause, result.Unsent = cause, len(changes)-i
 			break
 		}
 		if err := b.applyOne(ctx, c); err != nil {
-			errs = append(errs, opErr(c, err))
+			result.Failed = append(result.Failed, opErr(c, err))
+		} else {
+			result.Applied++
 		}
 	}
-	return errors.Join(errs...)
+	if len(result.Failed) == 0 && result.Cause == nil {
+		return nil
+	}
+	return &result
 }
 
 func (b *Balancer) applyOne(ctx context.Context, c ipvs.Change) error {
 	s, ok := b.services[c.Service.Key]
 	if c.Op == ipvs.OpAddService {
 		if ok {
-			return errServiceExists
+			return ipvs.ErrServiceExists
 		}
 		return b.addService(ctx, c.Service)
 	}
 	if !ok {
-		return errServiceNotFound
+		return ipvs.ErrServiceNotFound
 	}
 	switch c.Op {
 	case ipvs.OpSetService:

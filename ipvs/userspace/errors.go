@@ -9,14 +9,6 @@ import (
 	"github.com/lvskit/lvskit/ipvs"
 )
 
-// The meanings of refused changes.
-var (
-	errServiceExists       = errors.New("service exists")
-	errServiceNotFound     = errors.New("service not found")
-	errDestinationExists   = errors.New("destination exists")
-	errDestinationNotFound = errors.New("destination not found")
-)
-
 // ErrClosed is returned by the methods of a closed [Balancer].
 var ErrClosed = fmt.Errorf("balancer is closed: %w", net.ErrClosed)
 
@@ -37,38 +29,14 @@ func (e *UnsupportedError) Error() string {
 // Unwrap returns [errors.ErrUnsupported].
 func (e *UnsupportedError) Unwrap() error { return errors.ErrUnsupported }
 
-// opError says which change failed.
-type opError struct {
-	change ipvs.Change
-	err    error
-}
-
-func (e *opError) Error() string {
-	op, at := "change", ""
-	switch e.change.Op {
-	case ipvs.OpAddService:
-		op = "add service"
-	case ipvs.OpSetService:
-		op = "set service"
-	case ipvs.OpDelService:
-		op = "delete service"
-	case ipvs.OpAddDestination:
-		op = "add destination"
-	case ipvs.OpSetDestination:
-		op = "set destination"
-	case ipvs.OpDelDestination:
-		op = "delete destination"
-	}
-	if e.change.Op >= ipvs.OpAddDestination {
-		at = e.change.Destination.Key.String() + " of "
-	}
-	return fmt.Sprintf("%s %s%v: %v", op, at, e.change.Service.Key, e.err)
-}
-
-func (e *opError) Unwrap() error { return e.err }
-
 // opErr names the change in an error.
-func opErr(c ipvs.Change, err error) error { return &opError{change: c, err: err} }
+func opErr(c ipvs.Change, err error) *ipvs.OpError {
+	e := &ipvs.OpError{Op: c.Op, Service: c.Service.Key, Err: err}
+	if c.Op >= ipvs.OpAddDestination {
+		e.Destination = c.Destination.Key
+	}
+	return e
+}
 
 // listenErr adds the cure to an error of a listening socket.
 func listenErr(err error) error {

@@ -169,7 +169,7 @@ func schedConfig(conf ipvs.Destination) sched.ServerConfig {
 
 func (s *service) addDestination(conf ipvs.Destination) error {
 	if _, ok := s.dests[conf.Key]; ok {
-		return errDestinationExists
+		return ipvs.ErrDestinationExists
 	}
 	addr := conf.Key.Addr()
 	if !addr.IsValid() || addr.IsUnspecified() || addr.IsMulticast() {
@@ -194,7 +194,7 @@ func (s *service) addDestination(conf ipvs.Destination) error {
 func (s *service) setDestination(conf ipvs.Destination) error {
 	d, ok := s.dests[conf.Key]
 	if !ok {
-		return errDestinationNotFound
+		return ipvs.ErrDestinationNotFound
 	}
 	if err := s.sched.Edit(d.server, schedConfig(conf)); err != nil {
 		return err
@@ -206,7 +206,7 @@ func (s *service) setDestination(conf ipvs.Destination) error {
 func (s *service) delDestination(key ipvs.DestinationKey) error {
 	d, ok := s.dests[key]
 	if !ok {
-		return errDestinationNotFound
+		return ipvs.ErrDestinationNotFound
 	}
 	err := s.sched.Remove(d.server)
 	delete(s.dests, key)
