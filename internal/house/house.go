@@ -34,7 +34,9 @@ type room struct {
 var rooms = []room{
 	{"lvscf", nil},
 	{"sched", nil},
+	{"health/healthtest", []string{"health"}},
 	{"health", nil},
+	{"failover/failovertest", []string{"failover"}},
 	{"failover", nil},
 	{"ipvs/userspace", []string{"ipvs", "sched"}},
 	{"ipvs/ipvstest", []string{"ipvs"}},
@@ -91,6 +93,9 @@ func arrow(from, to string) string {
 	if withinAny(to, toolRooms) && !withinAny(from, toolRooms) {
 		return "only tests may use the tools of tests"
 	}
+	if strings.HasSuffix(to, "test") && from != to {
+		return "only tests may use a double"
+	}
 	if within(to, "internal") && !withinAny(from, insiders) {
 		return "only cmd, examples and internal packages may use internal ones"
 	}
@@ -117,7 +122,7 @@ func arrow(from, to string) string {
 // testArrow is laxer: tests may use the tools of tests, and what is above the
 // package they belong to within the same room or the fake of it.
 func testArrow(from, to string) string {
-	if withinAny(to, toolRooms) || within(to, from) {
+	if withinAny(to, toolRooms) || within(to, from) || strings.HasSuffix(to, "test") {
 		return ""
 	}
 	if r, ok := roomOf(from); ok && within(to, strings.SplitN(r.name, "/", 2)[0]) {
@@ -128,7 +133,7 @@ func testArrow(from, to string) string {
 
 // TopLevel are the folders that the root may have.
 var TopLevel = []string{
-	"cmd", "docs", "examples", "failover", "health", "internal", "ipvs", "lvscf", "sched",
+	"cmd", "examples", "failover", "health", "internal", "ipvs", "lvscf", "sched",
 	// Not packages, and not always there.
 	"bin", "dist", "testdata",
 }
