@@ -1,0 +1,175 @@
+package control
+
+import (
+	"time"
+
+	"github.com/lvskit/lvskit/ipvs"
+)
+
+// The schema strings stand in each document's first field. A change that
+// breaks a reader gets a new number.
+const (
+	StatusSchema = "lvskit.status/v1"
+	ListSchema   = "lvskit.list/v1"
+)
+
+// Status says what the daemon does and why.
+type Status struct {
+	Schema    string    `json:"schema"`
+	Version   string    `json:"version"`
+	PID       int       `json:"pid"`
+	Started   time.Time `json:"started"`
+	Config    Config    `json:"config"`
+	Dataplane Dataplane `json:"dataplane"`
+	Role      Role      `json:"role"`
+	Services  []Service `json:"services"`
+	// Notes are what an operator should know: directives without effect, a
+	// table change that failed, a forwarding switch that is off.
+	Notes []string `json:"notes"`
+}
+
+// Config is the configuration in force.
+type Config struct {
+	Source string    `json:"source"`
+	Serial int       `json:"serial"`
+	Digest string    `json:"digest"`
+	Loaded time.Time `json:"loaded"`
+	// ReloadError says why the last reload was refused; empty when the file
+	// on disk is the one in force.
+	ReloadError string `json:"reload_error,omitempty"`
+}
+
+// Dataplane is what carries the traffic.
+type Dataplane struct {
+	// Kind is "kernel" or "userspace".
+	Kind   string `json:"kind"`
+	Reason string `json:"reason"`
+	// Error is the last attempt to change the table, if it failed.
+	Error string `json:"error,omitempty"`
+	// Changes counts the commands that changed the table since the start.
+	Changes uint64 `json:"changes"`
+}
+
+// Role is this node's part in the pair.
+type Role struct {
+	// Role is "init", "backup", "active" or "fault".
+	Role   string    `json:"role"`
+	Reason string    `json:"reason"`
+	Since  time.Time `json:"since"`
+	// Identity is "primary", "backup" or "alone".
+	Identity string    `json:"identity"`
+	Partner  *Partner  `json:"partner,omitempty"`
+	Channels []Channel `json:"channels"`
+	// Addresses are the floating addresses and whether this node holds them.
+	Addresses     []string `json:"addresses"`
+	AddressesHeld bool     `json:"addresses_held"`
+	// Error is the trouble with taking or giving back the addresses.
+	Error string `json:"error,omitempty"`
+	// Rival tells that both routers are active.
+	Rival bool `json:"rival"`
+	// Refused counts heartbeats that were not believed, by reason.
+	Refused map[string]uint64 `json:"refused"`
+}
+
+// Partner is the other router as its heartbeats describe it.
+type Partner struct {
+	Role string `json:"role"`
+	// Alive: heard on at least one channel; HearsUs: it says that it hears
+	// this router.
+	Alive         bool `json:"alive"`
+	HearsUs       bool `json:"hears_us"`
+	ConfigDiffers bool `json:"config_differs"`
+}
+
+// Channel is one heartbeat path.
+type Channel struct {
+	Name      string     `json:"name"`
+	Local     string     `json:"local"`
+	Peer      string     `json:"peer"`
+	Up        bool       `json:"up"`
+	LastHeard *time.Time `json:"last_heard,omitempty"`
+	Error     string     `json:"error,omitempty"`
+}
+
+// Service is one virtual service with its servers.
+type Service struct {
+	Name    string          `json:"name"`
+	Key     ipvs.ServiceKey `json:"key"`
+	InTable bool            `json:"in_table"`
+	Reason  string          `json:"reason"`
+	Sorry   string          `json:"sorry,omitempty"`
+	// SorryUsed tells that the sorry server takes the clients now.
+	SorryUsed bool     `json:"sorry_used,omitempty"`
+	Servers   []Server `json:"servers"`
+}
+
+// Server is one real server and the reason of its state.
+type Server struct {
+	Name    string `json:"name"`
+	Address string `json:"address"`
+	// State is "up", "down" or "unknown".
+	State  string     `json:"state"`
+	Reason string     `json:"reason"`
+	Since  *time.Time `json:"since,omitempty"`
+	// InTable and Weight tell how it stands in the table right now.
+	InTable bool `json:"in_table"`
+	Weight  int  `json:"weight"`
+	// Check describes the question; Results are the last answers, newest
+	// last.
+	Check   string   `json:"check"`
+	Results []Result `json:"results"`
+}
+
+// Result is one answer of a health check.
+type Result struct {
+	At      time.Time `json:"at"`
+	Verdict string    `json:"verdict"`
+	Reason  string    `json:"reason"`
+	TookMS  float64   `json:"took_ms"`
+}
+
+// List is the data plane's table with counters.
+type List struct {
+	Schema    string      `json:"schema"`
+	Dataplane string      `json:"dataplane"`
+	Services  []ListEntry `json:"services"`
+}
+
+// ListEntry is one service of a List. Names are those of the configuration,
+// empty for what it does not know.
+type ListEntry struct {
+	Name         string            `json:"name,omitempty"`
+	Key          ipvs.ServiceKey   `json:"key"`
+	Service      ipvs.Service      `json:"service"`
+	Stats        ipvs.Stats        `json:"stats"`
+	Destinations []ListDestination `json:"destinations"`
+}
+
+// ListDestination is one destination of a List.
+type ListDestination struct {
+	Name string `json:"name,omitempty"`
+	ipvs.DestinationState
+}
+
+// NewList makes the document of a table. names gives the configuration's
+// name of a service, or of a destination of it when the key is valid; nil
+// knows none.
+func NewList(dataplane string, snap ipvs.Snapshot, names func(ipvs.ServiceKey, ipvs.DestinationKey) string) *List {
+	if names == nil {
+		names = func(ipvs.ServiceKey, ipvs.DestinationKey) string { return "" }
+	}
+	l := &List{Schema: ListSchema, Dataplane: dataplane, Services: make([]ListEntry, 0, len(snap))}
+	for _, e := range snap {
+		key := e.Service.Key
+		entry := ListEntry{
+			Name: names(key, ipvs.DestinationKey{}), Key: key,
+			Service: e.Service.Service, Stats: e.Service.Stats,
+			Destinations: make([]ListDestination, 0, len(e.Destinations)),
+		}
+		for _, d := range e.Destinations {
+			entry.Destinations = append(entry.Destinations, ListDestination{Name: names(key, d.Key), DestinationState: d})
+		}
+		l.Services = append(l.Services, entry)
+	}
+	return l
+}
