@@ -1,0 +1,129 @@
+package director
+
+import (
+	"encoding/hex"
+	"fmt"
+	"os"
+
+	"github.com/lvskit/lvskit/failover"
+	"github.com/lvskit/lvskit/health"
+	"github.com/lvskit/lvskit/internal/control"
+	"github.com/lvskit/lvskit/ipvs"
+)
+
+// describe writes the status document. It belongs to the loop's goroutine.
+func (d *Director) describe() *control.Status {
+	st := &control.Status{
+		Schema: control.StatusSchema, Version: d.cfg.Version, PID: os.Getpid(), Started: d.started,
+		Config: control.Config{
+			Source: d.setup.Source, Serial: d.setup.Serial, Digest: hex.EncodeToString(d.setup.Digest[:]),
+			Loaded: d.loaded, ReloadError: d.reloadError,
+		},
+		Dataplane: control.Dataplane{Kind: d.cfg.DataplaneKind, Reason: d.cfg.DataplaneReason, Changes: d.loop.changes},
+		Role:      d.describeRole(),
+		Services:  make([]control.Service, 0, len(d.setup.Services)),
+		Notes:     append([]string{}, d.setup.Notes...),
+	}
+	if d.loop.failed != nil {
+		st.Dataplane.Error = d.loop.failed.Error()
+	}
+	if d.addressErr != "" {
+		st.Notes = append(st.Notes, "floating addresses: "+d.addressErr)
+	}
+	table := index(d.loop.have)
+	for _, v := range d.setup.Services {
+		st.Services = append(st.Services, describeService(v, table, d.monitor))
+	}
+	return st
+}
+
+func describeService(v VirtualService, table map[ipvs.ServiceKey]map[ipvs.DestinationKey]ipvs.Destination, monitor *health.Monitor) control.Service {
+	here, in := table[v.Service.Key]
+	s := control.Service{Name: v.Name, Key: v.Service.Key, InTable: in, Servers: make([]control.Server, 0, len(v.Servers))}
+	up := 0
+	for _, r := range v.Servers {
+		h, _ := monitor.State(WatchID(v.Name, r.Name))
+		dst, in := here[r.Destination.Key]
+		srv := control.Server{
+			Name: r.Name, Address: r.Target.Addr.String(), State: h.State.String(), Reason: h.Reason,
+			InTable: in, Weight: dst.Weight, Check: r.Checker.Identity(), Results: make([]control.Result, 0, len(h.History)),
+		}
+		if srv.Reason == "" {
+			srv.Reason = "not asked yet"
+		}
+		if !h.Since.IsZero() {
+			since := h.Since
+			srv.Since = &since
+		}
+		if h.State == health.Up {
+			up++
+		}
+		for _, res := range h.History {
+			srv.Results = append(srv.Results, control.Result{
+				At: res.Start, Verdict: res.Verdict.String(), Reason: res.Reason,
+				TookMS: float64(res.Duration.Microseconds()) / 1000,
+			})
+		}
+		s.Servers = append(s.Servers, srv)
+	}
+	s.Reason = fmt.Sprintf("%d of %d servers up", up, len(v.Servers))
+	if !s.InTable {
+		s.Reason += ", not in the table"
+	}
+	if v.Sorry != nil {
+		s.Sorry = v.Sorry.Key.String()
+		_, s.SorryUsed = here[v.Sorry.Key]
+	}
+	return s
+}
+
+func (d *Director) describeRole() control.Role {
+	n := d.node.Status()
+	r := control.Role{
+		Role: n.Role.String(), Reason: n.Reason, Since: n.Since, Identity: d.cfg.Identity, Rival: n.Rival,
+		Channels: make([]control.Channel, 0, len(n.Channels)), Addresses: make([]string, 0, len(d.setup.Addresses)),
+		Refused: make(map[string]uint64), Error: n.AddressError,
+	}
+	if n.Partner.Known {
+		r.Partner = &control.Partner{
+			Role: n.Partner.Role.String(), Alive: n.Partner.Alive, HearsUs: n.Partner.Hears, ConfigDiffers: n.DigestMismatch,
+		}
+	}
+	for _, c := range n.Channels {
+		ch := control.Channel{Name: c.Name, Local: c.Local.String(), Peer: c.Peer.String(), Up: c.Up, Error: c.Error}
+		if !c.LastHeard.IsZero() {
+			at := c.LastHeard
+			ch.LastHeard = &at
+		}
+		for reason, count := range c.Drops {
+			r.Refused[reason] += count
+		}
+		r.Channels = append(r.Channels, ch)
+	}
+	if d.cfg.Addresses != nil {
+		for _, a := range d.setup.Addresses {
+			r.Addresses = append(r.Addresses, a.String())
+		}
+		r.AddressesHeld = n.Role == failover.RoleActive && n.Serving
+	}
+	return r
+}
+
+// names finds the configuration's names of services and destinations.
+func (s *Setup) names() func(ipvs.ServiceKey, ipvs.DestinationKey) string {
+	type pair struct {
+		s ipvs.ServiceKey
+		d ipvs.DestinationKey
+	}
+	m := make(map[pair]string)
+	for _, v := range s.Services {
+		m[pair{s: v.Service.Key}] = v.Name
+		for _, r := range v.Servers {
+			m[pair{v.Service.Key, r.Destination.Key}] = r.Name
+		}
+		if v.Sorry != nil {
+			m[pair{v.Service.Key, v.Sorry.Key}] = "sorry server"
+		}
+	}
+	return func(s ipvs.ServiceKey, d ipvs.DestinationKey) string { return m[pair{s, d}] }
+}

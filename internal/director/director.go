@@ -1,0 +1,263 @@
+package director
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/lvskit/lvskit/failover"
+	"github.com/lvskit/lvskit/health"
+	"github.com/lvskit/lvskit/internal/control"
+	"github.com/lvskit/lvskit/ipvs"
+)
+
+// leaveWithin bounds how long a clean end may take the table back.
+const leaveWithin = 5 * time.Second
+
+// Config tells a director what to run on.
+type Config struct {
+	// Setup is what to begin with, and Load reads what comes after it, on
+	// each reload.
+	Setup *Setup
+	Load  func(context.Context) (*Setup, error)
+	// Reload is told when the configuration may have changed (HUP).
+	Reload <-chan os.Signal
+
+	Dataplane Dataplane
+	// DataplaneKind and DataplaneReason say which it is and why.
+	DataplaneKind, DataplaneReason string
+
+	// Failover is the node's part in the pair, without what the director
+	// fills in itself: digest, hooks and logger.
+	Failover failover.Config
+	// Identity is "primary", "backup" or "alone", for people.
+	Identity string
+	// Addresses carries the floating addresses; nil when nobody does.
+	Addresses AddressSet
+
+	// StateFile remembers which services are ours; empty keeps nothing.
+	StateFile string
+	// Control is the socket to answer on; nil for none. Run closes it.
+	Control net.Listener
+	Version string
+	// Logger takes events and changes; nil discards them.
+	Logger *slog.Logger
+}
+
+// AddressSet is an owner of addresses whose list can change at a reload.
+type AddressSet interface {
+	failover.AddressOwner
+	// Set replaces the list; held addresses change by the difference.
+	Set(context.Context, []failover.VirtualAddress) error
+}
+
+// Director is a running load balancer. Make one with [New]; nothing happens
+// before [Director.Run].
+type Director struct {
+	cfg     Config
+	log     *slog.Logger
+	setup   *Setup
+	loop    *loop
+	monitor *health.Monitor
+	node    *failover.Node
+	started time.Time
+
+	// reload is written by the loop's goroutine alone.
+	loaded      time.Time
+	reloadError string
+	addressErr  string
+}
+
+// New readies the parts. It changes nothing in the system.
+func New(ctx context.Context, cfg Config) (*Director, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	setup := cfg.Setup
+	owned, err := openOwnership(cfg.StateFile)
+	if err != nil {
+		cfg.Logger.Warn("starting without the list of own services", "err", err)
+	}
+	d := &Director{cfg: cfg, log: cfg.Logger, setup: setup, started: time.Now(), loaded: time.Now()}
+	d.loop = newLoop(d.log, cfg.Dataplane, owned, setup)
+	d.monitor = health.NewMonitor(&health.Config{
+		Logger:  d.log,
+		OnEvent: func(e health.Event) { d.loop.inbox.verdict(e.ID, e.New) },
+	})
+	if err := d.monitor.Set(setup.Watches()); err != nil {
+		return nil, err
+	}
+	f := cfg.Failover
+	f.Digest = setup.Digest
+	f.OnRole = d.onRole
+	f.Logger = d.log
+	if cfg.Addresses != nil {
+		f.Owner = cfg.Addresses
+		if err := cfg.Addresses.Set(ctx, setup.Addresses); err != nil {
+			return nil, err
+		}
+	}
+	d.node, err = failover.New(&f)
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// Run balances until ctx ends, then leaves cleanly: the addresses go down,
+// the partner is told, and our services leave the table. It returns nil
+// after a clean end.
+func (d *Director) Run(ctx context.Context) error {
+	d.log.Info("director starts", "config", d.setup.Source, "serial", d.setup.Serial,
+		"dataplane", d.cfg.DataplaneKind, "why", d.cfg.DataplaneReason, "identity", d.cfg.Identity)
+	for _, n := range d.setup.Notes {
+		d.log.Warn(n)
+	}
+	d.setTimeouts(ctx)
+
+	// Everything but the node goes on until the node has left: its leaving
+	// needs the loop to take the table back.
+	work, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	g, work := errgroup.WithContext(work)
+	g.Go(func() error { return d.loop.run(work) })
+	g.Go(func() error { return d.monitor.Run(work) })
+	if d.cfg.Control != nil {
+		g.Go(func() error { return control.Serve(work, d.cfg.Control, d) })
+	}
+	g.Go(func() error { d.reloads(work); return nil })
+
+	// A part that fails ends the node, and so all of it.
+	active, quit := context.WithCancel(ctx)
+	defer quit()
+	stop := context.AfterFunc(work, quit)
+	defer stop()
+	err := d.node.Run(active)
+
+	leave, cancel := context.WithTimeout(work, leaveWithin)
+	d.loop.ask(leave, func() { d.loop.withdraw(leave) })
+	cancel()
+	end()
+	err = errors.Join(err, g.Wait())
+	if err == nil {
+		d.log.Info("director has left")
+	}
+	return err
+}
+
+// onRole is the node's order to stand by, to serve or to withdraw. It
+// returns when the table is so; a table that cannot be changed now is tried
+// again by the loop, and does not keep the role from changing.
+func (d *Director) onRole(ctx context.Context, r failover.Role) error {
+	d.loop.ask(ctx, func() {
+		switch r {
+		case failover.RoleActive:
+			d.loop.stance = stanceServe
+		case failover.RoleInit:
+			d.loop.stance = stanceHold
+		default:
+			d.loop.stance = stanceWithdraw
+		}
+		d.loop.settle(ctx)
+	})
+	return nil
+}
+
+// setTimeouts hands the configuration's connection time-outs to a data plane
+// that has them.
+func (d *Director) setTimeouts(ctx context.Context) {
+	if d.setup.Timeouts == (ipvs.Timeouts{}) {
+		return
+	}
+	ts, ok := d.cfg.Dataplane.(timeoutSetter)
+	if !ok {
+		return
+	}
+	if err := settleTimeouts(ctx, ts, d.setup.Timeouts); err != nil {
+		d.log.Error("cannot set the connection time-outs", "err", err)
+	}
+}
+
+// reloads waits for the signal to read the configuration again.
+func (d *Director) reloads(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.cfg.Reload:
+		}
+		setup, err := d.cfg.Load(ctx)
+		d.loop.ask(ctx, func() {
+			if err == nil {
+				err = d.adopt(ctx, setup)
+			}
+			if err != nil {
+				d.reloadError = err.Error()
+				d.log.Error("reload refused, the running configuration stays", "err", err)
+			}
+		})
+	}
+}
+
+// adopt makes setup the running configuration. It belongs to the loop's
+// goroutine.
+func (d *Director) adopt(ctx context.Context, setup *Setup) error {
+	if setup.Heartbeat.differs(d.setup.Heartbeat) {
+		setup.Notes = append(setup.Notes, "the heartbeat settings changed: they take effect when the daemon is started again")
+	}
+	if err := d.monitor.Set(setup.Watches()); err != nil {
+		return err
+	}
+	if d.cfg.Addresses != nil {
+		d.addressErr = ""
+		if err := d.cfg.Addresses.Set(ctx, setup.Addresses); err != nil {
+			d.addressErr = err.Error()
+			d.log.Error("cannot change the floating addresses", "err", err)
+		}
+	}
+	d.node.SetDigest(setup.Digest)
+	d.setup = setup
+	d.setTimeouts(ctx)
+	d.loaded, d.reloadError = time.Now(), ""
+	states := make(map[string]health.State)
+	for _, s := range d.monitor.States() {
+		states[s.ID] = s.State
+	}
+	d.loop.adopt(setup, states)
+	d.loop.settle(ctx)
+	for _, n := range setup.Notes {
+		d.log.Warn(n)
+	}
+	d.log.Info("configuration loaded", "config", setup.Source, "serial", setup.Serial)
+	return nil
+}
+
+// Status describes the director; it implements [control.Source].
+func (d *Director) Status(ctx context.Context) (*control.Status, error) {
+	var st *control.Status
+	if !d.loop.ask(ctx, func() { st = d.describe() }) {
+		return nil, fmt.Errorf("the director did not answer: %w", ctx.Err())
+	}
+	return st, nil
+}
+
+// List reads the table with counters; it implements [control.Source].
+func (d *Director) List(ctx context.Context) (*control.List, error) {
+	snap, err := d.cfg.Dataplane.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var setup *Setup
+	if !d.loop.ask(ctx, func() { setup = d.setup }) {
+		return nil, fmt.Errorf("the director did not answer: %w", ctx.Err())
+	}
+	return control.NewList(d.cfg.DataplaneKind, snap, setup.names()), nil
+}
+
+var _ control.Source = (*Director)(nil)

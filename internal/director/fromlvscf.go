@@ -1,0 +1,287 @@
+package director
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+
+	"github.com/lvskit/lvskit/failover"
+	"github.com/lvskit/lvskit/health"
+	"github.com/lvskit/lvskit/ipvs"
+	"github.com/lvskit/lvskit/lvscf"
+)
+
+// ReadFile reads an lvs.cf, and no more of it than the language's own limit.
+func ReadFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w: name the lvs.cf to read", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		return nil, fmt.Errorf("%s: is a directory: name the lvs.cf in it", path)
+	}
+	// One byte more than the limit is enough for the parser to refuse it.
+	src, err := io.ReadAll(io.LimitReader(f, lvscf.MaxSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return src, nil
+}
+
+// LoadFile reads, checks and resolves an lvs.cf. The error is a
+// [*lvscf.InvalidFileError] when the file is at fault.
+func LoadFile(ctx context.Context, path string) (*Setup, error) {
+	src, err := ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	conf, diags := lvscf.Load(path, src)
+	if err := diags.Err(); err != nil {
+		return nil, err
+	}
+	more := conf.Resolve(func(name string) (netip.Addr, error) { return lookup(ctx, name) })
+	if err := more.Err(); err != nil {
+		return nil, err
+	}
+	s, err := FromLVSCF(conf)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range diags {
+		s.Notes = append(s.Notes, d.String())
+	}
+	return s, nil
+}
+
+// lookup finds the IPv4 address of a name, as Piranha did at parse time.
+func lookup(ctx context.Context, name string) (netip.Addr, error) {
+	as, err := net.DefaultResolver.LookupNetIP(ctx, "ip4", name)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	if len(as) == 0 {
+		return netip.Addr{}, errors.New("no IPv4 address")
+	}
+	return as[0].Unmap(), nil
+}
+
+// FromLVSCF turns a configuration into a setup. What the file asks for and
+// the director does not do is in the setup's notes; nothing is dropped in
+// silence.
+func FromLVSCF(c *lvscf.Config) (*Setup, error) {
+	if c.Service == lvscf.FOS {
+		return nil, fmt.Errorf("%s: service = fos: failover services are not run, only virtual ones: set service = lvs", c.Path)
+	}
+	s := &Setup{Source: c.Path, Serial: int(c.Serial), Digest: digest(c)}
+	s.Timeouts = ipvs.Timeouts{TCP: c.TCPTimeout, TCPFin: c.TCPFinTimeout, UDP: c.UDPTimeout}
+	s.Heartbeat = heartbeat(c)
+	if h := &s.Heartbeat; h.Enabled && h.DeadAfter < 2*h.Interval {
+		// One lost datagram must not be a death.
+		h.Interval = h.DeadAfter / 3
+		s.note("deadtime %v leaves no room for two heartbeats %v apart: one is sent every %v", c.Deadtime, c.Keepalive, h.Interval)
+	}
+	for i := range c.Virtuals {
+		v := &c.Virtuals[i]
+		if !v.Active {
+			continue
+		}
+		vs, err := s.virtualService(c, v)
+		if err != nil {
+			return nil, err
+		}
+		s.Services = append(s.Services, vs)
+		if v.Address.Addr.IsValid() {
+			s.addAddress(c, v.Address.Addr, v.Netmask, v.Device)
+		}
+	}
+	if c.Network == lvscf.NAT && c.NATRouter.Address.Addr.IsValid() {
+		s.addAddress(c, c.NATRouter.Address.Addr, c.NATNetmask, c.NATRouter.Device)
+	}
+	if c.SyncDaemon {
+		s.note("syncdaemon = 1 has no effect yet: connections are not copied to the partner")
+	}
+	if c.MonitorLinks {
+		s.note("monitor_links = 1 has no effect yet: a dead link is noticed by silent heartbeats only")
+	}
+	if c.ActiveCmd != "" || c.InactiveCmd != "" {
+		s.note("active_cmd and inactive_cmd are not run yet")
+	}
+	return s, nil
+}
+
+func (s *Setup) note(format string, args ...any) {
+	s.Notes = append(s.Notes, fmt.Sprintf(format, args...))
+}
+
+func digest(c *lvscf.Config) [32]byte {
+	// The serial number says that a file was saved, not that it means
+	// something else.
+	plain := *c
+	plain.Serial = 0
+	data, err := json.Marshal(&plain)
+	if err != nil {
+		panic("lvscf: a config does not marshal: " + err.Error())
+	}
+	return sha256.Sum256(data)
+}
+
+func heartbeat(c *lvscf.Config) Heartbeat {
+	h := Heartbeat{
+		Enabled: c.BackupActive,
+		Primary: []netip.Addr{c.Primary.Addr}, Backup: []netip.Addr{c.Backup.Addr},
+		Port: c.HeartbeatPort, Interval: c.Keepalive, DeadAfter: c.Deadtime,
+	}
+	if p, b, ok := c.PrivatePath(); ok {
+		h.Primary, h.Backup = append(h.Primary, p.Addr), append(h.Backup, b.Addr)
+	}
+	return h
+}
+
+// addAddress adds a floating address once, on the device of the first
+// service that names it. Without a mask it stands alone: the class default
+// of old would bring a route to half the world with it. A router's own
+// address does not float: to give it back would cut the router off.
+func (s *Setup) addAddress(c *lvscf.Config, a netip.Addr, mask lvscf.Netmask, device string) {
+	for _, own := range []lvscf.Host{c.Primary, c.PrimaryPrivate, c.Backup, c.BackupPrivate} {
+		if own.Addr == a {
+			s.note("virtual address %v is a router's own address: it stays where it is and does not move", a)
+			return
+		}
+	}
+	for _, have := range s.Addresses {
+		if have.Prefix.Addr() == a {
+			return
+		}
+	}
+	bits := a.BitLen()
+	if mask != 0 {
+		bits = mask.Bits()
+	}
+	base, label := failover.SplitAlias(device)
+	s.Addresses = append(s.Addresses, failover.VirtualAddress{Prefix: netip.PrefixFrom(a, bits), Device: base, Label: label})
+}
+
+func (s *Setup) virtualService(c *lvscf.Config, v *lvscf.Virtual) (VirtualService, error) {
+	out := VirtualService{Name: v.Name, Quiesce: v.QuiesceServer}
+	out.Service = ipvs.Service{
+		Key:               serviceKey(v),
+		Scheduler:         v.Scheduler.String(),
+		Persistence:       v.Persistent,
+		PersistencePrefix: v.PMask.Bits(),
+	}
+	if v.Persistent == 0 {
+		out.Service.PersistencePrefix = 0
+	}
+	transport := health.OverTCP
+	if v.Protocol == lvscf.UDP {
+		transport = health.OverUDP
+	}
+	checker, err := health.NewPiranha(health.PiranhaConfig{
+		Transport: transport, VirtualPort: v.Port,
+		Send: v.Send, Expect: v.Expect, SendProgram: v.SendProgram, UseRegex: v.UseRegex,
+	})
+	if err != nil {
+		return out, fmt.Errorf("%s:%d: virtual %s: %w", c.Path, v.Pos.Line, v.Name, err)
+	}
+	if v.LoadMonitor != "" && v.LoadMonitor != "none" {
+		s.note("virtual %s: load_monitor = %s has no effect yet: weights stay as configured", v.Name, v.LoadMonitor)
+	}
+	policy := health.Policy{
+		Interval: v.Timeout, Timeout: v.Timeout,
+		// One failure is enough, and as many good answers as fit into the
+		// re-entry time, as nanny had it.
+		Fall: 1, Rise: max(1, int(v.Reentry/v.Timeout)),
+	}
+	forward := forwardMethod(c.Network)
+	taken := make(map[ipvs.DestinationKey]string)
+	names := make(map[string]int)
+	for i := range v.Servers {
+		r := &v.Servers[i]
+		if !r.Active {
+			continue
+		}
+		name := r.Name
+		if names[r.Name]++; names[r.Name] > 1 {
+			// Piranha let two servers share a name; states are kept by it.
+			name = fmt.Sprintf("%s#%d", r.Name, names[r.Name])
+		}
+		key := netip.AddrPortFrom(r.Address.Addr, s.destinationPort(v, r, forward))
+		if other, dup := taken[key]; dup {
+			s.note("virtual %s: server %s is the same destination as %s and is left out", v.Name, r.Name, other)
+			continue
+		}
+		taken[key] = name
+		out.Servers = append(out.Servers, RealServer{
+			Name:        name,
+			Destination: ipvs.Destination{Key: key, Forward: forward, Weight: r.Weight},
+			Target:      health.Target{Addr: netip.AddrPortFrom(r.Address.Addr, r.Port), Name: name},
+			Checker:     checker,
+			Policy:      policy,
+		})
+	}
+	if v.SorryServer.IsValid() {
+		port := v.Port
+		if out.Service.Key.IsMark() {
+			port = 0
+		}
+		d := ipvs.Destination{Key: netip.AddrPortFrom(v.SorryServer, port), Forward: forward, Weight: 1}
+		if other, dup := taken[d.Key]; dup {
+			s.note("virtual %s: the sorry server is the same destination as server %s and is left out", v.Name, other)
+		} else {
+			out.Sorry = &d
+		}
+	}
+	return out, nil
+}
+
+func serviceKey(v *lvscf.Virtual) ipvs.ServiceKey {
+	if v.FWMark != 0 {
+		return ipvs.MarkService(v.FWMark)
+	}
+	addr := netip.AddrPortFrom(v.Address.Addr, v.Port)
+	if v.Protocol == lvscf.UDP {
+		return ipvs.UDPService(addr)
+	}
+	return ipvs.TCPService(addr)
+}
+
+func forwardMethod(n lvscf.Network) ipvs.ForwardMethod {
+	switch n {
+	case lvscf.Direct:
+		return ipvs.DirectRoute
+	case lvscf.Tunnel:
+		return ipvs.Tunnel
+	}
+	return ipvs.Masquerade
+}
+
+// destinationPort is the server's port as the table has it. Only NAT can
+// turn one port into another: with the other methods packets arrive at the
+// virtual port whatever the table says, and a table that says otherwise has
+// brought whole balancers down. A mark may stand for several ports, so its
+// destinations keep that of the connection unless the file asks for another.
+func (s *Setup) destinationPort(v *lvscf.Virtual, r *lvscf.Server, forward ipvs.ForwardMethod) uint16 {
+	port := v.Port
+	if v.FWMark != 0 {
+		port = 0
+	}
+	if r.Port == v.Port {
+		return port
+	}
+	if forward == ipvs.Masquerade {
+		return r.Port
+	}
+	s.note("virtual %s: server %s: port %d is only checked: without NAT its packets arrive at port %d", v.Name, r.Name, r.Port, v.Port)
+	return port
+}

@@ -1,0 +1,218 @@
+package director
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/lvskit/lvskit/health"
+	"github.com/lvskit/lvskit/ipvs"
+)
+
+const (
+	// resyncEvery is how often the table is read again, to put right what
+	// others changed in it.
+	resyncEvery = 30 * time.Second
+	// A failed change is tried again after retryMin, and after twice as long
+	// each further time up to retryMax.
+	retryMin = 500 * time.Millisecond
+	retryMax = 10 * time.Second
+	// logChanges is how many changes of one step are logged by themselves.
+	logChanges = 20
+)
+
+// loop is the state of the director and belongs to one goroutine: facts come
+// in by the inbox, and each turn ends with the table as it should be.
+type loop struct {
+	log   *slog.Logger
+	plane Dataplane
+	owned *ownership
+	inbox *inbox
+
+	setup  *Setup
+	named  map[ipvs.ServiceKey]bool
+	stance stance
+	health map[string]health.State
+	// have is the table as last read or written.
+	have  ipvs.Table
+	known bool
+	// failed is the last error of reading or changing the table.
+	failed  error
+	retry   time.Duration
+	changes uint64
+}
+
+func newLoop(log *slog.Logger, plane Dataplane, owned *ownership, setup *Setup) *loop {
+	l := &loop{log: log, plane: plane, owned: owned, inbox: newInbox()}
+	l.adopt(setup, make(map[string]health.State))
+	return l
+}
+
+// adopt takes a new configuration with the states of its servers.
+func (l *loop) adopt(setup *Setup, states map[string]health.State) {
+	l.setup, l.health = setup, states
+	l.named = make(map[ipvs.ServiceKey]bool, len(setup.Services))
+	for _, v := range setup.Services {
+		l.named[v.Service.Key] = true
+	}
+}
+
+// withdraw takes our services out of the table at a clean end.
+func (l *loop) withdraw(ctx context.Context) {
+	l.stance = stanceWithdraw
+	l.settle(ctx)
+}
+
+// run takes facts until ctx ends.
+func (l *loop) run(ctx context.Context) error {
+	resync := time.NewTicker(resyncEvery)
+	defer resync.Stop()
+	retry := time.NewTimer(0)
+	defer retry.Stop()
+	for {
+		due := false
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-l.inbox.wake:
+		case <-resync.C:
+			l.known, due = false, true
+		case <-retry.C:
+			due = true
+		}
+		verdicts, orders := l.inbox.take()
+		for id, v := range verdicts {
+			l.health[id] = v
+		}
+		if due || len(verdicts) > 0 {
+			l.settle(ctx)
+		}
+		// Orders settle what they change themselves; a question changes
+		// nothing.
+		for _, do := range orders {
+			do()
+		}
+		if l.failed != nil {
+			retry.Reset(l.retry)
+		}
+	}
+}
+
+// settle makes the table what it should be now.
+func (l *loop) settle(ctx context.Context) {
+	err := l.step(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	switch {
+	case err == nil && l.failed != nil:
+		l.log.Info("table is as wanted again")
+		l.retry = 0
+	case err != nil:
+		// What the table holds now is not known for sure.
+		l.known = false
+		l.retry = min(max(2*l.retry, retryMin), retryMax)
+		if l.failed == nil || l.failed.Error() != err.Error() {
+			l.log.Error("cannot make the table what it should be, will try again", "err", err, "after", l.retry)
+		}
+	}
+	l.failed = err
+}
+
+func (l *loop) step(ctx context.Context) error {
+	if !l.known {
+		snap, err := l.plane.Snapshot(ctx)
+		if err != nil {
+			return fmt.Errorf("read the table: %w", err)
+		}
+		l.have, l.known = snap.Table(), true
+	}
+	if l.stance == stanceHold {
+		return nil
+	}
+	want := plan(l.setup, l.serverState, l.stance, l.have)
+	changes := ipvs.Diff(l.have, want, l.mine)
+	if len(changes) > 0 {
+		if err := l.owned.claim(keysOf(want)); err != nil {
+			l.log.Warn("a service that leaves the configuration while the daemon is down would stay in the table", "err", err)
+		}
+		l.logChanges(changes)
+		if err := l.plane.Apply(ctx, changes); err != nil {
+			return fmt.Errorf("change the table: %w", err)
+		}
+		l.changes += uint64(len(changes))
+		l.have = merge(l.have, want, l.mine)
+	}
+	if err := l.owned.keepOnly(keySet(want)); err != nil {
+		l.log.Warn("cannot shorten the list of own services", "err", err)
+	}
+	return nil
+}
+
+func (l *loop) logChanges(changes []ipvs.Change) {
+	for i, c := range changes {
+		if i == logChanges {
+			l.log.Info("and more changes", "count", len(changes)-i)
+			return
+		}
+		l.log.Info(c.String(), "service", c.Service.Key.String())
+	}
+}
+
+// mine tells which services may be taken out of the table: those that the
+// configuration names and those that the state file says we created.
+func (l *loop) mine(k ipvs.ServiceKey) bool {
+	return l.named[k] || l.owned.has(k)
+}
+
+func (l *loop) serverState(service, server string) serverState {
+	switch l.health[WatchID(service, server)] {
+	case health.Up:
+		return serverUp
+	case health.Down:
+		return serverDown
+	}
+	return serverUnknown
+}
+
+// ask has the loop's goroutine run f and waits until it has. It reports
+// false when ctx ended first.
+func (l *loop) ask(ctx context.Context, f func()) bool {
+	done := make(chan struct{})
+	l.inbox.order(func() { f(); close(done) })
+	select {
+	case <-done:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// merge is the table after want was applied to have.
+func merge(have, want ipvs.Table, mine func(ipvs.ServiceKey) bool) ipvs.Table {
+	now := append(make(ipvs.Table, 0, len(have)+len(want)), want...)
+	named := keySet(want)
+	for _, e := range have {
+		if !named[e.Service.Key] && !mine(e.Service.Key) {
+			now = append(now, e)
+		}
+	}
+	return now
+}
+
+func keysOf(t ipvs.Table) []ipvs.ServiceKey {
+	ks := make([]ipvs.ServiceKey, len(t))
+	for i, e := range t {
+		ks[i] = e.Service.Key
+	}
+	return ks
+}
+
+func keySet(t ipvs.Table) map[ipvs.ServiceKey]bool {
+	m := make(map[ipvs.ServiceKey]bool, len(t))
+	for _, e := range t {
+		m[e.Service.Key] = true
+	}
+	return m
+}

@@ -1,0 +1,256 @@
+package director
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"net/netip"
+
+	"github.com/lvskit/lvskit/health"
+	"github.com/lvskit/lvskit/ipvs"
+	"github.com/lvskit/lvskit/ipvs/ipvstest"
+)
+
+// bench is a loop that runs on a kernel in memory, inside a synctest bubble.
+type bench struct {
+	t      *testing.T
+	kernel *ipvstest.Kernel
+	loop   *loop
+	stop   func()
+}
+
+func newBench(t *testing.T, kernel *ipvstest.Kernel, statePath string, setup *Setup) *bench {
+	t.Helper()
+	owned, err := openOwnership(statePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{t: t, kernel: kernel, loop: newLoop(slog.New(slog.DiscardHandler), kernel, owned, setup)}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { b.loop.run(ctx); close(done) }()
+	b.stop = func() { cancel(); <-done }
+	return b
+}
+
+// role is what the node's hook does.
+func (b *bench) role(s stance) {
+	b.loop.ask(context.Background(), func() { b.loop.stance = s; b.loop.settle(context.Background()) })
+}
+
+func (b *bench) verdict(id string, s health.State) {
+	b.loop.inbox.verdict(id, s)
+	synctest.Wait()
+}
+
+func (b *bench) table() ipvs.Table {
+	b.t.Helper()
+	snap, err := b.kernel.Snapshot(context.Background())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return snap.Table()
+}
+
+func (b *bench) wantServers(want ...string) {
+	b.t.Helper()
+	var got []string
+	for _, e := range b.table() {
+		for _, d := range e.Destinations {
+			got = append(got, fmt.Sprintf("%v %v=%d", e.Service.Key, d.Key, d.Weight))
+		}
+	}
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.SortSlices(func(a, b string) bool { return a < b })); diff != "" {
+		b.t.Errorf("destinations (-want +got):\n%s", diff)
+	}
+}
+
+func TestLoopFollowsVerdictsAndRoles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, ipvstest.New(), "", webSetup(nil))
+		defer b.stop()
+		b.verdict("web/a", health.Up)
+		b.wantServers()
+		b.role(stanceServe)
+		b.wantServers("tcp/192.0.2.1:80 10.0.0.1:80=2")
+		b.verdict("web/b", health.Up)
+		b.wantServers("tcp/192.0.2.1:80 10.0.0.1:80=2", "tcp/192.0.2.1:80 10.0.0.2:80=1")
+
+		// One change of one server is one command.
+		b.kernel.ResetLog()
+		b.verdict("web/a", health.Down)
+		b.wantServers("tcp/192.0.2.1:80 10.0.0.2:80=1")
+		if n := len(b.kernel.Log()); n != 1 {
+			t.Errorf("a dead server cost %d commands, want 1", n)
+		}
+		// The same verdict again is none.
+		b.verdict("web/a", health.Down)
+		if n := len(b.kernel.Log()); n != 1 {
+			t.Errorf("a repeated verdict made it %d commands", n)
+		}
+		b.role(stanceWithdraw)
+		if tab := b.table(); len(tab) != 0 {
+			t.Errorf("a backup has %v in its table", tab)
+		}
+	})
+}
+
+func TestLoopLeavesOthersServicesAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kernel := ipvstest.New()
+		theirs := ipvs.Service{Key: ipvs.TCPService(addr("192.0.2.99:80")), Scheduler: "rr"}
+		if err := kernel.AddService(t.Context(), theirs); err != nil {
+			t.Fatal(err)
+		}
+		if err := kernel.AddDestination(t.Context(), theirs.Key, dest("10.9.9.9:80", 3)); err != nil {
+			t.Fatal(err)
+		}
+		kernel.ResetLog()
+		b := newBench(t, kernel, "", webSetup(nil))
+		defer b.stop()
+		b.verdict("web/a", health.Up)
+		for _, s := range []stance{stanceServe, stanceWithdraw, stanceServe, stanceHold, stanceServe} {
+			b.role(s)
+			time.Sleep(2 * resyncEvery)
+		}
+		b.loop.ask(t.Context(), func() { b.loop.withdraw(t.Context()) })
+		for _, c := range kernel.Log() {
+			if c.Service.Key == theirs.Key {
+				t.Errorf("touched another program's service: %v", c)
+			}
+		}
+		b.wantServers("tcp/192.0.2.99:80 10.9.9.9:80=3")
+	})
+}
+
+// A daemon that is killed and started again finds its table and issues no
+// command, with servers that were asked and with servers that were not yet.
+func TestLoopRestartIssuesNoCommand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		state := filepath.Join(t.TempDir(), "state.json")
+		kernel := ipvstest.New()
+		setup := webSetup(nil)
+		setup.Services[0].Servers = nil
+		for i := range 1000 {
+			a := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 80)
+			setup.Services[0].Servers = append(setup.Services[0].Servers, RealServer{
+				Name: fmt.Sprint(i), Destination: ipvs.Destination{Key: a, Weight: 1 + i%7},
+			})
+		}
+		first := newBench(t, kernel, state, setup)
+		for i := range 1000 {
+			first.loop.inbox.verdict(WatchID("web", fmt.Sprint(i)), health.Up)
+		}
+		first.role(stanceServe)
+		if n := len(first.table()[0].Destinations); n != 1000 {
+			t.Fatalf("%d destinations, want 1000", n)
+		}
+		first.stop() // as kill -9 leaves it: the table stays
+
+		kernel.ResetLog()
+		second := newBench(t, kernel, state, setup)
+		defer second.stop()
+		second.role(stanceHold)
+		second.role(stanceServe)
+		for i := range 1000 {
+			second.loop.inbox.verdict(WatchID("web", fmt.Sprint(i)), health.Up)
+		}
+		synctest.Wait()
+		time.Sleep(2 * resyncEvery)
+		if log := kernel.Log(); len(log) != 0 {
+			t.Errorf("the restart issued %d commands, the first: %v", len(log), log[0])
+		}
+	})
+}
+
+// A service that left the configuration while the daemon was down is taken
+// out by the next start, since the state file says that it was ours.
+func TestLoopTakesOutWhatLeftTheConfiguration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		state := filepath.Join(t.TempDir(), "state.json")
+		kernel := ipvstest.New()
+		first := newBench(t, kernel, state, webSetup(nil))
+		first.verdict("web/a", health.Up)
+		first.role(stanceServe)
+		first.stop()
+
+		moved := webSetup(func(v *VirtualService) { v.Service.Key = ipvs.TCPService(addr("192.0.2.2:80")) })
+		second := newBench(t, kernel, state, moved)
+		defer second.stop()
+		second.verdict("web/a", health.Up)
+		second.role(stanceServe)
+		second.wantServers("tcp/192.0.2.2:80 10.0.0.1:80=2")
+	})
+}
+
+func TestLoopTriesAgainAfterAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kernel := ipvstest.New()
+		b := newBench(t, kernel, "", webSetup(nil))
+		defer b.stop()
+		b.verdict("web/a", health.Up)
+		synctest.Wait()
+		kernel.FailNext(ipvs.ErrStateUnknown)
+		b.role(stanceServe)
+		var failed error
+		b.loop.ask(t.Context(), func() { failed = b.loop.failed })
+		if failed == nil {
+			t.Fatal("the failure is not kept for the status")
+		}
+		time.Sleep(2 * retryMin)
+		synctest.Wait()
+		b.wantServers("tcp/192.0.2.1:80 10.0.0.1:80=2")
+		b.loop.ask(t.Context(), func() { failed = b.loop.failed })
+		if failed != nil {
+			t.Errorf("the failure outlives its cure: %v", failed)
+		}
+	})
+}
+
+// What another program does to a service of ours is put right at the next
+// resync.
+func TestLoopRepairsAtTheResync(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kernel := ipvstest.New()
+		b := newBench(t, kernel, "", webSetup(nil))
+		defer b.stop()
+		b.verdict("web/a", health.Up)
+		b.role(stanceServe)
+		if err := kernel.DelDestination(t.Context(), ipvs.TCPService(addr("192.0.2.1:80")), addr("10.0.0.1:80")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(resyncEvery + time.Second)
+		synctest.Wait()
+		b.wantServers("tcp/192.0.2.1:80 10.0.0.1:80=2")
+	})
+}
+
+func BenchmarkPlanAndDiffOneDeath(b *testing.B) {
+	setup := webSetup(nil)
+	setup.Services[0].Servers = nil
+	for i := range 1000 {
+		a := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 80)
+		setup.Services[0].Servers = append(setup.Services[0].Servers, RealServer{Name: fmt.Sprint(i), Destination: ipvs.Destination{Key: a, Weight: 1}})
+	}
+	all := func(string, string) serverState { return serverUp }
+	one := func(_, server string) serverState {
+		if server == "500" {
+			return serverDown
+		}
+		return serverUp
+	}
+	have := plan(setup, all, stanceServe, nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		if n := len(ipvs.Diff(have, plan(setup, one, stanceServe, have), nil)); n != 1 {
+			b.Fatalf("%d changes", n)
+		}
+	}
+}

@@ -1,0 +1,149 @@
+package director
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/lvskit/lvskit/ipvs"
+)
+
+func addr(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
+
+func dest(a string, weight int) ipvs.Destination {
+	return ipvs.Destination{Key: addr(a), Weight: weight}
+}
+
+// webSetup is one service with servers a (weight 2) and b (weight 1).
+func webSetup(change func(*VirtualService)) *Setup {
+	v := VirtualService{
+		Name:    "web",
+		Service: ipvs.Service{Key: ipvs.TCPService(addr("192.0.2.1:80")), Scheduler: "wlc"},
+		Servers: []RealServer{
+			{Name: "a", Destination: dest("10.0.0.1:80", 2)},
+			{Name: "b", Destination: dest("10.0.0.2:80", 1)},
+		},
+	}
+	if change != nil {
+		change(&v)
+	}
+	return &Setup{Services: []VirtualService{v}}
+}
+
+func TestPlan(t *testing.T) {
+	sorry := dest("10.0.0.9:80", 1)
+	withSorry := func(v *VirtualService) { v.Sorry = &sorry }
+	quiesce := func(v *VirtualService) { v.Quiesce = true }
+	foreign := ipvs.Entry{Service: ipvs.Service{Key: ipvs.MarkService(7)}, Destinations: []ipvs.Destination{dest("10.9.9.9:0", 1)}}
+	web := func(ds ...ipvs.Destination) ipvs.Table {
+		return ipvs.Table{{Service: webSetup(nil).Services[0].Service, Destinations: ds}}
+	}
+	tests := []struct {
+		name   string
+		change func(*VirtualService)
+		states map[string]serverState
+		stance stance
+		have   ipvs.Table
+		want   ipvs.Table
+	}{
+		{
+			name: "up servers are in with their weights", stance: stanceServe,
+			states: map[string]serverState{"web/a": serverUp, "web/b": serverUp},
+			want:   web(dest("10.0.0.1:80", 2), dest("10.0.0.2:80", 1)),
+		},
+		{
+			name: "a down server is out", stance: stanceServe,
+			states: map[string]serverState{"web/a": serverUp, "web/b": serverDown},
+			have:   web(dest("10.0.0.1:80", 2), dest("10.0.0.2:80", 1)),
+			want:   web(dest("10.0.0.1:80", 2)),
+		},
+		{
+			name: "a quiesced server stays with weight 0", stance: stanceServe, change: quiesce,
+			states: map[string]serverState{"web/a": serverUp, "web/b": serverDown},
+			want:   web(dest("10.0.0.1:80", 2), dest("10.0.0.2:80", 0)),
+		},
+		{
+			name: "a server without a verdict stays out of an empty table", stance: stanceServe,
+			states: map[string]serverState{"web/a": serverUp},
+			want:   web(dest("10.0.0.1:80", 2)),
+		},
+		{
+			name: "a server without a verdict stays in a table that has it", stance: stanceServe,
+			have: web(dest("10.0.0.1:80", 2), dest("10.0.0.2:80", 1)),
+			want: web(dest("10.0.0.1:80", 2), dest("10.0.0.2:80", 1)),
+		},
+		{
+			name: "a server without a verdict stays quiesced", stance: stanceServe, change: quiesce,
+			have: web(dest("10.0.0.1:80", 2), dest("10.0.0.2:80", 0)),
+			want: web(dest("10.0.0.1:80", 2), dest("10.0.0.2:80", 0)),
+		},
+		{
+			name: "a new weight reaches a server without a verdict", stance: stanceServe,
+			have: web(dest("10.0.0.1:80", 5)),
+			want: web(dest("10.0.0.1:80", 2)),
+		},
+		{
+			name: "the sorry server stands in when all are down", stance: stanceServe, change: withSorry,
+			states: map[string]serverState{"web/a": serverDown, "web/b": serverDown},
+			want:   web(sorry),
+		},
+		{
+			name: "the sorry server leaves when one is up", stance: stanceServe, change: withSorry,
+			states: map[string]serverState{"web/a": serverDown, "web/b": serverUp},
+			have:   web(sorry),
+			want:   web(dest("10.0.0.2:80", 1)),
+		},
+		{
+			name: "the sorry server stands in beside quiesced ones", stance: stanceServe,
+			change: func(v *VirtualService) { quiesce(v); withSorry(v) },
+			states: map[string]serverState{"web/a": serverDown, "web/b": serverDown},
+			want:   web(dest("10.0.0.1:80", 0), dest("10.0.0.2:80", 0), sorry),
+		},
+		{
+			name: "the sorry server waits while a running table has not been asked about", stance: stanceServe, change: withSorry,
+			states: map[string]serverState{"web/b": serverDown},
+			have:   web(dest("10.0.0.1:80", 2), dest("10.0.0.2:80", 1)),
+			want:   web(dest("10.0.0.1:80", 2)),
+		},
+		{
+			name: "servers of weight 0 alone call for the sorry server", stance: stanceServe,
+			change: func(v *VirtualService) { withSorry(v); v.Servers[0].Destination.Weight = 0; v.Servers = v.Servers[:1] },
+			states: map[string]serverState{"web/a": serverUp},
+			want:   web(dest("10.0.0.1:80", 0), sorry),
+		},
+		{
+			name: "a backup wants nothing in the table", stance: stanceWithdraw,
+			states: map[string]serverState{"web/a": serverUp, "web/b": serverUp},
+			have:   web(dest("10.0.0.1:80", 2)),
+			want:   nil,
+		},
+		{
+			name: "a node that has just started leaves all as it is", stance: stanceHold,
+			states: map[string]serverState{"web/a": serverDown},
+			have:   append(web(dest("10.0.0.1:80", 2)), foreign),
+			want:   append(web(dest("10.0.0.1:80", 2)), foreign),
+		},
+		{
+			name: "another program's service is no part of what is wanted", stance: stanceServe,
+			states: map[string]serverState{"web/a": serverUp},
+			have:   ipvs.Table{foreign},
+			want:   web(dest("10.0.0.1:80", 2)),
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			states := func(service, server string) serverState { return tt.states[WatchID(service, server)] }
+			got := plan(webSetup(tt.change), states, tt.stance, tt.have)
+			if diff := cmp.Diff(tt.want, got, cmpopts.EquateComparable(netip.AddrPort{}), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("plan (-want +got):\n%s", diff)
+			}
+			// What is wanted once is wanted again: a doubled fact is nothing.
+			again := plan(webSetup(tt.change), states, tt.stance, got)
+			if diff := cmp.Diff(got, again, cmpopts.EquateComparable(netip.AddrPort{}), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("plan is not stable (-first +second):\n%s", diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,94 @@
+package director
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/lvskit/lvskit/ipvs"
+)
+
+func TestOwnershipSurvivesARestart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "deep", "state.json")
+	o, err := openOwnership(path)
+	if err != nil {
+		t.Fatalf("an absent file: %v", err)
+	}
+	web, mark := ipvs.TCPService(addr("192.0.2.1:80")), ipvs.MarkService6(7)
+	if err := o.claim([]ipvs.ServiceKey{web, mark}); err != nil {
+		t.Fatal(err)
+	}
+	again, err := openOwnership(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !again.has(web) || !again.has(mark) || again.has(ipvs.MarkService(7)) {
+		t.Errorf("after a restart: %v", again.keys)
+	}
+	if err := again.keepOnly(map[ipvs.ServiceKey]bool{mark: true}); err != nil {
+		t.Fatal(err)
+	}
+	third, err := openOwnership(path)
+	if err != nil || third.has(web) || !third.has(mark) {
+		t.Errorf("after forgetting one: %v, %v", third.keys, err)
+	}
+	left, err := filepath.Glob(path + ".*")
+	if err != nil || len(left) > 0 {
+		t.Errorf("temporary files stay behind: %v", left)
+	}
+}
+
+func TestOwnershipOfABadFile(t *testing.T) {
+	for name, content := range map[string]string{
+		"noise":            "\x00\x01",
+		"half a file":      `{"schema": "lvskit.state/v1", "services": ["tcp/`,
+		"another schema":   `{"schema": "lvskit.state/v9"}`,
+		"no service's key": `{"schema": "lvskit.state/v1", "services": ["nonsense"]}`,
+		"too large":        strings.Repeat(" ", maxStateFile+1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "state.json")
+			if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			o, err := openOwnership(path)
+			if err == nil || !strings.Contains(err.Error(), path) {
+				t.Errorf("error %v does not name the file", err)
+			}
+			if len(o.keys) != 0 {
+				t.Errorf("keys %v from a bad file", o.keys)
+			}
+			if err := o.claim([]ipvs.ServiceKey{ipvs.MarkService(1)}); err != nil {
+				t.Errorf("a bad file cannot be replaced: %v", err)
+			}
+		})
+	}
+}
+
+func FuzzOwnership(f *testing.F) {
+	f.Add([]byte(`{"schema": "lvskit.state/v1", "services": ["tcp/192.0.2.1:80", "fwmark6/7"]}`))
+	f.Add([]byte(`{}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		path := filepath.Join(t.TempDir(), "state.json")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		o, err := openOwnership(path)
+		if err != nil {
+			return
+		}
+		for k := range o.keys {
+			if k.Validate() != nil {
+				t.Errorf("took the key %v", k)
+			}
+		}
+		if err := o.save(); err != nil {
+			t.Fatal(err)
+		}
+		again, err := openOwnership(path)
+		if err != nil || len(again.keys) != len(o.keys) {
+			t.Errorf("reads back %d keys, %v; wrote %d", len(again.keys), err, len(o.keys))
+		}
+	})
+}
