@@ -1,0 +1,143 @@
+// Command lvsctl runs and inspects Linux Virtual Server load balancers. It is
+// a thin customer of the lvskit packages: what it can do, a Go program can do
+// by calling them.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+)
+
+// The exit codes, a contract with scripts.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() {
+	cli.HelpPrinter = func(w io.Writer, text string, data any) {
+		cli.HelpPrinterCustom(w, text, data, map[string]any{"wrapAt": func() int { return 100 }})
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args, os.Stdout, os.Stderr))
+}
+
+// run is main with its surroundings as arguments, so that tests can call it.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	app := newApp(stdout, stderr)
+	err := app.RunContext(ctx, args)
+	if err == nil {
+		return exitDone
+	}
+	var usage *usageError
+	var quiet *quietError
+	switch {
+	case errors.As(err, &quiet):
+		return exitFailed
+	case errors.As(err, &usage):
+		fmt.Fprintf(stderr, "lvsctl: %v\n", err)
+		return exitUsage
+	}
+	fmt.Fprintf(stderr, "lvsctl: %v\n", err)
+	return exitFailed
+}
+
+func newApp(stdout, stderr io.Writer) *cli.App {
+	commands := []*cli.Command{
+		demoCommand(), runCommand(), checkCommand(), listCommand(), statusCommand(), versionCommand(),
+	}
+	for _, c := range commands {
+		c.OnUsageError = onUsageError
+		c.HideHelpCommand = true
+	}
+	return &cli.App{
+		Name:  "lvsctl",
+		Usage: "run and inspect Linux Virtual Server load balancers",
+		Description: `lvsctl balances traffic as an lvs.cf says, in the kernel's IPVS or over
+ordinary sockets, checks the real servers, and hands the service from one
+router to the other when one dies.
+
+Start with "lvsctl demo": it needs no root and shows all of it in half a
+minute. Then "lvsctl check FILE" and "lvsctl run --config FILE".
+
+Exit codes: 0 done, 1 failed, 2 wrong usage.`,
+		Version:              version(),
+		HideVersion:          true,
+		EnableBashCompletion: true,
+		// A heartbeat has a comma of its own.
+		DisableSliceFlagSeparator: true,
+		UseShortOptionHandling:    true,
+		Suggest:                   true,
+		Writer:                    stdout,
+		ErrWriter:                 stderr,
+		// The codes are run's business.
+		ExitErrHandler: func(*cli.Context, error) {},
+		OnUsageError:   onUsageError,
+		Commands:       commands,
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return unknownCommand(c)
+			}
+			return cli.ShowAppHelp(c)
+		},
+	}
+}
+
+// usageError is a command line that cannot be meant.
+type usageError struct{ text string }
+
+func (e *usageError) Error() string { return e.text }
+
+func usagef(format string, args ...any) error {
+	return &usageError{fmt.Sprintf(format, args...)}
+}
+
+// quietError is a failure whose reasons are printed already.
+type quietError struct{}
+
+func (*quietError) Error() string { return "failed" }
+
+// onUsageError turns what the flag parser says into one line with a hint.
+func onUsageError(c *cli.Context, err error, _ bool) error {
+	text := err.Error()
+	hint := "lvsctl --help"
+	var flags []cli.Flag
+	if c.Command != nil && c.Command.Name != "" && c.Command.Name != c.App.Name {
+		hint = "lvsctl " + c.Command.Name + " --help"
+		flags = c.Command.Flags
+	}
+	if name, ok := strings.CutPrefix(text, "flag provided but not defined: "); ok {
+		text = "unknown flag -" + "-" + strings.TrimLeft(name, "-")
+		if near := cli.SuggestFlag(flags, strings.TrimLeft(name, "-"), false); near != "" {
+			text += ", did you mean " + near + "?"
+		}
+	}
+	return usagef("%s (see %q)", text, hint)
+}
+
+func unknownCommand(c *cli.Context) error {
+	name := c.Args().First()
+	text := fmt.Sprintf("unknown command %q", name)
+	if near := cli.SuggestCommand(c.App.Commands, name); near != "" {
+		text += ". " + near
+	}
+	return usagef(`%s (see "lvsctl --help")`, text)
+}
+
+// noArgs refuses arguments where a command takes none.
+func noArgs(c *cli.Context) error {
+	if c.Args().Present() {
+		return usagef("%s takes no arguments, got %q (see %q)", c.Command.Name, c.Args().First(), "lvsctl "+c.Command.Name+" --help")
+	}
+	return nil
+}

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"os/signal"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/lvskit/lvskit/failover"
+	"github.com/lvskit/lvskit/internal/control"
+	"github.com/lvskit/lvskit/internal/director"
+)
+
+// Where things are unless told otherwise.
+const (
+	defaultConfig = "/etc/sysconfig/ha/lvs.cf"
+	defaultKey    = "/etc/lvskit/heartbeat.key"
+	defaultState  = "/run/lvskit/state.json"
+)
+
+func runCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "run",
+		Usage: "the daemon: balance as an lvs.cf says, check the servers, stand in for the partner",
+		Description: `Loads an lvs.cf as Piranha's daemons did and does the work of pulse, lvsd and
+nanny in one process. It stays in the foreground and logs to standard error.
+
+  HUP   read the file again; a bad file is refused and nothing changes
+  TERM  leave: hand the addresses over and take our services out of the table
+
+After a kill -9 the kernel's table goes on serving, and the next start finds
+it and changes nothing that is right already.
+
+Two routers need a key that both share, so that nobody else can speak for the
+partner:
+
+  (umask 077; head -c 32 /dev/urandom | base64 >/etc/lvskit/heartbeat.key)`,
+		ArgsUsage: " ",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Value: defaultConfig, Usage: "the lvs.cf to run, a `FILE`"},
+			&cli.StringFlag{
+				Name: "dataplane", Value: director.KindAuto,
+				Usage: "what carries the traffic, a `KIND`: kernel (IPVS), userspace (ordinary sockets, no root needed), or auto: the kernel where it can be had",
+			},
+			&cli.StringFlag{
+				Name: "addresses", Value: "auto",
+				Usage: "who puts the virtual addresses on the interfaces, a `MODE`: manage (we do, while active), none (they are there), or auto: manage with the kernel data plane",
+			},
+			&cli.StringFlag{
+				Name: "role", Value: "auto",
+				Usage: "which router of the file this is, a `ROLE`: primary, backup, or auto: whose address the machine has",
+			},
+			&cli.StringSliceFlag{
+				Name:  "heartbeat",
+				Usage: "a heartbeat path `NAME=LOCAL:PORT,PEER:PORT` in place of those of the file; may be given up to eight times",
+			},
+			&cli.StringFlag{Name: "key-file", Value: defaultKey, Usage: "the `FILE` with the key that both routers share"},
+			&cli.StringFlag{Name: "state", Value: defaultState, Usage: "the `FILE` that remembers which services are ours"},
+			socketFlag("unix socket `PATH` to answer lvsctl status and list on"),
+			&cli.StringFlag{Name: "log-level", Value: "info", Usage: "the least `LEVEL` that is logged: debug, info, warn or error"},
+			&cli.StringFlag{Name: "log-format", Value: "text", Usage: "`FORMAT` of the log: text or json"},
+		},
+		Action: func(c *cli.Context) error {
+			if err := noArgs(c); err != nil {
+				return err
+			}
+			return runDaemon(c)
+		},
+	}
+}
+
+func runDaemon(c *cli.Context) error {
+	log, err := newLogger(c.App.ErrWriter, c.String("log-level"), c.String("log-format"))
+	if err != nil {
+		return err
+	}
+	channels, err := parseChannels(c.StringSlice("heartbeat"))
+	if err != nil {
+		return err
+	}
+	switch c.String("role") {
+	case "auto", director.IdentityPrimary, director.IdentityBackup:
+	default:
+		return usagef("role %q: want auto, primary or backup", c.String("role"))
+	}
+	switch c.String("addresses") {
+	case "auto", "manage", "none":
+	default:
+		return usagef("addresses %q: want auto, manage or none", c.String("addresses"))
+	}
+	switch c.String("dataplane") {
+	case director.KindAuto, director.KindKernel, director.KindUserspace:
+	default:
+		return usagef("data plane %q: want auto, kernel or userspace", c.String("dataplane"))
+	}
+
+	path := c.String("config")
+	load := func(ctx context.Context) (*director.Setup, error) { return director.LoadFile(ctx, path) }
+	setup, err := load(c.Context)
+	if err != nil {
+		return err
+	}
+	pair, identity, err := setup.Pair(director.PairOptions{
+		Role: c.String("role"), Channels: channels, KeyFile: c.String("key-file"), Local: localAddrs,
+	})
+	if err != nil {
+		return err
+	}
+	plane, err := director.ChooseDataplane(c.Context, c.String("dataplane"), log)
+	if err != nil {
+		return err
+	}
+	defer plane.Close()
+	socket, err := control.Listen(c.String("socket"))
+	if err != nil {
+		return err
+	}
+	defer socket.Close()
+
+	reload := make(chan os.Signal, 1)
+	notifyReload(reload)
+	defer signal.Stop(reload)
+	conf := director.Config{
+		Setup: setup, Load: load, Reload: reload,
+		Dataplane: plane.Dataplane, DataplaneKind: plane.Kind, DataplaneReason: plane.Reason,
+		Failover: pair, Identity: identity,
+		StateFile: c.String("state"), Control: socket, Version: version(), Logger: log,
+	}
+	if c.String("addresses") == "manage" || c.String("addresses") == "auto" && plane.Kind == director.KindKernel {
+		owner, err := failover.NewAddresses(&failover.AddressesConfig{Logger: log})
+		if err != nil {
+			return fmt.Errorf("manage the virtual addresses: %w", err)
+		}
+		conf.Addresses = owner
+	}
+	d, err := director.New(c.Context, conf)
+	if err != nil {
+		return err
+	}
+	return d.Run(c.Context)
+}
+
+func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, usagef("log level %q: want debug, info, warn or error", level)
+	}
+	opts := &slog.HandlerOptions{Level: l}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, opts)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, opts)), nil
+	}
+	return nil, usagef("log format %q: want text or json", format)
+}
+
+// parseChannels reads NAME=LOCAL:PORT,PEER:PORT.
+func parseChannels(flags []string) ([]failover.Channel, error) {
+	var chs []failover.Channel
+	for _, f := range flags {
+		name, pair, ok := strings.Cut(f, "=")
+		local, peer, ok2 := strings.Cut(pair, ",")
+		if !ok || !ok2 || name == "" {
+			return nil, usagef("heartbeat %q: want NAME=LOCAL:PORT,PEER:PORT, such as public=192.0.2.1:539,192.0.2.2:539", f)
+		}
+		l, err := netip.ParseAddrPort(local)
+		if err != nil {
+			return nil, usagef("heartbeat %q: local address: %v", f, err)
+		}
+		p, err := netip.ParseAddrPort(peer)
+		if err != nil {
+			return nil, usagef("heartbeat %q: partner's address: %v", f, err)
+		}
+		chs = append(chs, failover.Channel{Name: name, Local: l, Peer: p})
+	}
+	return chs, nil
+}
+
+// localAddrs lists the machine's addresses.
+func localAddrs() ([]netip.Addr, error) {
+	list, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, err
+	}
+	var as []netip.Addr
+	for _, a := range list {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			as = append(as, p.Addr().Unmap())
+		}
+	}
+	return as, nil
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/lvskit/lvskit/internal/control"
+)
+
+// defaultSocket is where a daemon listens and the other commands ask.
+const defaultSocket = "/run/lvskit/lvsctl.sock"
+
+func socketFlag(usage string) cli.Flag {
+	return &cli.StringFlag{
+		Name:    "socket",
+		Value:   defaultSocket,
+		EnvVars: []string{"LVSCTL_SOCKET"},
+		Usage:   usage,
+	}
+}
+
+func statusCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "status",
+		Usage: "what the running daemon does, and why",
+		Description: `Asks the daemon over its socket and prints its role, its heartbeats, and each
+service and server with the reason of its state. --history adds the last
+answers of each server's check.`,
+		ArgsUsage: " ",
+		Flags: []cli.Flag{
+			socketFlag("unix socket `PATH` of the daemon to ask"),
+			&cli.BoolFlag{Name: "history", Usage: "show the last results of each check"},
+			outputFlag(),
+		},
+		Action: func(c *cli.Context) error {
+			if err := noArgs(c); err != nil {
+				return err
+			}
+			asJSON, err := wantJSON(c)
+			if err != nil {
+				return err
+			}
+			st, err := control.NewClient(c.String("socket")).Status(c.Context)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return writeJSON(c.App.Writer, st)
+			}
+			return writeStatus(c.App.Writer, st, c.Bool("history"), time.Now())
+		},
+	}
+}
+
+func writeStatus(w io.Writer, st *control.Status, history bool, now time.Time) error {
+	ago := func(t time.Time) string { return "since " + now.Sub(t).Round(time.Second).String() }
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(tw, "role\t%s (%s)\t%s: %s\n", st.Role.Role, st.Role.Identity, ago(st.Role.Since), st.Role.Reason)
+	if p := st.Role.Partner; p != nil {
+		fmt.Fprintf(tw, "partner\t%s\t%s\n", p.Role, strings.Join(partnerTroubles(p), ", "))
+	}
+	for _, ch := range st.Role.Channels {
+		state := "silent"
+		if ch.Up {
+			state = "heard"
+		}
+		detail := ch.Error
+		if detail == "" && ch.LastHeard != nil {
+			detail = fmt.Sprintf("last %.1f s ago", now.Sub(*ch.LastHeard).Seconds())
+		}
+		fmt.Fprintf(tw, "heartbeat %s\t%s\t%s -> %s %s\n", ch.Name, state, ch.Local, ch.Peer, detail)
+	}
+	for _, reason := range slices.Sorted(maps.Keys(st.Role.Refused)) {
+		fmt.Fprintf(tw, "heartbeats refused\t%d\t%s\n", st.Role.Refused[reason], reason)
+	}
+	if st.Role.Rival {
+		fmt.Fprintf(tw, "\tTROUBLE\tboth routers are active\n")
+	}
+	if st.Role.Error != "" {
+		fmt.Fprintf(tw, "\tTROUBLE\t%s\n", st.Role.Error)
+	}
+	if len(st.Role.Addresses) > 0 {
+		held := "not held here"
+		if st.Role.AddressesHeld {
+			held = "held here"
+		}
+		fmt.Fprintf(tw, "addresses\t%s\t%s\n", held, strings.Join(st.Role.Addresses, ", "))
+	}
+	fmt.Fprintf(tw, "data plane\t%s\t%s\n", st.Dataplane.Kind, st.Dataplane.Reason)
+	if st.Dataplane.Error != "" {
+		fmt.Fprintf(tw, "\tTROUBLE\t%s\n", st.Dataplane.Error)
+	}
+	fmt.Fprintf(tw, "configuration\t%s\tserial %d, digest %.12s, loaded %s\n", st.Config.Source, st.Config.Serial, st.Config.Digest, st.Config.Loaded.Format(time.DateTime))
+	if st.Config.ReloadError != "" {
+		fmt.Fprintf(tw, "\tRELOAD REFUSED\t%s\n", st.Config.ReloadError)
+	}
+	for _, n := range st.Notes {
+		fmt.Fprintf(tw, "note\t\t%s\n", n)
+	}
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	for _, v := range st.Services {
+		fmt.Fprintf(tw, "\n%s\t%s\t%s\n", v.Name, v.Key, v.Reason)
+		for _, s := range v.Servers {
+			weight := "out"
+			if s.InTable {
+				weight = fmt.Sprintf("weight %d", s.Weight)
+			}
+			since := ""
+			if s.Since != nil {
+				since = ago(*s.Since) + ": "
+			}
+			fmt.Fprintf(tw, "  %s\t%s\t%s, %s\t%s%s\n", s.Name, s.Address, s.State, weight, since, s.Reason)
+			if history {
+				for _, r := range s.Results {
+					fmt.Fprintf(tw, "    %s\t%s\t%.1f ms\t%s\n", r.At.Format("15:04:05.000"), r.Verdict, r.TookMS, r.Reason)
+				}
+			}
+		}
+		if v.Sorry != "" {
+			state := "out"
+			if v.SorryUsed {
+				state = "takes the clients"
+			}
+			fmt.Fprintf(tw, "  sorry server\t%s\t%s\n", v.Sorry, state)
+		}
+	}
+	return tw.Flush()
+}
+
+// partnerTroubles says what is wrong between the two routers.
+func partnerTroubles(p *control.Partner) []string {
+	var ts []string
+	if !p.Alive {
+		ts = append(ts, "SILENT")
+	} else if !p.HearsUs {
+		ts = append(ts, "DOES NOT HEAR US")
+	}
+	if p.ConfigDiffers {
+		ts = append(ts, "ITS CONFIGURATION DIFFERS FROM OURS")
+	}
+	return ts
+}
