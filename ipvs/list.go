@@ -115,7 +115,7 @@ func (c *Client) Snapshot(ctx context.Context) (Snapshot, error) {
 		if err != nil {
 			return nil, &OpError{Op: OpListDestinations, Service: s.Key, Err: err}
 		}
-		snap = append(snap, EntryState{Service: s, Destinations: slices.Clone(scratch)})
+		snap = append(snap, EntryState{Service: s, Destinations: append([]DestinationState{}, scratch...)})
 	}
 	return snap, nil
 }

@@ -5,9 +5,12 @@ package ipvstest
 import (
 	"fmt"
 	"io/fs"
+	"net"
+	"net/netip"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -92,6 +95,72 @@ func TestKernelNamespacesAreApart(t *testing.T) {
 		ok(t, err)
 		same(t, "services", []ipvs.ServiceState{{Service: basic(ipvs.MarkService(mark))}}, states)
 	}
+}
+
+// TestKernelCounters sends real connections through a service on loopback.
+func TestKernelCounters(t *testing.T) {
+	onThread(func() {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			t.Error(err)
+			return
+		}
+		if err := loopbackUp(); err != nil {
+			t.Error(err)
+			return
+		}
+		l, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer l.Close()
+		c, err := ipvs.Dial(t.Context(), nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.Close()
+		vip := netip.MustParseAddrPort("127.0.0.2:80")
+		key, dest := ipvs.TCPService(vip), l.Addr().(*net.TCPAddr).AddrPort()
+		if err := c.Apply(t.Context(), ipvs.Diff(nil, ipvs.Table{{
+			Service:      basic(key),
+			Destinations: []ipvs.Destination{{Key: dest, Weight: 1}},
+		}}, nil)); err != nil {
+			t.Error(err)
+			return
+		}
+		const n = 3
+		for range n {
+			conn, err := net.Dial("tcp4", vip.String())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+		}
+		// The kernel totals its counters every two seconds.
+		var snap ipvs.Snapshot
+		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+			if snap, err = c.Snapshot(t.Context()); err != nil {
+				t.Error(err)
+				return
+			}
+			if snap[0].Service.Stats.InPackets > 0 || time.Now().After(deadline) {
+				break
+			}
+		}
+		s, d := snap[0].Service, snap[0].Destinations[0]
+		if s.Stats.Connections != n || s.Stats.InBytes < s.Stats.InPackets || s.Stats.OutPackets == 0 || d.Stats.Connections != n || d.Active != n {
+			t.Errorf("counters of %d connections: service %+v, destination %+v", n, s.Stats, d)
+		}
+		if err := c.Zero(t.Context(), key); err != nil {
+			t.Error(err)
+			return
+		}
+		if snap, err = c.Snapshot(t.Context()); err != nil || snap[0].Service.Stats.Connections != 0 || snap[0].Destinations[0].Stats.Connections != 0 || snap[0].Destinations[0].Active != n {
+			t.Errorf("after zeroing: %+v, %v", snap, err)
+		}
+	})
 }
 
 // BenchmarkKernelApply adds whole tables to fresh namespaces: re-adding what

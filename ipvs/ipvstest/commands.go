@@ -167,7 +167,7 @@ func (k *Kernel) Destinations(ctx context.Context, of ipvs.ServiceKey) iter.Seq2
 }
 
 func (s *service) states() []ipvs.DestinationState {
-	var list []ipvs.DestinationState
+	list := make([]ipvs.DestinationState, 0, len(s.dests))
 	for _, d := range s.dests {
 		list = append(list, *d)
 	}
