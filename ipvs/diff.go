@@ -40,7 +40,8 @@ func Diff(have, want Table, owned func(ServiceKey) bool) []Change {
 		} else {
 			had = have[at].Destinations
 			if old := have[at].Service.Normalized(); old != s {
-				changes = append(changes, Change{Op: OpSetService, Service: s, OldService: &old})
+				kept := old // old itself would be allocated for equal ones, too
+				changes = append(changes, Change{Op: OpSetService, Service: s, OldService: &kept})
 			}
 		}
 		changes = diffDestinations(changes, s.Key, had, want[i].Destinations)
@@ -88,7 +89,8 @@ func diffDestinations(changes []Change, key ServiceKey, have, want []Destination
 			continue
 		}
 		if old := have[at].Normalized(); old != d {
-			changes = append(changes, Change{Op: OpSetDestination, Service: service, Destination: d, OldDestination: &old})
+			kept := old
+			changes = append(changes, Change{Op: OpSetDestination, Service: service, Destination: d, OldDestination: &kept})
 		}
 	}
 	for i := range have {
