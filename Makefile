@@ -12,7 +12,7 @@ BENCHTIME ?= 1s
 RESULTS   ?= dist/tally
 export FUZZTIME BENCHTIME RESULTS
 
-TAGS  := netns,kernel,simtime,rig,rigguest
+TAGS  := netns,peers,kernel,simtime,rig,rigguest
 TOOL  := go tool -modfile=internal/tools/go.mod
 DEPS  := internal/tools/deps.sh
 TIER  := internal/tools/tier.sh
@@ -32,14 +32,14 @@ results: tools
 	@if [ -z "$(KEEP)" ]; then rm -rf "$(RESULTS)"; fi
 
 test: results vet
-	-@$(DEPS) host netns debian
-	@$(TIER) host netns debian rig-debian
+	-@$(DEPS) host netns peers debian
+	@$(TIER) host netns peers debian rig-debian
 	@$(TALLY)
 
 test-full: results vet
-	-@$(DEPS) host netns debian own qemu
+	-@$(DEPS) host netns peers debian own qemu
 	-@$(MAKE) --no-print-directory kernel
-	@$(TIER) host netns debian rig-debian own rig-own qemu rig-qemu
+	@$(TIER) host netns peers debian rig-debian own rig-own qemu rig-qemu
 	@$(TALLY)
 
 # What test-full adds to test.

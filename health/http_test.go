@@ -182,9 +182,20 @@ func TestHTTPIsRefused(t *testing.T) {
 func TestHTTPIdentityTellsConfigurationsApart(t *testing.T) {
 	seen := map[string]int{}
 	for i, cfg := range []*health.HTTPConfig{
-		nil, {Method: "HEAD"}, {Path: "/x"}, {Host: "x"}, {Header: http.Header{"X": {"1"}}}, {Header: http.Header{"X": {"2"}}},
-		{Status: []health.StatusRange{{200, 200}}}, {Body: "x"}, {BodyRegex: "x"}, {Body: "x", MaxBody: 1}, {Graceful: true},
-		{TLS: &health.TLSConfig{}}, {TLS: &health.TLSConfig{ServerName: "x"}}, {TLS: &health.TLSConfig{SkipVerify: true}},
+		nil,
+		{Method: "HEAD"},
+		{Path: "/x"},
+		{Host: "x"},
+		{Header: http.Header{"X": {"1"}}},
+		{Header: http.Header{"X": {"2"}}},
+		{Status: []health.StatusRange{{200, 200}}},
+		{Body: "x"},
+		{BodyRegex: "x"},
+		{Body: "x", MaxBody: 1},
+		{Graceful: true},
+		{TLS: &health.TLSConfig{}},
+		{TLS: &health.TLSConfig{ServerName: "x"}},
+		{TLS: &health.TLSConfig{SkipVerify: true}},
 	} {
 		id := newHTTP(t, cfg).Identity()
 		if other, ok := seen[id]; ok {

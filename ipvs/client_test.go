@@ -247,8 +247,10 @@ func TestMalformedAnswers(t *testing.T) {
 func addChanges(n int) []Change {
 	changes := make([]Change, n)
 	for i := range changes {
-		changes[i] = Change{Op: OpAddDestination, Service: Service{Key: MarkService(1)},
-			Destination: Destination{Key: netip.AddrPortFrom(netip.MustParseAddr("10.0.0.1"), uint16(i)), Weight: 1}}
+		changes[i] = Change{
+			Op: OpAddDestination, Service: Service{Key: MarkService(1)},
+			Destination: Destination{Key: netip.AddrPortFrom(netip.MustParseAddr("10.0.0.1"), uint16(i)), Weight: 1},
+		}
 	}
 	return changes
 }

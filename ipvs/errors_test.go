@@ -83,15 +83,23 @@ func TestOpErrorText(t *testing.T) {
 		err  *OpError
 		want string
 	}{
-		{&OpError{OpSetDestination, key, dest, syscall.ENOENT},
-			"ipvs: set destination 10.0.0.1:80 of tcp/192.0.2.1:80: no such destination (" + syscall.ENOENT.Error() + "); list the service's destinations to see what is there"},
-		{&OpError{Op: OpDial, Err: syscall.ENOENT},
-			"ipvs: open: this kernel offers no IPVS (" + syscall.ENOENT.Error() + "); try modprobe ip_vs; a kernel built without CONFIG_IP_VS cannot do it"},
+		{
+			&OpError{OpSetDestination, key, dest, syscall.ENOENT},
+			"ipvs: set destination 10.0.0.1:80 of tcp/192.0.2.1:80: no such destination (" + syscall.ENOENT.Error() + "); list the service's destinations to see what is there",
+		},
+		{
+			&OpError{Op: OpDial, Err: syscall.ENOENT},
+			"ipvs: open: this kernel offers no IPVS (" + syscall.ENOENT.Error() + "); try modprobe ip_vs; a kernel built without CONFIG_IP_VS cannot do it",
+		},
 		{&OpError{Op: OpGetService, Service: MarkService(3), Err: context.Canceled}, "ipvs: get service fwmark/3: context canceled"},
-		{&OpError{OpAddDestination, key, dest, validate},
-			"ipvs: add destination 10.0.0.1:80 of tcp/192.0.2.1:80: weight -1: want 0..2147483647: " + syscall.ERANGE.Error()},
-		{&OpError{Op: OpApply, Err: outcome(&unanswered{os.NewSyscallError("receive", syscall.ENOBUFS)})},
-			"ipvs: apply changes: outcome unknown, read the table again: receive: " + syscall.ENOBUFS.Error() + "; the receive buffer overflowed: raise net.core.rmem_default"},
+		{
+			&OpError{OpAddDestination, key, dest, validate},
+			"ipvs: add destination 10.0.0.1:80 of tcp/192.0.2.1:80: weight -1: want 0..2147483647: " + syscall.ERANGE.Error(),
+		},
+		{
+			&OpError{Op: OpApply, Err: outcome(&unanswered{os.NewSyscallError("receive", syscall.ENOBUFS)})},
+			"ipvs: apply changes: outcome unknown, read the table again: receive: " + syscall.ENOBUFS.Error() + "; the receive buffer overflowed: raise net.core.rmem_default",
+		},
 	}
 	for _, test := range tests {
 		if got := test.err.Error(); got != test.want {

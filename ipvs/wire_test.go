@@ -206,15 +206,27 @@ func TestDecodeDestination(t *testing.T) {
 		is6         bool
 		want        DestinationState
 	}{
-		{"counts", address + `0800 0700 01000000 0800 0800 02000000 0800 0900 03000000`,
-			false, DestinationState{Destination: Destination{Key: ap("10.0.0.1:80")}, Active: 1, Inactive: 2, Persistent: 3}},
+		{
+			"counts", address + `0800 0700 01000000 0800 0800 02000000 0800 0900 03000000`,
+			false,
+			DestinationState{Destination: Destination{Key: ap("10.0.0.1:80")}, Active: 1, Inactive: 2, Persistent: 3},
+		},
 		{"the family of the destination counts", address + `0600 0b00 0200 0000`, true, DestinationState{Destination: Destination{Key: ap("10.0.0.1:80")}}},
-		{"no family is the service's", `1400 0100 fd000000 00000000 00000000 00000001 0600 0200 0050 0000 0600 0b00 0000 0000`,
-			true, DestinationState{Destination: Destination{Key: ap("[fd00::1]:80")}}},
-		{"tunnel", address + `0800 0300 fa000000 0500 0d00 01000000 0600 0e00 17c0 0000 0600 0f00 0200 0000`,
-			false, DestinationState{Destination: Destination{Key: ap("10.0.0.1:80"), Forward: Tunnel, Tunnel: TunnelOptions{GUE, 6080, 2}}}},
-		{"weight and thresholds", address + `0800 0400 00000100 0800 0500 05000000 0800 0600 04000000`,
-			false, DestinationState{Destination: Destination{Key: ap("10.0.0.1:80"), Weight: 65536, UpperThreshold: 5, LowerThreshold: 4}}},
+		{
+			"no family is the service's", `1400 0100 fd000000 00000000 00000000 00000001 0600 0200 0050 0000 0600 0b00 0000 0000`,
+			true,
+			DestinationState{Destination: Destination{Key: ap("[fd00::1]:80")}},
+		},
+		{
+			"tunnel", address + `0800 0300 fa000000 0500 0d00 01000000 0600 0e00 17c0 0000 0600 0f00 0200 0000`,
+			false,
+			DestinationState{Destination: Destination{Key: ap("10.0.0.1:80"), Forward: Tunnel, Tunnel: TunnelOptions{GUE, 6080, 2}}},
+		},
+		{
+			"weight and thresholds", address + `0800 0400 00000100 0800 0500 05000000 0800 0600 04000000`,
+			false,
+			DestinationState{Destination: Destination{Key: ap("10.0.0.1:80"), Weight: 65536, UpperThreshold: 5, LowerThreshold: 4}},
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -255,8 +267,10 @@ func sampleChanges() []Change {
 	s := Service{Key: TCPService(ap("192.0.2.1:80")), Scheduler: "wrr", Persistence: time.Minute, PersistencePrefix: 24, Engine: "sip"}
 	d := Destination{Key: ap("10.0.0.1:80"), Forward: Tunnel, Weight: 5, Tunnel: TunnelOptions{Type: GUE, Port: 1}}
 	return []Change{
-		{Op: OpAddService, Service: s}, {Op: OpDelService, Service: s},
-		{Op: OpSetDestination, Service: s, Destination: d}, {Op: OpDelDestination, Service: s, Destination: d},
+		{Op: OpAddService, Service: s},
+		{Op: OpDelService, Service: s},
+		{Op: OpSetDestination, Service: s, Destination: d},
+		{Op: OpDelDestination, Service: s, Destination: d},
 	}
 }
 

@@ -26,12 +26,13 @@ type table interface {
 }
 
 func main() {
-	listen := flag.String("listen", "127.0.0.1:8089", "virtual address and port")
+	var vip netip.AddrPort
+	flag.TextVar(&vip, "listen", netip.MustParseAddrPort("127.0.0.1:8089"), "virtual address and port")
 	kernel := flag.Bool("kernel", false, "balance in the kernel")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *listen, flag.Args(), *kernel); err != nil {
+	if err := run(ctx, vip, flag.Args(), *kernel); err != nil {
 		log.Fatal(err)
 	}
 }
@@ -43,11 +44,7 @@ func open(ctx context.Context, kernel bool) (table, error) {
 	return userspace.New(nil)
 }
 
-func run(ctx context.Context, listen string, servers []string, kernel bool) error {
-	vip, err := netip.ParseAddrPort(listen)
-	if err != nil {
-		return err
-	}
+func run(ctx context.Context, vip netip.AddrPort, servers []string, kernel bool) error {
 	plane, err := open(ctx, kernel)
 	if err != nil {
 		return err
@@ -60,8 +57,10 @@ func run(ctx context.Context, listen string, servers []string, kernel bool) erro
 		if err != nil {
 			return err
 		}
-		watches = append(watches, health.Watch{ID: s, Target: health.Target{Addr: addr},
-			Checker: health.NewTCP(nil), Policy: health.Policy{Interval: time.Second}})
+		watches = append(watches, health.Watch{
+			ID: s, Target: health.Target{Addr: addr},
+			Checker: health.NewTCP(nil), Policy: health.Policy{Interval: time.Second},
+		})
 	}
 	// Verdicts come one after another, so a bell and the states are enough.
 	bell := make(chan struct{}, 1)
@@ -77,7 +76,7 @@ func run(ctx context.Context, listen string, servers []string, kernel bool) erro
 	}
 	go monitor.Run(ctx)
 
-	for have := (ipvs.Table)(nil); ; {
+	for have := ipvs.Table(nil); ; {
 		select {
 		case <-ctx.Done():
 			return nil

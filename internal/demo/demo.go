@@ -215,7 +215,6 @@ func (t *tour) give(ctx context.Context) error {
 			filepath.Join(t.dir, "backup.sock"), filepath.Join(t.dir, "backup.sock"), t.webVIP)
 		t.ledger.begin("held", false)
 		<-ctx.Done()
-		ctx = context.WithoutCancel(ctx)
 	}
 
 	stop()

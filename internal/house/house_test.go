@@ -28,7 +28,7 @@ type listed struct {
 // readPackages lists our packages as they are for one system, with all tests.
 func readPackages(t *testing.T, goos string) []Package {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-e", "-tags", "netns,kernel,simtime,rig,rigguest",
+	cmd := exec.Command("go", "list", "-e", "-tags", "netns,peers,kernel,simtime,rig,rigguest",
 		"-json=ImportPath,Imports,TestImports,XTestImports", "./...")
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "GOOS="+goos)

@@ -9,13 +9,14 @@ packages() {
 	case "$1" in
 	make) echo make ;;
 	host) echo gcc libc6-dev ;;
-	netns) echo iproute2 nginx-light wrk ;;
+	netns) echo iproute2 ;;
+	peers) echo nginx-light wrk ;;
 	debian) echo user-mode-linux kmod ipvsadm ;;
 	own) echo xz-utils ipvsadm ;;
 	build) echo linux-source-6.12 gcc make libc6-dev flex bison bc xz-utils ;;
 	qemu) echo qemu-system-x86 kmod ipvsadm gcc libc6-dev ;;
 	*)
-		echo "deps.sh: unknown set '$1': use make, host, netns, debian, own, build, qemu" >&2
+		echo "deps.sh: unknown set '$1': use make, host, netns, peers, debian, own, build, qemu" >&2
 		exit 2
 		;;
 	esac

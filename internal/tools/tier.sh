@@ -41,6 +41,11 @@ netns() {
 	tally run -tier netns -tag netns -- go test -json -timeout 10m $(race) -tags netns -run '^TestNetns'
 }
 
+# peers meets real programs of Debian's on loopback.
+peers() {
+	tally run -tier peers -tag peers -- go test -json -timeout 10m -tags peers -run '^TestPeers'
+}
+
 debian() {
 	have debian "kernel debian" || return 0
 	CGO_ENABLED=0 tally run -tier "kernel debian" -tag kernel -- \
@@ -91,12 +96,12 @@ bench() {
 }
 
 [ $# -gt 0 ] || {
-	echo "usage: tier.sh host|netns|debian|own|qemu|rig-debian|rig-own|rig-qemu|fuzz|bench ..." >&2
+	echo "usage: tier.sh host|netns|peers|debian|own|qemu|rig-debian|rig-own|rig-qemu|fuzz|bench ..." >&2
 	exit 2
 }
 for tier in "$@"; do
 	case "$tier" in
-	host | netns | debian | own | qemu | fuzz | bench) "$tier" ;;
+	host | netns | peers | debian | own | qemu | fuzz | bench) "$tier" ;;
 	rig-*) rig "${tier#rig-}" ;;
 	*)
 		echo "tier.sh: unknown tier '$tier'" >&2

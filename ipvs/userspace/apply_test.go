@@ -54,7 +54,9 @@ func TestApplyRefusesWhatTheKernelRefuses(t *testing.T) {
 		})
 	}
 	for _, bad := range []ipvs.Destination{
-		dest(d2, -1), {Key: d2, LowerThreshold: 1}, dest(netip.AddrPort{}, 1),
+		dest(d2, -1),
+		{Key: d2, LowerThreshold: 1},
+		dest(netip.AddrPort{}, 1),
 		dest(netip.MustParseAddrPort("224.0.0.1:1"), 1), dest(netip.MustParseAddrPort("0.0.0.0:1"), 1),
 		dest(s.Key.Addr, 1), dest(netip.AddrPortFrom(s.Key.Addr.Addr(), 0), 1),
 	} {
