@@ -1,0 +1,44 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/lvskit/lvskit/internal/demo"
+)
+
+// The tour as a newcomer takes it, judged by what it prints for scripts.
+func TestDemo(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), exe, "demo", "--json")
+	cmd.Env = append(os.Environ(), asLvsctl+"=1")
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	began := time.Now()
+	if err := cmd.Run(); err != nil {
+		t.Errorf("%v\n%s", err, &errs)
+	}
+	var res demo.Result
+	if err := json.Unmarshal(out.Bytes(), &res); err != nil {
+		t.Fatalf("%v\n%s", err, &out)
+	}
+	for _, e := range res.Expectations {
+		if !e.Held {
+			t.Errorf("not held: %s (%s)", e.What, e.Saw)
+		}
+	}
+	if !res.OK || len(res.Expectations) < 10 {
+		t.Errorf("ok %v with %d expectations", res.OK, len(res.Expectations))
+	}
+	t.Logf("took %v: removed after %.2f s, returned after %.2f s, taken over after %.2f s", time.Since(began).Round(time.Millisecond),
+		res.RemoveSeconds, res.ReturnSeconds, res.TakeoverSeconds)
+}
