@@ -60,9 +60,10 @@ type Config struct {
 	// serves is ready before clients come and stays until they are gone. Not
 	// every role change is told: what is told is always the latest, and one
 	// call ends before the next begins. It may take its time, as heartbeats
-	// do not wait for it; its context ends when the role was lost meanwhile.
-	// An error is reported and the call is repeated, so it must be fit for
-	// that. nil means nothing to do.
+	// do not wait for it; its context ends when the active role was lost
+	// meanwhile, or, for other roles, ten seconds after the release began. An
+	// error is reported and the call is repeated, so it must be fit for that.
+	// nil means nothing to do.
 	OnRole func(ctx context.Context, r Role) error
 	// OnEvent is told what happens, in order, from a goroutine of its own. If
 	// it is slower than events come, the oldest are lost and counted. nil

@@ -15,8 +15,9 @@ const (
 	// Failed effects are repeated after firstRetry, then twice that, and so on.
 	firstRetry = 100 * time.Millisecond
 	lastRetry  = 5 * time.Second
-	// leaveLimit bounds hook and release of a node that stops.
-	leaveLimit = 10 * time.Second
+	// releaseLimit bounds one try to release and run the hook, and all tries
+	// of a node that stops.
+	releaseLimit = 10 * time.Second
 )
 
 // announceAt are the moments of announcements after a take-over. The first is
@@ -88,13 +89,13 @@ func (e *effects) status() (serving bool, err error) {
 func (e *effects) run() {
 	defer close(e.done)
 	var (
-		told    Role // what the outside was brought to; RoleInit: unknown
-		last    Role // wanted before
-		retry   time.Duration
-		round   int       // next index of announceAt, or beyond it: refresh
-		base    time.Time // of the schedule
-		timer   = time.NewTimer(0)
-		leaving context.Context
+		told   Role // what the outside was brought to; RoleInit: unknown
+		last   Role // wanted before
+		retry  time.Duration
+		round  int       // next index of announceAt, or beyond it: refresh
+		base   time.Time // of the schedule
+		timer  = time.NewTimer(0)
+		giveUp time.Time // when leaving
 	)
 	timer.Stop()
 	defer timer.Stop()
@@ -135,19 +136,13 @@ func (e *effects) run() {
 			continue
 		case want != RoleInit && (told == RoleInit || told == RoleActive):
 			told = RoleInit
-			ctx := context.Background()
-			if want == RoleLeaving {
-				if leaving == nil {
-					var cancel context.CancelFunc
-					leaving, cancel = context.WithTimeout(ctx, leaveLimit)
-					defer cancel()
-				}
-				ctx = leaving
+			if want == RoleLeaving && giveUp.IsZero() {
+				giveUp = time.Now().Add(releaseLimit)
 			}
-			if err := e.cease(ctx, want); err != nil {
+			if err := e.cease(giveUp, want); err != nil {
 				retry = min(max(2*retry, firstRetry), lastRetry)
 				wait = retry
-				if leaving != nil && leaving.Err() != nil {
+				if !giveUp.IsZero() && !time.Now().Before(giveUp) {
 					return
 				}
 				break
@@ -197,8 +192,13 @@ func (e *effects) become() error {
 	return err
 }
 
-// cease releases and runs the hook.
-func (e *effects) cease(ctx context.Context, r Role) error {
+// cease releases and runs the hook, within releaseLimit or until giveUp.
+func (e *effects) cease(giveUp time.Time, r Role) error {
+	if giveUp.IsZero() {
+		giveUp = time.Now().Add(releaseLimit)
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), giveUp)
+	defer cancel()
 	err := e.owner.Release(ctx)
 	if err != nil {
 		err = fmt.Errorf("release addresses: %w", err)

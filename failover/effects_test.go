@@ -87,8 +87,8 @@ func TestEffects(t *testing.T) {
 			p.primary.start(t)
 			p.backup.start(t)
 			time.Sleep(time.Second)
+			p.primary.HoldUp(nil) // for later calls; the one in progress hangs on
 			p.primary.node.SetFault("one")
-			p.primary.HoldUp(nil)
 			time.Sleep(time.Second)
 			if diff := cmp.Diff([]string{"hook active", "release", "hook fault"}, p.primary.Effects()); diff != "" {
 				t.Errorf("effects (-want +got):\n%s", diff)
@@ -134,6 +134,17 @@ func TestEffects(t *testing.T) {
 			p.want(failover.RoleActive, failover.RoleBackup)
 			if n := p.primary.Count(failover.EventAddressMended); n != 1 {
 				t.Errorf("mended %d times", n)
+			}
+		}},
+		{"a release that hangs ends with the limit", func(t *testing.T) {
+			p := both(t)
+			p.primary.HoldUp(make(chan struct{}))
+			p.primary.node.SetFault("one")
+			time.Sleep(time.Second)
+			begin := time.Now()
+			p.primary.stop(t)
+			if took := time.Since(begin); took < 9*time.Second || took > 30*time.Second {
+				t.Errorf("stopping took %v", took)
 			}
 		}},
 		{"a release that fails ends with the limit", func(t *testing.T) {

@@ -306,6 +306,47 @@ func TestPair(t *testing.T) {
 				t.Errorf("events: %v", ev)
 			}
 		}},
+		{"a stall in which packets got lost is not the partner's silence either", func(t *testing.T) {
+			p := both(t)
+			p.backup.Events()
+			p.backup.host.Isolate(true) // as the host of a paused guest drops what comes
+			p.backup.host.Stall(2 * time.Second)
+			time.Sleep(2*time.Second - time.Nanosecond)
+			p.backup.host.Isolate(false)
+			time.Sleep(2 * time.Second)
+			p.want(failover.RoleActive, failover.RoleBackup)
+			if ev := p.backup.Events(); len(ev) != 0 {
+				t.Errorf("events: %v", ev)
+			}
+		}},
+		{"a beat that comes while the verdict settles is heard", func(t *testing.T) {
+			p := both(t)
+			p.backup.Events()
+			beat := make(chan struct{}, 100)
+			p.net.Tap(func(from, _ netip.AddrPort, _ []byte) {
+				if from == addrs[0][1] { // the second copy of a round
+					beat <- struct{}{}
+				}
+			})
+			<-beat
+			p.net.Tap(nil)
+			synctest.Wait()
+			p.net.Cut(p.primary.host, p.backup.host, true)
+			time.Sleep(deadAfter - interval/2)
+			p.net.SetDelay(10*time.Millisecond, 10*time.Millisecond)
+			p.net.Cut(p.primary.host, p.backup.host, false)
+			time.Sleep(time.Second)
+			if ev := p.backup.Events(); len(ev) != 0 {
+				t.Errorf("events: %v", ev)
+			}
+		}},
+		{"contact takes round trips, not intervals", func(t *testing.T) {
+			p := newPair(t)
+			p.primary.start(t)
+			time.Sleep(interval / 3)
+			p.backup.start(t)
+			within(t, interval/10, "primary active", func() bool { return p.primary.role() == failover.RoleActive })
+		}},
 		{"a backup stalled while the primary dies takes over afterwards", func(t *testing.T) {
 			p := both(t)
 			p.backup.host.Stall(2 * time.Second)
