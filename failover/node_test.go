@@ -310,8 +310,10 @@ func TestPair(t *testing.T) {
 			p := both(t)
 			p.backup.Events()
 			p.backup.host.Isolate(true) // as the host of a paused guest drops what comes
-			p.backup.host.Stall(2 * time.Second)
-			time.Sleep(2*time.Second - time.Nanosecond)
+			// It ends between two beats of the partner, later than settling lasts.
+			const stall = 20*interval + interval/3
+			p.backup.host.Stall(stall)
+			time.Sleep(stall - time.Nanosecond)
 			p.backup.host.Isolate(false)
 			time.Sleep(2 * time.Second)
 			p.want(failover.RoleActive, failover.RoleBackup)
