@@ -237,10 +237,6 @@ func (n *Node) loop(ctx context.Context) {
 			for i, c := range n.chans {
 				n.write(c, packets[i])
 			}
-			if took := n.clock() - now; took > interval {
-				planned = now // the write stood still, and we with it
-				continue
-			}
 		}
 		if left {
 			return
