@@ -4,8 +4,7 @@
 #   make test-full   also our own kernel, simulated time, and qemu
 #   make lint cross fuzz bench
 #
-# LVSKIT_NO_SKIP=1 makes a failure of whatever is skipped. KEEP=1 adds to the
-# results of the runs before.
+# LVSKIT_NO_SKIP=1 makes a failure of whatever is skipped.
 
 FUZZTIME  ?= 5s
 BENCHTIME ?= 1s
@@ -29,7 +28,7 @@ tools:
 	@CGO_ENABLED=0 go build -o bin/ ./internal/rig ./internal/rig/tally
 
 results: tools
-	@if [ -z "$(KEEP)" ]; then rm -rf "$(RESULTS)"; fi
+	@rm -rf "$(RESULTS)"
 
 test: results vet
 	-@$(DEPS) host netns peers debian

@@ -100,6 +100,9 @@ func TestArrowsComplain(t *testing.T) {
 		"health imports ipvs":                     p("health", "ipvs"),
 		"a part of health imports failover":       p("health/healthtest", "failover"),
 		"failover imports health":                 p("failover", "health"),
+		"health imports its double":               p("health", "health/healthtest"),
+		"a program contains a double":             p("cmd/lvsctl", "ipvs/ipvstest"),
+		"a double imports another room":           p("health/healthtest", "ipvs"),
 		"pulse imports failover":                  p("failover/pulse", "failover"),
 		"the root imports internal":               p(".", "internal/director"),
 		"ipvs imports internal":                   p("ipvs", "internal/director"),
@@ -128,7 +131,7 @@ func TestArrowsAllow(t *testing.T) {
 		p("ipvs/ipvstest", "ipvs"),
 		p("ipvs/userspace", "ipvs", "sched"),
 		p("ipvs/userspace/splice"), p("ipvs/userspace", "ipvs/userspace/splice"),
-		p("health", "health/probe"), p("failover", "failover/pulse", "failover/announce"),
+		p("health", "health/probe"), p("health/healthtest", "health"), p("failover/failovertest", "failover"), p("failover", "failover/pulse", "failover/announce"),
 		p("failover/announce", "failover/wire"),
 		p("internal/director", "lvscf", "ipvs", "ipvs/userspace", "health", "failover", "sched", "internal/state"),
 		p("cmd/lvsctl", "internal/director", "ipvs"),
@@ -136,6 +139,7 @@ func TestArrowsAllow(t *testing.T) {
 		p("internal/rig", "internal/rig/machine"),
 		{Path: "ipvs", TestImports: []string{"ipvs/ipvstest", "internal/lab"}},
 		{Path: "ipvs/ipvstest", Imports: []string{"ipvs"}, TestImports: []string{"ipvs/userspace"}},
+		{Path: "internal/director", TestImports: []string{"ipvs/ipvstest", "health/healthtest"}},
 		{Path: "failover/pulse", TestImports: []string{"failover"}},
 	})
 	if diff := cmp.Diff([]string(nil), got); diff != "" {

@@ -46,6 +46,8 @@ func TestKilled(t *testing.T) {
 // TestKernelPanic ends the guest's first process, which no kernel survives.
 func TestKernelPanic(t *testing.T) {
 	fmt.Println("about to break the kernel")
+	// In qemu the output goes by way of the process that is about to die.
+	time.Sleep(time.Second)
 	_ = syscall.Kill(1, syscall.SIGQUIT)
 	time.Sleep(time.Minute)
 }

@@ -125,7 +125,8 @@ func indent(s string) string {
 }
 
 // tail returns the last lines of a console, at most max bytes, without the
-// bytes that would upset a terminal.
+// bytes that would upset a terminal. After a panic the line that names its
+// reason matters most, so it begins there.
 func tail(b []byte, max int) string {
 	s := strings.Map(func(r rune) rune {
 		switch {
@@ -138,6 +139,13 @@ func tail(b []byte, max int) string {
 	}, string(b))
 	s = strings.TrimSpace(s)
 	if len(s) <= max {
+		return s
+	}
+	if i := strings.LastIndex(s, "Kernel panic"); i >= 0 {
+		s = s[strings.LastIndexByte(s[:i], '\n')+1:]
+		if len(s) > max {
+			s = strings.ToValidUTF8(s[:max], "") + " ..."
+		}
 		return s
 	}
 	s = s[len(s)-max:]

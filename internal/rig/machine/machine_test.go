@@ -40,11 +40,12 @@ func TestErrorSaysWhy(t *testing.T) {
 
 func TestTail(t *testing.T) {
 	tests := map[string]struct{ in, want string }{
-		"short":                {"a\r\nb\n", "a\nb"},
-		"from a line on":       {"first line\nsecond\nthird", "... second\nthird"},
-		"one endless line":     {strings.Repeat("x", 30) + "end", "... " + strings.Repeat("x", 13) + "end"},
-		"no terminal commands": {"\x1b[31mred\x07\x00", "[31mred"},
-		"cut within a letter":  {"ab\n" + strings.Repeat("é", 9), "... " + strings.Repeat("é", 8)},
+		"short":                 {"a\r\nb\n", "a\nb"},
+		"from a line on":        {"first line\nsecond\nthird", "... second\nthird"},
+		"one endless line":      {strings.Repeat("x", 30) + "end", "... " + strings.Repeat("x", 13) + "end"},
+		"no terminal commands":  {"\x1b[31mred\x07\x00", "[31mred"},
+		"a panic and its trace": {"boot\nKernel panic - why\ntrace", "Kernel panic - w ..."},
+		"cut within a letter":   {"ab\n" + strings.Repeat("é", 9), "... " + strings.Repeat("é", 8)},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -4,10 +4,10 @@
 //
 //	tally run -tier NAME [-tag TAG] [-v] -- go test -json ...
 //	tally skip -tier NAME REASON
-//	tally summary [-short]
+//	tally summary [-short] [DIR...]
 //
-// Run and skip append to the results folder (-dir), summary adds them up and
-// exits with 1 if anything failed. Run itself exits with 0 even if tests
+// Run and skip append to the results folder (-dir), summary adds them up, of
+// that folder or of those given, and exits with 1 if anything failed. Run itself exits with 0 even if tests
 // failed, so that the other tiers have their turn. With LVSKIT_NO_SKIP=1
 // whatever was skipped counts as failed.
 package main
@@ -28,7 +28,7 @@ import (
 const usage = `usage:
   tally run [-dir D] -tier NAME [-tag TAG] [-v] -- COMMAND [ARG...]
   tally skip [-dir D] -tier NAME REASON
-  tally summary [-dir D] [-short]
+  tally summary [-short] [DIR...]
 `
 
 func main() {
@@ -63,8 +63,8 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) (int,
 			return wrongUsage(stderr, "want a tier and what to run, or why not")
 		}
 	case "summary":
-		if len(rest) != 0 {
-			return wrongUsage(stderr, "summary takes no arguments")
+		if len(rest) == 0 {
+			rest = []string{*dir}
 		}
 	default:
 		return wrongUsage(stderr, fmt.Sprintf("unknown command %q", args[0]))
@@ -75,7 +75,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) (int,
 		fmt.Fprintf(stdout, "== %s: skipped: %s\n", *tier, rest[0])
 		return done(record(*dir, &Tier{Name: *tier, Reason: rest[0]}))
 	case "summary":
-		tiers, err := readResults(*dir)
+		tiers, err := readResults(rest...)
 		if err != nil {
 			return 1, err
 		}

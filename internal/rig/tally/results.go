@@ -50,38 +50,44 @@ func record(dir string, t *Tier) error {
 	return errors.Join(err, f.Close())
 }
 
-// readResults returns the tiers in the order they first came, with commands
-// of the same tier added up.
-func readResults(dir string) ([]*Tier, error) {
-	f, err := os.Open(filepath.Join(dir, resultsFile))
-	if err != nil {
-		return nil, fmt.Errorf("no results: %w", err)
-	}
-	defer f.Close()
+// readResults returns the tiers of all folders in the order they first came,
+// with commands of the same tier added up.
+func readResults(dirs ...string) ([]*Tier, error) {
 	var tiers []*Tier
 	byName := map[string]*Tier{}
-	for d := json.NewDecoder(f); ; {
-		t := new(Tier)
-		if err := d.Decode(t); errors.Is(err, io.EOF) {
-			return tiers, nil
-		} else if err != nil {
-			return nil, fmt.Errorf("%s: %w", f.Name(), err)
+	for _, dir := range dirs {
+		f, err := os.Open(filepath.Join(dir, resultsFile))
+		if err != nil {
+			return nil, fmt.Errorf("no results: %w", err)
 		}
-		sum := byName[t.Name]
-		if sum == nil {
+		defer f.Close()
+		for d := json.NewDecoder(f); ; {
+			t := new(Tier)
+			if err := d.Decode(t); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				return nil, fmt.Errorf("%s: %w", f.Name(), err)
+			}
+			if sum := byName[t.Name]; sum != nil {
+				sum.add(t)
+				continue
+			}
 			byName[t.Name] = t
 			tiers = append(tiers, t)
-			continue
 		}
-		sum.Passed += t.Passed
-		sum.Failed += t.Failed
-		sum.Skipped += t.Skipped
-		sum.Seconds += t.Seconds
-		sum.Failures = append(sum.Failures, t.Failures...)
-		sum.Skips = append(sum.Skips, t.Skips...)
-		if sum.Reason == "" {
-			sum.Reason = t.Reason
-		}
+	}
+	return tiers, nil
+}
+
+func (t *Tier) add(o *Tier) {
+	t.Passed += o.Passed
+	t.Failed += o.Failed
+	t.Skipped += o.Skipped
+	t.Seconds += o.Seconds
+	t.Failures = append(t.Failures, o.Failures...)
+	t.Skips = append(t.Skips, o.Skips...)
+	if t.Reason == "" {
+		t.Reason = o.Reason
 	}
 }
 

@@ -169,23 +169,33 @@ func TestSummary(t *testing.T) {
 }
 
 func TestResultsAddUp(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "new")
-	for _, tier := range []*Tier{
-		{Name: "a", Passed: 1, Seconds: 1},
-		{Name: "b", Reason: "why"},
-		{Name: "a", Passed: 2, Failed: 1, Seconds: 2, Failures: []string{"x"}},
+	one, two := filepath.Join(t.TempDir(), "new"), t.TempDir()
+	for _, r := range []struct {
+		dir  string
+		tier *Tier
+	}{
+		{one, &Tier{Name: "a", Passed: 1, Seconds: 1}},
+		{one, &Tier{Name: "b", Reason: "why"}},
+		{two, &Tier{Name: "a", Passed: 2, Failed: 1, Seconds: 2, Failures: []string{"x"}}},
+		{one, &Tier{Name: "a", Skipped: 1, Skips: []Skip{{"p", "T", "r"}}}},
 	} {
-		if err := record(dir, tier); err != nil {
+		if err := record(r.dir, r.tier); err != nil {
 			t.Fatal(err)
 		}
 	}
-	got, err := readResults(dir)
+	got, err := readResults(one, two)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []*Tier{{Name: "a", Passed: 3, Failed: 1, Seconds: 3, Failures: []string{"x"}}, {Name: "b", Reason: "why"}}
+	want := []*Tier{
+		{Name: "a", Passed: 3, Failed: 1, Skipped: 1, Seconds: 3, Failures: []string{"x"}, Skips: []Skip{{"p", "T", "r"}}},
+		{Name: "b", Reason: "why"},
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("results (-want +got):\n%s", diff)
+	}
+	if _, err := readResults(one, t.TempDir()); err == nil {
+		t.Error("a folder without results was passed over")
 	}
 }
 
