@@ -110,6 +110,7 @@ func TestArrowsComplain(t *testing.T) {
 		"a program contains the lab":              p("cmd/lvsctl", "internal/lab"),
 		"the director contains the rig":           p("internal/director", "internal/rig/machine"),
 		"tests of sched import health":            {Path: "sched", TestImports: []string{"health"}},
+		"tests of sched import a double":          {Path: "sched", TestImports: []string{"health/healthtest"}},
 		"tests of ipvs import the director":       {Path: "ipvs", TestImports: []string{"internal/director"}},
 		"a room is not what begins with its name": p("lvscfx", "internal/x"),
 	}
