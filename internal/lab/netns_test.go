@@ -58,6 +58,7 @@ func TestNetnsDoComesBack(t *testing.T) {
 }
 
 func TestNetnsPublish(t *testing.T) {
+	Need(t)
 	name := "lvskit-lab-test"
 	file := "/run/netns/" + name
 	t.Run("while the test runs", func(t *testing.T) {
@@ -76,6 +77,7 @@ func TestNetnsPublish(t *testing.T) {
 }
 
 func TestNetnsStartEndsWithTheTest(t *testing.T) {
+	Need(t)
 	cmd := exec.Command("sleep", "600")
 	t.Run("start", func(t *testing.T) {
 		n := New(t).Namespace("a")

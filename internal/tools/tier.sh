@@ -19,8 +19,8 @@ tally() { bin/tally "$1" -dir "$RESULTS" "${@:2}"; }
 # race prints -race where the race detector can be built.
 race() { if command -v gcc >/dev/null; then echo -race; fi; }
 
-# have KERNEL [-quiet]: is the guest kernel here? If not the tier is recorded
-# as skipped.
+# have KERNEL TIER: is the guest kernel here? If not the tier is recorded as
+# skipped.
 have() {
 	local why
 	if why=$(bin/rig which "$1" 2>&1 >/dev/null); then
@@ -38,6 +38,11 @@ host() {
 }
 
 netns() {
+	local why
+	if ! why=$(unshare -n true 2>&1); then
+		tally skip -tier netns "network namespaces: ${why##*: }: run as root"
+		return 0
+	fi
 	tally run -tier netns -tag netns -- go test -json -timeout 10m $(race) -tags netns -run '^TestNetns'
 }
 
