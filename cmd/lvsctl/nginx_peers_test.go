@@ -136,35 +136,11 @@ func TestPeersNginxUnderLoad(t *testing.T) {
 	}
 	one, two := newNginx(t, freeLoopback(t)), newNginx(t, freeLoopback(t))
 	vip := freeLoopback(t)
-	port := func(a string) string { _, p, _ := net.SplitHostPort(a); return p }
-	d := newDaemon(t, fmt.Sprintf(`primary = 127.0.0.1
-service = lvs
-network = nat
-virtual web {
-     active = 1
-     address = 127.0.0.1 lo:1
-     port = %s
-     scheduler = rr
-     send = "GET / HTTP/1.0\r\n\r\n"
-     expect = "HTTP"
-     timeout = 1
-     reentry = 1
-     server one {
-         address = 127.0.0.1
-         active = 1
-         port = %s
-     }
-     server two {
-         address = 127.0.0.1
-         active = 1
-         port = %s
-     }
-}
-`, port(vip), port(one.addr), port(two.addr)), "--dataplane", "userspace")
+	d := newDaemon(t, webConf(vip, one.addr, two.addr), "--dataplane", "userspace")
 	d.start()
 	d.await("both servers are in", serving(2))
 	url := "http://" + vip + "/"
-	out := func(st *control.Status) bool { return !server(st, "web", "two").InTable }
+	out := func(st *control.Status) bool { return !server(st, "web", "s2").InTable }
 
 	for _, kept := range []bool{false, true} {
 		name := map[bool]string{false: "new connections", true: "kept connections"}[kept]
