@@ -55,7 +55,8 @@ func (w *web) kill() { w.srv.Close() }
 // daemonIn is a daemon that runs in a namespace.
 func daemonIn(t *testing.T, at *lab.Namespace, conf string, args ...string) *daemon {
 	d := newDaemon(t, conf, args...)
-	d.launch = at.Start
+	// The daemon looks after its process itself, so not at.Start.
+	d.launch = func(cmd *exec.Cmd) error { return at.Do(cmd.Start) }
 	return d
 }
 

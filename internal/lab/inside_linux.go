@@ -71,7 +71,8 @@ func (n *Namespace) Do(fn func() error) error {
 }
 
 // Start starts a command in the namespace. Unless it has ended by then it is
-// killed when the test ends.
+// killed and waited for when the test ends; whoever waits in a goroutine of
+// their own uses Do(cmd.Start) instead, as two must not wait for one command.
 func (n *Namespace) Start(cmd *exec.Cmd) error {
 	if err := n.Do(cmd.Start); err != nil {
 		return fmt.Errorf("namespace %s: %w", n.name, err)
