@@ -259,8 +259,8 @@ func watchIPVS(t *testing.T, at *lab.Namespace) (stop func() (reads int, writes 
 	t.Helper()
 	mon := &netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Name: "nlmon0"}, LinkType: "nlmon"}
 	if err := at.Handle().LinkAdd(mon); err != nil {
-		if os.Getenv("LVSKIT_GUEST") == "debian" {
-			t.Fatalf("Debian's kernel has a netlink monitor, but: %v", err)
+		if os.Getenv("LVSKIT_GUEST") != "own" {
+			t.Fatalf("Debian's kernels have a netlink monitor, but: %v", err)
 		}
 		return nil, false
 	}

@@ -132,7 +132,7 @@ func (d *daemon) signal(s os.Signal) {
 // await polls the status until ok says so, and returns it.
 func (d *daemon) await(what string, ok func(*control.Status) bool) *control.Status {
 	d.t.Helper()
-	ctx, cancel := context.WithTimeout(d.t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(d.t.Context(), 3*time.Minute)
 	defer cancel()
 	var last *control.Status
 	var err error

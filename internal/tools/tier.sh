@@ -54,13 +54,13 @@ peers() {
 debian() {
 	have debian "kernel debian" || return 0
 	CGO_ENABLED=0 tally run -tier "kernel debian" -tag kernel -- \
-		go test -json -timeout 5m -exec "$RIG -kernel debian -mem 1G -timeout 6m" -tags kernel -run "$KERNEL_TESTS"
+		go test -json -timeout 9m -exec "$RIG -kernel debian -mem 1G -timeout 10m" -tags kernel -run "$KERNEL_TESTS"
 }
 
 own() {
 	have own "kernel own" || return 0
 	CGO_ENABLED=0 tally run -tier "kernel own" -tag kernel -- \
-		go test -json -timeout 5m -exec "$RIG -kernel own -mem 1G -timeout 6m" -tags kernel -run "$KERNEL_TESTS"
+		go test -json -timeout 9m -exec "$RIG -kernel own -mem 1G -timeout 10m" -tags kernel -run "$KERNEL_TESTS"
 	CGO_ENABLED=0 tally run -tier "simulated time" -tag simtime -- \
 		go test -json -timeout 24h -exec "$RIG -kernel own -simulated-time -mem 1G -timeout 3m" -tags simtime -run '^TestSim'
 }

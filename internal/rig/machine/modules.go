@@ -10,7 +10,7 @@ import (
 // the beginnings of their paths below lib/modules/RELEASE.
 var packedModules = []string{
 	"kernel/net/",
-	"kernel/drivers/net/veth.", "kernel/drivers/net/dummy.", "kernel/drivers/net/ifb.",
+	"kernel/drivers/net/veth.", "kernel/drivers/net/nlmon.", "kernel/drivers/net/dummy.", "kernel/drivers/net/ifb.",
 	"kernel/drivers/net/tun.", "kernel/drivers/net/vrf.", "kernel/drivers/net/macvlan.",
 	"kernel/drivers/net/ipvlan/", "kernel/drivers/net/vxlan/",
 }
