@@ -47,7 +47,11 @@ type Config struct {
 	// DefaultInterval.
 	Interval time.Duration
 	// DeadAfter is the silence after which the partner counts as dead, at
-	// least two intervals and at most an hour; 0 means three intervals.
+	// least two intervals and at most an hour; 0 means three intervals. With
+	// two, the loss of one beat is survived and that of two in a row is not.
+	// A partner that beats so slowly that two of its own intervals do not fit
+	// is given three of them. A take-over comes at most a tenth of a second
+	// later, in which packets that came are read.
 	DeadAfter time.Duration
 	// Digest of the configuration. The nodes tell each other and complain if
 	// they differ. Zero means none and is equal to all.

@@ -21,8 +21,9 @@ type Params struct {
 	// no partner.
 	Channels int
 	// Interval is the time between two beats; DeadAfter is how long the
-	// partner must be silent on all channels to count as dead. It is raised
-	// to three intervals of the partner if that is longer.
+	// partner must be silent on all channels to count as dead. A partner
+	// that beats too slowly for it, so that it holds fewer than two of its
+	// intervals, is given three of them.
 	Interval, DeadAfter time.Duration
 }
 
@@ -364,9 +365,13 @@ func (m *Machine) preferred() bool {
 }
 
 // deadAfter is our own, unless the partner beats too slowly for it: a
-// mismatch must not make two active nodes.
+// mismatch must not make two active nodes. Two intervals are the least that a
+// node may be configured with, so partners that agree keep what they have.
 func (m *Machine) deadAfter() time.Duration {
-	return max(m.p.DeadAfter, 3*m.interval)
+	if m.p.DeadAfter >= 2*m.interval {
+		return m.p.DeadAfter
+	}
+	return 3 * m.interval
 }
 
 // Next returns when Step wants a tick if nothing else happens, or [Never].

@@ -397,6 +397,16 @@ func TestMachine(t *testing.T) {
 			s.until(30 * tick)
 			s.want(StateActive, ReasonPartnerSilent)
 		}},
+		{"a dead time of two intervals is taken at its word", func(t *testing.T) {
+			params := backupParams()
+			params.DeadAfter = 2 * tick
+			s := newScript(t, params)
+			s.partner(StateActive)
+			s.until(2*tick - 1)
+			s.want(StateBackup, ReasonPartnerActive)
+			s.until(2 * tick)
+			s.want(StateActive, ReasonPartnerSilent)
+		}},
 		{"leaving is for good", func(t *testing.T) {
 			s := activeScript(t, primaryParams())
 			s.step(Event{Kind: EventLeave})
