@@ -90,6 +90,7 @@ func (e *effects) run() {
 	defer close(e.done)
 	var (
 		told   Role // what the outside was brought to; RoleInit: unknown
+		taken  bool // hook or addresses may be those of the active role
 		last   Role // wanted before
 		retry  time.Duration
 		round  int       // next index of announceAt, or beyond it: refresh
@@ -111,7 +112,7 @@ func (e *effects) run() {
 		var wait time.Duration
 		switch {
 		case want == RoleActive && told != RoleActive:
-			told = RoleInit // half done until it is done
+			told, taken = RoleInit, true // half done until it is done
 			if err := e.become(); err != nil {
 				retry = min(max(2*retry, firstRetry), lastRetry)
 				wait = retry
@@ -134,7 +135,9 @@ func (e *effects) run() {
 				base = time.Now() // refresh from here on
 			}
 			continue
-		case want != RoleInit && (told == RoleInit || told == RoleActive):
+		case taken || want != RoleInit && told == RoleInit:
+			// Before the first decision nothing is touched, so RoleInit
+			// releases only what this run took.
 			told = RoleInit
 			if want == RoleLeaving && giveUp.IsZero() {
 				giveUp = time.Now().Add(releaseLimit)
@@ -147,7 +150,7 @@ func (e *effects) run() {
 				}
 				break
 			}
-			told, retry = want, 0
+			told, taken, retry = want, false, 0
 			continue
 		case want == RoleLeaving:
 			return

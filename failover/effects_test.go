@@ -113,6 +113,31 @@ func TestEffects(t *testing.T) {
 				t.Errorf("effects (-want +got):\n%s", diff)
 			}
 		}},
+		{"a fault that is over at once leaves no addresses on a node that listens", func(t *testing.T) {
+			p := newPair(t)
+			p.primary.start(t)
+			time.Sleep(decided)
+			if p.primary.role() != failover.RoleActive || !p.primary.Held() {
+				t.Fatalf("role %v, addresses held: %t", p.primary.role(), p.primary.Held())
+			}
+			p.primary.Effects()
+			p.primary.node.SetFault("a moment")
+			p.primary.node.SetFault("")
+			synctest.Wait()
+			if r := p.primary.role(); r != failover.RoleInit {
+				t.Fatalf("role %v", r)
+			}
+			if p.primary.Held() || p.primary.node.Status().Serving {
+				t.Error("it listens and serves")
+			}
+			if got := p.primary.Effects(); len(got) != 2 || got[0] != "release" {
+				t.Errorf("effects %v", got)
+			}
+			time.Sleep(decided)
+			if r := p.primary.role(); r != failover.RoleActive || !p.primary.Held() {
+				t.Errorf("role %v, addresses held: %t", r, p.primary.Held())
+			}
+		}},
 		{"trouble is told once, tried again, and its end is told", func(t *testing.T) {
 			p := newPair(t)
 			p.primary.FailWith(errors.New("no such device"))
