@@ -36,7 +36,12 @@ func TestApplyRefusesWhatTheKernelRefuses(t *testing.T) {
 		{"set of an absent destination", change(ipvs.OpSetDestination, s, dest(d2, 1)), ipvs.ErrDestinationNotFound},
 		{"delete of an absent destination", change(ipvs.OpDelDestination, s, dest(d2, 1)), ipvs.ErrDestinationNotFound},
 		{"unknown scheduler", change(ipvs.OpSetService, ipvs.Service{Key: s.Key, Scheduler: "x"}, ipvs.Destination{}), sched.ErrUnknownScheduler},
-		{"unknown operation", ipvs.Change{Op: 99, Service: s}, errors.ErrUnsupported},
+		{"unknown operation", ipvs.Change{Op: 99, Service: s}, ipvs.ErrInvalid},
+		{"weight below 0", change(ipvs.OpSetDestination, s, dest(d1, -1)), ipvs.ErrInvalid},
+		{"threshold that newer kernels refuse", change(ipvs.OpAddDestination, s, ipvs.Destination{Key: d2, UpperThreshold: 1 << 31}), ipvs.ErrInvalid},
+		{"unknown forwarding method", change(ipvs.OpAddDestination, s, ipvs.Destination{Key: d2, Forward: 9}), ipvs.ErrInvalid},
+		{"mapped address", change(ipvs.OpAddDestination, s, dest(netip.MustParseAddrPort("[::ffff:127.0.0.1]:2"), 1)), ipvs.ErrInvalid},
+		{"address of no host", change(ipvs.OpAddDestination, s, dest(netip.MustParseAddrPort("0.0.0.0:1"), 1)), ipvs.ErrInvalid},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -2,7 +2,6 @@ package userspace
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -120,6 +119,9 @@ func (b *Balancer) Apply(ctx context.Context, changes []ipvs.Change) error {
 }
 
 func (b *Balancer) applyOne(ctx context.Context, c ipvs.Change) error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
 	s, ok := b.services[c.Service.Key]
 	if c.Op == ipvs.OpAddService {
 		if ok {
@@ -141,10 +143,9 @@ func (b *Balancer) applyOne(ctx context.Context, c ipvs.Change) error {
 		return s.addDestination(c.Destination)
 	case ipvs.OpSetDestination:
 		return s.setDestination(c.Destination)
-	case ipvs.OpDelDestination:
+	default: // the last of the six that Validate lets pass
 		return s.delDestination(c.Destination.Key)
 	}
-	return fmt.Errorf("operation %d: %w", c.Op, errors.ErrUnsupported)
 }
 
 func (b *Balancer) addService(ctx context.Context, conf ipvs.Service) error {

@@ -173,7 +173,7 @@ func (s *service) addDestination(conf ipvs.Destination) error {
 	}
 	addr := conf.Key.Addr()
 	if !addr.IsValid() || addr.IsUnspecified() || addr.IsMulticast() {
-		return fmt.Errorf("destination %v: want the address of one host", conf.Key)
+		return fmt.Errorf("destination %v: want the address of one host: %w", conf.Key, ipvs.ErrInvalid)
 	}
 	d := &destination{conf: conf, addr: conf.Key}
 	if d.addr.Port() == 0 {
