@@ -141,7 +141,7 @@ func (d *Director) Run(ctx context.Context) error {
 	err := d.node.Run(active)
 
 	leave, cancel := context.WithTimeout(work, leaveWithin)
-	d.loop.ask(leave, func() { d.loop.withdraw(leave) })
+	d.loop.ask(leave, d.loop.withdraw)
 	cancel()
 	end()
 	err = errors.Join(err, g.Wait())
@@ -155,7 +155,7 @@ func (d *Director) Run(ctx context.Context) error {
 // returns when the table is so; a table that cannot be changed now is tried
 // again by the loop, and does not keep the role from changing.
 func (d *Director) onRole(ctx context.Context, r failover.Role) error {
-	d.loop.ask(ctx, func() {
+	d.loop.ask(ctx, func(ctx context.Context) {
 		switch r {
 		case failover.RoleActive:
 			d.loop.stance = stanceServe
@@ -193,7 +193,7 @@ func (d *Director) reloads(ctx context.Context) {
 		case <-d.cfg.Reload:
 		}
 		setup, err := d.cfg.Load(ctx)
-		d.loop.ask(ctx, func() {
+		d.loop.ask(ctx, func(ctx context.Context) {
 			if err == nil {
 				err = d.adopt(ctx, setup)
 			}
@@ -241,7 +241,7 @@ func (d *Director) adopt(ctx context.Context, setup *Setup) error {
 // Status describes the director; it implements [control.Source].
 func (d *Director) Status(ctx context.Context) (*control.Status, error) {
 	var st *control.Status
-	if !d.loop.ask(ctx, func() { st = d.describe() }) {
+	if !d.loop.ask(ctx, func(context.Context) { st = d.describe() }) {
 		return nil, fmt.Errorf("the director did not answer: %w", ctx.Err())
 	}
 	return st, nil
@@ -254,7 +254,7 @@ func (d *Director) List(ctx context.Context) (*control.List, error) {
 		return nil, err
 	}
 	var setup *Setup
-	if !d.loop.ask(ctx, func() { setup = d.setup }) {
+	if !d.loop.ask(ctx, func(context.Context) { setup = d.setup }) {
 		return nil, fmt.Errorf("the director did not answer: %w", ctx.Err())
 	}
 	return control.NewList(d.cfg.DataplaneKind, snap, setup.names()), nil

@@ -1,6 +1,7 @@
 package director
 
 import (
+	"context"
 	"sync"
 
 	"github.com/lvskit/lvskit/health"
@@ -12,7 +13,7 @@ import (
 type inbox struct {
 	mu       sync.Mutex
 	verdicts map[string]health.State
-	orders   []func()
+	orders   []func(context.Context)
 	wake     chan struct{}
 }
 
@@ -27,7 +28,7 @@ func (in *inbox) verdict(id string, s health.State) {
 	in.ring()
 }
 
-func (in *inbox) order(f func()) {
+func (in *inbox) order(f func(context.Context)) {
 	in.mu.Lock()
 	in.orders = append(in.orders, f)
 	in.mu.Unlock()
@@ -42,7 +43,7 @@ func (in *inbox) ring() {
 }
 
 // take empties the inbox.
-func (in *inbox) take() (map[string]health.State, []func()) {
+func (in *inbox) take() (map[string]health.State, []func(context.Context)) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	v, o := in.verdicts, in.orders

@@ -91,7 +91,7 @@ func (l *loop) run(ctx context.Context) error {
 		// Orders settle what they change themselves; a question changes
 		// nothing.
 		for _, do := range orders {
-			do()
+			do(ctx)
 		}
 		if l.failed != nil {
 			retry.Reset(l.retry)
@@ -102,6 +102,10 @@ func (l *loop) run(ctx context.Context) error {
 // settle makes the table what it should be now.
 func (l *loop) settle(ctx context.Context) {
 	err := l.step(ctx)
+	if err != nil {
+		// What the table holds now is not known for sure.
+		l.known = false
+	}
 	if ctx.Err() != nil {
 		return
 	}
@@ -110,8 +114,6 @@ func (l *loop) settle(ctx context.Context) {
 		l.log.Info("table is as wanted again")
 		l.retry = 0
 	case err != nil:
-		// What the table holds now is not known for sure.
-		l.known = false
 		l.retry = min(max(2*l.retry, retryMin), retryMax)
 		if l.failed == nil || l.failed.Error() != err.Error() {
 			l.log.Error("cannot make the table what it should be, will try again", "err", err, "after", l.retry)
@@ -177,10 +179,11 @@ func (l *loop) serverState(service, server string) serverState {
 }
 
 // ask has the loop's goroutine run f and waits until it has. It reports
-// false when ctx ended first.
-func (l *loop) ask(ctx context.Context, f func()) bool {
+// false when ctx ended first; f is run all the same, and its work has the
+// loop's own context: an order whose giver no longer waits still holds.
+func (l *loop) ask(ctx context.Context, f func(context.Context)) bool {
 	done := make(chan struct{})
-	l.inbox.order(func() { f(); close(done) })
+	l.inbox.order(func(own context.Context) { f(own); close(done) })
 	select {
 	case <-done:
 		return true

@@ -42,7 +42,7 @@ func newBench(t *testing.T, kernel *ipvstest.Kernel, statePath string, setup *Se
 
 // role is what the node's hook does.
 func (b *bench) role(s stance) {
-	b.loop.ask(context.Background(), func() { b.loop.stance = s; b.loop.settle(context.Background()) })
+	b.loop.ask(context.Background(), func(ctx context.Context) { b.loop.stance = s; b.loop.settle(ctx) })
 }
 
 func (b *bench) verdict(id string, s health.State) {
@@ -120,7 +120,7 @@ func TestLoopLeavesOthersServicesAlone(t *testing.T) {
 			b.role(s)
 			time.Sleep(2 * resyncEvery)
 		}
-		b.loop.ask(t.Context(), func() { b.loop.withdraw(t.Context()) })
+		b.loop.ask(t.Context(), b.loop.withdraw)
 		for _, c := range kernel.Log() {
 			if c.Service.Key == theirs.Key {
 				t.Errorf("touched another program's service: %v", c)
@@ -200,16 +200,35 @@ func TestLoopTriesAgainAfterAnError(t *testing.T) {
 		kernel.FailNext(ipvs.ErrStateUnknown)
 		b.role(stanceServe)
 		var failed error
-		b.loop.ask(t.Context(), func() { failed = b.loop.failed })
+		b.loop.ask(t.Context(), func(context.Context) { failed = b.loop.failed })
 		if failed == nil {
 			t.Fatal("the failure is not kept for the status")
 		}
 		time.Sleep(2 * retryMin)
 		synctest.Wait()
 		b.wantServers("tcp/192.0.2.1:80 10.0.0.1:80=2")
-		b.loop.ask(t.Context(), func() { failed = b.loop.failed })
+		b.loop.ask(t.Context(), func(context.Context) { failed = b.loop.failed })
 		if failed != nil {
 			t.Errorf("the failure outlives its cure: %v", failed)
+		}
+	})
+}
+
+// An order whose giver has stopped waiting is carried out all the same: a
+// withdrawal that came too late for the role hook must not leave a backup
+// with a table.
+func TestLoopKeepsAnOrderNobodyWaitsFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, ipvstest.New(), "", webSetup(nil))
+		defer b.stop()
+		b.verdict("web/a", health.Up)
+		b.role(stanceServe)
+		impatient, cancel := context.WithCancel(t.Context())
+		cancel()
+		b.loop.ask(impatient, b.loop.withdraw)
+		synctest.Wait()
+		if tab := b.table(); len(tab) != 0 {
+			t.Errorf("a backup has %v in its table", tab)
 		}
 	})
 }
