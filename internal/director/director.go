@@ -140,9 +140,13 @@ func (d *Director) Run(ctx context.Context) error {
 	defer stop()
 	err := d.node.Run(active)
 
-	leave, cancel := context.WithTimeout(work, leaveWithin)
-	d.loop.ask(leave, d.loop.withdraw)
-	cancel()
+	// A node that could not even begin must not take back what an earlier
+	// life of the daemon left serving.
+	if err == nil {
+		leave, cancel := context.WithTimeout(work, leaveWithin)
+		d.loop.ask(leave, d.loop.withdraw)
+		cancel()
+	}
 	end()
 	err = errors.Join(err, g.Wait())
 	if err == nil {

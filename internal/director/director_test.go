@@ -3,6 +3,8 @@ package director
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -259,6 +261,36 @@ func TestDirectorPair(t *testing.T) {
 			t.Errorf("after the primary left, the backup is %+v", st.Role)
 		}
 	})
+}
+
+// A start that is refused its heartbeat leaves what an earlier life of the
+// daemon put into the table, and which serves on.
+func TestDirectorThatCannotStartLeavesTheTable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kernel := ipvstest.New()
+		if err := kernel.AddService(t.Context(), webSetup(nil).Services[0].Service); err != nil {
+			t.Fatal(err)
+		}
+		r := newRig(t, kernel, func(c *Config) {
+			c.Failover.Key = []byte("0123456789abcdef0123456789abcdef")
+			c.Failover.Channels = []failover.Channel{{Name: "public", Local: addr("192.0.2.1:539"), Peer: addr("192.0.2.2:539")}}
+			c.Failover.Transport = forbidden{}
+		})
+		time.Sleep(time.Second)
+		if err := r.stop(); !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("Run: %v, want that the channel is not permitted", err)
+		}
+		if lines := r.journal.take(); len(lines) != 0 {
+			t.Errorf("a start that failed did %v", lines)
+		}
+	})
+}
+
+// forbidden is a transport that the system does not permit.
+type forbidden struct{}
+
+func (forbidden) Listen(context.Context, netip.AddrPort) (failover.PacketConn, error) {
+	return nil, fs.ErrPermission
 }
 
 func TestDirectorOutlivesAFailingKernel(t *testing.T) {
