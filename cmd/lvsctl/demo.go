@@ -1,6 +1,9 @@
 package main
 
 import (
+	"os/signal"
+	"syscall"
+
 	"github.com/urfave/cli/v2"
 
 	"github.com/lvskit/lvskit/internal/demo"
@@ -28,7 +31,11 @@ The exit code is 0 only if every expectation held.`,
 				return err
 			}
 			asJSON := c.Bool("json")
-			res, err := demo.Run(c.Context, demo.Config{
+			// A reader that goes away ("| head") is an end like Ctrl-C, and
+			// leaves nothing behind either.
+			ctx, stop := signal.NotifyContext(c.Context, syscall.SIGPIPE)
+			defer stop()
+			res, err := demo.Run(ctx, demo.Config{
 				Out:   c.App.Writer,
 				Live:  isTerminal(c.App.Writer),
 				Hold:  c.Bool("hold"),

@@ -5,6 +5,8 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"testing"
@@ -41,4 +43,31 @@ func TestDemo(t *testing.T) {
 	}
 	t.Logf("took %v: removed after %.2f s, returned after %.2f s, taken over after %.2f s", time.Since(began).Round(time.Millisecond),
 		res.RemoveSeconds, res.ReturnSeconds, res.TakeoverSeconds)
+}
+
+// A reader that goes away ends the tour, and nothing stays behind.
+func TestDemoCleansUpWhenItsReaderLeaves(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmp := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), exe, "demo")
+	cmd.Env = append(os.Environ(), asLvsctl+"=1", "TMPDIR="+tmp)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	io.ReadFull(out, make([]byte, 16))
+	out.Close()
+	var exit *exec.ExitError
+	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitFailed {
+		t.Errorf("it ended with %v, want exit code %d", err, exitFailed)
+	}
+	if left, _ := os.ReadDir(tmp); len(left) > 0 {
+		t.Errorf("%v stays behind", left)
+	}
 }

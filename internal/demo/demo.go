@@ -250,10 +250,13 @@ func (t *tour) expect(what string, held bool, saw string) {
 	t.result.Expectations = append(t.result.Expectations, Expectation{What: what, Held: held, Saw: saw})
 }
 
+// errInterrupted ends a tour that its guest has left.
+var errInterrupted = errors.New("interrupted")
+
 func rest(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
-		return errors.New("interrupted")
+		return errInterrupted
 	case <-time.After(d):
 		return nil
 	}

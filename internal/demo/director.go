@@ -51,7 +51,7 @@ func (d *director) start() error {
 	defer log.Close()
 	d.cmd = exec.Command(exe, d.args...)
 	d.cmd.Stdout, d.cmd.Stderr = log, log
-	tieToParent(d.cmd)
+	prepareChild(d.cmd)
 	if err := d.cmd.Start(); err != nil {
 		return fmt.Errorf("start director %s: %w", d.name, err)
 	}
@@ -91,6 +91,7 @@ func (d *director) stop() error {
 
 // await polls the director's status until ok says so.
 func (d *director) await(ctx context.Context, limit time.Duration, what string, ok func(*control.Status) bool) (*control.Status, error) {
+	tour := ctx
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for {
@@ -103,6 +104,9 @@ func (d *director) await(ctx context.Context, limit time.Duration, what string, 
 			d.exited <- werr
 			return nil, fmt.Errorf("director %s ended by itself (%v) while waiting until %s; its log ends:\n%s", d.name, werr, what, d.tail())
 		case <-ctx.Done():
+			if tour.Err() != nil {
+				return nil, errInterrupted
+			}
 			if err == nil {
 				err = fmt.Errorf("role %s (%s)", st.Role.Role, st.Role.Reason)
 			}
