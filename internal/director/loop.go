@@ -41,6 +41,8 @@ type loop struct {
 	failed  error
 	retry   time.Duration
 	changes uint64
+	// stateErr is the last error of the state file, so that it is told once.
+	stateErr string
 }
 
 func newLoop(log *slog.Logger, plane Dataplane, owned *ownership, setup *Setup) *loop {
@@ -136,9 +138,7 @@ func (l *loop) step(ctx context.Context) error {
 	want := plan(l.setup, l.serverState, l.stance, l.have)
 	changes := ipvs.Diff(l.have, want, l.mine)
 	if len(changes) > 0 {
-		if err := l.owned.claim(keysOf(want)); err != nil {
-			l.log.Warn("a service that leaves the configuration while the daemon is down would stay in the table", "err", err)
-		}
+		l.tellStateFile(l.owned.claim(keysOf(want)))
 		l.logChanges(changes)
 		if err := l.plane.Apply(ctx, changes); err != nil {
 			return fmt.Errorf("change the table: %w", err)
@@ -146,10 +146,20 @@ func (l *loop) step(ctx context.Context) error {
 		l.changes += uint64(len(changes))
 		l.have = merge(l.have, want, l.mine)
 	}
-	if err := l.owned.keepOnly(keySet(want)); err != nil {
-		l.log.Warn("cannot shorten the list of own services", "err", err)
-	}
+	l.tellStateFile(l.owned.keepOnly(keySet(want)))
 	return nil
+}
+
+// tellStateFile logs the trouble with the state file when it is another one.
+func (l *loop) tellStateFile(err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if text != "" && text != l.stateErr {
+		l.log.Warn("a service that leaves the configuration while the daemon is down would stay in the table", "err", err)
+	}
+	l.stateErr = text
 }
 
 func (l *loop) logChanges(changes []ipvs.Change) {

@@ -19,6 +19,8 @@ import (
 type ownership struct {
 	path string
 	keys map[ipvs.ServiceKey]bool
+	// unsaved tells that the file does not have the keys: a write failed.
+	unsaved bool
 }
 
 type ownershipFile struct {
@@ -69,38 +71,33 @@ func openOwnership(path string) (*ownership, error) {
 
 func (o *ownership) has(k ipvs.ServiceKey) bool { return o.keys[k] }
 
-// claim makes keys ours and writes the file if that is news.
+// claim makes keys ours and writes the file if it does not have them.
 func (o *ownership) claim(keys []ipvs.ServiceKey) error {
-	news := false
 	for _, k := range keys {
 		if !o.keys[k] {
 			o.keys[k] = true
-			news = true
+			o.unsaved = true
 		}
-	}
-	if !news {
-		return nil
 	}
 	return o.save()
 }
 
-// keepOnly forgets all keys but those given and writes the file if that is
-// news.
+// keepOnly forgets all keys but those given and writes the file if it has
+// others.
 func (o *ownership) keepOnly(keep map[ipvs.ServiceKey]bool) error {
-	n := len(o.keys)
 	for k := range o.keys {
 		if !keep[k] {
 			delete(o.keys, k)
+			o.unsaved = true
 		}
-	}
-	if len(o.keys) == n {
-		return nil
 	}
 	return o.save()
 }
 
+// save writes what the file does not have yet; what failed is tried again the
+// next time.
 func (o *ownership) save() error {
-	if o.path == "" {
+	if o.path == "" || !o.unsaved {
 		return nil
 	}
 	f := ownershipFile{Schema: ownershipSchema, Services: make([]ipvs.ServiceKey, 0, len(o.keys))}
@@ -131,5 +128,6 @@ func (o *ownership) save() error {
 		os.Remove(tmp.Name())
 		return fmt.Errorf("state file: %w", err)
 	}
+	o.unsaved = false
 	return nil
 }

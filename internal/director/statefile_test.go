@@ -39,6 +39,34 @@ func TestOwnershipSurvivesARestart(t *testing.T) {
 	}
 }
 
+// A disk that was full for a moment must not leave the file without a service
+// for good.
+func TestOwnershipWritesLaterWhatFailed(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	if err := os.WriteFile(dir, nil, 0o600); err != nil { // no folder can be there
+		t.Fatal(err)
+	}
+	o, err := openOwnership("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.path = filepath.Join(dir, "state.json")
+	web := ipvs.TCPService(addr("192.0.2.1:80"))
+	if err := o.claim([]ipvs.ServiceKey{web}); err == nil {
+		t.Fatal("a file was written below a file")
+	}
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.claim([]ipvs.ServiceKey{web}); err != nil {
+		t.Fatal(err)
+	}
+	again, err := openOwnership(o.path)
+	if err != nil || !again.has(web) {
+		t.Errorf("the file has %v, %v", again.keys, err)
+	}
+}
+
 func TestOwnershipOfABadFile(t *testing.T) {
 	for name, content := range map[string]string{
 		"noise":            "\x00\x01",
@@ -83,6 +111,7 @@ func FuzzOwnership(f *testing.F) {
 				t.Errorf("took the key %v", k)
 			}
 		}
+		o.unsaved = true
 		if err := o.save(); err != nil {
 			t.Fatal(err)
 		}
