@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/lvskit/lvskit/failover"
+	"github.com/lvskit/lvskit/failover/pulse"
 	"github.com/lvskit/lvskit/health"
 	"github.com/lvskit/lvskit/internal/control"
 	"github.com/lvskit/lvskit/ipvs"
@@ -24,15 +25,24 @@ func (d *Director) describe() *control.Status {
 		Services:  make([]control.Service, 0, len(d.setup.Services)),
 		Notes:     append([]string{}, d.setup.Notes...),
 	}
+	if d.setup.Heartbeat.differs(d.heartbeat) {
+		st.Notes = append(st.Notes, heartbeatNote)
+	}
 	if d.loop.failed != nil {
 		st.Dataplane.Error = d.loop.failed.Error()
 	}
 	if d.addressErr != "" {
 		st.Notes = append(st.Notes, "floating addresses: "+d.addressErr)
 	}
+	if d.loop.stateErr != "" {
+		st.Notes = append(st.Notes, d.loop.stateErr+": "+stateTrouble)
+	}
 	table := index(d.loop.have)
 	for _, v := range d.setup.Services {
 		st.Services = append(st.Services, describeService(v, table, d.monitor))
+		if s := &st.Services[len(st.Services)-1]; !s.InTable {
+			s.Reason += ", not in the table: " + d.loop.whyAbsent()
+		}
 	}
 	return st
 }
@@ -67,9 +77,6 @@ func describeService(v VirtualService, table map[ipvs.ServiceKey]map[ipvs.Destin
 		s.Servers = append(s.Servers, srv)
 	}
 	s.Reason = fmt.Sprintf("%d of %d servers up", up, len(v.Servers))
-	if !s.InTable {
-		s.Reason += ", not in the table"
-	}
 	if v.Sorry != nil {
 		s.Sorry = v.Sorry.Key.String()
 		_, s.SorryUsed = here[v.Sorry.Key]
@@ -97,6 +104,9 @@ func (d *Director) describeRole() control.Role {
 		}
 		for reason, count := range c.Drops {
 			r.Refused[reason] += count
+		}
+		if c.Drops[pulse.DropKey.String()] > 0 && !c.Up && ch.Error == "" {
+			ch.Error = "heartbeats come and are refused: give both routers the same key file"
 		}
 		r.Channels = append(r.Channels, ch)
 	}

@@ -17,6 +17,8 @@ import (
 	"github.com/lvskit/lvskit/ipvs"
 )
 
+const heartbeatNote = "the heartbeat settings changed: they take effect when the daemon is started again"
+
 // leaveWithin bounds how long a clean end may take the table back.
 const leaveWithin = 5 * time.Second
 
@@ -67,6 +69,8 @@ type Director struct {
 	monitor *health.Monitor
 	node    *failover.Node
 	started time.Time
+	// heartbeat is what the node was started with, whatever was loaded since.
+	heartbeat Heartbeat
 
 	// reload is written by the loop's goroutine alone.
 	loaded      time.Time
@@ -84,7 +88,7 @@ func New(ctx context.Context, cfg Config) (*Director, error) {
 	if err != nil {
 		cfg.Logger.Warn("starting without the list of own services", "err", err)
 	}
-	d := &Director{cfg: cfg, log: cfg.Logger, setup: setup, started: time.Now(), loaded: time.Now()}
+	d := &Director{cfg: cfg, log: cfg.Logger, setup: setup, started: time.Now(), loaded: time.Now(), heartbeat: setup.Heartbeat}
 	d.loop = newLoop(d.log, cfg.Dataplane, owned, setup)
 	d.monitor = health.NewMonitor(&health.Config{
 		Logger:  d.log,
@@ -212,9 +216,6 @@ func (d *Director) reloads(ctx context.Context) {
 // adopt makes setup the running configuration. It belongs to the loop's
 // goroutine.
 func (d *Director) adopt(ctx context.Context, setup *Setup) error {
-	if setup.Heartbeat.differs(d.setup.Heartbeat) {
-		setup.Notes = append(setup.Notes, "the heartbeat settings changed: they take effect when the daemon is started again")
-	}
 	if err := d.monitor.Set(setup.Watches()); err != nil {
 		return err
 	}
@@ -237,6 +238,9 @@ func (d *Director) adopt(ctx context.Context, setup *Setup) error {
 	d.loop.settle(ctx)
 	for _, n := range setup.Notes {
 		d.log.Warn(n)
+	}
+	if setup.Heartbeat.differs(d.heartbeat) {
+		d.log.Warn(heartbeatNote)
 	}
 	d.log.Info("configuration loaded", "config", setup.Source, "serial", setup.Serial)
 	return nil

@@ -222,6 +222,59 @@ func TestDirectorReloads(t *testing.T) {
 	})
 }
 
+// The node goes on with the heartbeat it was started with, and the status says
+// so for as long as that differs from the file, over any number of reloads.
+func TestDirectorTellsAnOldHeartbeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, ipvstest.New(), nil)
+		defer r.stop()
+		deadline := time.Hour
+		r.next = func() (*Setup, error) {
+			s := checked(webSetup(nil), r.checker)
+			s.Heartbeat.DeadAfter = deadline
+			return s, nil
+		}
+		for range 2 {
+			r.reload <- syscall.SIGHUP
+			time.Sleep(time.Second)
+			if st := r.status(); !slices.Contains(st.Notes, heartbeatNote) {
+				t.Errorf("notes %q do not tell that the heartbeat is the old one", st.Notes)
+			}
+		}
+		deadline = 0
+		r.reload <- syscall.SIGHUP
+		time.Sleep(time.Second)
+		if st := r.status(); slices.Contains(st.Notes, heartbeatNote) {
+			t.Errorf("notes %q although the heartbeat is the file's again", st.Notes)
+		}
+	})
+}
+
+// Two routers with different keys cannot know of each other; each says why.
+func TestDirectorTellsAForeignKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := failovertest.NewNetwork(1)
+		ends := [2]string{"192.0.2.1:539", "192.0.2.2:539"}
+		var pair [2]*rig
+		for i := range pair {
+			pair[i] = newRig(t, ipvstest.New(), func(c *Config) {
+				c.Failover = failover.Config{
+					Primary: i == 0, Key: []byte(strings.Repeat(string(rune('a'+i)), 32)), Interval: time.Second, DeadAfter: 3 * time.Second,
+					Channels:  []failover.Channel{{Name: "public", Local: addr(ends[i]), Peer: addr(ends[1-i])}},
+					Transport: network.Host([]string{"one", "two"}[i]),
+				}
+			})
+			defer pair[i].stop()
+		}
+		time.Sleep(10 * time.Second)
+		for i := range pair {
+			if ch := pair[i].status().Role.Channels[0]; ch.Up || !strings.Contains(ch.Error, "same key file") {
+				t.Errorf("router %d: channel %+v does not tell that the keys differ", i, ch)
+			}
+		}
+	})
+}
+
 // Two directors, each with a kernel and addresses of its own, on a network in
 // memory: exactly one serves, and the other takes over when it falls silent.
 func TestDirectorPair(t *testing.T) {
@@ -245,6 +298,9 @@ func TestDirectorPair(t *testing.T) {
 		}
 		if st := pair[1].status(); st.Role.Role != "backup" || st.Role.Partner == nil || !st.Role.Partner.Alive {
 			t.Errorf("the backup's role: %+v", st.Role)
+		}
+		if s := pair[1].status().Services[0]; !strings.Contains(s.Reason, "not in the table: this router does not serve now") {
+			t.Errorf("the backup's service: %q", s.Reason)
 		}
 		// The backup asks the servers all the time, so it can serve at once.
 		if s := pair[1].status().Services[0].Servers[0]; s.State != "up" {

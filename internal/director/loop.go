@@ -150,6 +150,8 @@ func (l *loop) step(ctx context.Context) error {
 	return nil
 }
 
+const stateTrouble = "a service that leaves the configuration while the daemon is down would stay in the table"
+
 // tellStateFile logs the trouble with the state file when it is another one.
 func (l *loop) tellStateFile(err error) {
 	text := ""
@@ -157,7 +159,7 @@ func (l *loop) tellStateFile(err error) {
 		text = err.Error()
 	}
 	if text != "" && text != l.stateErr {
-		l.log.Warn("a service that leaves the configuration while the daemon is down would stay in the table", "err", err)
+		l.log.Warn(stateTrouble, "err", err)
 	}
 	l.stateErr = text
 }
@@ -176,6 +178,19 @@ func (l *loop) logChanges(changes []ipvs.Change) {
 // configuration names and those that the state file says we created.
 func (l *loop) mine(k ipvs.ServiceKey) bool {
 	return l.named[k] || l.owned.has(k)
+}
+
+// whyAbsent says why a service of the configuration is not in the table.
+func (l *loop) whyAbsent() string {
+	switch {
+	case l.failed != nil:
+		return "it cannot be changed (see the data plane)"
+	case l.stance == stanceServe:
+		return "it is being added"
+	case l.stance == stanceHold:
+		return "this router does not know its role yet"
+	}
+	return "this router does not serve now"
 }
 
 func (l *loop) serverState(service, server string) serverState {

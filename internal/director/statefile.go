@@ -117,7 +117,11 @@ func (o *ownership) save() error {
 	// the new one and never half a file.
 	tmp, err := os.CreateTemp(dir, filepath.Base(o.path)+".*")
 	if err != nil {
-		return fmt.Errorf("state file: %w", err)
+		// The name that was tried is another one each time and nobody's.
+		if made := (*fs.PathError)(nil); errors.As(err, &made) {
+			err = made.Err
+		}
+		return fmt.Errorf("state file %s: %w", o.path, err)
 	}
 	_, err = tmp.Write(append(data, '\n'))
 	err = errors.Join(err, tmp.Close())
