@@ -47,20 +47,18 @@ The kernel totals its counters every two seconds.`,
 }
 
 func readList(c *cli.Context) (*control.List, error) {
-	var noDaemon error
 	if !c.Bool("kernel") {
 		list, err := control.NewClient(c.String("socket")).List(c.Context)
 		if err == nil || !errors.Is(err, control.ErrNoDaemon) || c.IsSet("socket") {
 			return list, err
 		}
-		noDaemon = fmt.Errorf("%w; nor can the kernel's table be read", err)
 	}
 	k, err := ipvs.Dial(c.Context, nil)
 	if err != nil {
-		if noDaemon != nil {
-			err = fmt.Errorf("%w: %w", noDaemon, err)
+		if c.Bool("kernel") {
+			return nil, fmt.Errorf("the kernel's table cannot be read: %w", err)
 		}
-		return nil, err
+		return nil, fmt.Errorf("no daemon answers on %s, and the kernel's table cannot be read: %w", c.String("socket"), err)
 	}
 	defer k.Close()
 	snap, err := k.Snapshot(c.Context)

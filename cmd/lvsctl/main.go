@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/urfave/cli/v2"
 )
@@ -28,7 +29,9 @@ func main() {
 		cli.HelpPrinterCustom(w, text, data, map[string]any{"wrapAt": func() int { return 100 }})
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	// A later signal ends at once what does not come to its clean end; one that
+	// a supervisor sends to the process and to its group is the first one still.
+	context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, stop) })
 	os.Exit(run(ctx, os.Args, os.Stdout, os.Stderr))
 }
 

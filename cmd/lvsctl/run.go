@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/urfave/cli/v2"
 
@@ -124,6 +125,11 @@ func runDaemon(c *cli.Context) error {
 	}
 	defer socket.Close()
 
+	// A log whose reader is gone is no reason to end: without anybody to take
+	// the signal, a write to a closed pipe would kill the daemon.
+	pipe := make(chan os.Signal, 1)
+	signal.Notify(pipe, syscall.SIGPIPE)
+	defer signal.Stop(pipe)
 	reload := make(chan os.Signal, 1)
 	notifyReload(reload)
 	defer signal.Stop(reload)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -19,24 +20,38 @@ import (
 
 // ReadFile reads an lvs.cf, and no more of it than the language's own limit.
 func ReadFile(path string) ([]byte, error) {
+	// Asked before it is opened: to open a pipe waits for its writer, for ever
+	// if there is none.
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: name the lvs.cf to read", path, reasonOf(err))
+	}
+	switch {
+	case info.IsDir():
+		return nil, fmt.Errorf("%s: is a directory: name the lvs.cf in it", path)
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s: is no regular file: name the lvs.cf to read", path)
+	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("%w: name the lvs.cf to read", err)
+		return nil, fmt.Errorf("%s: %w: name an lvs.cf that may be read", path, reasonOf(err))
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if info.IsDir() {
-		return nil, fmt.Errorf("%s: is a directory: name the lvs.cf in it", path)
-	}
 	// One byte more than the limit is enough for the parser to refuse it.
 	src, err := io.ReadAll(io.LimitReader(f, lvscf.MaxSize+1))
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	return src, nil
+}
+
+// reasonOf is the reason alone of an error with a file, for messages that
+// begin with the file's name.
+func reasonOf(err error) error {
+	if e := (*fs.PathError)(nil); errors.As(err, &e) {
+		return e.Err
+	}
+	return err
 }
 
 // LoadFile reads, checks and resolves an lvs.cf. The error is a

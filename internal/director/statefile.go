@@ -118,10 +118,7 @@ func (o *ownership) save() error {
 	tmp, err := os.CreateTemp(dir, filepath.Base(o.path)+".*")
 	if err != nil {
 		// The name that was tried is another one each time and nobody's.
-		if made := (*fs.PathError)(nil); errors.As(err, &made) {
-			err = made.Err
-		}
-		return fmt.Errorf("state file %s: %w", o.path, err)
+		return fmt.Errorf("state file %s: %w", o.path, reasonOf(err))
 	}
 	_, err = tmp.Write(append(data, '\n'))
 	err = errors.Join(err, tmp.Close())
