@@ -106,12 +106,13 @@ func FromLVSCF(c *lvscf.Config) (*Setup, error) {
 		h.Interval = h.DeadAfter / 3
 		s.note("deadtime %v leaves no room for two heartbeats %v apart: one is sent every %v", c.Deadtime, c.Keepalive, h.Interval)
 	}
+	used := make(map[string]bool)
 	for i := range c.Virtuals {
 		v := &c.Virtuals[i]
 		if !v.Active {
 			continue
 		}
-		vs, err := s.virtualService(c, v)
+		vs, err := s.virtualService(c, v, used)
 		if err != nil {
 			return nil, err
 		}
@@ -187,8 +188,20 @@ func (s *Setup) addAddress(c *lvscf.Config, a netip.Addr, mask lvscf.Netmask, de
 	s.Addresses = append(s.Addresses, failover.VirtualAddress{Prefix: netip.PrefixFrom(a, bits), Device: base, Label: label})
 }
 
-func (s *Setup) virtualService(c *lvscf.Config, v *lvscf.Virtual) (VirtualService, error) {
-	out := VirtualService{Name: v.Name, Quiesce: v.QuiesceServer}
+// unique returns name, or name#2 and so on, so that id of it is not used yet,
+// and uses it. Piranha let two blocks share a name, and its web tool gave them
+// all the same to begin with; states are kept by it.
+func unique(name string, used map[string]bool, id func(string) string) string {
+	try := name
+	for n := 2; used[id(try)]; n++ {
+		try = fmt.Sprintf("%s#%d", name, n)
+	}
+	used[id(try)] = true
+	return try
+}
+
+func (s *Setup) virtualService(c *lvscf.Config, v *lvscf.Virtual, used map[string]bool) (VirtualService, error) {
+	out := VirtualService{Name: unique(v.Name, used, func(n string) string { return "virtual\x00" + n }), Quiesce: v.QuiesceServer}
 	out.Service = ipvs.Service{
 		Key:               serviceKey(v),
 		Scheduler:         v.Scheduler.String(),
@@ -220,22 +233,17 @@ func (s *Setup) virtualService(c *lvscf.Config, v *lvscf.Virtual) (VirtualServic
 	}
 	forward := forwardMethod(c.Network)
 	taken := make(map[ipvs.DestinationKey]string)
-	names := make(map[string]int)
 	for i := range v.Servers {
 		r := &v.Servers[i]
 		if !r.Active {
 			continue
-		}
-		name := r.Name
-		if names[r.Name]++; names[r.Name] > 1 {
-			// Piranha let two servers share a name; states are kept by it.
-			name = fmt.Sprintf("%s#%d", r.Name, names[r.Name])
 		}
 		key := netip.AddrPortFrom(r.Address.Addr, s.destinationPort(v, r, forward))
 		if other, dup := taken[key]; dup {
 			s.note("virtual %s: server %s is the same destination as %s and is left out", v.Name, r.Name, other)
 			continue
 		}
+		name := unique(r.Name, used, func(n string) string { return WatchID(out.Name, n) })
 		taken[key] = name
 		out.Servers = append(out.Servers, RealServer{
 			Name:        name,
