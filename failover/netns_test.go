@@ -5,170 +5,101 @@ package failover_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"github.com/lvskit/lvskit/failover"
 	"github.com/lvskit/lvskit/failover/failovertest"
+	"github.com/lvskit/lvskit/internal/lab"
 )
 
 // wire is a bridge in a namespace of its own, with hosts around it.
 type wire struct {
-	t     *testing.T
-	name  string // of the bridge's namespace
-	hosts int
+	*lab.Lab
+	t  *testing.T
+	sw *lab.Namespace
 }
 
-// box is a host on the wire: a namespace with eth0.
-type box struct {
-	w    *wire
-	name string
-	mac  string
-	port string // on the bridge
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func path(name string) string { return filepath.Join("/run/netns", name) }
-
-// in runs f on a thread in the namespace.
-func in(t *testing.T, name string, f func() error) error {
-	t.Helper()
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with us
-		ns, err := netns.GetFromPath(path(name))
-		if err == nil {
-			defer ns.Close()
-			err = netns.Set(ns)
-		}
-		if err == nil {
-			err = f()
-		}
-		done <- err
-	}()
-	return <-done
-}
-
-func newNamespace(t *testing.T, name string) string {
-	t.Helper()
-	name = fmt.Sprintf("fo%d%s", os.Getpid(), name)
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		ns, err := netns.NewNamed(name)
-		if err == nil {
-			err = ns.Close()
-		}
-		done <- err
-	}()
-	must(t, <-done)
-	t.Cleanup(func() { must(t, netns.DeleteNamed(name)) })
-	return name
-}
-
-func handle(t *testing.T, name string) *netlink.Handle {
-	t.Helper()
-	ns, err := netns.GetFromPath(path(name))
-	must(t, err)
-	defer ns.Close()
-	h, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
-	must(t, err)
-	t.Cleanup(h.Close)
-	return h
-}
+// bridge is the device of wire's namespace, eth0 that of each host.
+const (
+	bridge = "br0"
+	eth0   = "eth0"
+)
 
 func newWire(t *testing.T) *wire {
 	t.Helper()
-	w := &wire{t: t, name: newNamespace(t, "sw")}
-	h := handle(t, w.name)
-	must(t, h.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0"}}))
-	br, err := h.LinkByName("br0")
-	must(t, err)
-	must(t, h.LinkSetUp(br))
+	l := lab.New(t)
+	w := &wire{Lab: l, t: t, sw: l.Namespace("switch")}
+	w.sw.Bridge(bridge)
 	return w
 }
 
-func (w *wire) box(name string, prefixes ...string) *box {
-	t := w.t
-	t.Helper()
-	w.hosts++
-	b := &box{w: w, name: newNamespace(t, name), mac: fmt.Sprintf("02:00:00:00:00:%02x", w.hosts), port: "p" + name}
-	sw, h := handle(t, w.name), handle(t, b.name)
-	hw, err := net.ParseMAC(b.mac)
-	must(t, err)
-	ns, err := netns.GetFromPath(path(b.name))
-	must(t, err)
-	defer ns.Close()
-	must(t, sw.LinkAdd(&netlink.Veth{
-		LinkAttrs: netlink.LinkAttrs{Name: b.port}, PeerName: "eth0", PeerHardwareAddr: hw, PeerNamespace: netlink.NsFd(int(ns)),
-	}))
-	br, err := sw.LinkByName("br0")
-	must(t, err)
-	port, err := sw.LinkByName(b.port)
-	must(t, err)
-	must(t, sw.LinkSetMaster(port, br))
-	must(t, sw.LinkSetUp(port))
-	for _, dev := range []string{"lo", "eth0"} {
-		l, err := h.LinkByName(dev)
-		must(t, err)
-		must(t, h.LinkSetUp(l))
+// peer is a host on the wire.
+type peer struct {
+	box
+	w    *wire
+	port string // on the bridge
+}
+
+func (w *wire) host(name string, prefixes ...string) *peer {
+	w.t.Helper()
+	p := &peer{box: box{w.Namespace(name)}, w: w, port: "p-" + name}
+	w.Veth(p.Namespace, eth0, w.sw, p.port)
+	w.sw.Attach(p.port, bridge)
+	for _, s := range prefixes {
+		p.Addr(eth0, netip.MustParsePrefix(s))
 	}
-	eth0, err := h.LinkByName("eth0")
-	must(t, err)
-	for _, p := range prefixes {
-		a, err := netlink.ParseAddr(p)
-		must(t, err)
-		if a.IP.To4() == nil {
-			a.Flags = unix.IFA_F_NODAD
-		}
-		must(t, h.AddrAdd(eth0, a))
-	}
-	return b
+	return p
 }
 
 // plug takes the host off the wire or puts it back.
-func (b *box) plug(in bool) {
-	b.w.t.Helper()
-	h := handle(b.w.t, b.w.name)
-	port, err := h.LinkByName(b.port)
-	must(b.w.t, err)
+func (p *peer) plug(in bool) {
+	p.w.t.Helper()
 	if in {
-		must(b.w.t, h.LinkSetUp(port))
+		p.w.sw.Up(p.port)
 	} else {
-		must(b.w.t, h.LinkSetDown(port))
+		p.w.sw.Down(p.port)
 	}
 }
 
+func (p *peer) mac() string { return p.MAC(eth0) }
+
+// dump repeats a listing that was disturbed by a change.
+func dump[T any](t *testing.T, list func() ([]T, error)) []T {
+	t.Helper()
+	for range 10 {
+		got, err := list()
+		if errors.Is(err, netlink.ErrDumpInterrupted) {
+			continue
+		}
+		must(t, err)
+		return got
+	}
+	t.Fatal("the kernel's list changes all the time")
+	return nil
+}
+
+// kernelAddresses returns what eth0 carries as the kernel has it.
+func (p *peer) kernelAddresses() []netlink.Addr {
+	p.w.t.Helper()
+	link, err := p.Handle().LinkByName(eth0)
+	must(p.w.t, err)
+	return dump(p.w.t, func() ([]netlink.Addr, error) { return p.Handle().AddrList(link, netlink.FAMILY_ALL) })
+}
+
 // addresses returns what eth0 carries, without the kernel's own link-local.
-func (b *box) addresses() (out []string) {
-	b.w.t.Helper()
-	h := handle(b.w.t, b.name)
-	eth0, err := h.LinkByName("eth0")
-	must(b.w.t, err)
-	list, err := h.AddrList(eth0, netlink.FAMILY_ALL)
-	must(b.w.t, err)
-	for _, a := range list {
-		if !strings.HasPrefix(a.IPNet.String(), "fe80::") {
+func (p *peer) addresses() (out []string) {
+	p.w.t.Helper()
+	for _, a := range p.kernelAddresses() {
+		if !a.IP.IsLinkLocalUnicast() {
 			out = append(out, strings.TrimSpace(a.IPNet.String()+" "+a.Label))
 		}
 	}
@@ -176,12 +107,9 @@ func (b *box) addresses() (out []string) {
 }
 
 // neighbour returns the hardware address that the host has for ip.
-func (b *box) neighbour(ip netip.Addr) string {
-	b.w.t.Helper()
-	h := handle(b.w.t, b.name)
-	list, err := h.NeighList(0, netlink.FAMILY_ALL)
-	must(b.w.t, err)
-	for _, n := range list {
+func (p *peer) neighbour(ip netip.Addr) string {
+	p.w.t.Helper()
+	for _, n := range dump(p.w.t, func() ([]netlink.Neigh, error) { return p.Handle().NeighList(0, netlink.FAMILY_ALL) }) {
 		if a, _ := netip.AddrFromSlice(n.IP); a.Unmap() == ip && len(n.HardwareAddr) == 6 {
 			return n.HardwareAddr.String()
 		}
@@ -190,11 +118,11 @@ func (b *box) neighbour(ip netip.Addr) string {
 }
 
 // serve answers each TCP connection with the host's name.
-func (b *box) serve() {
-	t := b.w.t
+func (p *peer) serve() {
+	t := p.w.t
 	t.Helper()
-	var l net.Listener
-	must(t, in(t, b.name, func() (err error) { l, err = net.Listen("tcp", ":7"); return err }))
+	l, err := p.Namespace.Listen("tcp", "[::]:7")
+	must(t, err)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -203,7 +131,7 @@ func (b *box) serve() {
 			if err != nil {
 				return
 			}
-			_, _ = io.WriteString(c, b.name) // the client may be gone
+			_, _ = io.WriteString(c, p.Name()) // the client may be gone
 			_ = c.Close()
 		}
 	}()
@@ -211,18 +139,16 @@ func (b *box) serve() {
 }
 
 // ask returns who answers at the address, or the error.
-func (b *box) ask(a netip.Addr) string {
-	var got []byte
-	err := in(b.w.t, b.name, func() error {
-		c, err := net.DialTimeout("tcp", netip.AddrPortFrom(a, 7).String(), 500*time.Millisecond)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		_ = c.SetDeadline(time.Now().Add(500 * time.Millisecond))
-		got, err = io.ReadAll(c)
-		return err
-	})
+func (p *peer) ask(a netip.Addr) string {
+	ctx, cancel := context.WithTimeout(p.w.t.Context(), 500*time.Millisecond)
+	defer cancel()
+	c, err := p.DialContext(ctx, "tcp", netip.AddrPortFrom(a, 7).String())
+	if err != nil {
+		return err.Error()
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(500 * time.Millisecond))
+	got, err := io.ReadAll(c)
 	if err != nil {
 		return err.Error()
 	}
@@ -231,41 +157,35 @@ func (b *box) ask(a netip.Addr) string {
 
 // answeredBy waits until the owner answers at the addresses. One try may fail:
 // a segment on its way to the loser is repeated after a second only.
-func (b *box) answeredBy(owner *box, addrs ...netip.Addr) {
-	b.w.t.Helper()
+func (p *peer) answeredBy(owner *peer, addrs ...netip.Addr) {
+	p.w.t.Helper()
 	for _, a := range addrs {
 		var got string
 		for range 10 {
-			if got = b.ask(a); got == owner.name {
+			if got = p.ask(a); got == owner.Name() {
 				break
 			}
 		}
-		if got != owner.name {
-			b.w.t.Fatalf("%v is answered by %q, want %q", a, got, owner.name)
+		if got != owner.Name() {
+			p.w.t.Fatalf("%v is answered by %q, want %q", a, got, owner.Name())
 		}
 	}
 }
 
-// Listen makes a box the transport of a node.
-func (b *box) Listen(ctx context.Context, local netip.AddrPort) (c failover.PacketConn, err error) {
-	err = in(b.w.t, b.name, func() error { c, err = failover.UDP{}.Listen(ctx, local); return err })
-	return c, err
-}
-
 var (
-	vip4 = failover.VirtualAddress{Prefix: netip.MustParsePrefix("192.0.2.100/24"), Device: "eth0", Label: "eth0:1"}
-	vip6 = failover.VirtualAddress{Prefix: netip.MustParsePrefix("2001:db8::100/128"), Device: "eth0"}
+	vip4 = failover.VirtualAddress{Prefix: netip.MustParsePrefix("192.0.2.100/24"), Device: eth0, Label: "eth0:1"}
+	vip6 = failover.VirtualAddress{Prefix: netip.MustParsePrefix("2001:db8::100/128"), Device: eth0}
 )
 
 type nobody struct{}
 
 func (nobody) Announce(context.Context, []failover.VirtualAddress) error { return nil }
 
-func director(t *testing.T, b *box, i int, announcer failover.Announcer) *side {
+func director(t *testing.T, b *peer, i int, announcer failover.Announcer) *side {
 	t.Helper()
 	locals := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:539"), netip.MustParseAddrPort("192.0.2.2:539")}
 	owner, err := failover.NewAddresses(&failover.AddressesConfig{
-		Addresses: []failover.VirtualAddress{vip4, vip6}, Namespace: path(b.name), Announcer: announcer,
+		Addresses: []failover.VirtualAddress{vip4, vip6}, Namespace: b.Path(), Announcer: announcer,
 	})
 	must(t, err)
 	s := &side{Recorder: new(failovertest.Recorder)}
@@ -283,8 +203,8 @@ const patience = 10 * time.Second
 
 func TestNetnsTakeOverMovesTheNeighbourAndTheTraffic(t *testing.T) {
 	w := newWire(t)
-	b1, b2 := w.box("d1", "192.0.2.1/24", "2001:db8::1/64"), w.box("d2", "192.0.2.2/24", "2001:db8::2/64")
-	client := w.box("cl", "192.0.2.9/24", "2001:db8::9/64")
+	b1, b2 := w.host("d1", "192.0.2.1/24", "2001:db8::1/64"), w.host("d2", "192.0.2.2/24", "2001:db8::2/64")
+	client := w.host("cl", "192.0.2.9/24", "2001:db8::9/64")
 	b1.serve()
 	b2.serve()
 	a4, a6 := vip4.Prefix.Addr(), vip6.Prefix.Addr()
@@ -297,10 +217,10 @@ func TestNetnsTakeOverMovesTheNeighbourAndTheTraffic(t *testing.T) {
 	if diff := cmp.Diff(want, b1.addresses()); diff != "" {
 		t.Errorf("addresses of the active node (-want +got):\n%s", diff)
 	}
-	check := func(what string, owner, loser *box) {
+	check := func(what string, owner, loser *peer) {
 		t.Helper()
 		moved := within(t, patience, what+": the neighbour's entries move", func() bool {
-			return client.neighbour(a4) == owner.mac && client.neighbour(a6) == owner.mac
+			return client.neighbour(a4) == owner.mac() && client.neighbour(a6) == owner.mac()
 		})
 		client.answeredBy(owner, a4, a6)
 		if loser != nil {
@@ -343,8 +263,8 @@ func TestNetnsTakeOverMovesTheNeighbourAndTheTraffic(t *testing.T) {
 // above proves is their work.
 func TestNetnsWithoutAnnouncementTheNeighbourKeepsTheOldEntry(t *testing.T) {
 	w := newWire(t)
-	b1, b2 := w.box("d1", "192.0.2.1/24"), w.box("d2", "192.0.2.2/24")
-	client := w.box("cl", "192.0.2.9/24")
+	b1, b2 := w.host("d1", "192.0.2.1/24"), w.host("d2", "192.0.2.2/24")
+	client := w.host("cl", "192.0.2.9/24")
 	b1.serve()
 	a4 := vip4.Prefix.Addr()
 	d1, d2 := director(t, b1, 0, nobody{}), director(t, b2, 1, nobody{})
@@ -355,31 +275,28 @@ func TestNetnsWithoutAnnouncementTheNeighbourKeepsTheOldEntry(t *testing.T) {
 	must(t, d1.node.Yield())
 	within(t, patience, "the backup serves", func() bool { return d2.node.Status().Serving && len(b1.addresses()) == 1 })
 	time.Sleep(2 * time.Second)
-	if got := client.neighbour(a4); got != b1.mac {
-		t.Errorf("the neighbour has %q, want the old %q", got, b1.mac)
+	if got := client.neighbour(a4); got != b1.mac() {
+		t.Errorf("the neighbour has %q, want the old %q", got, b1.mac())
 	}
 }
 
 func TestNetnsAddresses(t *testing.T) {
 	w := newWire(t)
-	b := w.box("d1", "192.0.2.1/24")
+	b := w.host("d1", "192.0.2.1/24")
 	ctx := t.Context()
 	stranger := "192.0.2.50/24 eth0"
-	h := handle(t, b.name)
-	eth0, err := h.LinkByName("eth0")
-	must(t, err)
-	a, err := netlink.ParseAddr("192.0.2.50/24")
-	must(t, err)
-	must(t, h.AddrAdd(eth0, a))
+	b.Addr(eth0, netip.MustParsePrefix("192.0.2.50/24"))
+	// The lab does without the look for doubles; the owner has to do so itself.
+	b.Sysctl("net.ipv6.conf.eth0.accept_dad", "1")
 
 	// Two addresses of a network that is not there: the second depends on the
 	// first in the kernel, and must survive its removal.
 	other := func(s string) failover.VirtualAddress {
-		return failover.VirtualAddress{Prefix: netip.MustParsePrefix(s), Device: "eth0"}
+		return failover.VirtualAddress{Prefix: netip.MustParsePrefix(s), Device: eth0}
 	}
 	first, second := other("198.51.100.1/24"), other("198.51.100.2/24")
 	o, err := failover.NewAddresses(&failover.AddressesConfig{
-		Addresses: []failover.VirtualAddress{vip4, vip6, first, second}, Namespace: path(b.name),
+		Addresses: []failover.VirtualAddress{vip4, vip6, first, second}, Namespace: b.Path(),
 	})
 	must(t, err)
 	want := func(what string, list ...string) {
@@ -394,9 +311,7 @@ func TestNetnsAddresses(t *testing.T) {
 	must(t, o.Acquire(ctx))
 	must(t, o.Announce(ctx))
 	want("acquired", "192.0.2.1/24 eth0", "198.51.100.1/24 eth0", stranger, "192.0.2.100/24 eth0:1", "198.51.100.2/24 eth0", "2001:db8::100/128")
-	list, err := h.AddrList(eth0, netlink.FAMILY_V6)
-	must(t, err)
-	for _, a := range list {
+	for _, a := range b.kernelAddresses() {
 		if a.IP.Equal(vip6.Prefix.Addr().AsSlice()) && a.Flags&unix.IFA_F_TENTATIVE != 0 {
 			t.Error("the IPv6 address is tentative")
 		}
@@ -404,15 +319,13 @@ func TestNetnsAddresses(t *testing.T) {
 	must(t, o.Set(ctx, []failover.VirtualAddress{vip4, second}))
 	want("set by difference", "192.0.2.1/24 eth0", "198.51.100.2/24 eth0", stranger, "192.0.2.100/24 eth0:1")
 
-	va, err := netlink.ParseAddr(second.Prefix.String())
-	must(t, err)
-	must(t, h.AddrDel(eth0, va))
+	b.RemoveAddr(eth0, second.Prefix)
 	must(t, o.Acquire(ctx))
 	want("put back", "192.0.2.1/24 eth0", "198.51.100.2/24 eth0", stranger, "192.0.2.100/24 eth0:1")
 
 	// Another owner, as after a crash, removes what the first left.
 	again, err := failover.NewAddresses(&failover.AddressesConfig{
-		Addresses: []failover.VirtualAddress{vip4, second}, Namespace: path(b.name),
+		Addresses: []failover.VirtualAddress{vip4, second}, Namespace: b.Path(),
 	})
 	must(t, err)
 	must(t, again.Release(ctx))
@@ -439,14 +352,14 @@ func TestNetnsAddresses(t *testing.T) {
 // A thousand addresses are announced in a burst that a switch can take.
 func TestNetnsManyAddressesAreSpread(t *testing.T) {
 	w := newWire(t)
-	b := w.box("d1")
+	b := w.host("d1")
 	var many []failover.VirtualAddress
 	addr := netip.MustParseAddr("10.1.0.0")
 	for range 1000 {
 		addr = addr.Next()
-		many = append(many, failover.VirtualAddress{Prefix: netip.PrefixFrom(addr, 32), Device: "eth0"})
+		many = append(many, failover.VirtualAddress{Prefix: netip.PrefixFrom(addr, 32), Device: eth0})
 	}
-	o, err := failover.NewAddresses(&failover.AddressesConfig{Addresses: many, Namespace: path(b.name)})
+	o, err := failover.NewAddresses(&failover.AddressesConfig{Addresses: many, Namespace: b.Path()})
 	must(t, err)
 	begin := time.Now()
 	must(t, o.Acquire(t.Context()))

@@ -5,12 +5,11 @@ package health
 import (
 	"context"
 	"net/netip"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/lvskit/lvskit/internal/lab"
 )
 
 // A namespace without any route: we cannot ask, whatever the check.
@@ -23,16 +22,13 @@ func TestNetnsNoRouteIsNoResult(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // the thread ends with the goroutine, and so does its namespace
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			t.Errorf("unshare: %v", err)
-			return
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
+	n := lab.New(t).Namespace("nowhere")
+	n.RemoveAddr("lo", netip.MustParsePrefix("127.0.0.1/8"))
+	n.Down("lo")
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	// A check dials on the thread that it is called on.
+	err = n.Do(func() error {
 		for _, addr := range []string{"192.0.2.1:80", "[2001:db8::1]:80", "127.0.0.1:80"} {
 			for _, c := range []Checker{NewTCP(nil), text, web} {
 				r := c.Check(ctx, Target{Addr: netip.MustParseAddrPort(addr)})
@@ -41,6 +37,9 @@ func TestNetnsNoRouteIsNoResult(t *testing.T) {
 				}
 			}
 		}
-	}()
-	<-done
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
