@@ -1,3 +1,5 @@
+//go:build !simtime
+
 package failover_test
 
 import (
