@@ -39,6 +39,7 @@ func (b tempo) settle() time.Duration {
 
 var tempos = []tempo{
 	{time.Second, 3 * time.Second},
+	{time.Second, 2 * time.Second}, // the shortest dead time there is
 	{100 * time.Millisecond, 300 * time.Millisecond},
 }
 
