@@ -31,6 +31,9 @@ func (d *Director) describe() *control.Status {
 	if d.loop.failed != nil {
 		st.Dataplane.Error = d.loop.failed.Error()
 	}
+	if d.timeoutErr != "" {
+		st.Notes = append(st.Notes, "the connection time-outs are not those of the configuration: "+d.timeoutErr)
+	}
 	if d.addressErr != "" {
 		st.Notes = append(st.Notes, "floating addresses: "+d.addressErr)
 	}
@@ -55,11 +58,8 @@ func describeService(v VirtualService, table map[ipvs.ServiceKey]map[ipvs.Destin
 		h, _ := monitor.State(WatchID(v.Name, r.Name))
 		dst, in := here[r.Destination.Key]
 		srv := control.Server{
-			Name: r.Name, Address: r.Target.Addr.String(), State: h.State.String(), Reason: h.Reason,
+			Name: r.Name, Address: r.Target.Addr.String(), State: h.State.String(), Reason: whyState(h),
 			InTable: in, Weight: dst.Weight, Check: r.Checker.Identity(), Results: make([]control.Result, 0, len(h.History)),
-		}
-		if srv.Reason == "" {
-			srv.Reason = "not asked yet"
 		}
 		if !h.Since.IsZero() {
 			since := h.Since
@@ -136,4 +136,24 @@ func (s *Setup) names() func(ipvs.ServiceKey, ipvs.DestinationKey) string {
 		}
 	}
 	return func(s ipvs.ServiceKey, d ipvs.DestinationKey) string { return m[pair{s, d}] }
+}
+
+// whyState says why a server is what it is: by the newest answer that agrees
+// with its state, since a server may be down for another reason than it went
+// down for, and with what came after.
+func whyState(h health.WatchState) string {
+	reason := h.Reason
+	if h.Last == nil {
+		if reason == "" {
+			return "not asked yet"
+		}
+		return reason
+	}
+	switch {
+	case h.Last.Verdict == health.OK && h.State == health.Up, h.Last.Verdict == health.Fail && h.State == health.Down:
+		return h.Last.Reason
+	case reason == "":
+		return h.Last.Reason
+	}
+	return reason + "; last answer: " + h.Last.Reason
 }

@@ -76,6 +76,7 @@ type Director struct {
 	loaded      time.Time
 	reloadError string
 	addressErr  string
+	timeoutErr  string
 }
 
 // New readies the parts. It changes nothing in the system.
@@ -110,6 +111,11 @@ func New(ctx context.Context, cfg Config) (*Director, error) {
 	d.node, err = failover.New(&f)
 	if err != nil {
 		return nil, err
+	}
+	d.loop.giveUp = func() {
+		if err := d.node.Yield(); err != nil {
+			d.log.Warn("this router carries nothing, and nobody is there to take its place", "err", err)
+		}
 	}
 	return d, nil
 }
@@ -180,6 +186,7 @@ func (d *Director) onRole(ctx context.Context, r failover.Role) error {
 // setTimeouts hands the configuration's connection time-outs to a data plane
 // that has them.
 func (d *Director) setTimeouts(ctx context.Context) {
+	d.timeoutErr = ""
 	if d.setup.Timeouts == (ipvs.Timeouts{}) {
 		return
 	}
@@ -188,6 +195,7 @@ func (d *Director) setTimeouts(ctx context.Context) {
 		return
 	}
 	if err := settleTimeouts(ctx, ts, d.setup.Timeouts); err != nil {
+		d.timeoutErr = err.Error()
 		d.log.Error("cannot set the connection time-outs", "err", err)
 	}
 }
@@ -219,13 +227,6 @@ func (d *Director) adopt(ctx context.Context, setup *Setup) error {
 	if err := d.monitor.Set(setup.Watches()); err != nil {
 		return err
 	}
-	if d.cfg.Addresses != nil {
-		d.addressErr = ""
-		if err := d.cfg.Addresses.Set(ctx, setup.Addresses); err != nil {
-			d.addressErr = err.Error()
-			d.log.Error("cannot change the floating addresses", "err", err)
-		}
-	}
 	d.node.SetDigest(setup.Digest)
 	d.setup = setup
 	d.setTimeouts(ctx)
@@ -236,6 +237,14 @@ func (d *Director) adopt(ctx context.Context, setup *Setup) error {
 	}
 	d.loop.adopt(setup, states)
 	d.loop.settle(ctx)
+	// Table first, then addresses, as on taking over.
+	if d.cfg.Addresses != nil {
+		d.addressErr = ""
+		if err := d.cfg.Addresses.Set(ctx, setup.Addresses); err != nil {
+			d.addressErr = err.Error()
+			d.log.Error("cannot change the floating addresses", "err", err)
+		}
+	}
 	for _, n := range setup.Notes {
 		d.log.Warn(n)
 	}

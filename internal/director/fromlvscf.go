@@ -96,7 +96,7 @@ func lookup(ctx context.Context, name string) (netip.Addr, error) {
 // silence.
 func FromLVSCF(c *lvscf.Config) (*Setup, error) {
 	if c.Service == lvscf.FOS {
-		return nil, fmt.Errorf("%s: service = fos: failover services are not run, only virtual ones: set service = lvs", c.Path)
+		return nil, fmt.Errorf("%s:%v: service = fos: failover services are not run, only virtual ones: set service = lvs", c.Path, c.Origins.Pos("service"))
 	}
 	s := &Setup{Source: c.Path, Serial: int(c.Serial), Digest: digest(c)}
 	s.Timeouts = ipvs.Timeouts{TCP: c.TCPTimeout, TCPFin: c.TCPFinTimeout, UDP: c.UDPTimeout}
@@ -220,7 +220,7 @@ func (s *Setup) virtualService(c *lvscf.Config, v *lvscf.Virtual, used map[strin
 		Send: v.Send, Expect: v.Expect, SendProgram: v.SendProgram, UseRegex: v.UseRegex,
 	})
 	if err != nil {
-		return out, fmt.Errorf("%s:%d: virtual %s: %w", c.Path, v.Pos.Line, v.Name, err)
+		return out, fmt.Errorf("%s:%v: virtual %s: %w", c.Path, checkPos(v), v.Name, err)
 	}
 	if v.LoadMonitor != "" && v.LoadMonitor != "none" {
 		s.note("virtual %s: load_monitor = %s has no effect yet: weights stay as configured", v.Name, v.LoadMonitor)
@@ -266,6 +266,16 @@ func (s *Setup) virtualService(c *lvscf.Config, v *lvscf.Virtual, used map[strin
 		}
 	}
 	return out, nil
+}
+
+// checkPos is where the check of a virtual stands that cannot be made.
+func checkPos(v *lvscf.Virtual) lvscf.Pos {
+	for _, directive := range []string{"send_program", "expect", "send"} {
+		if p := v.Origins.Pos(directive); p.IsValid() {
+			return p
+		}
+	}
+	return v.Pos
 }
 
 func serviceKey(v *lvscf.Virtual) ipvs.ServiceKey {

@@ -2,6 +2,7 @@ package director
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -18,6 +19,9 @@ const (
 	// each further time up to retryMax.
 	retryMin = 500 * time.Millisecond
 	retryMax = 10 * time.Second
+	// giveUpAfter is how long a table that takes none of our services is
+	// tried before the partner is asked to serve.
+	giveUpAfter = 10 * time.Second
 	// logChanges is how many changes of one step are logged by themselves.
 	logChanges = 20
 )
@@ -37,16 +41,22 @@ type loop struct {
 	// have is the table as last read or written.
 	have  ipvs.Table
 	known bool
-	// failed is the last error of reading or changing the table.
-	failed  error
-	retry   time.Duration
+	// failed is the last error of reading or changing the table, and since
+	// the time of the first in a row.
+	failed error
+	since  time.Time
+	retry  time.Duration
+	// giveUp asks the partner to serve in our place; once for each trouble.
+	giveUp  func()
+	gaveUp  bool
+	over    chan struct{}
 	changes uint64
 	// stateErr is the last error of the state file, so that it is told once.
 	stateErr string
 }
 
 func newLoop(log *slog.Logger, plane Dataplane, owned *ownership, setup *Setup) *loop {
-	l := &loop{log: log, plane: plane, owned: owned, inbox: newInbox()}
+	l := &loop{log: log, plane: plane, owned: owned, inbox: newInbox(), giveUp: func() {}, over: make(chan struct{})}
 	l.adopt(setup, make(map[string]health.State))
 	return l
 }
@@ -68,6 +78,7 @@ func (l *loop) withdraw(ctx context.Context) {
 
 // run takes facts until ctx ends.
 func (l *loop) run(ctx context.Context) error {
+	defer close(l.over)
 	resync := time.NewTicker(resyncEvery)
 	defer resync.Stop()
 	retry := time.NewTimer(0)
@@ -113,15 +124,38 @@ func (l *loop) settle(ctx context.Context) {
 	}
 	switch {
 	case err == nil && l.failed != nil:
-		l.log.Info("table is as wanted again")
-		l.retry = 0
+		l.log.Info("the table is as wanted again")
+		l.retry, l.gaveUp = 0, false
 	case err != nil:
 		l.retry = min(max(2*l.retry, retryMin), retryMax)
+		if l.failed == nil {
+			l.since = time.Now()
+		}
 		if l.failed == nil || l.failed.Error() != err.Error() {
 			l.log.Error("cannot make the table what it should be, will try again", "err", err, "after", l.retry)
 		}
+		l.considerGivingUp(err)
 	}
 	l.failed = err
+}
+
+// considerGivingUp asks the partner to serve when for a while none of our
+// services could be put into the table: to be active and carry nothing helps
+// nobody. It asks once, so that two nodes with the same trouble do not toss
+// the service to and fro; and not at all when the table cannot even be read,
+// as the kernel may carry everything then.
+func (l *loop) considerGivingUp(err error) {
+	var apply *ipvs.ApplyError
+	if l.gaveUp || l.stance != stanceServe || !errors.As(err, &apply) || l.failed == nil || time.Since(l.since) < giveUpAfter {
+		return
+	}
+	for _, e := range l.have {
+		if l.named[e.Service.Key] {
+			return
+		}
+	}
+	l.gaveUp = true
+	l.giveUp()
 }
 
 func (l *loop) step(ctx context.Context) error {
@@ -139,10 +173,10 @@ func (l *loop) step(ctx context.Context) error {
 	changes := ipvs.Diff(l.have, want, l.mine)
 	if len(changes) > 0 {
 		l.tellStateFile(l.owned.claim(keysOf(want)))
-		l.logChanges(changes)
 		if err := l.plane.Apply(ctx, changes); err != nil {
 			return fmt.Errorf("change the table: %w", err)
 		}
+		l.logChanges(changes)
 		l.changes += uint64(len(changes))
 		l.have = merge(l.have, want, l.mine)
 	}
@@ -204,7 +238,8 @@ func (l *loop) serverState(service, server string) serverState {
 }
 
 // ask has the loop's goroutine run f and waits until it has. It reports
-// false when ctx ended first; f is run all the same, and its work has the
+// false when ctx or the loop ended first; while the loop runs, f is run all
+// the same, and its work has the
 // loop's own context: an order whose giver no longer waits still holds.
 func (l *loop) ask(ctx context.Context, f func(context.Context)) bool {
 	done := make(chan struct{})
@@ -212,6 +247,8 @@ func (l *loop) ask(ctx context.Context, f func(context.Context)) bool {
 	select {
 	case <-done:
 		return true
+	case <-l.over:
+		return false
 	case <-ctx.Done():
 		return false
 	}
