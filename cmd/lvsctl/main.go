@@ -44,14 +44,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	var usage *usageError
 	var quiet *quietError
-	switch {
-	case errors.As(err, &quiet):
+	if errors.As(err, &quiet) {
 		return exitFailed
-	case errors.As(err, &usage):
-		fmt.Fprintf(stderr, "lvsctl: %v\n", err)
+	}
+	// A file may be refused for several reasons, a line each.
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(stderr, "lvsctl: %s\n", strings.TrimSuffix(line, "\n"))
+	}
+	if errors.As(err, &usage) {
 		return exitUsage
 	}
-	fmt.Fprintf(stderr, "lvsctl: %v\n", err)
 	return exitFailed
 }
 
@@ -120,10 +122,13 @@ func onUsageError(c *cli.Context, err error, _ bool) error {
 		flags = c.Command.Flags
 	}
 	if name, ok := strings.CutPrefix(text, "flag provided but not defined: "); ok {
-		text = "unknown flag -" + "-" + strings.TrimLeft(name, "-")
+		text = "unknown flag --" + strings.TrimLeft(name, "-")
 		if near := cli.SuggestFlag(flags, strings.TrimLeft(name, "-"), false); near != "" {
 			text += ", did you mean " + near + "?"
 		}
+	}
+	if name, ok := strings.CutPrefix(text, "flag needs an argument: "); ok {
+		text = "flag --" + strings.TrimLeft(name, "-") + " needs a value"
 	}
 	return usagef("%s (see %q)", text, hint)
 }

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"os"
 	"time"
 )
 
@@ -19,6 +20,9 @@ var ErrNoDaemon = errors.New("no daemon")
 // maxAnswer bounds what a client reads; the largest tables in the field are
 // far below it.
 const maxAnswer = 256 << 20
+
+// patience is how long a daemon may take to answer.
+const patience = 10 * time.Second
 
 // Client asks a daemon over its socket.
 type Client struct {
@@ -30,7 +34,7 @@ type Client struct {
 // nothing until it is asked.
 func NewClient(path string) *Client {
 	return &Client{path: path, http: http.Client{
-		Timeout: 30 * time.Second,
+		Timeout: patience,
 		Transport: &http.Transport{
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				return (&net.Dialer{}).DialContext(ctx, "unix", path)
@@ -63,6 +67,10 @@ func get[T any](ctx context.Context, c *Client, what string) (*T, error) {
 		return nil, fmt.Errorf("control socket %s: permission denied: ask as root, or as a member of the socket's group", c.path)
 	case errors.As(err, &dial) && dial.Op == "dial":
 		return nil, fmt.Errorf("%w answers on %s: start one with \"lvsctl run\", or name its socket with --socket", ErrNoDaemon, c.path)
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("control socket %s: interrupted", c.path)
+	case os.IsTimeout(err):
+		return nil, fmt.Errorf("control socket %s: the daemon does not answer within %v: is its process stopped?", c.path, patience)
 	case err != nil:
 		return nil, fmt.Errorf("control socket %s: %w", c.path, err)
 	}

@@ -123,6 +123,11 @@ func TestListen(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	t.Run("refuses a path that is too long", func(t *testing.T) {
+		if _, err := Listen("/tmp/" + strings.Repeat("x", 200)); err == nil || !strings.Contains(err.Error(), "too long") {
+			t.Errorf("error %v", err)
+		}
+	})
 	t.Run("leaves a file alone", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "precious")
 		if err := os.WriteFile(path, []byte("data"), 0o600); err != nil {

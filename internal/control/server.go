@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -19,20 +20,32 @@ type Source interface {
 	List(context.Context) (*List, error)
 }
 
+// maxPath is the room for a path in a socket's address: 104 bytes with the
+// last one zero on macOS, 108 on Linux.
+const maxPath = 103
+
 // Listen opens the daemon's socket at path with access for its owner and
 // group. A socket that a dead daemon left there is replaced; one that a
 // living daemon answers on is an error.
 func Listen(path string) (net.Listener, error) {
+	if len(path) > maxPath {
+		return nil, fmt.Errorf("control socket %s: a path of %d bytes is too long for a socket, %d are possible; choose another place with --socket", path, len(path), maxPath)
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("control socket: %w; choose another place with --socket", err)
-	}
-	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
-		c.Close()
-		return nil, fmt.Errorf("control socket %s: another daemon answers there; stop it, or choose another place with --socket", path)
 	}
 	if info, err := os.Lstat(path); err == nil {
 		if info.Mode().Type() != fs.ModeSocket {
 			return nil, fmt.Errorf("control socket %s: a file that is no socket is in the way; move it, or choose another place with --socket", path)
+		}
+		// Only a refusal says that nobody listens; a daemon may be too busy
+		// to answer.
+		c, err := net.DialTimeout("unix", path, time.Second)
+		if err == nil {
+			c.Close()
+		}
+		if !errors.Is(err, syscall.ECONNREFUSED) {
+			return nil, fmt.Errorf("control socket %s: another daemon answers there; stop it, or choose another place with --socket", path)
 		}
 		if err := os.Remove(path); err != nil {
 			return nil, fmt.Errorf("control socket %s: %w", path, err)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -229,6 +230,52 @@ func TestLoopKeepsAnOrderNobodyWaitsFor(t *testing.T) {
 		synctest.Wait()
 		if tab := b.table(); len(tab) != 0 {
 			t.Errorf("a backup has %v in its table", tab)
+		}
+	})
+}
+
+// A node whose table takes nothing asks its partner to serve, once.
+func TestLoopGivesUpWhenItCarriesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kernel := ipvstest.New()
+		kernel.SetHook(func(c ipvstest.Command) error {
+			if c.Op.IsWrite() {
+				return syscall.EPERM
+			}
+			return nil
+		})
+		b := newBench(t, kernel, "", webSetup(nil))
+		defer b.stop()
+		asked := 0
+		b.loop.ask(t.Context(), func(context.Context) { b.loop.giveUp = func() { asked++ } })
+		b.verdict("web/a", health.Up)
+		b.role(stanceServe)
+		count := func() (n int) {
+			b.loop.ask(t.Context(), func(context.Context) { n = asked })
+			return n
+		}
+		time.Sleep(giveUpAfter / 2)
+		if n := count(); n != 0 {
+			t.Errorf("gave up %d times after half the patience", n)
+		}
+		time.Sleep(3 * giveUpAfter)
+		if n := count(); n != 1 {
+			t.Errorf("gave up %d times, want once", n)
+		}
+		// What serves in part goes on serving.
+		kernel.SetHook(nil)
+		time.Sleep(2 * retryMax)
+		b.wantServers("tcp/192.0.2.1:80 10.0.0.1:80=2")
+		kernel.SetHook(func(c ipvstest.Command) error {
+			if c.Op.IsWrite() {
+				return syscall.EPERM
+			}
+			return nil
+		})
+		b.verdict("web/b", health.Up)
+		time.Sleep(5 * giveUpAfter)
+		if n := count(); n != 1 {
+			t.Errorf("gave up although a service was in the table: %d times", n)
 		}
 	})
 }
