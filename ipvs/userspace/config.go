@@ -36,7 +36,9 @@ type Config struct {
 	IdleTimeout time.Duration
 	// FinTimeout resets a TCP connection that one side has closed and on
 	// which nothing moved for so long, so that a server that forgets its
-	// connections does not hold ours. Zero is [DefaultFinTimeout], IPVS's
+	// connections does not hold ours. A connection that both sides have
+	// closed counts as inactive of its destination for so long, for wlc, lc
+	// and thresholds as in the kernel. Zero is [DefaultFinTimeout], IPVS's
 	// own.
 	FinTimeout time.Duration
 	// UDPTimeout ends a UDP session on which nothing moved for so long.

@@ -21,10 +21,13 @@
 //   - A TCP connection that a destination refuses is tried once on another
 //     one before the client notices.
 //   - A connection counts (Connections) when its destination has accepted
-//     it. It leaves the inactive ones when it is closed: there is no
-//     TIME_WAIT. Byte counters hold payload without headers. For UDP a
-//     packet is a datagram; a relay does not see TCP's segments, there a
-//     packet is a piece of up to 64 KiB as the relay moved it.
+//     it. When it has ended it counts as inactive for [Config.FinTimeout],
+//     or for 10 seconds after a reset, as in the kernel: that is what wlc
+//     and lc share short connections by. Of each service the last 65,536
+//     connections of each of the two kinds count, older ones leave early.
+//     Byte counters hold payload without headers. For UDP a packet is a
+//     datagram; a relay does not see TCP's segments, there a packet is a
+//     piece of up to 64 KiB as the relay moved it.
 //   - Counters are current, rates are the kernel's two-second estimates.
 //   - Deleting a UDP service or destination ends its sessions at once, for
 //     no reply could reach their clients. TCP connections live on, as in

@@ -3,6 +3,7 @@ package userspace
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -201,6 +202,26 @@ func hangUp(t testing.TB, c *net.TCPConn) {
 		t.Fatal(err)
 	}
 	c.Close()
+}
+
+// settled waits until n connections of a service have ended and count as
+// closed ones.
+func settled(t testing.TB, b *Balancer, s ipvs.Service, n int) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%d connections are closed", n), func() bool {
+		var active, inactive uint32
+		for _, d := range entry(t, b, s.Key).Destinations {
+			active, inactive = active+d.Active, inactive+d.Inactive
+		}
+		return active == 0 && inactive == uint32(n)
+	})
+}
+
+// closedOf returns the closed connections of a TCP service.
+func closedOf(b *Balancer, s ipvs.Service) *closedConns {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return &b.services[s.Key].front.(*tcpFrontend).closed
 }
 
 // asks returns the names of n servers asked one after another.

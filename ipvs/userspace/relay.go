@@ -47,6 +47,7 @@ type conn struct {
 	client, server *net.TCPConn
 	last           atomic.Int64 // of Balancer.now, when bytes moved
 	aborting       sync.Once
+	end            ending // read when nobody can abort it any more
 
 	mu     sync.Mutex
 	active bool // no side has closed yet
@@ -71,7 +72,7 @@ func (c *conn) forward(dst, src *net.TCPConn, toServer bool) {
 		err = dst.CloseWrite()
 	}
 	if err != nil {
-		c.abort()
+		c.abort(endReset)
 	}
 }
 
@@ -86,8 +87,9 @@ func (c *conn) closing() {
 	}
 }
 
-func (c *conn) abort() {
+func (c *conn) abort(how ending) {
 	c.aborting.Do(func() {
+		c.end = how
 		reset(c.client)
 		reset(c.server)
 	})
@@ -243,7 +245,7 @@ func (s *connSet) closeAll() {
 	defer s.mu.Unlock()
 	s.closed = true
 	for c := range s.all {
-		c.abort()
+		c.abort(endReset)
 	}
 }
 
@@ -255,7 +257,7 @@ func (s *connSet) resetIdle(b *Balancer, now int64) {
 		if c.idle(now) {
 			b.count.idle.Add(1)
 			delete(s.all, c)
-			c.abort()
+			c.abort(endExpired)
 		}
 	}
 }

@@ -64,7 +64,7 @@ func (l *link) release(active bool) {
 	}
 }
 
-// drop gives back a link whose connection never began.
+// drop gives back all of a link but the count of its connection.
 func (l *link) drop() {
 	if l.tmpl != nil {
 		l.owner.release(l.tmpl)

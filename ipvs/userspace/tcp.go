@@ -24,6 +24,7 @@ type tcpFrontend struct {
 	ln        *net.TCPListener
 	done      chan struct{}
 	closeOnce sync.Once
+	closed    closedConns
 }
 
 func network(proto string, addr netip.AddrPort) string {
@@ -42,6 +43,7 @@ func listenTCP(ctx context.Context, s *service) (frontend, error) {
 		return nil, err
 	}
 	f := &tcpFrontend{svc: s, ln: ln.(*net.TCPListener), done: make(chan struct{})}
+	f.closed.init(s.b.cfg.FinTimeout, maxClosed)
 	s.b.wg.Go(f.serve)
 	return f, nil
 }
@@ -50,11 +52,12 @@ func (f *tcpFrontend) close() {
 	f.closeOnce.Do(func() {
 		close(f.done)
 		f.ln.Close()
+		f.closed.drop()
 	})
 }
 
 func (f *tcpFrontend) forget(*destination) {}
-func (f *tcpFrontend) sweep(int64)         {}
+func (f *tcpFrontend) sweep(now int64)     { f.closed.sweep(now) }
 
 // serve accepts clients until the listener is closed.
 func (f *tcpFrontend) serve() {
@@ -84,7 +87,7 @@ func (f *tcpFrontend) serve() {
 		}
 		b.wg.Go(func() {
 			defer func() { <-b.slots }()
-			f.svc.carry(c)
+			f.carry(c)
 		})
 	}
 }
@@ -110,7 +113,8 @@ func (w *backoff) sleep(done <-chan struct{}, log *slog.Logger, s *service, err 
 }
 
 // carry serves one client from its acceptance to its end.
-func (s *service) carry(client *net.TCPConn) {
+func (f *tcpFrontend) carry(client *net.TCPConn) {
+	s := f.svc
 	var from netip.AddrPort
 	if a, ok := client.RemoteAddr().(*net.TCPAddr); ok {
 		from = a.AddrPort()
@@ -126,11 +130,15 @@ func (s *service) carry(client *net.TCPConn) {
 	c := &conn{svc: s, link: l, client: client, server: server, active: true}
 	c.touch()
 	if !s.b.conns.add(c) {
-		c.abort()
+		c.abort(endReset)
 	}
 	c.relay()
 	s.b.conns.remove(c)
-	c.link.release(c.active)
+	if c.active {
+		l.server.Deactivated()
+	}
+	f.closed.add(l.server, c.end, s.b.now)
+	l.drop()
 }
 
 // connect picks a destination and connects to it; when that fails, to one

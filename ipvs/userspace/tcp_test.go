@@ -30,8 +30,8 @@ func TestTCPDistribution(t *testing.T) {
 		// As derived in package sched: the adds leave the lowest level.
 		{"wrr", "wrr", "cba" + "a" + "ba" + "cba" + "a" + "ba", [3]int{3, 2, 1}},
 		{"weight zero takes none", "rr", "cacaca", [3]int{1, 0, 1}},
-		// Each is closed before the next: the newest idle one.
-		{"wlc of idle servers", "wlc", "cc", [3]int{1, 1, 1}},
+		// Each is closed before the next, and counts still.
+		{"wlc of closed connections", "wlc", "cbacba", [3]int{1, 1, 1}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -40,14 +40,7 @@ func TestTCPDistribution(t *testing.T) {
 			var got string
 			for range tt.want {
 				got += asks(t, s, 1)
-				eventually(t, "all connections closed", func() bool {
-					for _, d := range entry(t, b, s.Key).Destinations {
-						if d.Active+d.Inactive > 0 {
-							return false
-						}
-					}
-					return true
-				})
+				settled(t, b, s, len(got))
 			}
 			if got != tt.want {
 				t.Errorf("asked %s, want %s", got, tt.want)
@@ -175,9 +168,10 @@ func TestHalfCloseGoesBothWays(t *testing.T) {
 		if got := <-heard; got != "more" {
 			t.Errorf("the server heard %q", got)
 		}
-		eventually(t, "the connection is gone", func() bool {
-			return state(t, b, s, srv.addr).Inactive == 0
-		})
+		eventually(t, "the connection is gone", func() bool { return len(b.slots) == 0 })
+		if x := state(t, b, s, srv.addr); x.Active != 0 || x.Inactive != 1 {
+			t.Errorf("%d active and %d inactive connections after the end, want 0 and 1", x.Active, x.Inactive)
+		}
 	})
 }
 
@@ -374,7 +368,14 @@ func TestUpperThreshold(t *testing.T) {
 		t.Error("the full server took another connection")
 	}
 	hangUp(t, c)
-	eventually(t, "b is taken again", func() bool { return strings.Contains(asks(t, s, 2), "b") })
+	settled(t, b, s, 4)
+	if got := asks(t, s, 2); got != "aa" {
+		t.Errorf("asked %s, want aa: a closed connection counts towards the threshold", got)
+	}
+	closedOf(b, s).sweep(b.now() + int64(DefaultFinTimeout))
+	if got := asks(t, s, 2); !strings.Contains(got, "b") {
+		t.Errorf("asked %s, want b to be taken again", got)
+	}
 }
 
 func TestPortZeroIsTheServicePort(t *testing.T) {
@@ -557,14 +558,13 @@ func TestChurn(t *testing.T) {
 	if requests.Load() < 100 {
 		t.Errorf("only %d requests: nothing was tried", requests.Load())
 	}
-	eventually(t, "all connections closed", func() bool {
-		for _, d := range entry(t, b, s.Key).Destinations {
-			if d.Active+d.Inactive > 0 {
-				return false
-			}
+	eventually(t, "all connections ended", func() bool { return len(b.slots) == 0 })
+	closedOf(b, s).sweep(b.now() + int64(DefaultFinTimeout))
+	for _, d := range entry(t, b, s.Key).Destinations {
+		if d.Active != 0 || d.Inactive != 0 {
+			t.Errorf("%v: %d active and %d inactive connections left", d.Key, d.Active, d.Inactive)
 		}
-		return true
-	})
+	}
 }
 
 // request connects, reads the name and gets an echo.
