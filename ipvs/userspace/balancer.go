@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lvskit/lvskit/ipvs"
@@ -25,6 +26,8 @@ type Balancer struct {
 	slots  chan struct{} // one element for each TCP connection
 	count  counters
 	pools  pools
+	// quiet is the time (of now) before which no other shortage is logged.
+	quiet atomic.Int64
 
 	// mu guards the table and is never taken on the way of a packet.
 	mu       sync.Mutex

@@ -19,7 +19,9 @@
 //   - Adding a service opens its socket, so the virtual address must be on
 //     this machine and the port free.
 //   - A TCP connection that a destination refuses is tried once on another
-//     one before the client notices.
+//     one before the client notices. For want of descriptors, memory or
+//     local ports here the client is reset at once; [Counters] tells the two
+//     apart.
 //   - A connection counts (Connections) when its destination has accepted
 //     it. When it has ended it counts as inactive for [Config.FinTimeout],
 //     or for 10 seconds after a reset, as in the kernel: that is what wlc

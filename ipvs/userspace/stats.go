@@ -75,10 +75,15 @@ type Counters struct {
 	// AcceptErrors counts failures to accept a client (out of descriptors,
 	// as a rule) or to read from a UDP service.
 	AcceptErrors uint64 `json:"accept_errors"`
-	// ConnectErrors counts failed attempts to connect to a destination,
-	// Retries those that another destination was tried for.
+	// ConnectErrors counts attempts to connect to a destination that failed
+	// because of it, or of the way there; Retries those that another
+	// destination was tried for.
 	ConnectErrors uint64 `json:"connect_errors"`
 	Retries       uint64 `json:"retries"`
+	// LocalErrors counts attempts to connect to a destination that failed
+	// for want of something here: descriptors, memory, local ports. Those
+	// do not count as ConnectErrors, and no other destination is tried.
+	LocalErrors uint64 `json:"local_errors"`
 	// NoServer counts TCP clients and UDP datagrams for which the scheduler
 	// had no destination.
 	NoServer uint64 `json:"no_server"`
@@ -98,14 +103,14 @@ type Counters struct {
 }
 
 type counters struct {
-	acceptErrors, connectErrors, retries, noServer, saturated, idle,
+	acceptErrors, connectErrors, retries, local, noServer, saturated, idle,
 	evicted, refused, dropped, templates atomic.Uint64
 }
 
 func (c *counters) read() Counters {
 	return Counters{
 		AcceptErrors: c.acceptErrors.Load(), ConnectErrors: c.connectErrors.Load(), Retries: c.retries.Load(),
-		NoServer: c.noServer.Load(), Saturated: c.saturated.Load(), Idle: c.idle.Load(),
+		LocalErrors: c.local.Load(), NoServer: c.noServer.Load(), Saturated: c.saturated.Load(), Idle: c.idle.Load(),
 		SessionsEvicted: c.evicted.Load(), SessionsRefused: c.refused.Load(),
 		DatagramsDropped: c.dropped.Load(), TemplatesEvicted: c.templates.Load(),
 	}

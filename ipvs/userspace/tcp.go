@@ -171,11 +171,35 @@ func (s *service) connect(client netip.AddrPort) (*net.TCPConn, link, error) {
 		if b.ctx.Err() != nil {
 			return nil, link{}, ErrClosed
 		}
-		b.count.connectErrors.Add(1)
-		b.cfg.Logger.Debug("destination refused a connection", "service", s.key, "destination", l.dest.addr, "error", err)
+		if s.connectFailed(l.dest, err) {
+			return nil, link{}, err
+		}
 		avoid, failed = l.server, err
 	}
 	return nil, link{}, failed
+}
+
+// shortageInterval is how long a shortage is not logged again: under load it
+// meets thousands of clients.
+const shortageInterval = time.Minute
+
+// connectFailed counts and logs an error of connecting. It reports whether
+// the error is our own: then the destination is not to blame, and another
+// attempt would need the same that is lacking.
+func (s *service) connectFailed(d *destination, err error) (ours bool) {
+	b := s.b
+	lack := shortage(err)
+	if lack == "" {
+		b.count.connectErrors.Add(1)
+		b.cfg.Logger.Debug("destination refused a connection", "service", s.key, "destination", d.addr, "error", err)
+		return false
+	}
+	b.count.local.Add(1)
+	now, quiet := b.now(), b.quiet.Load()
+	if now >= quiet && b.quiet.CompareAndSwap(quiet, now+int64(shortageInterval)) {
+		b.cfg.Logger.Warn("cannot connect to destinations for now: "+lack, "service", s.key, "destination", d.addr, "error", err)
+	}
+	return true
 }
 
 // reset closes a connection so that the peer sees a reset.

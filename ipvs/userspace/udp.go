@@ -199,7 +199,7 @@ func (f *udpFrontend) open(client netip.AddrPort, avoid *sched.Server) (*session
 	sock, err := net.DialUDP(network("udp", l.dest.addr), nil, net.UDPAddrFromAddrPort(l.dest.addr))
 	if err != nil {
 		l.drop()
-		b.count.connectErrors.Add(1)
+		f.svc.connectFailed(l.dest, err)
 		return nil, err
 	}
 	s := &session{f: f, client: client, link: l, sock: sock}
