@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -23,8 +24,16 @@ func Example() {
 	}
 	defer b.Close()
 
+	// A service has a port of its own; one that is free serves as well here.
+	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	address := ln.Addr().String()
+	ln.Close()
+
 	web := ipvs.Service{
-		Key:       ipvs.TCPService(netip.MustParseAddrPort("127.0.0.1:18080")),
+		Key:       ipvs.TCPService(netip.MustParseAddrPort(address)),
 		Scheduler: "rr",
 	}
 	changes := []ipvs.Change{{Op: ipvs.OpAddService, Service: web}}
@@ -46,7 +55,7 @@ func Example() {
 
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for range 4 {
-		res, err := client.Get("http://127.0.0.1:18080/")
+		res, err := client.Get("http://" + address + "/")
 		if err != nil {
 			log.Fatal(err)
 		}
