@@ -41,6 +41,8 @@ func TestApplyRefusesWhatTheKernelRefuses(t *testing.T) {
 		{"threshold that newer kernels refuse", change(ipvs.OpAddDestination, s, ipvs.Destination{Key: d2, UpperThreshold: 1 << 31}), ipvs.ErrInvalid},
 		{"unknown forwarding method", change(ipvs.OpAddDestination, s, ipvs.Destination{Key: d2, Forward: 9}), ipvs.ErrInvalid},
 		{"mapped address", change(ipvs.OpAddDestination, s, dest(netip.MustParseAddrPort("[::ffff:127.0.0.1]:2"), 1)), ipvs.ErrInvalid},
+		{"the service itself", change(ipvs.OpAddDestination, s, dest(s.Key.Addr, 1)), ipvs.ErrInvalid},
+		{"the service itself by port 0", change(ipvs.OpAddDestination, s, dest(netip.AddrPortFrom(s.Key.Addr.Addr(), 0), 1)), ipvs.ErrInvalid},
 		{"address of no host", change(ipvs.OpAddDestination, s, dest(netip.MustParseAddrPort("0.0.0.0:1"), 1)), ipvs.ErrInvalid},
 	}
 	for _, tt := range tests {
@@ -93,14 +95,24 @@ func TestApplyStopsWhenItsContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	s := ipvs.Service{Key: ipvs.TCPService(freePort(t, "tcp"))}
-	if err := b.Apply(ctx, []ipvs.Change{addService(s)}); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
+	err := b.Apply(ctx, []ipvs.Change{addService(s)})
+	wantCause(t, err, ipvs.OpApply, context.Canceled)
+	if e, ok := errors.AsType[*ipvs.ApplyError](err); !ok || e.Unsent != 1 {
+		t.Errorf("got %v, want one change not sent", err)
 	}
 	if snap, err := b.Snapshot(t.Context()); err != nil || len(snap) != 0 {
 		t.Errorf("snapshot %v, %v", snap, err)
 	}
-	if _, err := b.Snapshot(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("snapshot: %v", err)
+	_, err = b.Snapshot(ctx)
+	wantCause(t, err, ipvs.OpListServices, context.Canceled)
+}
+
+// wantCause wants an error as the kernel's client has it: with the command.
+func wantCause(t *testing.T, err error, op ipvs.Op, cause error) {
+	t.Helper()
+	e, ok := errors.AsType[*ipvs.OpError](err)
+	if !ok || e.Op != op || !errors.Is(e, cause) || !errors.Is(err, cause) {
+		t.Errorf("got %v, want %v to fail of: %v", err, op, cause)
 	}
 }
 
@@ -229,12 +241,13 @@ func TestClosedBalancer(t *testing.T) {
 	if err := b.Close(); err != nil {
 		t.Errorf("second close: %v", err)
 	}
-	if err := b.Apply(t.Context(), []ipvs.Change{addService(s)}); !errors.Is(err, ErrClosed) || !errors.Is(err, net.ErrClosed) {
-		t.Errorf("apply: %v", err)
+	err := b.Apply(t.Context(), []ipvs.Change{addService(s)})
+	wantCause(t, err, ipvs.OpApply, ErrClosed)
+	if !errors.Is(err, net.ErrClosed) {
+		t.Errorf("apply: %v, want a %v", err, net.ErrClosed)
 	}
-	if _, err := b.Snapshot(t.Context()); !errors.Is(err, ErrClosed) {
-		t.Errorf("snapshot: %v", err)
-	}
+	_, err = b.Snapshot(t.Context())
+	wantCause(t, err, ipvs.OpListServices, ErrClosed)
 }
 
 // The kernel's estimator: each two seconds a quarter of the way to the

@@ -95,7 +95,8 @@ func (b *Balancer) Close() error {
 // Apply makes changes, in order. As in the kernel a change that fails does
 // not hinder the ones behind it, nothing is undone, and to add what exists or
 // to set or delete what does not is an error. The error is an
-// [*ipvs.ApplyError]. When ctx ends, the rest is left undone.
+// [*ipvs.ApplyError]; its Cause is an [*ipvs.OpError] of [ErrClosed] or of the
+// end of ctx, which leave the rest undone.
 func (b *Balancer) Apply(ctx context.Context, changes []ipvs.Change) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -106,7 +107,7 @@ func (b *Balancer) Apply(ctx context.Context, changes []ipvs.Change) error {
 			cause = ErrClosed
 		}
 		if cause != nil {
-			result.Cause, result.Unsent = cause, len(changes)-i
+			result.Cause, result.Unsent = &ipvs.OpError{Op: ipvs.OpApply, Err: cause}, len(changes)-i
 			break
 		}
 		if err := b.applyOne(ctx, c); err != nil {
@@ -168,15 +169,16 @@ func (b *Balancer) addService(ctx context.Context, conf ipvs.Service) error {
 }
 
 // Snapshot returns the table with its counters, destinations newest first as
-// the kernel lists them.
+// the kernel lists them. An error is an [*ipvs.OpError] of [ErrClosed] or of
+// the end of ctx.
 func (b *Balancer) Snapshot(ctx context.Context) (ipvs.Snapshot, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return nil, &ipvs.OpError{Op: ipvs.OpListServices, Err: err}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
-		return nil, ErrClosed
+		return nil, &ipvs.OpError{Op: ipvs.OpListServices, Err: ErrClosed}
 	}
 	snap := make(ipvs.Snapshot, 0, len(b.services))
 	for _, s := range b.services {

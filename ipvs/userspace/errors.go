@@ -9,7 +9,8 @@ import (
 	"github.com/lvskit/lvskit/ipvs"
 )
 
-// ErrClosed is returned by the methods of a closed [Balancer].
+// ErrClosed is why the methods of a closed [Balancer] fail, inside an
+// [*ipvs.OpError].
 var ErrClosed = fmt.Errorf("balancer is closed: %w", net.ErrClosed)
 
 // UnsupportedError is a part of the table that sockets cannot carry. It is

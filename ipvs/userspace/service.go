@@ -180,7 +180,7 @@ func (s *service) addDestination(conf ipvs.Destination) error {
 		d.addr = netip.AddrPortFrom(addr, s.key.Addr.Port())
 	}
 	if d.addr == s.key.Addr {
-		return fmt.Errorf("destination %v: that is the service itself, its connections would go in circles: name the server's own address", d.addr)
+		return fmt.Errorf("destination %v: that is the service itself, its connections would go in circles: name the server's own address: %w", d.addr, ipvs.ErrInvalid)
 	}
 	server, err := s.sched.Add(conf.Key, schedConfig(conf), d)
 	if err != nil {
