@@ -32,8 +32,11 @@
 //     piece of up to 64 KiB as the relay moved it.
 //   - Counters are current, rates are the kernel's two-second estimates.
 //   - Deleting a UDP service or destination ends its sessions at once, for
-//     no reply could reach their clients. TCP connections live on, as in
-//     the kernel.
+//     no reply could reach their clients. TCP connections live on until
+//     one of their ends closes or they are idle for too long; the kernel
+//     drops them with their next packet. A relay has both ends in its hands
+//     and serves them without the table: to cut them would only make
+//     requests fail that could still be answered.
 //
 // The relay uses the net package: two goroutines for each TCP connection, one
 // for each UDP session, and splice(2) for bulk where the system has it. It is
