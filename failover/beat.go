@@ -39,7 +39,7 @@ func (n *Node) heard(c *channel, b *pulse.Beat, at time.Duration) {
 	n.mu.Lock()
 	proof, drop := n.guard.Accept(c.index, b, randomID())
 	if proof.Fresh {
-		n.beat = *b
+		n.beat, n.refusals = *b, refusals{}
 	}
 	if proof.Fresh || proof.Channel {
 		n.step(pulse.Event{Kind: pulse.EventHeard, Channel: c.index, Proof: proof, At: at, Beat: b}, max(at, n.clock()))
@@ -122,7 +122,7 @@ func (n *Node) step(e pulse.Event, now time.Duration) {
 			s, _, _ := n.machine.State()
 			if s != from {
 				n.effects.request(role(s))
-				n.emit(Event{Kind: EventRole, Role: role(s), From: role(from), Reason: n.reason()})
+				n.emit(Event{Kind: EventRole, Role: role(s), From: role(from), Reason: n.reason(now)})
 			}
 		case pulse.ActionSend:
 			n.sendNow()
@@ -151,12 +151,22 @@ func (n *Node) step(e pulse.Event, now time.Duration) {
 	n.wakeLoop() // what is due next may have changed
 }
 
-func (n *Node) reason() string {
+// reason says why the node is in its role. A partner that is refused is not
+// called silent. The caller holds mu.
+func (n *Node) reason(now time.Duration) string {
 	_, r, _ := n.machine.State()
+	text := r.String()
 	if r == pulse.ReasonFault && n.fault != "" {
-		return "fault: " + n.fault
+		text = "fault: " + n.fault
 	}
-	return r.String()
+	switch d := n.refused(now); {
+	case d == pulse.DropNone:
+		return text
+	case r == pulse.ReasonPartnerSilent:
+		return complaint(d)
+	default:
+		return text + "; " + complaint(d)
+	}
 }
 
 // sendNow asks the loop for a beat; only the loop writes, so that sequences

@@ -104,8 +104,17 @@ func (n *Node) read(c *channel, conn PacketConn) (got bool, err error) {
 // refuse counts a packet under its reason and tells the unusual ones.
 func (n *Node) refuse(c *channel, d pulse.Drop) {
 	c.drops[d].Add(1)
-	if d == pulse.DropUnproven || d == pulse.DropReplay {
-		return // part of every contact, and of a network that doubles packets
+	at := n.clock()
+	n.mu.Lock()
+	n.refusals.note(d, at, n.cfg.DeadAfter)
+	why := n.refused(at)
+	n.mu.Unlock()
+	if d == pulse.DropReplay || d == pulse.DropUnproven && why != d {
+		return // part of a network that doubles packets, and of every contact
+	}
+	reason := d.String()
+	if why == d {
+		reason = complaint(d)
 	}
 	now := time.Now()
 	c.mu.Lock()
@@ -116,7 +125,7 @@ func (n *Node) refuse(c *channel, d pulse.Drop) {
 	}
 	c.mu.Unlock()
 	if tell {
-		n.emit(Event{Kind: EventRefused, Channel: c.Name, Reason: d.String()})
+		n.emit(Event{Kind: EventRefused, Channel: c.Name, Reason: reason})
 	}
 }
 

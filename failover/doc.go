@@ -43,6 +43,15 @@
 // attacker they withstand. Each refused packet is counted under its reason in
 // [Status], and the unusual reasons are events.
 //
+// Packets from the partner's own address that are refused, as with another
+// key, are no sign of life: anyone can send them, and a node that waited for
+// who cannot prove to be its partner could be kept from serving for ever. So
+// after DeadAfter it serves, and if both nodes refuse each other, both do. That
+// is never silent: the role's reason and the status name the refusal with its
+// cure instead of a silent partner, and EventRefused repeats it every minute
+// as a warning. The unproven packets that begin each contact count as refused
+// only when no proof has come for DeadAfter.
+//
 // An active node whose hook or addresses fail keeps its role, says so and
 // tries again: the partner may fail for the same reason. Whoever knows better
 // calls [Node.SetFault].

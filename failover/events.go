@@ -27,7 +27,8 @@ const (
 	EventChannelTrouble
 	EventChannelMended
 	// EventRefused: packets are refused. Told once a minute for each channel
-	// and reason; the status has the numbers. Channel, Reason.
+	// and reason; the status has the numbers. Channel, Reason: the drop's name,
+	// or a sentence with the cure if it keeps us from hearing the partner.
 	EventRefused
 	// EventPartnerDeaf: the partner is heard and says that it does not hear
 	// us, or has never heard us.

@@ -42,6 +42,7 @@ type Node struct {
 	mismatch bool
 	fault    string
 	deaf     deafness
+	refusals refusals
 }
 
 // New returns a node, which does nothing before Run. The error lists all that

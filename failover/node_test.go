@@ -266,20 +266,6 @@ func TestPair(t *testing.T) {
 				t.Errorf("events (-want +got):\n%s", diff)
 			}
 		}},
-		{"a wrong key is named on both nodes", func(t *testing.T) {
-			p := newPair(t, func(_, b *failover.Config) { b.Key = []byte("another key of enough bytes") })
-			p.primary.start(t)
-			p.backup.start(t)
-			time.Sleep(decided)
-			for _, s := range []*side{p.primary, p.backup} {
-				if n := s.node.Status().Channels[0].Drops["bad-key"]; n == 0 {
-					t.Error("no packet was counted under bad-key")
-				}
-				if s.Count(failover.EventRefused) != 2 {
-					t.Errorf("%d events of refused packets, want one a channel", s.Count(failover.EventRefused))
-				}
-			}
-		}},
 		{"different digests are an alarm, equal ones end it", func(t *testing.T) {
 			p := both(t, func(a, b *failover.Config) { a.Digest[0], b.Digest[0] = 1, 2 })
 			for _, s := range []*side{p.primary, p.backup} {

@@ -9,7 +9,8 @@ import (
 
 // Status is what a [Node] knows at one moment.
 type Status struct {
-	// Role, since when, and why.
+	// Role, since when, and why; the reason also tells of a partner that is
+	// refused, with what mends it.
 	Role   Role      `json:"role"`
 	Since  time.Time `json:"since"`
 	Reason string    `json:"reason"`
@@ -34,8 +35,12 @@ type Status struct {
 
 // PartnerStatus is what a [Node] knows of its partner.
 type PartnerStatus struct {
-	// Known: heard at least once; without it the rest is empty.
+	// Known: heard at least once; without it the rest is empty but Refused.
 	Known bool `json:"known"`
+	// Refused is the reason for which packets from the partner's address were
+	// refused within the last dead time, as in ChannelStatus.Drops: it speaks
+	// and is not believed. Empty if none were, or if it is Alive.
+	Refused string `json:"refused,omitempty"`
 	// Alive: not silent on all channels.
 	Alive     bool      `json:"alive"`
 	Role      Role      `json:"role"`
@@ -71,8 +76,9 @@ type ChannelStatus struct {
 // Status returns the present state.
 func (n *Node) Status() Status {
 	n.mu.Lock()
-	m, beat := n.machine, n.beat
-	s := Status{Reason: n.reason(), Primary: n.cfg.Primary, DigestMismatch: n.mismatch, Rival: m.Rival()}
+	m, beat, now := n.machine, n.beat, n.clock()
+	refused := n.refused(now)
+	s := Status{Reason: n.reason(now), Primary: n.cfg.Primary, DigestMismatch: n.mismatch, Rival: m.Rival()}
 	n.mu.Unlock()
 
 	state, _, since := m.State()
@@ -87,6 +93,9 @@ func (n *Node) Status() Status {
 			Known: true, Alive: m.Hears(), Role: role(state), Primary: beat.Primary, LastHeard: n.start.Add(heard),
 			Hears: beat.Hears, Uptime: beat.Sent, Interval: beat.Interval, DeadAfter: beat.DeadAfter, Digest: beat.Digest,
 		}
+	}
+	if refused != pulse.DropNone {
+		s.Partner.Refused = refused.String()
 	}
 	for i, c := range n.chans {
 		cs := ChannelStatus{Name: c.Name, Local: c.Local, Peer: c.Peer, Sent: c.sent.Load(), Received: c.received.Load()}
