@@ -59,8 +59,9 @@ func (v VirtualAddress) check() error {
 
 // AddressesConfig configures [Addresses].
 type AddressesConfig struct {
-	// Addresses to own. Whatever is in here is ours: it is removed on release
-	// even if someone else had set it before.
+	// Addresses to own. Whatever is in here is ours, under any label and with
+	// any prefix length: it is removed on release even if someone else had set
+	// it before, and gets the prefix length given here when it is acquired.
 	Addresses []VirtualAddress
 	// Namespace is the path of a network namespace, as /run/netns/blue; empty
 	// means the one of the process.
@@ -81,15 +82,19 @@ type Announcer interface {
 
 // addressKeeper is the system's side of Addresses.
 type addressKeeper interface {
-	// ensure adds those that are missing and returns them.
+	// ensure adds those that are missing, or there with another prefix length,
+	// and returns them.
 	ensure(ctx context.Context, addrs []VirtualAddress) (added []VirtualAddress, err error)
-	// remove removes those that are there.
+	// remove removes those that are there, with any prefix length.
 	remove(ctx context.Context, addrs []VirtualAddress) error
 }
 
 // Addresses is the [AddressOwner] of addresses on this machine's devices. It
 // works on Linux only. It never touches an address that is not in its set, nor
-// the state of a device. It is safe for concurrent use.
+// the state of a device; where the kernel removes the other IPv4 addresses of a
+// network along with its first one, they are put back at once, but routes that
+// went with them are not: set the sysctl promote_secondaries where that matters.
+// It is safe for concurrent use.
 type Addresses struct {
 	keeper    addressKeeper
 	announcer Announcer
@@ -163,7 +168,7 @@ func (a *Addresses) Acquire(ctx context.Context) error {
 	a.held = true
 	added, err := a.keeper.ensure(ctx, a.addrs)
 	if again && len(added) > 0 {
-		a.log.Warn("failover: addresses had been removed by someone else and are back", slog.Any("addresses", added))
+		a.log.Warn("failover: addresses had been removed or changed by someone else and are back", slog.Any("addresses", added))
 	}
 	return err
 }
@@ -216,8 +221,7 @@ func (a *Addresses) Set(ctx context.Context, addrs []VirtualAddress) error {
 		}
 	}
 	if a.held {
-		// After the removals, as the kernel takes the other addresses of a
-		// network along with its first one, unless promote_secondaries is set.
+		// After the removals, as one may come back with another prefix length.
 		if added, err = a.keeper.ensure(ctx, addrs); err != nil {
 			errs = append(errs, err)
 		}

@@ -73,25 +73,67 @@ func (k linkKeeper) ensure(ctx context.Context, addrs []VirtualAddress) (added [
 	var errs []error
 	names, by := devices(addrs)
 	for _, name := range names {
-		link, present, err := findDevice(h, name, by[name][0].Prefix)
+		link, list, err := findDevice(h, name, by[name][0].Prefix)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		for _, v := range by[name] {
-			if err := ctx.Err(); err != nil {
-				return added, errors.Join(append(errs, err)...)
-			}
-			if slices.Contains(present, v.Prefix) {
-				continue
-			}
-			// Replace, as someone may have added it since we looked.
-			if err := h.AddrReplace(link, kernelAddress(v)); err != nil {
-				errs = append(errs, addressError("add", v, err))
-				continue
-			}
-			added = append(added, v)
+		some, err := ensureOn(ctx, h, link, list, by[name])
+		added = append(added, some...)
+		errs = append(errs, err)
+	}
+	return added, errors.Join(errs...)
+}
+
+// ensureOn is ensure for one device, which has the addresses of list.
+func ensureOn(ctx context.Context, h *netlink.Handle, link netlink.Link, list []netlink.Addr, addrs []VirtualAddress) (added []VirtualAddress, err error) {
+	want := make(map[netip.Addr]netip.Prefix)
+	for _, v := range addrs {
+		want[v.Prefix.Addr()] = v.Prefix
+	}
+	// Ours with another prefix length are left from another configuration.
+	var stale4, stale6 bool
+	present := make(map[netip.Prefix]bool)
+	for _, a := range list {
+		p := prefixOf(a.IPNet)
+		present[p] = true
+		if w, ours := want[p.Addr()]; ours && p != w {
+			stale4, stale6 = stale4 || p.Addr().Is4(), stale6 || p.Addr().Is6()
 		}
+	}
+	var errs []error
+	if stale6 {
+		// First, as an IPv6 address can be on a device only once.
+		errs = append(errs, drop(ctx, h, link, list, func(p netip.Prefix) bool {
+			w, ours := want[p.Addr()]
+			return ours && p != w && p.Addr().Is6()
+		}))
+	}
+	for _, v := range addrs {
+		if err := ctx.Err(); err != nil {
+			return added, errors.Join(append(errs, err)...)
+		}
+		if present[v.Prefix] {
+			continue
+		}
+		// Replace, as someone may have added it since we looked.
+		if err := h.AddrReplace(link, kernelAddress(v)); err != nil {
+			errs = append(errs, addressError("add", v, err))
+			continue
+		}
+		present[v.Prefix] = true
+		added = append(added, v)
+	}
+	if stale4 {
+		// Last, and only where the right one is there, so that the address
+		// never is not. Listed anew, as what came may go with what leaves.
+		if list, err = addressList(h, link); err == nil {
+			err = drop(ctx, h, link, list, func(p netip.Prefix) bool {
+				w, ours := want[p.Addr()]
+				return ours && p != w && p.Addr().Is4() && present[w]
+			})
+		}
+		errs = append(errs, err)
 	}
 	return added, errors.Join(errs...)
 }
@@ -108,7 +150,7 @@ func (k linkKeeper) remove(ctx context.Context, addrs []VirtualAddress) error {
 	var errs []error
 	names, by := devices(addrs)
 	for _, name := range names {
-		link, present, err := findDevice(h, name, by[name][0].Prefix)
+		link, list, err := findDevice(h, name, by[name][0].Prefix)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // its addresses went with it
 		}
@@ -116,27 +158,17 @@ func (k linkKeeper) remove(ctx context.Context, addrs []VirtualAddress) error {
 			errs = append(errs, err)
 			continue
 		}
+		ours := make(map[netip.Addr]bool)
 		for _, v := range by[name] {
-			if err := ctx.Err(); err != nil {
-				return errors.Join(append(errs, err)...)
-			}
-			if !slices.Contains(present, v.Prefix) {
-				continue
-			}
-			a := kernelAddress(v)
-			a.Label, a.Flags = "", 0 // the address is ours under any label
-			// Gone meanwhile is fine: the kernel takes the other addresses of a
-			// network along with its first one.
-			if err := h.AddrDel(link, a); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
-				errs = append(errs, addressError("remove", v, err))
-			}
+			ours[v.Prefix.Addr()] = true
 		}
+		errs = append(errs, drop(ctx, h, link, list, func(p netip.Prefix) bool { return ours[p.Addr()] }))
 	}
 	return errors.Join(errs...)
 }
 
 // findDevice returns a device and the addresses on it.
-func findDevice(h *netlink.Handle, name string, of netip.Prefix) (netlink.Link, []netip.Prefix, error) {
+func findDevice(h *netlink.Handle, name string, of netip.Prefix) (netlink.Link, []netlink.Addr, error) {
 	link, err := h.LinkByName(name)
 	var missing netlink.LinkNotFoundError
 	if errors.As(err, &missing) {
@@ -145,24 +177,21 @@ func findDevice(h *netlink.Handle, name string, of netip.Prefix) (netlink.Link, 
 	if err != nil {
 		return nil, nil, fmt.Errorf("failover: device %q for %v: %w", name, of, err)
 	}
-	var list []netlink.Addr
+	list, err := addressList(h, link)
+	return link, list, err
+}
+
+// addressList returns the addresses on a device in the kernel's order.
+func addressList(h *netlink.Handle, link netlink.Link) (list []netlink.Addr, err error) {
 	for range 3 { // a dump that was disturbed by a change is to be repeated
 		if list, err = h.AddrList(link, netlink.FAMILY_ALL); !errors.Is(err, netlink.ErrDumpInterrupted) {
 			break
 		}
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("failover: list the addresses of %q: %w", name, err)
+		return nil, fmt.Errorf("failover: list the addresses of %q: %w", link.Attrs().Name, err)
 	}
-	var present []netip.Prefix
-	for _, a := range list {
-		ip, ok := netip.AddrFromSlice(a.IP)
-		bits, _ := a.Mask.Size()
-		if ok {
-			present = append(present, netip.PrefixFrom(ip.Unmap(), bits))
-		}
-	}
-	return link, present, nil
+	return list, nil
 }
 
 func deviceNames(h *netlink.Handle) string {
