@@ -92,7 +92,7 @@ func describe(t *testing.T, ns *lab.Namespace, ip string) string {
 	_, list := eth0(t, ns)
 	for _, a := range list {
 		if a.IP.String() == ip {
-			limited := a.ValidLft > 0 && a.ValidLft < 1<<31
+			limited := uint32(a.ValidLft) < 1<<31 // all bits set is for ever
 			return fmt.Sprintf("%v label %s scope %d flags %#x peer %v broadcast %v limited %v preferred %v",
 				a.IPNet, a.Label, a.Scope, a.Flags&^unix.IFA_F_SECONDARY, a.Peer, a.Broadcast, limited, a.PreferedLft > 0)
 		}
