@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -375,6 +376,50 @@ func TestATornListingIsReadAgain(t *testing.T) {
 		if !errors.Is(err, errChanging) {
 			t.Errorf("error %v, want %v", err, errChanging)
 		}
+	}
+	works(t, c, s)
+}
+
+func TestServicesThatNoKeyCanNameArePassedOver(t *testing.T) {
+	littleEndianOnly(t)
+	var log bytes.Buffer
+	c, s := scripted(t, nil)
+	c.log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	odd := func(seq uint32) (b []byte) {
+		for _, text := range []string{oddProtocol, oddFamily} {
+			nest := append(appendNest(nil, attrService), hexBytes(t, text)...)
+			b = append(b, reply(testFamily, seq, endNest(nest, 0))...)
+		}
+		return b
+	}
+	s.answer = func(r []message) [][]byte {
+		q := r[0].seq
+		if r[0].body[0] == cmdGetDest {
+			return [][]byte{reply(testFamily, q, appendDestination(nil, MarkService(1), &Destination{Key: ap("10.0.0.1:80"), Weight: 1})), done(q)}
+		}
+		// More than one datagram, so that doubles would be looked for.
+		return [][]byte{append(odd(q), serviceReply(t, q, 1)...), append(serviceReply(t, q, 2), odd(q)...), done(q)}
+	}
+	var marks []uint32
+	for st, err := range c.Services(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		marks = append(marks, st.Key.Mark)
+	}
+	if want := []uint32{1, 2}; !slices.Equal(marks, want) {
+		t.Errorf("services %v, want %v", marks, want)
+	}
+	if !strings.Contains(log.String(), "services=4") {
+		t.Errorf("the log does not count them: %s", log.String())
+	}
+	snap, err := c.Snapshot(t.Context())
+	if err != nil || len(snap) != 2 || len(snap[0].Destinations) != 1 {
+		t.Errorf("snapshot %+v, %v, want both marks with a destination", snap, err)
+	}
+	s.answer = func(r []message) [][]byte { return [][]byte{odd(r[0].seq), ack(r[0].seq, 0)} }
+	if st, err := c.Service(t.Context(), MarkService(1)); !errors.Is(err, errNoKey) {
+		t.Errorf("a single one gives %+v, %v, want %v", st, err, errNoKey)
 	}
 	works(t, c, s)
 }

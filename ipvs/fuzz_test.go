@@ -10,6 +10,8 @@ func FuzzDecodeService(f *testing.F) {
 	v, _ := m.find(attrService)
 	f.Add(v)
 	f.Add(hexBytes(f, `0800 0500 07000000 0600 0100 0a00 0000 0800 0900 30000000`))
+	f.Add(hexBytes(f, oddProtocol))
+	f.Add(hexBytes(f, oddFamily))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var s ServiceState
 		if decodeService(b, &s) != nil {

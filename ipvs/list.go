@@ -44,7 +44,8 @@ func (c *Client) doService(ctx context.Context, key ServiceKey) (s ServiceState,
 // calls of the client are free in the loop, and the reading is short. The
 // kernel gives no consistent view of a table that changes meanwhile: a
 // service that comes or goes may be missed. One that shows twice makes it
-// read again.
+// read again. Services that no [ServiceKey] can name, such as one with a
+// protocol above 255 that another program made, are passed over.
 func (c *Client) Services(ctx context.Context) iter.Seq2[ServiceState, error] {
 	return func(yield func(ServiceState, error) bool) {
 		var list []ServiceState
@@ -94,7 +95,8 @@ func (c *Client) Destinations(ctx context.Context, of ServiceKey) iter.Seq2[Dest
 // Snapshot reads the whole table, ordered by service. It takes one listing
 // for the services and one for the destinations of each. It is no consistent
 // view of a table that changes meanwhile: see [Client.Services]. A service
-// that goes away during the reading is left out.
+// that goes away during the reading is left out, as is one that Services
+// passes over.
 func (c *Client) Snapshot(ctx context.Context) (Snapshot, error) {
 	if err := c.begin(ctx); err != nil {
 		return nil, &OpError{Op: OpListServices, Err: err}
@@ -127,16 +129,27 @@ func (c *Client) doServices(ctx context.Context) ([]ServiceState, error) {
 	var list []ServiceState
 	for range maxReads {
 		list = list[:0]
+		var foreign int
+		var odd error
 		datagrams, err := c.doDump(ctx, cmdGetService, nil, func(m message) error {
 			v, err := m.find(attrService)
 			if err != nil {
 				return err
 			}
 			list = append(list, ServiceState{})
-			return decodeService(v, &list[len(list)-1])
+			err = decodeService(v, &list[len(list)-1])
+			if errors.Is(err, errNoKey) {
+				list = list[:len(list)-1]
+				foreign, odd = foreign+1, err
+				return nil
+			}
+			return err
 		})
 		if err != nil {
 			return nil, err
+		}
+		if foreign > 0 {
+			c.log.Debug("ipvs: passed over services that no key can name", "services", foreign, "last", odd)
 		}
 		if datagrams <= 1 || !hasDuplicate(list, func(s *ServiceState) ServiceKey { return s.Key }) {
 			return list, nil

@@ -14,7 +14,13 @@ import (
 // those it does not know, and takes longer integers than it needs: newer
 // kernels may send both.
 
-var errMalformed = errors.New("malformed message from the kernel")
+var (
+	errMalformed = errors.New("malformed message from the kernel")
+	// errNoKey tells of a service of another program that no ServiceKey can
+	// name, and that so cannot be one of ours. The kernel takes any 16-bit
+	// protocol over netlink (ip_vs_genl_parse_service in ip_vs_ctl.c).
+	errNoKey = errors.New("no key can name this service")
+)
 
 // message is one netlink message of a datagram.
 type message struct {
@@ -201,7 +207,8 @@ func decodeName(v []byte) string {
 	return string(v)
 }
 
-// decodeService reads the contents of a service nest.
+// decodeService reads the contents of a service nest. The error is errNoKey,
+// or errMalformed.
 func decodeService(b []byte, s *ServiceState) error {
 	*s = ServiceState{}
 	var (
@@ -252,8 +259,12 @@ func decodeService(b []byte, s *ServiceState) error {
 	if a.err != nil {
 		return fmt.Errorf("service: %w", a.err)
 	}
-	if family != afInet && family != afInet6 {
-		return fmt.Errorf("service: %w: address family %d", errMalformed, family)
+	switch family {
+	case afInet, afInet6:
+	case 0:
+		return fmt.Errorf("service: %w: no address family", errMalformed)
+	default:
+		return fmt.Errorf("service: %w: address family %d", errNoKey, family)
 	}
 	if s.Key.Mark != 0 {
 		s.Key.Mark6 = family == afInet6
@@ -263,7 +274,7 @@ func decodeService(b []byte, s *ServiceState) error {
 			return fmt.Errorf("service: %w", err)
 		}
 		if protocol > 255 {
-			return fmt.Errorf("service: %w: protocol %d", errMalformed, protocol)
+			return fmt.Errorf("service: %w: protocol %d", errNoKey, protocol)
 		}
 		s.Key.Protocol = Protocol(protocol)
 		s.Key.Addr = netip.AddrPortFrom(ip, port)

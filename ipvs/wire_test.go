@@ -137,6 +137,12 @@ const (
 		0400 6300`
 )
 
+// Services that another program may make and no ServiceKey can name.
+const (
+	oddProtocol = `0600 0100 0200 0000 0600 0200 0006 0000 0800 0300 c0000201`
+	oddFamily   = `0600 0100 0300 0000 0800 0500 07000000`
+)
+
 func TestDecodeService(t *testing.T) {
 	littleEndianOnly(t)
 	const address = `0600 0100 0200 0000 0600 0200 0600 0000
@@ -180,19 +186,30 @@ func TestDecodeService(t *testing.T) {
 	}
 	for name, bytes := range map[string]string{
 		"no family":             `0800 0500 07000000`,
-		"an unknown family":     `0600 0100 0300 0000 0800 0500 07000000`,
 		"no address":            `0600 0100 0200 0000 0600 0200 0600 0000`,
 		"half an address":       `0600 0100 0a00 0000 0800 0300 c0000201`,
 		"half a number":         address + `0600 0800 3c00 0000`,
 		"attribute past end":    address + `0900 0800 3c000000`,
 		"attribute too short":   address + `0300 0800 3c000000`,
 		"half a counter":        address + `0c00 0c00 0800 0100 01000000`,
-		"protocol out of range": `0600 0100 0200 0000 0600 0200 0006 0000 0800 0300 c0000201`,
+		"odd and cut short":     oddProtocol + `0600 0800 3c00 0000`,
+		"odd without address":   `0600 0100 0200 0000 0600 0200 0006 0000`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got ServiceState
 			if err := decodeService(hexBytes(t, bytes), &got); !errors.Is(err, errMalformed) {
 				t.Errorf("error %v, want %v", err, errMalformed)
+			}
+		})
+	}
+	for name, bytes := range map[string]string{
+		"an unknown family":     oddFamily,
+		"protocol out of range": oddProtocol,
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got ServiceState
+			if err := decodeService(hexBytes(t, bytes), &got); !errors.Is(err, errNoKey) || errors.Is(err, errMalformed) {
+				t.Errorf("error %v, want %v alone", err, errNoKey)
 			}
 		})
 	}
