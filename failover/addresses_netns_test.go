@@ -51,7 +51,7 @@ func newOwner(t *testing.T, ns *lab.Namespace, addrs ...string) *failover.Addres
 	return o
 }
 
-func eth0(t *testing.T, ns *lab.Namespace) (netlink.Link, []netlink.Addr) {
+func addressesOf(t *testing.T, ns *lab.Namespace) (netlink.Link, []netlink.Addr) {
 	t.Helper()
 	link, err := ns.Handle().LinkByName("eth0")
 	if err != nil {
@@ -67,7 +67,7 @@ func eth0(t *testing.T, ns *lab.Namespace) (netlink.Link, []netlink.Addr) {
 // listed returns the addresses of eth0 without the link-local ones, sorted.
 func listed(t *testing.T, ns *lab.Namespace) []string {
 	t.Helper()
-	_, list := eth0(t, ns)
+	_, list := addressesOf(t, ns)
 	out := []string{}
 	for _, a := range list {
 		if !a.IP.IsLinkLocalUnicast() {
@@ -89,7 +89,7 @@ func wantListed(t *testing.T, ns *lab.Namespace, want ...string) {
 // describe returns all of an address that an administrator chose.
 func describe(t *testing.T, ns *lab.Namespace, ip string) string {
 	t.Helper()
-	_, list := eth0(t, ns)
+	_, list := addressesOf(t, ns)
 	for _, a := range list {
 		if a.IP.String() == ip {
 			limited := uint32(a.ValidLft) < 1<<31 // all bits set is for ever
@@ -107,7 +107,7 @@ func TestNetnsReleaseLeavesTheOthersOfTheNetwork(t *testing.T) {
 			if err := o.Acquire(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			link, _ := eth0(t, ns)
+			link, _ := addressesOf(t, ns)
 			parse := func(s string) *net.IPNet {
 				n, err := netlink.ParseIPNet(s)
 				if err != nil {

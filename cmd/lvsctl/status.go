@@ -80,6 +80,9 @@ func writeStatus(w io.Writer, st *control.Status, history bool, now time.Time) e
 	for _, reason := range slices.Sorted(maps.Keys(st.Role.Refused)) {
 		fmt.Fprintf(tw, "heartbeats refused\t%d\t%s\n", st.Role.Refused[reason], reason)
 	}
+	if why := st.Role.PartnerRefused; why != "" {
+		fmt.Fprintf(tw, "\tTROUBLE\tthe partner's heartbeats are refused (%s): both routers may be active\n", why)
+	}
 	if st.Role.Rival {
 		fmt.Fprintf(tw, "\tTROUBLE\tboth routers are active\n")
 	}

@@ -67,6 +67,9 @@ type Role struct {
 	Error string `json:"error,omitempty"`
 	// Rival tells that both routers are active.
 	Rival bool `json:"rival"`
+	// PartnerRefused is why the partner's heartbeats are not believed right
+	// now, empty when they are: both routers may be active meanwhile.
+	PartnerRefused string `json:"partner_refused,omitempty"`
 	// Refused counts heartbeats that were not believed, by reason.
 	Refused map[string]uint64 `json:"refused"`
 }

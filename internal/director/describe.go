@@ -89,7 +89,7 @@ func (d *Director) describeRole() control.Role {
 	r := control.Role{
 		Role: n.Role.String(), Reason: n.Reason, Since: n.Since, Identity: d.cfg.Identity, Rival: n.Rival,
 		Channels: make([]control.Channel, 0, len(n.Channels)), Addresses: make([]string, 0, len(d.setup.Addresses)),
-		Refused: make(map[string]uint64), Error: n.AddressError,
+		Refused: make(map[string]uint64), PartnerRefused: n.Partner.Refused, Error: n.AddressError,
 	}
 	if n.Partner.Known {
 		r.Partner = &control.Partner{
