@@ -185,15 +185,15 @@ func TestDecodeService(t *testing.T) {
 		})
 	}
 	for name, bytes := range map[string]string{
-		"no family":             `0800 0500 07000000`,
-		"no address":            `0600 0100 0200 0000 0600 0200 0600 0000`,
-		"half an address":       `0600 0100 0a00 0000 0800 0300 c0000201`,
-		"half a number":         address + `0600 0800 3c00 0000`,
-		"attribute past end":    address + `0900 0800 3c000000`,
-		"attribute too short":   address + `0300 0800 3c000000`,
-		"half a counter":        address + `0c00 0c00 0800 0100 01000000`,
-		"odd and cut short":     oddProtocol + `0600 0800 3c00 0000`,
-		"odd without address":   `0600 0100 0200 0000 0600 0200 0006 0000`,
+		"no family":           `0800 0500 07000000`,
+		"no address":          `0600 0100 0200 0000 0600 0200 0600 0000`,
+		"half an address":     `0600 0100 0a00 0000 0800 0300 c0000201`,
+		"half a number":       address + `0600 0800 3c00 0000`,
+		"attribute past end":  address + `0900 0800 3c000000`,
+		"attribute too short": address + `0300 0800 3c000000`,
+		"half a counter":      address + `0c00 0c00 0800 0100 01000000`,
+		"odd and cut short":   oddProtocol + `0600 0800 3c00 0000`,
+		"odd without address": `0600 0100 0200 0000 0600 0200 0006 0000`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got ServiceState

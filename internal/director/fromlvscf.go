@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 
 	"github.com/lvskit/lvskit/failover"
 	"github.com/lvskit/lvskit/health"
@@ -136,8 +137,11 @@ func FromLVSCF(c *lvscf.Config) (*Setup, error) {
 	return s, nil
 }
 
+// note adds what an operator should know, once.
 func (s *Setup) note(format string, args ...any) {
-	s.Notes = append(s.Notes, fmt.Sprintf(format, args...))
+	if text := fmt.Sprintf(format, args...); !slices.Contains(s.Notes, text) {
+		s.Notes = append(s.Notes, text)
+	}
 }
 
 func digest(c *lvscf.Config) [32]byte {
