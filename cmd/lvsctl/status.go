@@ -78,7 +78,11 @@ func writeStatus(w io.Writer, st *control.Status, history bool, now time.Time) e
 		fmt.Fprintf(tw, "heartbeat %s\t%s\t%s -> %s %s\n", ch.Name, state, ch.Local, ch.Peer, detail)
 	}
 	for _, reason := range slices.Sorted(maps.Keys(st.Role.Refused)) {
-		fmt.Fprintf(tw, "heartbeats refused\t%d\t%s\n", st.Role.Refused[reason], reason)
+		text := reason
+		if reason == "unproven" {
+			text += " (a few are normal when a router starts)"
+		}
+		fmt.Fprintf(tw, "heartbeats refused\t%d\t%s\n", st.Role.Refused[reason], text)
 	}
 	if why := st.Role.PartnerRefused; why != "" {
 		fmt.Fprintf(tw, "\tTROUBLE\tthe partner's heartbeats are refused (%s): both routers may be active\n", why)
