@@ -27,10 +27,7 @@ The kernel totals its counters every two seconds.`,
 			outputFlag(),
 		},
 		Action: func(c *cli.Context) error {
-			if err := noArgs(c); err != nil {
-				return err
-			}
-			asJSON, err := wantJSON(c)
+			asJSON, err := plain(c)
 			if err != nil {
 				return err
 			}

@@ -30,6 +30,15 @@ func wantJSON(c *cli.Context) (bool, error) {
 	}
 }
 
+// plain reads the command line of a command that shows something and takes
+// no arguments.
+func plain(c *cli.Context) (asJSON bool, err error) {
+	if err := noArgs(c); err != nil {
+		return false, err
+	}
+	return wantJSON(c)
+}
+
 func writeJSON(w io.Writer, doc any) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")

@@ -40,10 +40,7 @@ answers of each server's check.`,
 			outputFlag(),
 		},
 		Action: func(c *cli.Context) error {
-			if err := noArgs(c); err != nil {
-				return err
-			}
-			asJSON, err := wantJSON(c)
+			asJSON, err := plain(c)
 			if err != nil {
 				return err
 			}

@@ -24,10 +24,7 @@ func versionCommand() *cli.Command {
 		ArgsUsage: " ",
 		Flags:     []cli.Flag{outputFlag()},
 		Action: func(c *cli.Context) error {
-			if err := noArgs(c); err != nil {
-				return err
-			}
-			asJSON, err := wantJSON(c)
+			asJSON, err := plain(c)
 			if err != nil {
 				return err
 			}
