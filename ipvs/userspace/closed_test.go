@@ -127,7 +127,10 @@ func TestDeletedDestinationTakesItsClosedConnectionsAlong(t *testing.T) {
 		t.Errorf("added anew: %d active and %d inactive, want none", x.Active, x.Inactive)
 	}
 	hangUp(t, open)
-	eventually(t, "the old one's connection is closed", func() bool { return old.Active() == 0 && old.Inactive() == 3 })
+	eventually(t, "the connection is gone", func() bool { return len(b.slots) == 0 })
+	if old.Active() != 0 || old.Inactive() != 3 {
+		t.Errorf("the deleted one counts %d active and %d inactive connections, want 0 and 3", old.Active(), old.Inactive())
+	}
 	closed := closedOf(b, s)
 	closed.sweep(b.now() + int64(DefaultFinTimeout))
 	for _, server := range append(svc.sched.Servers(), old) {

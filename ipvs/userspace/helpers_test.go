@@ -213,7 +213,11 @@ func settled(t testing.TB, b *Balancer, s ipvs.Service, n int) {
 		for _, d := range entry(t, b, s.Key).Destinations {
 			active, inactive = active+d.Active, inactive+d.Inactive
 		}
-		return active == 0 && inactive == uint32(n)
+		// A connection is inactive a moment before it is in a queue.
+		closed := closedOf(b, s)
+		closed.mu.Lock()
+		defer closed.mu.Unlock()
+		return active == 0 && inactive == uint32(n) && closed.inOrder.n+closed.reset.n == n
 	})
 }
 
