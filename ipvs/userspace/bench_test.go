@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+
+	"github.com/lvskit/lvskit/sched"
 )
 
 // Each benchmark has a line without a balancer in the same run: the ratio of
@@ -128,4 +130,24 @@ func BenchmarkDatagram(b *testing.B) {
 		s := udpService(b, bal, "wrr", dest(addrOf(a), 1))
 		run(b, s.Key.Addr.String())
 	})
+}
+
+// What the end of a connection costs more for counting on.
+func BenchmarkClosedConns(b *testing.B) {
+	scheduler, err := sched.New("wlc", nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	server, err := scheduler.Add(netip.MustParseAddrPort("10.0.0.1:80"), sched.ServerConfig{Weight: 1}, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	bal := newBalancer(b, nil)
+	var closed closedConns
+	closed.init(DefaultFinTimeout, maxClosed)
+	b.ReportAllocs()
+	for b.Loop() {
+		server.Opened()
+		closed.add(server, endInOrder, bal.now)
+	}
 }
