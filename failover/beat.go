@@ -131,7 +131,11 @@ func (n *Node) step(e pulse.Event, now time.Duration) {
 		case pulse.ActionPartnerFound:
 			n.emit(Event{Kind: EventPartnerFound})
 		case pulse.ActionPartnerLost:
-			n.emit(Event{Kind: EventPartnerLost})
+			e := Event{Kind: EventPartnerLost}
+			if d := n.refused(now); d != pulse.DropNone {
+				e.Reason = complaint(d)
+			}
+			n.emit(e)
 		case pulse.ActionChannelFound:
 			n.emit(Event{Kind: EventChannelFound, Channel: n.chans[a.Channel].Name})
 		case pulse.ActionChannelLost:

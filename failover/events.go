@@ -16,6 +16,7 @@ const (
 	// EventRole: the role changed. Role, From, Reason.
 	EventRole EventKind = 1 + iota
 	// EventPartnerFound, EventPartnerLost: heard, or silent on all channels.
+	// Reason of a loss, if the partner is not silent but refused.
 	EventPartnerFound
 	EventPartnerLost
 	// EventChannelFound, EventChannelLost: the partner is heard on this

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/lvskit/lvskit/failover"
 	"github.com/lvskit/lvskit/failover/pulse"
 )
@@ -116,12 +118,23 @@ func TestRefusedPartner(t *testing.T) {
 		{"a key that changes later is named beside the reason of the role", func(t *testing.T) {
 			p := both(t)
 			why := p.primary.node.Status().Reason
-			p.backup.stop(t)
+			p.primary.Events()
+			p.backup.kill(t)
+			p.backup.host.Isolate(false)
 			otherKey(nil, &p.backup.cfg)
 			p.backup.start(t)
 			time.Sleep(decided)
 			if st := p.primary.node.Status(); st.Reason != why+"; "+wrongKey || st.Partner.Refused != "bad-key" {
 				t.Errorf("reason %q, partner %+v", st.Reason, st.Partner)
+			}
+			var lost []string
+			for _, e := range p.primary.Events() {
+				if e.Kind == failover.EventPartnerLost {
+					lost = append(lost, e.Reason)
+				}
+			}
+			if diff := cmp.Diff([]string{wrongKey}, lost); diff != "" {
+				t.Errorf("reasons of the loss (-want +got):\n%s", diff)
 			}
 			p.backup.stop(t)
 			p.backup.cfg.Key = key
