@@ -86,8 +86,8 @@ virtual web {
      expect = "HTTP"
      scheduler = rr
      protocol = tcp
-     timeout = 1
-     reentry = 2
+     timeout = 4
+     reentry = 8
      quiesce_server = 0
 `, c.Directors[0].Public, c.VIPs.Private, lab.PrivateLink, c.VIPs.Public, lab.PublicLink)
 	for i, s := range c.Servers {
@@ -122,7 +122,9 @@ func TestKernelNAT(t *testing.T) {
 	t.Logf("ipvsadm -Ln says\n%s", listing)
 
 	webs[1].kill()
-	st := d.await("the dead server is out", serving(2))
+	st := d.await("the dead server is out", func(st *control.Status) bool {
+		return serving(2)(st) && server(st, "web", "web2").State == "down"
+	})
 	dead := server(st, "web", "web2")
 	if dead.State != "down" || dead.Reason == "" || dead.InTable {
 		t.Errorf("the dead server's state: %+v", dead)
