@@ -48,7 +48,7 @@ netns() {
 
 # peers meets real programs of Debian's on loopback.
 peers() {
-	tally run -tier peers -tag peers -- go test -json -timeout 10m -tags peers -run '^TestPeers'
+	tally run -tier peers -tag peers -- go test -json -timeout 10m $(race) -tags peers -run '^TestPeers'
 }
 
 debian() {
