@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/lvskit/lvskit/internal/lab"
 	"github.com/lvskit/lvskit/ipvs"
 )
 
@@ -99,25 +100,15 @@ func TestKernelNamespacesAreApart(t *testing.T) {
 
 // TestKernelCounters sends real connections through a service on loopback.
 func TestKernelCounters(t *testing.T) {
-	onThread(func() {
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			t.Error(err)
-			return
-		}
-		if err := loopbackUp(); err != nil {
-			t.Error(err)
-			return
-		}
+	err := lab.New(t).Namespace("counters").Do(func() error {
 		l, err := net.Listen("tcp4", "127.0.0.1:0")
 		if err != nil {
-			t.Error(err)
-			return
+			return err
 		}
 		defer l.Close()
 		c, err := ipvs.Dial(t.Context(), nil)
 		if err != nil {
-			t.Error(err)
-			return
+			return err
 		}
 		defer c.Close()
 		vip := netip.MustParseAddrPort("127.0.0.2:80")
@@ -126,15 +117,13 @@ func TestKernelCounters(t *testing.T) {
 			Service:      basic(key),
 			Destinations: []ipvs.Destination{{Key: dest, Weight: 1}},
 		}}, nil)); err != nil {
-			t.Error(err)
-			return
+			return err
 		}
 		const n = 3
 		for range n {
 			conn, err := net.Dial("tcp4", vip.String())
 			if err != nil {
-				t.Error(err)
-				return
+				return err
 			}
 			defer conn.Close()
 		}
@@ -142,8 +131,7 @@ func TestKernelCounters(t *testing.T) {
 		var snap ipvs.Snapshot
 		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 			if snap, err = c.Snapshot(t.Context()); err != nil {
-				t.Error(err)
-				return
+				return err
 			}
 			if snap[0].Service.Stats.InPackets > 0 || time.Now().After(deadline) {
 				break
@@ -154,13 +142,16 @@ func TestKernelCounters(t *testing.T) {
 			t.Errorf("counters of %d connections: service %+v, destination %+v", n, s.Stats, d)
 		}
 		if err := c.Zero(t.Context(), key); err != nil {
-			t.Error(err)
-			return
+			return err
 		}
 		if snap, err = c.Snapshot(t.Context()); err != nil || snap[0].Service.Stats.Connections != 0 || snap[0].Destinations[0].Stats.Connections != 0 || snap[0].Destinations[0].Active != n {
 			t.Errorf("after zeroing: %+v, %v", snap, err)
 		}
+		return nil
 	})
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 // BenchmarkKernelApply adds whole tables to fresh namespaces: re-adding what

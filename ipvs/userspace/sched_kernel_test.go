@@ -11,13 +11,11 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
 	"sync"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/lvskit/lvskit/internal/lab"
 	"github.com/lvskit/lvskit/ipvs"
 	"github.com/lvskit/lvskit/sched"
 )
@@ -25,7 +23,7 @@ import (
 // TestKernelSchedulers plays random lives of a service to the kernel and to
 // package sched, with real flows on loopback, and wants the same picks.
 func TestKernelSchedulers(t *testing.T) {
-	onThread(func() {
+	inNamespace(t, func() {
 		g, err := newGround(t)
 		if err != nil {
 			t.Error(err)
@@ -52,7 +50,7 @@ func TestKernelSchedulers(t *testing.T) {
 // all servers overloaded: from many places and levels, the picks after the
 // first connections ended are those of package sched.
 func TestKernelWRRAfterNobody(t *testing.T) {
-	onThread(func() {
+	inNamespace(t, func() {
 		g, err := newGround(t)
 		if err != nil {
 			t.Error(err)
@@ -95,33 +93,17 @@ func TestKernelWRRAfterNobody(t *testing.T) {
 	})
 }
 
-// onThread runs f on a thread of its own, which ends with it.
-func onThread(f func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread()
-		f()
-	}()
-	<-done
-}
-
-func loopbackUp() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+// inNamespace runs f on a thread in a network namespace of its own.
+func inNamespace(t *testing.T, f func()) {
+	t.Helper()
+	err := lab.New(t).Namespace("ground").Do(func() error { f(); return nil })
 	if err != nil {
-		return err
+		t.Error(err)
 	}
-	defer unix.Close(fd)
-	ifr, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	ifr.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
-	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr)
 }
 
 // ground is a network namespace in which plays run one after another. It
-// belongs to its thread.
+// belongs to the thread that entered it.
 type ground struct {
 	t       *testing.T
 	c       *ipvs.Client
@@ -134,12 +116,6 @@ type ground struct {
 }
 
 func newGround(t *testing.T) (*ground, error) {
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		return nil, err
-	}
-	if err := loopbackUp(); err != nil {
-		return nil, err
-	}
 	g := &ground{t: t, rules: sched.NewerRules}
 	if os.Getenv("LVSKIT_GUEST") == "debian" {
 		g.rules = sched.OlderRules
