@@ -39,6 +39,8 @@ var rooms = []room{
 	{"failover", nil},
 	{"ipvs/userspace", []string{"ipvs", "sched"}},
 	{"ipvs/ipvstest", []string{"ipvs"}},
+	{"ipvs/ipvsadm", []string{"ipvs"}},
+	{"ipvs/procfs", []string{"ipvs"}},
 	{"ipvs", nil},
 }
 
