@@ -34,6 +34,9 @@ const (
 	OpDeleteEverything
 	OpApply
 	OpDial
+	OpStartSync
+	OpStopSync
+	OpListSync
 )
 
 var opNames = map[Op]string{
@@ -54,6 +57,9 @@ var opNames = map[Op]string{
 	OpDeleteEverything: "delete everything",
 	OpApply:            "apply changes",
 	OpDial:             "open",
+	OpStartSync:        "start sync daemon",
+	OpStopSync:         "stop sync daemon",
+	OpListSync:         "list sync daemons",
 }
 
 // String returns the command in words ("set destination"), or the number of
@@ -91,7 +97,7 @@ func (o Op) IsChange() bool { return o >= OpAddService && o <= OpDelDestination 
 // IsWrite reports whether the command alters something in the kernel.
 func (o Op) IsWrite() bool {
 	switch o {
-	case OpSetTimeouts, OpZero, OpZeroAll, OpDeleteEverything:
+	case OpSetTimeouts, OpZero, OpZeroAll, OpDeleteEverything, OpStartSync, OpStopSync:
 		return true
 	}
 	return o.IsChange()

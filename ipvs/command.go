@@ -1,7 +1,9 @@
 package ipvs
 
 import (
+	"cmp"
 	"context"
+	"syscall"
 )
 
 // AddService adds a service; [ErrServiceExists] if it is there.
@@ -178,4 +180,76 @@ func (c *Client) DeleteEverything(ctx context.Context) error {
 		return &OpError{Op: OpDeleteEverything, Err: err}
 	}
 	return nil
+}
+
+// StartSync starts a sync daemon; [ErrSyncRunning] if one with its role runs
+// already, [ErrNoInterface] if the network device is not there. While a daemon
+// runs the kernel takes no destination of another family than its service's,
+// and starts none while it has such a destination ([ErrInvalid]).
+func (c *Client) StartSync(ctx context.Context, d SyncDaemon) error {
+	err := d.Validate()
+	if err == nil {
+		err = c.command(ctx, cmdNewDaemon, func(b []byte) []byte { return appendSyncDaemon(b, &d) })
+	}
+	if err != nil {
+		return &OpError{Op: OpStartSync, Err: err}
+	}
+	return nil
+}
+
+// StopSync stops the sync daemon of a role; [ErrSyncNotRunning] if none runs.
+func (c *Client) StopSync(ctx context.Context, r SyncRole) error {
+	err := r.validate()
+	if err == nil {
+		err = c.begin(ctx)
+	}
+	if err == nil {
+		err = c.doStopSync(ctx, r)
+		c.end()
+	}
+	if err != nil {
+		return &OpError{Op: OpStopSync, Err: err}
+	}
+	return nil
+}
+
+// doStopSync does not wait for an acknowledgement. A thread that is stopped
+// before it first ran ends with EINTR, seen on Linux 6.1 and 6.12, for which
+// netlink sends no answer at all (netlink_rcv_skb in af_netlink.c), although
+// the daemon is gone. So a harmless question travels behind the command: once
+// it is answered, an error of the command has come before.
+func (c *Client) doStopSync(ctx context.Context, r SyncRole) error {
+	stop := c.nextSeq()
+	c.wbuf = appendMessage(c.wbuf[:0], c.family, cmdDelDaemon, familyVersion, 0, stop)
+	c.wbuf = endMessage(appendSyncRole(c.wbuf, r), 0)
+	start, question := len(c.wbuf), c.nextSeq()
+	c.wbuf = appendMessage(c.wbuf, c.family, cmdGetInfo, familyVersion, 0, question)
+	c.wbuf = endMessage(c.wbuf, start)
+	var refused error
+	err := c.exchangeBatch(ctx, stop, question, untilData,
+		func(message) error { return nil },
+		func(_ uint32, errno syscall.Errno) { refused = errno })
+	return cmp.Or(refused, outcome(err))
+}
+
+// SyncDaemons reads which sync daemons run: none, one, or one of each role.
+// Kernels before 4.3 tell only role, interface and id.
+func (c *Client) SyncDaemons(ctx context.Context) ([]SyncDaemon, error) {
+	if err := c.begin(ctx); err != nil {
+		return nil, &OpError{Op: OpListSync, Err: err}
+	}
+	defer c.end()
+	var list []SyncDaemon
+	_, err := c.doDump(ctx, cmdGetDaemon, nil, func(m message) error {
+		v, err := m.find(attrDaemon)
+		if err != nil {
+			return err
+		}
+		list = append(list, SyncDaemon{})
+		return decodeSyncDaemon(v, &list[len(list)-1])
+	})
+	if err != nil {
+		return nil, &OpError{Op: OpListSync, Err: err}
+	}
+	return list, nil
 }

@@ -24,6 +24,13 @@ var (
 	// ErrSchedulerNotFound: the kernel has no such scheduler or persistence
 	// engine, and no module for it. Also [fs.ErrNotExist].
 	ErrSchedulerNotFound error = &meaning{"no such scheduler or persistence engine in this kernel", fs.ErrNotExist}
+	// ErrSyncRunning: a sync daemon of the role runs already. Also [fs.ErrExist].
+	ErrSyncRunning error = &meaning{"a sync daemon of this role runs already", fs.ErrExist}
+	// ErrSyncNotRunning: no sync daemon of the role runs. Also [fs.ErrNotExist].
+	ErrSyncNotRunning error = &meaning{"no sync daemon of this role runs", fs.ErrNotExist}
+	// ErrNoInterface: the network device of a sync daemon is not there. Also
+	// [fs.ErrNotExist].
+	ErrNoInterface error = &meaning{"no such network device", fs.ErrNotExist}
 	// ErrNotPermitted: the caller lacks CAP_NET_ADMIN in the initial user
 	// namespace. Also [fs.ErrPermission].
 	ErrNotPermitted error = &meaning{"not permitted", fs.ErrPermission}
@@ -133,6 +140,7 @@ type errnoRow struct {
 
 func onServiceWrite(o Op) bool { return o == OpAddService || o == OpSetService }
 func onDestination(o Op) bool  { return o.onDestination() }
+func onSync(o Op) bool         { return o == OpStartSync || o == OpStopSync }
 func onDial(o Op) bool         { return o == OpDial }
 
 // errnoTable is the only place that translates the kernel's errors; the first
@@ -141,6 +149,10 @@ func onDial(o Op) bool         { return o == OpDial }
 // them.
 var errnoTable = []errnoRow{
 	{syscall.EEXIST, onDestination, ErrDestinationExists, "set it instead of adding it"},
+	{syscall.EEXIST, onSync, ErrSyncRunning, "stop it first to start it with other settings"},
+	{syscall.ESRCH, onSync, ErrSyncNotRunning, ""},
+	{syscall.ENODEV, onSync, ErrNoInterface, "list the devices with: ip link"},
+	{syscall.EINVAL, onSync, ErrInvalid, "the group must be multicast, and no service may have a destination of the other address family"},
 	{syscall.EEXIST, nil, ErrServiceExists, "set it instead of adding it"},
 	{syscall.ESRCH, nil, ErrServiceNotFound, "list the services to see what is there"},
 	{syscall.ENOENT, onDestination, ErrDestinationNotFound, "list the service's destinations to see what is there"},

@@ -19,6 +19,9 @@ const (
 	cmdSetDest    = 6
 	cmdDelDest    = 7
 	cmdGetDest    = 8
+	cmdNewDaemon  = 9
+	cmdDelDaemon  = 10
+	cmdGetDaemon  = 11
 	cmdSetConfig  = 12
 	cmdGetConfig  = 13
 	cmdSetInfo    = 14
@@ -31,6 +34,7 @@ const (
 const (
 	attrService       = 1
 	attrDest          = 2
+	attrDaemon        = 3
 	attrTimeoutTCP    = 4
 	attrTimeoutTCPFin = 5
 	attrTimeoutUDP    = 6
@@ -81,6 +85,18 @@ const (
 	dstTunType    = 13 // 5.2
 	dstTunPort    = 14 // 5.2
 	dstTunFlags   = 15 // 5.3
+)
+
+// Attributes of a sync daemon.
+const (
+	dmnState     = 1
+	dmnInterface = 2
+	dmnSyncID    = 3
+	dmnMaxLength = 4 // 4.3, and the ones below
+	dmnGroup     = 5
+	dmnGroup6    = 6
+	dmnPort      = 7 // in machine order
+	dmnTTL       = 8
 )
 
 // Attributes of the counters.

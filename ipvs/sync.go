@@ -46,6 +46,13 @@ func (r *SyncRole) UnmarshalText(text []byte) error {
 	return nil
 }
 
+func (r SyncRole) validate() error {
+	if r != SyncMaster && r != SyncBackup {
+		return fmt.Errorf("sync role %v: want master or backup: %w", r, syscall.EINVAL)
+	}
+	return nil
+}
+
 // SyncDaemon configures a kernel thread that copies connections from one
 // director to another, so that they survive a take-over. Zero values of all
 // but the first two fields are the kernel's defaults; what a kernel reports
@@ -82,9 +89,10 @@ const maxSyncID = 255
 // Validate reports what no kernel would take, or would take for something
 // else. It wraps EINVAL. Whether the device exists is left to the kernel.
 func (d SyncDaemon) Validate() error {
+	if err := d.Role.validate(); err != nil {
+		return err
+	}
 	switch {
-	case d.Role != SyncMaster && d.Role != SyncBackup:
-		return fmt.Errorf("sync role %v: want master or backup: %w", d.Role, syscall.EINVAL)
 	case d.Interface == "" || len(d.Interface) > maxInterface || strings.IndexByte(d.Interface, 0) >= 0:
 		return fmt.Errorf("sync interface %q: want the name of a network device, 1 to %d characters: %w", d.Interface, maxInterface, syscall.EINVAL)
 	case d.SyncID > maxSyncID:

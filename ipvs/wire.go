@@ -213,6 +213,39 @@ func appendChange(b []byte, family uint16, seq uint32, c *Change) ([]byte, error
 	return endMessage(b, start), nil
 }
 
+// appendSyncDaemon writes a full sync daemon; it must be valid. What is left
+// out gets the kernel's default, and old kernels do not know it.
+func appendSyncDaemon(b []byte, d *SyncDaemon) []byte {
+	start := len(b)
+	b = appendUint32(appendNest(b, attrDaemon), dmnState, uint32(d.Role))
+	b = appendString(b, dmnInterface, d.Interface)
+	b = appendUint32(b, dmnSyncID, d.SyncID)
+	if d.MaxLength != 0 {
+		b = appendUint16(b, dmnMaxLength, d.MaxLength)
+	}
+	switch {
+	case d.Group.Is4():
+		group := d.Group.As4()
+		b = append(appendHeader(b, dmnGroup, 4), group[:]...)
+	case d.Group.Is6():
+		b = appendAddr(b, dmnGroup6, d.Group)
+	}
+	if d.Port != 0 {
+		b = appendUint16(b, dmnPort, d.Port)
+	}
+	if d.TTL != 0 {
+		b = appendUint8(b, dmnTTL, d.TTL)
+	}
+	return endNest(b, start)
+}
+
+// appendSyncRole writes what identifies a sync daemon.
+func appendSyncRole(b []byte, r SyncRole) []byte {
+	start := len(b)
+	b = appendUint32(appendNest(b, attrDaemon), dmnState, uint32(r))
+	return endNest(b, start)
+}
+
 func appendTimeouts(b []byte, t Timeouts) []byte {
 	for _, a := range [...]struct {
 		typ uint16

@@ -472,3 +472,41 @@ func decodeInfo(m *message) (Info, error) {
 	}
 	return i, a.err
 }
+
+// decodeSyncDaemon reads the contents of a daemon nest.
+func decodeSyncDaemon(b []byte, d *SyncDaemon) error {
+	*d = SyncDaemon{}
+	a := attributes{b: b}
+	for {
+		typ, v, ok := a.next()
+		if !ok {
+			break
+		}
+		switch typ {
+		case dmnState:
+			d.Role = SyncRole(min(a.uint32(v), 255))
+		case dmnInterface:
+			d.Interface = decodeName(v)
+		case dmnSyncID:
+			d.SyncID = a.uint32(v)
+		case dmnMaxLength:
+			d.MaxLength = a.uint16(v)
+		case dmnGroup:
+			if !a.short(v, 4) {
+				d.Group = netip.AddrFrom4([4]byte(v))
+			}
+		case dmnGroup6:
+			if !a.short(v, 16) {
+				d.Group = netip.AddrFrom16([16]byte(v))
+			}
+		case dmnPort:
+			d.Port = a.uint16(v)
+		case dmnTTL:
+			d.TTL = a.uint8(v)
+		}
+	}
+	if a.err != nil {
+		return fmt.Errorf("sync daemon: %w", a.err)
+	}
+	return nil
+}

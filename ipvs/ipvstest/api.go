@@ -24,6 +24,9 @@ type API interface {
 	Timeouts(context.Context) (ipvs.Timeouts, error)
 	SetTimeouts(context.Context, ipvs.Timeouts) error
 	Info(context.Context) (ipvs.Info, error)
+	StartSync(context.Context, ipvs.SyncDaemon) error
+	StopSync(context.Context, ipvs.SyncRole) error
+	SyncDaemons(context.Context) ([]ipvs.SyncDaemon, error)
 	Zero(context.Context, ipvs.ServiceKey) error
 	ZeroAll(context.Context) error
 	DeleteEverything(context.Context) error

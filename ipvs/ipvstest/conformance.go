@@ -20,7 +20,8 @@ import (
 // the API shows it. Open is called once a subtest and returns an empty table
 // with the kernel's default settings, which the test may change at will; it
 // cleans up by itself. The caller's kernel must have the schedulers rr, wrr,
-// wlc and sh, the persistence engine sip and IPv6.
+// wlc and sh, the persistence engine sip and IPv6, and a network device sync0
+// with an MTU of 1500 and addresses of both families.
 func Conformance(t *testing.T, open func(t *testing.T) API) {
 	for _, c := range []struct {
 		name string
@@ -38,6 +39,8 @@ func Conformance(t *testing.T, open func(t *testing.T) API) {
 		{"timeouts", testTimeouts},
 		{"info", testInfo},
 		{"zeroing", testZero},
+		{"sync daemons", testSync},
+		{"sync daemons that are refused", testSyncErrors},
 		{"a snapshot is ordered and complete", testSnapshot},
 		{"a large table is listed whole", testLarge},
 		{"an apply in several batches", testApply},
@@ -141,6 +144,7 @@ func same[T any](t *testing.T, what string, want, got T) {
 var equate = cmp.Options{
 	cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
 	cmp.Comparer(func(a, b ipvs.ServiceKey) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 }
 
 // collect reads a listing whole.

@@ -3,6 +3,7 @@
 package ipvstest
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/lvskit/lvskit/internal/lab"
@@ -14,10 +15,13 @@ func TestKernelConformance(t *testing.T) {
 }
 
 // dialNew returns a client in a network namespace of its own, whose loopback
-// is up.
+// is up and which has the device that the conformance suite asks for.
 func dialNew(t testing.TB) *ipvs.Client {
 	t.Helper()
-	c, err := ipvs.Dial(t.Context(), &ipvs.Config{NetNS: lab.New(t).Namespace("ipvs").Path()})
+	ns := lab.New(t).Namespace("ipvs")
+	ns.Dummy("sync0")
+	ns.Addr("sync0", netip.MustParsePrefix("10.99.0.1/24"), netip.MustParsePrefix("fd99::1/64"))
+	c, err := ipvs.Dial(t.Context(), &ipvs.Config{NetNS: ns.Path()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,12 +17,14 @@ import (
 // safe for concurrent use. [New] makes it.
 //
 // It has the schedulers of an ordinary kernel, the persistence engine sip and
-// IPv6; it takes every unicast address for a destination, and like a kernel
-// without a sync daemon, tunnels to the other address family.
+// IPv6; it takes every unicast address for a destination. It synchronizes
+// nothing, but its sync daemons start, stop and show as a kernel's do.
 type Kernel struct {
 	mu       sync.Mutex
 	services map[ipvs.ServiceKey]*service
 	timeouts ipvs.Timeouts
+	sync     []ipvs.SyncDaemon // by role
+	devices  []string
 	log      []Command
 	fail     []error
 	hook     func(Command) error
@@ -46,6 +48,8 @@ type Command struct {
 	Destination ipvs.Destination
 	// Timeouts is set in OpSetTimeouts.
 	Timeouts ipvs.Timeouts
+	// Sync is complete in OpStartSync; in OpStopSync it holds the role.
+	Sync ipvs.SyncDaemon
 	// Err is what the command returned, nil for success.
 	Err error
 }
@@ -55,6 +59,7 @@ func New() *Kernel {
 	return &Kernel{
 		services: make(map[ipvs.ServiceKey]*service),
 		timeouts: ipvs.Timeouts{TCP: 900 * time.Second, TCPFin: 120 * time.Second, UDP: 300 * time.Second},
+		devices:  []string{"lo", "sync0"},
 	}
 }
 
@@ -198,7 +203,7 @@ func (k *Kernel) change(c *ipvs.Change) error {
 	case ipvs.OpDelService:
 		delete(k.services, key)
 	case ipvs.OpAddDestination, ipvs.OpSetDestination:
-		return svc.putDestination(key, c)
+		return svc.putDestination(key, c, len(k.sync) > 0)
 	case ipvs.OpDelDestination:
 		i := svc.find(c.Destination.Key)
 		if i < 0 {
@@ -209,10 +214,10 @@ func (k *Kernel) change(c *ipvs.Change) error {
 	return nil
 }
 
-func (s *service) putDestination(of ipvs.ServiceKey, c *ipvs.Change) error {
+func (s *service) putDestination(of ipvs.ServiceKey, c *ipvs.Change, syncing bool) error {
 	d := c.Destination.Normalized()
 	ip := d.Key.Addr()
-	if ip.Is6() != of.Is6() && d.Forward != ipvs.Tunnel {
+	if ip.Is6() != of.Is6() && (d.Forward != ipvs.Tunnel || syncing) {
 		return syscall.EINVAL
 	}
 	i := s.find(d.Key)

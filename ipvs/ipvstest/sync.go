@@ -1,0 +1,120 @@
+package ipvstest
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"syscall"
+
+	"github.com/lvskit/lvskit/ipvs"
+)
+
+// What a kernel fills in where a sync daemon leaves it open
+// (net/netfilter/ipvs/ip_vs_sync.c).
+const (
+	syncPort    = 8848
+	syncTTL     = 1
+	deviceMTU   = 1500
+	syncLeast   = 1024 // a backup's messages at least, but for the limit above
+	headers4    = 20 + 8
+	headers6    = 40 + 8
+	maxDatagram = 65535
+)
+
+var syncGroup = netip.AddrFrom4([4]byte{224, 0, 0, 81})
+
+// SetDevices replaces the names of the network devices on which a sync daemon
+// can start: "lo" and "sync0", each with an MTU of 1500, to begin with.
+func (k *Kernel) SetDevices(names ...string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.devices = slices.Clone(names)
+}
+
+// StartSync is like [ipvs.Client.StartSync].
+func (k *Kernel) StartSync(ctx context.Context, d ipvs.SyncDaemon) error {
+	return k.do(ctx, Command{Op: ipvs.OpStartSync, Sync: d}, func() error {
+		if err := d.Validate(); err != nil {
+			return err
+		}
+		if k.mixed() {
+			return syscall.EINVAL
+		}
+		if k.findSync(d.Role) >= 0 {
+			return syscall.EEXIST
+		}
+		if !slices.Contains(k.devices, d.Interface) {
+			return syscall.ENODEV
+		}
+		k.sync = append(k.sync, completeSync(d))
+		slices.SortFunc(k.sync, func(a, b ipvs.SyncDaemon) int { return int(a.Role) - int(b.Role) })
+		return nil
+	})
+}
+
+// completeSync fills in what d leaves to the kernel.
+func completeSync(d ipvs.SyncDaemon) ipvs.SyncDaemon {
+	if !d.Group.IsValid() {
+		d.Group = syncGroup
+	}
+	if d.Port == 0 {
+		d.Port = syncPort
+	}
+	if d.TTL == 0 {
+		d.TTL = syncTTL
+	}
+	headers := uint16(headers4)
+	if d.Group.Is6() {
+		headers = headers6
+	}
+	if d.MaxLength == 0 {
+		d.MaxLength = deviceMTU - headers
+	}
+	d.MaxLength = min(d.MaxLength, maxDatagram-headers)
+	if d.Role == ipvs.SyncBackup {
+		d.MaxLength = max(d.MaxLength, syncLeast)
+	}
+	return d
+}
+
+// mixed tells whether a service has a destination of the other family, which
+// the messages between directors cannot express.
+func (k *Kernel) mixed() bool {
+	for key, s := range k.services {
+		for _, d := range s.dests {
+			if d.Key.Addr().Is6() != key.Is6() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (k *Kernel) findSync(r ipvs.SyncRole) int {
+	return slices.IndexFunc(k.sync, func(d ipvs.SyncDaemon) bool { return d.Role == r })
+}
+
+// StopSync is like [ipvs.Client.StopSync].
+func (k *Kernel) StopSync(ctx context.Context, r ipvs.SyncRole) error {
+	return k.do(ctx, Command{Op: ipvs.OpStopSync, Sync: ipvs.SyncDaemon{Role: r}}, func() error {
+		probe := ipvs.SyncDaemon{Role: r, Interface: "any"}
+		if err := probe.Validate(); err != nil {
+			return err
+		}
+		i := k.findSync(r)
+		if i < 0 {
+			return syscall.ESRCH
+		}
+		k.sync = slices.Delete(k.sync, i, i+1)
+		return nil
+	})
+}
+
+// SyncDaemons is like [ipvs.Client.SyncDaemons].
+func (k *Kernel) SyncDaemons(ctx context.Context) (list []ipvs.SyncDaemon, err error) {
+	err = k.do(ctx, Command{Op: ipvs.OpListSync}, func() error {
+		list = append(list, k.sync...)
+		return nil
+	})
+	return list, err
+}
