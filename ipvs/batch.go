@@ -52,6 +52,39 @@ func (c *Client) Apply(ctx context.Context, changes []Change) error {
 	return &result
 }
 
+// ApplyUntilFailure carries out changes in their order like [Client.Apply],
+// but tries none after the first that fails; those are counted as unsent. The
+// kernel knows no such stop within a send, so every change travels and is
+// answered alone: ten thousand cost twenty thousand system calls.
+func (c *Client) ApplyUntilFailure(ctx context.Context, changes []Change) error {
+	if len(changes) == 0 {
+		return ctx.Err()
+	}
+	var result ApplyError
+	if err := c.begin(ctx); err != nil {
+		result.Cause, result.Unsent = &OpError{Op: OpApply, Err: err}, len(changes)
+		return &result
+	}
+	defer c.end()
+	sent := make([]*Change, 0, 1)
+	for i := range changes {
+		err := ctx.Err()
+		if err == nil {
+			err = c.applyBatch(ctx, changes[i:i+1], sent, &result)
+		}
+		if err == nil && len(result.Failed) == 0 {
+			continue
+		}
+		if err != nil {
+			result.Cause = &OpError{Op: OpApply, Err: err}
+		}
+		result.Applied = i
+		result.Unsent = len(changes) - i - len(result.Failed) - result.Unknown
+		return &result
+	}
+	return nil
+}
+
 // applyBatch sends one datagram of changes and collects their answers in
 // result. Its error is one of the whole batch.
 func (c *Client) applyBatch(ctx context.Context, changes []Change, sent []*Change, result *ApplyError) (err error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -14,10 +15,13 @@ import (
 // Config configures [Dial]. A nil *Config is the same as a zero one.
 type Config struct {
 	// NetNS is the path of the network namespace whose table is meant:
-	// /run/netns/NAME, /proc/PID/ns/net, or /proc/self/fd/N for an open file.
-	// Entering one needs CAP_SYS_ADMIN. Empty is the namespace of the calling
-	// thread.
+	// /run/netns/NAME or /proc/PID/ns/net. Entering one needs CAP_SYS_ADMIN,
+	// and is done on a thread of its own: the caller's stays where it is.
+	// Empty is the namespace of the calling thread.
 	NetNS string
+	// NetNSFile is an open network namespace and takes the place of NetNS. It
+	// may be closed after Dial.
+	NetNSFile *os.File
 	// Logger takes what is worth knowing about the conversation with the
 	// kernel, at debug level; nil discards it.
 	Logger *slog.Logger

@@ -489,3 +489,27 @@ func TestDialIntoANamespaceThatIsNot(t *testing.T) {
 		t.Errorf("error %v, want one that says that the path does not exist", err)
 	}
 }
+
+// TestStopSyncWithoutAnAnswer is what Linux does for a daemon that is stopped
+// before it first ran: it stops it and answers nothing.
+func TestStopSyncWithoutAnAnswer(t *testing.T) {
+	refuse := syscall.Errno(0)
+	c, s := scripted(t, func(requests []message) [][]byte {
+		if len(requests) == 1 {
+			return [][]byte{infoReply(requests[0].seq)}
+		}
+		var answers [][]byte
+		if refuse != 0 {
+			answers = append(answers, ack(requests[0].seq, refuse))
+		}
+		return append(answers, infoReply(requests[1].seq))
+	})
+	if err := c.StopSync(t.Context(), SyncMaster); err != nil {
+		t.Error(err)
+	}
+	refuse = syscall.ESRCH
+	if err := c.StopSync(t.Context(), SyncMaster); !errors.Is(err, ErrSyncNotRunning) {
+		t.Errorf("error %v, want %v", err, ErrSyncNotRunning)
+	}
+	works(t, c, s)
+}

@@ -65,9 +65,14 @@ func (c *Client) doChange(ctx context.Context, ch *Change) error {
 		return err
 	}
 	defer c.end()
+	return c.sendChange(ctx, ch)
+}
+
+// sendChange is doChange for the holder of the turn.
+func (c *Client) sendChange(ctx context.Context, ch *Change) error {
 	seq := c.nextSeq()
 	var err error
-	if c.wbuf, err = appendChange(c.wbuf, c.family, seq, ch); err != nil {
+	if c.wbuf, err = appendChange(c.wbuf[:0], c.family, seq, ch); err != nil {
 		return err
 	}
 	setAck(c.wbuf, 0)

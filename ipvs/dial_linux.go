@@ -31,7 +31,7 @@ func Dial(ctx context.Context, cfg *Config) (*Client, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	t, buffer, err := openNetlink(cfg.NetNS, log)
+	t, buffer, err := openNetlink(cfg, log)
 	if err != nil {
 		return nil, &OpError{Op: OpDial, Err: err}
 	}
@@ -76,22 +76,27 @@ func newNetlinkSocket(conn *socket.Conn, raw syscall.RawConn) *netlinkSocket {
 	return s
 }
 
-func openNetlink(netns string, log *slog.Logger) (t *netlinkSocket, buffer int, err error) {
-	var cfg socket.Config
-	if netns != "" {
-		f, err := os.Open(netns)
-		if err != nil {
+func openNetlink(cfg *Config, log *slog.Logger) (t *netlinkSocket, buffer int, err error) {
+	ns := cfg.NetNSFile
+	if ns != nil && cfg.NetNS != "" {
+		return nil, 0, fmt.Errorf("network namespace %s: given by path and by descriptor: %w", cfg.NetNS, syscall.EINVAL)
+	}
+	if cfg.NetNS != "" {
+		if ns, err = os.Open(cfg.NetNS); err != nil {
 			// Wrapped without its errno, which would be taken for the
 			// kernel's word on IPVS.
-			return nil, 0, &netnsError{netns, err}
+			return nil, 0, &netnsError{cfg.NetNS, err}
 		}
-		defer f.Close()
-		cfg.NetNS = int(f.Fd())
+		defer ns.Close()
 	}
-	conn, err := socket.Socket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_GENERIC, "genetlink", &cfg)
+	var enter socket.Config
+	if ns != nil {
+		enter.NetNS = int(ns.Fd())
+	}
+	conn, err := socket.Socket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_GENERIC, "genetlink", &enter)
 	if err != nil {
-		if netns != "" {
-			return nil, 0, &netnsError{netns, err}
+		if ns != nil {
+			return nil, 0, &netnsError{ns.Name(), err}
 		}
 		return nil, 0, err
 	}

@@ -12,7 +12,7 @@ import (
 // TestNetlinkSocket speaks with the controller of generic netlink, which any
 // Linux has and anyone may ask.
 func TestNetlinkSocket(t *testing.T) {
-	s, buffer, err := openNetlink("", slog.New(slog.DiscardHandler))
+	s, buffer, err := openNetlink(&Config{}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,6 +72,9 @@ func TestDialHere(t *testing.T) {
 		if !errors.Is(err, ErrNoIPVS) && path == "" {
 			t.Errorf("error %v, want %v or none", err, ErrNoIPVS)
 		}
+	}
+	if _, err := Dial(t.Context(), &Config{NetNS: "/proc/self/ns/net", NetNSFile: os.Stdin}); !errors.Is(err, ErrInvalid) {
+		t.Errorf("a namespace given twice: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

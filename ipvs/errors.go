@@ -157,7 +157,7 @@ var errnoTable = []errnoRow{
 	{syscall.ESRCH, nil, ErrServiceNotFound, "list the services to see what is there"},
 	{syscall.ENOENT, onDestination, ErrDestinationNotFound, "list the service's destinations to see what is there"},
 	{syscall.ENOENT, onServiceWrite, ErrSchedulerNotFound, "check the names; their modules are ip_vs_SCHEDULER and ip_vs_pe_ENGINE"},
-	{syscall.ENOENT, onDial, ErrNoIPVS, "try modprobe ip_vs; a kernel built without CONFIG_IP_VS cannot do it"},
+	{syscall.ENOENT, onDial, ErrNoIPVS, "the look-up has already made the kernel ask for the module ip_vs, and it did not come: module loading is off (often so in containers), the module is not installed, or the kernel is built without CONFIG_IP_VS; try modprobe ip_vs on the host, and a line ip_vs in /etc/modules-load.d to keep it"},
 	{syscall.EPERM, nil, ErrNotPermitted, "it needs CAP_NET_ADMIN in the initial user namespace (root inside a user namespace or rootless container is not enough)"},
 	{syscall.EACCES, nil, ErrNotPermitted, "it needs CAP_NET_ADMIN in the initial user namespace (root inside a user namespace or rootless container is not enough)"},
 	{syscall.EINVAL, onDestination, ErrInvalid, "the address must be unicast and of the service's family (another family needs tunnel forwarding, without a sync daemon); in a namespace whose loopback is down no IPv4 address passes: ip link set lo up"},
@@ -184,9 +184,11 @@ type ApplyError struct {
 	// Unknown counts the changes that were sent without their answer
 	// arriving; then Cause is [ErrStateUnknown].
 	Unknown int
-	// Unsent counts the changes that were not tried, because of Cause.
+	// Unsent counts the changes that were not tried, because of Cause or,
+	// in [Client.ApplyUntilFailure], of the failure.
 	Unsent int
-	// Cause is why it ended early, nil when all changes were tried.
+	// Cause is why it ended early, nil when the kernel answered every change
+	// that was tried.
 	Cause error
 }
 

@@ -20,6 +20,10 @@ func TestErrnoTable(t *testing.T) {
 		hint  string // a part of it
 	}{
 		{OpAddDestination, syscall.EEXIST, []error{ErrDestinationExists, fs.ErrExist}, "set it"},
+		{OpStartSync, syscall.EEXIST, []error{ErrSyncRunning, fs.ErrExist}, "stop it first"},
+		{OpStopSync, syscall.ESRCH, []error{ErrSyncNotRunning, fs.ErrNotExist}, ""},
+		{OpStartSync, syscall.ENODEV, []error{ErrNoInterface, fs.ErrNotExist}, "ip link"},
+		{OpStartSync, syscall.EINVAL, []error{ErrInvalid, fs.ErrInvalid}, "multicast"},
 		{OpAddService, syscall.EEXIST, []error{ErrServiceExists, fs.ErrExist}, "set it"},
 		{OpSetService, syscall.ESRCH, []error{ErrServiceNotFound, fs.ErrNotExist}, "list the services"},
 		{OpSetDestination, syscall.ENOENT, []error{ErrDestinationNotFound, fs.ErrNotExist}, "list the service's"},
@@ -44,6 +48,7 @@ func TestErrnoTable(t *testing.T) {
 	}
 	all := []error{
 		ErrServiceExists, ErrServiceNotFound, ErrDestinationExists, ErrDestinationNotFound, ErrSchedulerNotFound,
+		ErrSyncRunning, ErrSyncNotRunning, ErrNoInterface,
 		ErrNotPermitted, ErrNoIPVS, ErrInvalid, ErrNotSupported, ErrStateUnknown,
 	}
 	for i, test := range tests {
@@ -89,7 +94,7 @@ func TestOpErrorText(t *testing.T) {
 		},
 		{
 			&OpError{Op: OpDial, Err: syscall.ENOENT},
-			"ipvs: open: this kernel offers no IPVS (" + syscall.ENOENT.Error() + "); try modprobe ip_vs; a kernel built without CONFIG_IP_VS cannot do it",
+			"ipvs: open: this kernel offers no IPVS (" + syscall.ENOENT.Error() + "); the look-up has already made the kernel ask for the module ip_vs, and it did not come: module loading is off (often so in containers), the module is not installed, or the kernel is built without CONFIG_IP_VS; try modprobe ip_vs on the host, and a line ip_vs in /etc/modules-load.d to keep it",
 		},
 		{&OpError{Op: OpGetService, Service: MarkService(3), Err: context.Canceled}, "ipvs: get service fwmark/3: context canceled"},
 		{

@@ -73,6 +73,21 @@ func FuzzDecodeDestination(f *testing.F) {
 	})
 }
 
+func FuzzDecodeSyncDaemon(f *testing.F) {
+	f.Add(hexBytes(f, syncSample))
+	f.Add(hexBytes(f, `0800 0100 01000000 1400 0600 ff050000 00000000 00000000 00000008`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var d SyncDaemon
+		if decodeSyncDaemon(b, &d) != nil || d.Validate() != nil {
+			return
+		}
+		var got SyncDaemon
+		if err := decodeSyncDaemon(appendSyncDaemon(nil, &d)[4:], &got); err != nil || got != d {
+			t.Errorf("decoded %+v, again %+v, %v", d, got, err)
+		}
+	})
+}
+
 // FuzzDatagram walks over a datagram as the client does.
 func FuzzDatagram(f *testing.F) {
 	service, destination := encodedSamples(f)

@@ -111,8 +111,16 @@ func appendKeyNest(b []byte, k ServiceKey) []byte {
 	return endNest(b, start)
 }
 
+// allFlags makes a service end with the flags that were asked for, whatever it
+// had: all bits are ours, unset ones too, but the kernel's own.
+const allFlags = ^flagHashed
+
 // appendService writes a full service; it must be valid and normalized.
-func appendService(b []byte, s *Service) []byte {
+func appendService(b []byte, s *Service) []byte { return appendServiceMasked(b, s, allFlags) }
+
+// appendServiceMasked writes a full service of which only the flags in mask
+// count.
+func appendServiceMasked(b []byte, s *Service, mask ServiceFlags) []byte {
 	start := len(b)
 	b = appendServiceKey(appendNest(b, attrService), s.Key)
 	b = appendString(b, svcScheduler, s.Scheduler)
@@ -120,11 +128,9 @@ func appendService(b []byte, s *Service) []byte {
 	if s.Persistence > 0 {
 		flags |= flagPersistent
 	}
-	// All bits are ours to set, unset ones too, but the kernel's own: so a
-	// service ends with the flags that were asked for, whatever it had.
 	b = appendHeader(b, svcFlags, 8)
 	b = binary.NativeEndian.AppendUint32(b, uint32(flags))
-	b = binary.NativeEndian.AppendUint32(b, ^uint32(flagHashed))
+	b = binary.NativeEndian.AppendUint32(b, uint32(mask))
 	b = appendUint32(b, svcTimeout, uint32(s.Persistence/time.Second))
 	b = appendNetmask(b, s)
 	if s.Engine != "" {

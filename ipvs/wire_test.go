@@ -1,9 +1,11 @@
 package ipvs
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"net/netip"
 	"strings"
 	"syscall"
 	"testing"
@@ -370,6 +372,47 @@ func BenchmarkDecodeDestination(b *testing.B) {
 		v, _ := m.find(attrDest)
 		if err := decodeDestination(v, false, &d); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// syncSample is a master as Linux 6.12 reports it.
+const syncSample = `
+	0800 0100 01000000
+	0a00 0200 73796e633000 0000
+	0800 0300 07000000
+	0600 0400 c0050000
+	0600 0700 90220000
+	0500 0800 01000000
+	0800 0500 e0000051`
+
+func TestSyncDaemonBytes(t *testing.T) {
+	littleEndianOnly(t)
+	var got SyncDaemon
+	if err := decodeSyncDaemon(hexBytes(t, syncSample), &got); err != nil {
+		t.Fatal(err)
+	}
+	want := SyncDaemon{Role: SyncMaster, Interface: "sync0", SyncID: 7, MaxLength: 1472, Group: netip.MustParseAddr("224.0.0.81"), Port: 8848, TTL: 1}
+	if got != want {
+		t.Errorf("decoded %+v, want %+v", got, want)
+	}
+	if again := appendSyncDaemon(nil, &SyncDaemon{Role: SyncBackup, Interface: "sync0", Group: netip.MustParseAddr("ff05::8"), TTL: 9}); !bytes.Equal(again, hexBytes(t, `
+		3c00 0380
+		0800 0100 02000000
+		0a00 0200 73796e633000 0000
+		0800 0300 00000000
+		1400 0600 ff050000 00000000 00000000 00000008
+		0500 0800 09000000`)) {
+		t.Errorf("encoded % x", again)
+	}
+	for name, b := range map[string]string{
+		"a short role":   `0600 0100 0100 0000`,
+		"a short group":  `0600 0500 e000 0000`,
+		"a short group6": `0600 0600 e000 0000`,
+		"past the end":   `0800 0100 0100`,
+	} {
+		if err := decodeSyncDaemon(hexBytes(t, b), &got); !errors.Is(err, errMalformed) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -15,12 +15,15 @@ type API interface {
 	DelService(context.Context, ipvs.ServiceKey) error
 	Service(context.Context, ipvs.ServiceKey) (ipvs.ServiceState, error)
 	Services(context.Context) iter.Seq2[ipvs.ServiceState, error]
+	UpdateService(context.Context, ipvs.ServiceKey, ipvs.ServiceUpdate) error
 	AddDestination(context.Context, ipvs.ServiceKey, ipvs.Destination) error
 	SetDestination(context.Context, ipvs.ServiceKey, ipvs.Destination) error
+	UpdateDestination(context.Context, ipvs.ServiceKey, ipvs.DestinationKey, ipvs.DestinationUpdate) error
 	DelDestination(context.Context, ipvs.ServiceKey, ipvs.DestinationKey) error
 	Destinations(context.Context, ipvs.ServiceKey) iter.Seq2[ipvs.DestinationState, error]
 	Snapshot(context.Context) (ipvs.Snapshot, error)
 	Apply(context.Context, []ipvs.Change) error
+	ApplyUntilFailure(context.Context, []ipvs.Change) error
 	Timeouts(context.Context) (ipvs.Timeouts, error)
 	SetTimeouts(context.Context, ipvs.Timeouts) error
 	Info(context.Context) (ipvs.Info, error)

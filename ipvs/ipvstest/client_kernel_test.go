@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"os"
 	"runtime"
 	"strings"
 	"testing"
@@ -95,6 +96,41 @@ func TestKernelNamespacesAreApart(t *testing.T) {
 		states, err := collect(c.Services(t.Context()))
 		ok(t, err)
 		same(t, "services", []ipvs.ServiceState{{Service: basic(ipvs.MarkService(mark))}}, states)
+	}
+}
+
+func TestKernelNamespaceByDescriptor(t *testing.T) {
+	ns := lab.New(t).Namespace("byfile")
+	byPath, err := ipvs.Dial(t.Context(), &ipvs.Config{NetNS: ns.Path()})
+	ok(t, err)
+	defer byPath.Close()
+	onThread(func() {
+		before, err := os.Readlink("/proc/thread-self/ns/net")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		f, err := os.Open(ns.Path())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		c, err := ipvs.Dial(t.Context(), &ipvs.Config{NetNSFile: f})
+		f.Close()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.Close()
+		if after, _ := os.Readlink("/proc/thread-self/ns/net"); after != before {
+			t.Errorf("the caller's thread moved from %s to %s", before, after)
+		}
+		if err := c.AddService(t.Context(), basic(ipvs.MarkService(7))); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := byPath.Service(t.Context(), ipvs.MarkService(7)); err != nil {
+		t.Error(err)
 	}
 }
 

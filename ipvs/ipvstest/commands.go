@@ -53,9 +53,67 @@ func (k *Kernel) changeLocked(ctx context.Context, c *ipvs.Change) error {
 	return k.doLocked(ctx, Command{Op: c.Op, Service: c.Service, Destination: c.Destination}, func() error { return k.change(c) })
 }
 
+// UpdateService is like [ipvs.Client.UpdateService]. Faults count it as one
+// command, OpSetService.
+func (k *Kernel) UpdateService(ctx context.Context, key ipvs.ServiceKey, u ipvs.ServiceUpdate) error {
+	c := Command{Op: ipvs.OpSetService, Service: ipvs.Service{Key: key}}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if svc := k.services[key]; svc != nil {
+		c.Service = u.Apply(svc.config)
+	}
+	return k.doLocked(ctx, c, func() error {
+		if err := u.Validate(); err != nil {
+			return err
+		}
+		if _, err := k.lookUp(key); err != nil {
+			return err
+		}
+		return k.change(&ipvs.Change{Op: c.Op, Service: c.Service})
+	})
+}
+
+// UpdateDestination is like [ipvs.Client.UpdateDestination]. Faults count it
+// as one command, OpSetDestination.
+func (k *Kernel) UpdateDestination(ctx context.Context, of ipvs.ServiceKey, key ipvs.DestinationKey, u ipvs.DestinationUpdate) error {
+	c := Command{Op: ipvs.OpSetDestination, Service: ipvs.Service{Key: of}, Destination: ipvs.Destination{Key: key}}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	whole := u.Forward != nil && u.Weight != nil && u.UpperThreshold != nil && u.LowerThreshold != nil && u.Tunnel != nil
+	found := whole
+	if svc := k.services[of]; svc != nil && !whole {
+		if i := svc.find(key); i >= 0 {
+			found, c.Destination = true, svc.dests[i].Destination
+		}
+	}
+	c.Destination = u.Apply(c.Destination)
+	return k.doLocked(ctx, c, func() error {
+		named := ipvs.Change{Op: ipvs.OpDelDestination, Service: c.Service, Destination: c.Destination}
+		if err := named.Validate(); err != nil {
+			return err
+		}
+		if _, err := k.lookUp(of); err != nil {
+			return err
+		}
+		if !found {
+			return syscall.ENOENT
+		}
+		return k.change(&ipvs.Change{Op: c.Op, Service: c.Service, Destination: c.Destination})
+	})
+}
+
 // Apply is like [ipvs.Client.Apply]: a change that fails does not stop the
 // others, a context that has ended does.
 func (k *Kernel) Apply(ctx context.Context, changes []ipvs.Change) error {
+	return k.apply(ctx, changes, false)
+}
+
+// ApplyUntilFailure is like [ipvs.Client.ApplyUntilFailure].
+func (k *Kernel) ApplyUntilFailure(ctx context.Context, changes []ipvs.Change) error {
+	return k.apply(ctx, changes, true)
+}
+
+func (k *Kernel) apply(ctx context.Context, changes []ipvs.Change, stop bool) error {
 	if len(changes) == 0 {
 		return ctx.Err()
 	}
@@ -70,12 +128,19 @@ func (k *Kernel) Apply(ctx context.Context, changes []ipvs.Change) error {
 		err := k.changeLocked(context.WithoutCancel(ctx), &changes[i])
 		if errors.Is(err, ipvs.ErrStateUnknown) {
 			result.Cause, result.Unknown = err, len(changes)-i
+			if stop {
+				result.Unknown, result.Unsent = 1, len(changes)-i-1
+			}
 			break
 		}
 		if err == nil {
 			result.Applied++
 		} else if op, ok := errors.AsType[*ipvs.OpError](err); ok {
 			result.Failed = append(result.Failed, op)
+			if stop {
+				result.Unsent = len(changes) - i - 1
+				break
+			}
 		}
 	}
 	if result.Applied == len(changes) {

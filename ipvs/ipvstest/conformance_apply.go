@@ -328,3 +328,36 @@ func testClosed(t *testing.T, api API) {
 		t.Errorf("apply: %v, unsent %d; want closed, 1", e, e.Unsent)
 	}
 }
+
+func testApplyUntilFailure(t *testing.T, api API) {
+	ctx := t.Context()
+	key := ipvs.TCPService(vip4)
+	changes := ipvs.Diff(nil, table(1, 5), nil)
+	ok(t, api.ApplyUntilFailure(ctx, nil))
+	ok(t, api.ApplyUntilFailure(ctx, changes))
+	ok(t, api.DeleteEverything(ctx))
+	for name, bad := range map[string]ipvs.Change{
+		"a change that the kernel refuses": {Op: ipvs.OpDelService, Service: basic(ipvs.MarkService(77))},
+		"a change that is not sent":        {Op: ipvs.OpZeroAll},
+	} {
+		list := append(append(append([]ipvs.Change{}, changes[:3]...), bad), changes[3:]...)
+		e := applyError(t, api.ApplyUntilFailure(ctx, list))
+		if e.Applied != 3 || len(e.Failed) != 1 || e.Unsent != 3 || e.Unknown != 0 || e.Cause != nil || e.Failed[0].Op != bad.Op {
+			t.Errorf("%s: %+v; want 3 applied, 1 failed, 3 not sent", name, e)
+		}
+		snap, err := api.Snapshot(ctx)
+		ok(t, err)
+		if len(snap) != 1 || len(snap[0].Destinations) != 2 {
+			t.Errorf("%s: the table is %+v, want one service with two destinations", name, snap)
+		}
+		ok(t, api.DeleteEverything(ctx))
+	}
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	e := applyError(t, api.ApplyUntilFailure(ended, changes))
+	if e.Unsent != len(changes) || !errors.Is(e, context.Canceled) {
+		t.Errorf("cancelled: %+v", e)
+	}
+	_, err := api.Service(ctx, key)
+	expect(t, err, ipvs.OpGetService, ipvs.ErrServiceNotFound)
+}
