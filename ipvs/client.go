@@ -53,6 +53,7 @@ type Client struct {
 	wbuf  []byte
 	rbuf  []byte
 	dirty bool // answers may be queued that nobody waits for
+	whole wholeness
 	// datagrams counts those of the current exchange.
 	datagrams int
 }
@@ -72,9 +73,6 @@ const (
 	// answerTimeout ends the wait for an answer that was lost. The kernel
 	// queues answers before the send returns.
 	answerTimeout = 3 * time.Second
-	// maxReads bounds how often a listing starts again because the table
-	// changed under it.
-	maxReads = 5
 	// maxDrain bounds the datagrams that an aborted call can leave behind.
 	maxDrain = 1 << 20
 )
@@ -89,6 +87,7 @@ func newClient(ctx context.Context, t transport, readBuffer int, log *slog.Logge
 		turn:   make(chan struct{}, 1),
 		closed: make(chan struct{}),
 		rbuf:   make([]byte, readSize),
+		whole:  newWholeness(),
 	}
 	c.close = sync.OnceValue(func() error {
 		close(c.closed)

@@ -348,34 +348,52 @@ func TestApplyStopsBetweenBatches(t *testing.T) {
 	works(t, c, s)
 }
 
-func TestATornListingIsReadAgain(t *testing.T) {
-	rounds := 0
+// listings scripts the readings of a listing of services: each is a list of
+// datagrams of marks, and the last one repeats. It returns a reader that tells
+// what came and how many readings it took.
+func listings(t *testing.T, c *Client, s *script) func(readings ...[][]uint32) ([]uint32, int, error) {
+	return func(readings ...[][]uint32) (marks []uint32, rounds int, err error) {
+		s.answer = func(r []message) (out [][]byte) {
+			for _, part := range readings[min(rounds, len(readings)-1)] {
+				out = append(out, serviceReply(t, r[0].seq, part...))
+			}
+			rounds++
+			return append(out, done(r[0].seq))
+		}
+		for st, e := range c.Services(t.Context()) {
+			marks, err = append(marks, st.Key.Mark), e
+		}
+		return marks, rounds, err
+	}
+}
+
+func TestALongListingIsReadUntilItIsWhole(t *testing.T) {
 	c, s := scripted(t, nil)
-	s.answer = func(r []message) [][]byte {
-		q := r[0].seq
-		if rounds++; rounds < 3 { // 2 moved behind the place where it went on
-			return [][]byte{serviceReply(t, q, 1, 2), serviceReply(t, q, 2, 3), done(q)}
+	read := listings(t, c, s)
+	type reading = [][]uint32
+	for _, test := range []struct {
+		name     string
+		readings []reading
+		want     []uint32
+		rounds   int
+	}{
+		{"one part is whole by itself", []reading{{{1, 2, 3}}}, []uint32{1, 2, 3}, 1},
+		{"a long one the first time", []reading{{{1, 2}, {3}}}, []uint32{1, 2, 3}, 2},
+		{"and when nothing changed since", []reading{{{1, 2}, {3}}}, []uint32{1, 2, 3}, 1},
+		{"with other parts", []reading{{{1}, {2, 3}}}, []uint32{1, 2, 3}, 1},
+		{"an entry comes and shows another twice", []reading{{{1, 2}, {2, 3}}, {{4, 1}, {2, 3}}}, []uint32{4, 1, 2, 3}, 3},
+		{"an entry goes and hides another", []reading{{{4, 1}, {3}}, {{1, 2}, {3}}}, []uint32{1, 2, 3}, 3},
+		{"the same entry shows twice two times", []reading{{{1, 2}, {2, 3}}, {{1, 2}, {2, 3}}, {{1, 2}, {3}}}, []uint32{1, 2, 3}, 4},
+		{"another order is another listing", []reading{{{2, 1}, {3}}}, []uint32{2, 1, 3}, 2},
+	} {
+		marks, rounds, err := read(test.readings...)
+		if err != nil || !slices.Equal(marks, test.want) || rounds != test.rounds {
+			t.Errorf("%s: services %v in %d readings, %v; want %v in %d", test.name, marks, rounds, err, test.want, test.rounds)
 		}
-		return [][]byte{serviceReply(t, q, 1, 2), serviceReply(t, q, 3), done(q)}
 	}
-	var marks []uint32
-	for st, err := range c.Services(t.Context()) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		marks = append(marks, st.Key.Mark)
-	}
-	if want := []uint32{1, 2, 3}; !slices.Equal(marks, want) || rounds != 3 {
-		t.Errorf("services %v in round %d, want %v in 3", marks, rounds, want)
-	}
-	s.answer = func(r []message) [][]byte {
-		q := r[0].seq
-		return [][]byte{serviceReply(t, q, 1), serviceReply(t, q, 1), done(q)}
-	}
-	for _, err := range c.Services(t.Context()) {
-		if !errors.Is(err, errChanging) {
-			t.Errorf("error %v, want %v", err, errChanging)
-		}
+	_, rounds, err := read([][]uint32{{1}, {1}})
+	if !errors.Is(err, ErrTableChanging) || rounds != maxReads {
+		t.Errorf("error %v after %d readings, want %v after %d", err, rounds, ErrTableChanging, maxReads)
 	}
 	works(t, c, s)
 }

@@ -41,6 +41,9 @@ var (
 	ErrInvalid error = &meaning{"invalid", fs.ErrInvalid}
 	// ErrNotSupported: this kernel cannot do it. Also [errors.ErrUnsupported].
 	ErrNotSupported error = &meaning{"not supported by this kernel", errors.ErrUnsupported}
+	// ErrTableChanging: other programs changed the table each time that a long
+	// listing was read, so that none could be known to be whole. Try again.
+	ErrTableChanging error = &meaning{"the table kept changing while it was read", nil}
 	// ErrStateUnknown: commands were sent and their answers were lost, so
 	// they may or may not have been carried out. Read the table again before
 	// deciding anything.

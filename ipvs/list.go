@@ -3,7 +3,6 @@ package ipvs
 import (
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"slices"
 	"syscall"
@@ -42,10 +41,12 @@ func (c *Client) doService(ctx context.Context, key ServiceKey) (s ServiceState,
 //
 // The table is read as a whole before the first service is yielded: other
 // calls of the client are free in the loop, and the reading is short. The
-// kernel gives no consistent view of a table that changes meanwhile: a
-// service that comes or goes may be missed. One that shows twice makes it
-// read again. Services that no [ServiceKey] can name, such as one with a
-// protocol above 255 that another program made, are passed over.
+// kernel hands out a long listing in parts, and loses or repeats entries when
+// the table changes in between. So one of more than some eighty entries is
+// read until two readings agree, of which the first may be that of an earlier
+// call: in a table that rests that costs nothing. If ten do not agree the
+// error is [ErrTableChanging]. Services that no [ServiceKey] can name, such as
+// one with a protocol above 255 that another program made, are passed over.
 func (c *Client) Services(ctx context.Context) iter.Seq2[ServiceState, error] {
 	return func(yield func(ServiceState, error) bool) {
 		var list []ServiceState
@@ -93,9 +94,9 @@ func (c *Client) Destinations(ctx context.Context, of ServiceKey) iter.Seq2[Dest
 }
 
 // Snapshot reads the whole table, ordered by service. It takes one listing
-// for the services and one for the destinations of each. It is no consistent
-// view of a table that changes meanwhile: see [Client.Services]. A service
-// that goes away during the reading is left out, as is one that Services
+// for the services and one for the destinations of each, each of which is
+// whole (see [Client.Services]); but other programs may come between two. A
+// service that goes away during the reading is left out, as is one that Services
 // passes over.
 func (c *Client) Snapshot(ctx context.Context) (Snapshot, error) {
 	if err := c.begin(ctx); err != nil {
@@ -122,71 +123,55 @@ func (c *Client) Snapshot(ctx context.Context) (Snapshot, error) {
 	return snap, nil
 }
 
-var errChanging = errors.New("the table kept changing while it was read")
-
 // doServices lists the services for the holder of the turn.
 func (c *Client) doServices(ctx context.Context) ([]ServiceState, error) {
-	var list []ServiceState
-	for range maxReads {
-		list = list[:0]
-		var foreign int
-		var odd error
-		datagrams, err := c.doDump(ctx, cmdGetService, nil, func(m message) error {
-			v, err := m.find(attrService)
-			if err != nil {
-				return err
-			}
-			list = append(list, ServiceState{})
-			err = decodeService(v, &list[len(list)-1])
-			if errors.Is(err, errNoKey) {
-				list = list[:len(list)-1]
-				foreign, odd = foreign+1, err
-				return nil
-			}
-			return err
-		})
+	return readWhole(ctx, c, nil, ServiceKey{}, func(s *ServiceState) ServiceKey { return s.Key }, c.dumpServices)
+}
+
+func (c *Client) dumpServices(ctx context.Context, list []ServiceState) ([]ServiceState, int, error) {
+	var foreign int
+	var odd error
+	datagrams, err := c.doDump(ctx, cmdGetService, nil, func(m message) error {
+		v, err := m.find(attrService)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if foreign > 0 {
-			c.log.Debug("ipvs: passed over services that no key can name", "services", foreign, "last", odd)
+		list = append(list, ServiceState{})
+		err = decodeService(v, &list[len(list)-1])
+		if errors.Is(err, errNoKey) {
+			list = list[:len(list)-1]
+			foreign, odd = foreign+1, err
+			return nil
 		}
-		if datagrams <= 1 || !hasDuplicate(list, func(s *ServiceState) ServiceKey { return s.Key }) {
-			return list, nil
-		}
-		c.log.Debug("ipvs: the services changed while they were read")
+		return err
+	})
+	if foreign > 0 {
+		c.log.Debug("ipvs: passed over services that no key can name", "services", foreign, "last", odd)
 	}
-	return nil, fmt.Errorf("%w %d times", errChanging, maxReads)
+	return list, datagrams, err
 }
 
 // doDestinations lists the destinations of a service for the holder of the
 // turn, into the space of list.
 func (c *Client) doDestinations(ctx context.Context, of ServiceKey, list []DestinationState) ([]DestinationState, error) {
-	for range maxReads {
-		list = list[:0]
-		datagrams, err := c.doDump(ctx, cmdGetDest, func(b []byte) []byte { return appendKeyNest(b, of) }, func(m message) error {
-			v, err := m.find(attrDest)
-			if err != nil {
-				return err
-			}
-			list = append(list, DestinationState{})
-			return decodeDestination(v, of.Is6(), &list[len(list)-1])
+	list, err := readWhole(ctx, c, list, of, func(d *DestinationState) DestinationKey { return d.Key },
+		func(ctx context.Context, list []DestinationState) ([]DestinationState, int, error) {
+			datagrams, err := c.doDump(ctx, cmdGetDest, func(b []byte) []byte { return appendKeyNest(b, of) }, func(m message) error {
+				v, err := m.find(attrDest)
+				if err != nil {
+					return err
+				}
+				list = append(list, DestinationState{})
+				return decodeDestination(v, of.Is6(), &list[len(list)-1])
+			})
+			return list, datagrams, err
 		})
-		if err != nil {
-			return list, err
-		}
-		if len(list) == 0 {
-			// The kernel answers for a service that it does not have just
-			// like for one without destinations.
-			_, err := c.doService(ctx, of)
-			return list, err
-		}
-		if datagrams <= 1 || !hasDuplicate(list, func(d *DestinationState) DestinationKey { return d.Key }) {
-			return list, nil
-		}
-		c.log.Debug("ipvs: the destinations changed while they were read", "service", of)
+	if err == nil && len(list) == 0 {
+		// The kernel answers for a service that it does not have just like
+		// for one without destinations.
+		_, err = c.doService(ctx, of)
 	}
-	return list, fmt.Errorf("%w %d times", errChanging, maxReads)
+	return list, err
 }
 
 // doDump sends a listing request and passes on what comes. It tells in how
@@ -197,16 +182,4 @@ func (c *Client) doDump(ctx context.Context, cmd uint8, body func(b []byte) []by
 	c.datagrams = 0
 	err = reading(c.exchange(ctx, seq, seq, untilDone, data))
 	return c.datagrams - 1, err // the last holds only the end
-}
-
-func hasDuplicate[T any, K comparable](list []T, key func(*T) K) bool {
-	seen := make(map[K]struct{}, len(list))
-	for i := range list {
-		k := key(&list[i])
-		if _, ok := seen[k]; ok {
-			return true
-		}
-		seen[k] = struct{}{}
-	}
-	return false
 }
