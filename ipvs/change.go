@@ -37,6 +37,7 @@ const (
 	OpStartSync
 	OpStopSync
 	OpListSync
+	OpProbe
 )
 
 var opNames = map[Op]string{
@@ -60,6 +61,7 @@ var opNames = map[Op]string{
 	OpStartSync:        "start sync daemon",
 	OpStopSync:         "stop sync daemon",
 	OpListSync:         "list sync daemons",
+	OpProbe:            "probe features",
 }
 
 // String returns the command in words ("set destination"), or the number of

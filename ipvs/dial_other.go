@@ -12,5 +12,14 @@ import (
 // Dial fails here with [errors.ErrUnsupported]: IPVS is part of Linux. The
 // package ipvstest has an in-memory table for tests.
 func Dial(context.Context, *Config) (*Client, error) {
-	return nil, &OpError{Op: OpDial, Err: fmt.Errorf("IPVS is part of Linux, this is %s: %w", runtime.GOOS, errors.ErrUnsupported)}
+	return nil, &OpError{Op: OpDial, Err: errNotLinux()}
+}
+
+// ProbeFeatures fails here with [errors.ErrUnsupported].
+func ProbeFeatures(context.Context) (Features, error) {
+	return Features{}, &OpError{Op: OpProbe, Err: errNotLinux()}
+}
+
+func errNotLinux() error {
+	return fmt.Errorf("IPVS is part of Linux, this is %s: %w", runtime.GOOS, errors.ErrUnsupported)
 }

@@ -116,7 +116,7 @@ func FuzzDatagram(f *testing.F) {
 
 // FuzzText feeds all text decoders; what they take must survive a round trip.
 func FuzzText(f *testing.F) {
-	for _, s := range []string{"tcp/192.0.2.1:80", "fwmark6/7", "masquerade", "5", "gue", "ops,sh-port,0x40", "add-service", "1.2.1", ""} {
+	for _, s := range []string{"tcp/192.0.2.1:80", "fwmark6/7", "masquerade", "5", "gue", "ops,sh-port,0x40", "add-service", "1.2.1", "master", "newer", ""} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -131,6 +131,8 @@ func FuzzText(f *testing.F) {
 		roundTrip[Op](t, s)
 		roundTrip[Version](t, s)
 		roundTrip[Protocol](t, s)
+		roundTrip[SyncRole](t, s)
+		roundTrip[Overhead](t, s)
 	})
 }
 
