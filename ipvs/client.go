@@ -73,6 +73,12 @@ const (
 	// answerTimeout ends the wait for an answer that was lost. The kernel
 	// queues answers before the send returns.
 	answerTimeout = 3 * time.Second
+	// maxAnswers bounds the datagrams of an answer that is no listing: each of
+	// a batch may fail.
+	maxAnswers = 2 * maxBatch
+	// maxParts bounds those of a listing. At 9 to 80 entries in each it is far
+	// above what a kernel can hold.
+	maxParts = 1 << 16
 	// maxDrain bounds the datagrams that an aborted call can leave behind.
 	maxDrain = 1 << 20
 )
@@ -196,7 +202,14 @@ func (c *Client) exchangeBatch(ctx context.Context, first, last uint32, want exp
 		return c.cause(err)
 	}
 	c.dirty = true
-	for {
+	limit := maxAnswers
+	if want == untilDone {
+		limit = maxParts
+	}
+	for c.datagrams = 0; ; {
+		if c.datagrams == limit {
+			return &unanswered{fmt.Errorf("%w: it did not end after %d datagrams", errMalformed, limit)}
+		}
 		n, err := c.read(ctx, want)
 		if err != nil {
 			return &unanswered{err}
@@ -211,9 +224,10 @@ func (c *Client) exchangeBatch(ctx context.Context, first, last uint32, want exp
 				c.log.Debug("ipvs: dropped a stale answer", "seq", m.seq, "want", last)
 				continue
 			}
-			switch m.typ {
-			case nlNoop:
-			case nlError, nlDone:
+			switch {
+			case m.typ == nlOverrun:
+				return &unanswered{errLost}
+			case m.typ == nlError || m.typ == nlDone:
 				code, err := m.errno()
 				if err != nil {
 					return &unanswered{err}
@@ -231,10 +245,7 @@ func (c *Client) exchangeBatch(ctx context.Context, first, last uint32, want exp
 				if code != 0 && failed != nil {
 					failed(m.seq, syscall.Errno(-code))
 				}
-			default:
-				if data == nil {
-					continue
-				}
+			case m.typ >= nlMinType && data != nil:
 				if err := data(m); err != nil {
 					return &unanswered{err}
 				}

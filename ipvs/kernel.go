@@ -124,9 +124,10 @@ const (
 	nlHeaderLen   = 16
 	genlHeaderLen = 4
 
-	nlNoop  = 1
-	nlError = 2
-	nlDone  = 3
+	nlError   = 2
+	nlDone    = 3
+	nlOverrun = 4
+	nlMinType = 16 // below are control messages
 
 	nlRequest = 0x1
 	nlAck     = 0x4

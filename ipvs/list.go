@@ -179,7 +179,6 @@ func (c *Client) doDestinations(ctx context.Context, of ServiceKey, list []Desti
 // more than one can be torn.
 func (c *Client) doDump(ctx context.Context, cmd uint8, body func(b []byte) []byte, data func(message) error) (datagrams int, err error) {
 	seq := c.request(cmd, nlDump, body)
-	c.datagrams = 0
 	err = reading(c.exchange(ctx, seq, seq, untilDone, data))
 	return c.datagrams - 1, err // the last holds only the end
 }
