@@ -24,7 +24,7 @@ func hexBytes(t testing.TB, s string) []byte {
 	return b
 }
 
-func littleEndianOnly(t *testing.T) {
+func littleEndianOnly(t testing.TB) {
 	if binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
 		t.Skip("the expected bytes are those of a little-endian machine")
 	}
