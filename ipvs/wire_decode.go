@@ -215,7 +215,7 @@ func decodeService(b []byte, s *ServiceState) error {
 		family, protocol, port uint16
 		addr, netmask          []byte
 		timeout                uint32
-		has64                  bool
+		stats                  rawStats
 	)
 	a := attributes{b: b}
 	for {
@@ -246,18 +246,17 @@ func decodeService(b []byte, s *ServiceState) error {
 			}
 		case svcEngine:
 			s.Engine = decodeName(v)
-		case svcStats, svcStats64:
-			if typ == svcStats && has64 {
-				continue // the same numbers cut to 32 bits
-			}
-			has64 = typ == svcStats64
-			if err := decodeStats(v, &s.Stats, has64); err != nil {
-				return err
-			}
+		case svcStats:
+			stats.note(v, false)
+		case svcStats64:
+			stats.note(v, true)
 		}
 	}
 	if a.err != nil {
 		return fmt.Errorf("service: %w", a.err)
+	}
+	if err := stats.decode(&s.Stats); err != nil {
+		return err
 	}
 	switch family {
 	case afInet, afInet6:
@@ -322,7 +321,7 @@ func decodeDestination(b []byte, is6 bool, d *DestinationState) error {
 		family = familyOf(is6)
 		port   uint16
 		addr   []byte
-		has64  bool
+		stats  rawStats
 	)
 	a := attributes{b: b}
 	for {
@@ -359,18 +358,17 @@ func decodeDestination(b []byte, is6 bool, d *DestinationState) error {
 			d.Tunnel.Port = a.port(v)
 		case dstTunFlags:
 			d.Tunnel.Flags = a.uint16(v)
-		case dstStats, dstStats64:
-			if typ == dstStats && has64 {
-				continue
-			}
-			has64 = typ == dstStats64
-			if err := decodeStats(v, &d.Stats, has64); err != nil {
-				return err
-			}
+		case dstStats:
+			stats.note(v, false)
+		case dstStats64:
+			stats.note(v, true)
 		}
 	}
 	if a.err != nil {
 		return fmt.Errorf("destination: %w", a.err)
+	}
+	if err := stats.decode(&d.Stats); err != nil {
+		return err
 	}
 	ip, err := decodeAddr(family, addr)
 	if err != nil {
@@ -380,51 +378,64 @@ func decodeDestination(b []byte, is6 bool, d *DestinationState) error {
 	return nil
 }
 
-// decodeStats reads either form of the counters: all of 64 bits, or bytes of
-// 64 and the rest of 32.
-func decodeStats(b []byte, s *Stats, all64 bool) error {
-	*s = Stats{}
-	a := attributes{b: b}
-	for {
-		typ, v, ok := a.next()
-		if !ok {
-			break
-		}
-		var to *uint64
-		switch typ {
-		case statConns:
-			to = &s.Connections
-		case statInPkts:
-			to = &s.InPackets
-		case statOutPkts:
-			to = &s.OutPackets
-		case statInBytes:
-			to = &s.InBytes
-		case statOutBytes:
-			to = &s.OutBytes
-		case statCPS:
-			to = &s.CPS
-		case statInPPS:
-			to = &s.InPPS
-		case statOutPPS:
-			to = &s.OutPPS
-		case statInBPS:
-			to = &s.InBPS
-		case statOutBPS:
-			to = &s.OutBPS
-		default:
-			continue // padding, or newer than we are
-		}
-		if all64 || typ == statInBytes || typ == statOutBytes {
-			if !a.short(v, 8) {
-				*to = binary.NativeEndian.Uint64(v)
-			}
-		} else {
-			*to = uint64(a.uint32(v))
-		}
+// rawStats is the counters of a message before they are read. Kernels since
+// 4.1 send them twice: in 64 bits, and cut to 32, which is not worth reading.
+type rawStats struct {
+	b     []byte
+	all64 bool
+}
+
+func (r *rawStats) note(v []byte, all64 bool) {
+	if all64 || !r.all64 {
+		r.b, r.all64 = v, all64
 	}
-	if a.err != nil {
-		return fmt.Errorf("counters: %w", a.err)
+}
+
+func (r *rawStats) decode(s *Stats) error {
+	if r.b == nil {
+		return nil
+	}
+	return decodeStats(r.b, s, r.all64)
+}
+
+// decodeStats reads either form of the counters: all of 64 bits, or bytes of
+// 64 and the rest of 32. Nine tenths of the attributes of a listing are here,
+// so it walks by itself.
+func decodeStats(b []byte, s *Stats, all64 bool) error {
+	var counters [statOutBPS + 1]uint64
+	for len(b) >= 4 {
+		n := int(binary.NativeEndian.Uint16(b))
+		typ := binary.NativeEndian.Uint16(b[2:]) & nlaTypeMask
+		if n < 4 || n > len(b) {
+			return fmt.Errorf("counters: %w: attribute of %d bytes in %d", errMalformed, n, len(b))
+		}
+		if typ >= statConns && typ <= statOutBPS { // else padding, or newer than we are
+			v := b[4:n]
+			switch {
+			case all64 || typ == statInBytes || typ == statOutBytes:
+				if len(v) < 8 {
+					return fmt.Errorf("counters: %w: attribute of %d bytes, want 8", errMalformed, len(v))
+				}
+				counters[typ] = binary.NativeEndian.Uint64(v)
+			case len(v) < 4:
+				return fmt.Errorf("counters: %w: attribute of %d bytes, want 4", errMalformed, len(v))
+			default:
+				counters[typ] = uint64(binary.NativeEndian.Uint32(v))
+			}
+		}
+		b = b[min((n+3)&^3, len(b)):]
+	}
+	*s = Stats{
+		Connections: counters[statConns],
+		InPackets:   counters[statInPkts],
+		OutPackets:  counters[statOutPkts],
+		InBytes:     counters[statInBytes],
+		OutBytes:    counters[statOutBytes],
+		CPS:         counters[statCPS],
+		InPPS:       counters[statInPPS],
+		OutPPS:      counters[statOutPPS],
+		InBPS:       counters[statInBPS],
+		OutBPS:      counters[statOutBPS],
 	}
 	return nil
 }
