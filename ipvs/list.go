@@ -109,19 +109,36 @@ func (c *Client) Snapshot(ctx context.Context) (Snapshot, error) {
 	}
 	slices.SortFunc(services, func(a, b ServiceState) int { return a.Key.Compare(b.Key) })
 	snap := make(Snapshot, 0, len(services))
-	var scratch []DestinationState
+	// Short lists share their memory in blocks, which grow with the table.
+	// Each is read into what is left of a block; if that is too little,
+	// append moves it to a larger one of its own.
+	var room []DestinationState
+	total, last := 0, 0
 	for _, s := range services {
-		scratch, err = c.doDestinations(ctx, s.Key, scratch)
+		if cap(room) < last {
+			room = make([]DestinationState, 0, max(min(total/4, maxBlock), last))
+		}
+		list, err := c.doDestinations(ctx, s.Key, room[:0])
 		if errors.Is(err, syscall.ESRCH) {
 			continue
 		}
 		if err != nil {
 			return nil, &OpError{Op: OpListDestinations, Service: s.Key, Err: err}
 		}
-		snap = append(snap, EntryState{Service: s, Destinations: append([]DestinationState{}, scratch...)})
+		last = len(list)
+		total += last
+		room = list[last:]
+		if list = list[:last:last]; last == 0 {
+			list = []DestinationState{}
+		}
+		snap = append(snap, EntryState{Service: s, Destinations: list})
 	}
 	return snap, nil
 }
+
+// maxBlock bounds how many destinations share a block of memory, and so what
+// is left over of the last.
+const maxBlock = 1024
 
 // doServices lists the services for the holder of the turn.
 func (c *Client) doServices(ctx context.Context) ([]ServiceState, error) {

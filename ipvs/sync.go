@@ -65,9 +65,9 @@ type SyncDaemon struct {
 	// SyncID tells groups of directors apart, 0..255. A backup with 0 takes
 	// messages of every group.
 	SyncID uint32 `json:"sync_id"`
-	// MaxLength is the most UDP payload of one message in bytes; zero is what
-	// fits the device's MTU (master) or 1500 bytes less headers (backup). Set
-	// or not, it is known to Linux since 4.3, like the fields below.
+	// MaxLength is the most UDP payload of one message in bytes; zero is 1500
+	// less headers (master), or what fits the device's MTU but at least that
+	// (backup). Linux knows it since 4.3, like the fields below.
 	MaxLength uint16 `json:"max_length,omitempty"`
 	// Group is the multicast address, IPv4 or IPv6; the zero value is
 	// 224.0.0.81.
