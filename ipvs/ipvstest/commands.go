@@ -50,7 +50,27 @@ func (k *Kernel) doChange(ctx context.Context, c ipvs.Change) error {
 }
 
 func (k *Kernel) changeLocked(ctx context.Context, c *ipvs.Change) error {
-	return k.doLocked(ctx, Command{Op: c.Op, Service: c.Service, Destination: c.Destination}, func() error { return k.change(c) })
+	return k.doLocked(ctx, commandOf(c), c.Validate(), func() error { return k.change(c) })
+}
+
+// commandOf returns what counts of a change.
+func commandOf(c *ipvs.Change) Command {
+	cmd := Command{Op: c.Op, Service: ipvs.Service{Key: c.Service.Key}}
+	switch c.Op {
+	case ipvs.OpAddService, ipvs.OpSetService:
+		cmd.Service = c.Service
+	case ipvs.OpAddDestination, ipvs.OpSetDestination:
+		cmd.Destination = c.Destination
+	case ipvs.OpDelDestination:
+		cmd.Destination.Key = c.Destination.Key
+	}
+	return cmd
+}
+
+// validKey is the check of a client of a service's key.
+func validKey(key ipvs.ServiceKey) error {
+	c := ipvs.Change{Op: ipvs.OpDelService, Service: ipvs.Service{Key: key}}
+	return c.Validate()
 }
 
 // UpdateService is like [ipvs.Client.UpdateService]. Faults count it as one
@@ -62,43 +82,47 @@ func (k *Kernel) UpdateService(ctx context.Context, key ipvs.ServiceKey, u ipvs.
 	if svc := k.services[key]; svc != nil {
 		c.Service = u.Apply(svc.config)
 	}
-	return k.doLocked(ctx, c, func() error {
-		if err := u.Validate(); err != nil {
-			return err
+	return k.doLocked(ctx, c, cmp.Or(u.Validate(), validKey(key)), func() error {
+		if k.services[key] == nil {
+			return syscall.ESRCH
 		}
-		if _, err := k.lookUp(key); err != nil {
-			return err
-		}
-		return k.change(&ipvs.Change{Op: c.Op, Service: c.Service})
+		return k.checked(&ipvs.Change{Op: c.Op, Service: c.Service})
 	})
+}
+
+// checked does a change of which only now is known whether it is valid.
+func (k *Kernel) checked(c *ipvs.Change) error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	return k.change(c)
 }
 
 // UpdateDestination is like [ipvs.Client.UpdateDestination]. Faults count it
 // as one command, OpSetDestination.
 func (k *Kernel) UpdateDestination(ctx context.Context, of ipvs.ServiceKey, key ipvs.DestinationKey, u ipvs.DestinationUpdate) error {
 	c := Command{Op: ipvs.OpSetDestination, Service: ipvs.Service{Key: of}, Destination: ipvs.Destination{Key: key}}
+	named := ipvs.Change{Op: ipvs.OpDelDestination, Service: c.Service, Destination: c.Destination}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	// An update of everything needs no reading, and so is checked first.
 	whole := u.Forward != nil && u.Weight != nil && u.UpperThreshold != nil && u.LowerThreshold != nil && u.Tunnel != nil
-	found := whole
-	if svc := k.services[of]; svc != nil && !whole {
+	svc, found := k.services[of], false
+	if svc != nil && !whole {
 		if i := svc.find(key); i >= 0 {
 			found, c.Destination = true, svc.dests[i].Destination
 		}
 	}
 	c.Destination = u.Apply(c.Destination)
-	return k.doLocked(ctx, c, func() error {
-		named := ipvs.Change{Op: ipvs.OpDelDestination, Service: c.Service, Destination: c.Destination}
-		if err := named.Validate(); err != nil {
-			return err
-		}
-		if _, err := k.lookUp(of); err != nil {
-			return err
-		}
-		if !found {
+	return k.doLocked(ctx, c, named.Validate(), func() error {
+		switch {
+		case whole:
+		case svc == nil:
+			return syscall.ESRCH
+		case !found:
 			return syscall.ENOENT
 		}
-		return k.change(&ipvs.Change{Op: c.Op, Service: c.Service, Destination: c.Destination})
+		return k.checked(&ipvs.Change{Op: c.Op, Service: c.Service, Destination: c.Destination})
 	})
 }
 
@@ -151,7 +175,7 @@ func (k *Kernel) apply(ctx context.Context, changes []ipvs.Change, stop bool) er
 
 // Service is like [ipvs.Client.Service].
 func (k *Kernel) Service(ctx context.Context, key ipvs.ServiceKey) (s ipvs.ServiceState, err error) {
-	err = k.do(ctx, Command{Op: ipvs.OpGetService, Service: ipvs.Service{Key: key}}, func() error {
+	err = k.do(ctx, Command{Op: ipvs.OpGetService, Service: ipvs.Service{Key: key}}, validKey(key), func() error {
 		svc, err := k.lookUp(key)
 		if err == nil {
 			s = ipvs.ServiceState{Service: svc.config, Stats: svc.stats}
@@ -162,10 +186,6 @@ func (k *Kernel) Service(ctx context.Context, key ipvs.ServiceKey) (s ipvs.Servi
 }
 
 func (k *Kernel) lookUp(key ipvs.ServiceKey) (*service, error) {
-	probe := ipvs.Change{Op: ipvs.OpDelService, Service: ipvs.Service{Key: key}}
-	if err := probe.Validate(); err != nil {
-		return nil, err
-	}
 	svc := k.services[key]
 	if svc == nil {
 		return nil, syscall.ESRCH
@@ -178,7 +198,7 @@ func (k *Kernel) lookUp(key ipvs.ServiceKey) (*service, error) {
 func (k *Kernel) Services(ctx context.Context) iter.Seq2[ipvs.ServiceState, error] {
 	return func(yield func(ipvs.ServiceState, error) bool) {
 		var list []ipvs.ServiceState
-		err := k.do(ctx, Command{Op: ipvs.OpListServices}, func() error {
+		err := k.do(ctx, Command{Op: ipvs.OpListServices}, nil, func() error {
 			for _, svc := range k.services {
 				list = append(list, ipvs.ServiceState{Service: svc.config, Stats: svc.stats})
 			}
@@ -212,7 +232,7 @@ func bucket(k ipvs.ServiceKey) uint32 {
 func (k *Kernel) Destinations(ctx context.Context, of ipvs.ServiceKey) iter.Seq2[ipvs.DestinationState, error] {
 	return func(yield func(ipvs.DestinationState, error) bool) {
 		var list []ipvs.DestinationState
-		err := k.do(ctx, Command{Op: ipvs.OpListDestinations, Service: ipvs.Service{Key: of}}, func() error {
+		err := k.do(ctx, Command{Op: ipvs.OpListDestinations, Service: ipvs.Service{Key: of}}, validKey(of), func() error {
 			svc, err := k.lookUp(of)
 			if err == nil {
 				list = svc.states()
@@ -242,7 +262,7 @@ func (s *service) states() []ipvs.DestinationState {
 // Snapshot is like [ipvs.Client.Snapshot]. Faults count it as one command,
 // OpListServices.
 func (k *Kernel) Snapshot(ctx context.Context) (snap ipvs.Snapshot, err error) {
-	err = k.do(ctx, Command{Op: ipvs.OpListServices}, func() error {
+	err = k.do(ctx, Command{Op: ipvs.OpListServices}, nil, func() error {
 		snap = make(ipvs.Snapshot, 0, len(k.services))
 		for _, svc := range k.services {
 			snap = append(snap, ipvs.EntryState{
@@ -258,7 +278,7 @@ func (k *Kernel) Snapshot(ctx context.Context) (snap ipvs.Snapshot, err error) {
 
 // Timeouts is like [ipvs.Client.Timeouts].
 func (k *Kernel) Timeouts(ctx context.Context) (t ipvs.Timeouts, err error) {
-	err = k.do(ctx, Command{Op: ipvs.OpGetTimeouts}, func() error {
+	err = k.do(ctx, Command{Op: ipvs.OpGetTimeouts}, nil, func() error {
 		t = k.timeouts
 		return nil
 	})
@@ -270,10 +290,7 @@ const ticks = 100
 
 // SetTimeouts is like [ipvs.Client.SetTimeouts].
 func (k *Kernel) SetTimeouts(ctx context.Context, t ipvs.Timeouts) error {
-	return k.do(ctx, Command{Op: ipvs.OpSetTimeouts, Timeouts: t}, func() error {
-		if err := t.Validate(); err != nil {
-			return err
-		}
+	return k.do(ctx, Command{Op: ipvs.OpSetTimeouts, Timeouts: t}, t.Validate(), func() error {
 		for _, d := range []time.Duration{t.TCP, t.TCPFin, t.UDP} {
 			if d > (1<<31-1)/ticks*time.Second {
 				return syscall.EINVAL
@@ -294,7 +311,7 @@ func set(to *time.Duration, d time.Duration) {
 
 // Info is like [ipvs.Client.Info]: version 1.2.1 with 4096 buckets.
 func (k *Kernel) Info(ctx context.Context) (i ipvs.Info, err error) {
-	err = k.do(ctx, Command{Op: ipvs.OpInfo}, func() error {
+	err = k.do(ctx, Command{Op: ipvs.OpInfo}, nil, func() error {
 		i = ipvs.Info{Version: 0x010201, ConnTableSize: 4096}
 		return nil
 	})
@@ -303,7 +320,7 @@ func (k *Kernel) Info(ctx context.Context) (i ipvs.Info, err error) {
 
 // Zero is like [ipvs.Client.Zero].
 func (k *Kernel) Zero(ctx context.Context, key ipvs.ServiceKey) error {
-	return k.do(ctx, Command{Op: ipvs.OpZero, Service: ipvs.Service{Key: key}}, func() error {
+	return k.do(ctx, Command{Op: ipvs.OpZero, Service: ipvs.Service{Key: key}}, validKey(key), func() error {
 		svc, err := k.lookUp(key)
 		if err == nil {
 			svc.zero()
@@ -321,7 +338,7 @@ func (s *service) zero() {
 
 // ZeroAll is like [ipvs.Client.ZeroAll].
 func (k *Kernel) ZeroAll(ctx context.Context) error {
-	return k.do(ctx, Command{Op: ipvs.OpZeroAll}, func() error {
+	return k.do(ctx, Command{Op: ipvs.OpZeroAll}, nil, func() error {
 		for _, svc := range k.services {
 			svc.zero()
 		}
@@ -331,7 +348,7 @@ func (k *Kernel) ZeroAll(ctx context.Context) error {
 
 // DeleteEverything is like [ipvs.Client.DeleteEverything].
 func (k *Kernel) DeleteEverything(ctx context.Context) error {
-	return k.do(ctx, Command{Op: ipvs.OpDeleteEverything}, func() error {
+	return k.do(ctx, Command{Op: ipvs.OpDeleteEverything}, nil, func() error {
 		clear(k.services)
 		return nil
 	})

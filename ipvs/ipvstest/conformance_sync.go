@@ -46,6 +46,16 @@ func testSync(t *testing.T, api API) {
 			ipvs.SyncDaemon{Role: ipvs.SyncBackup, Interface: "sync0", MaxLength: 1024, Group: group6, Port: 8848, TTL: 1},
 		},
 		{
+			"a master on a device of a larger MTU",
+			ipvs.SyncDaemon{Role: ipvs.SyncMaster, Interface: "lo"},
+			ipvs.SyncDaemon{Role: ipvs.SyncMaster, Interface: "lo", MaxLength: 1472, Group: group4, Port: 8848, TTL: 1},
+		},
+		{
+			"a backup on a device of a larger MTU",
+			ipvs.SyncDaemon{Role: ipvs.SyncBackup, Interface: "lo"},
+			ipvs.SyncDaemon{Role: ipvs.SyncBackup, Interface: "lo", MaxLength: 65507, Group: group4, Port: 8848, TTL: 1},
+		},
+		{
 			"a master over IPv6",
 			ipvs.SyncDaemon{Role: ipvs.SyncMaster, Interface: "sync0", Group: group6},
 			ipvs.SyncDaemon{Role: ipvs.SyncMaster, Interface: "sync0", MaxLength: 1452, Group: group6, Port: 8848, TTL: 1},
@@ -57,6 +67,10 @@ func testSync(t *testing.T, api API) {
 		}
 		same(t, c.name, []ipvs.SyncDaemon{c.want}, syncDaemons(t, api))
 		expect(t, api.StartSync(ctx, c.set), ipvs.OpStartSync, ipvs.ErrSyncRunning, fs.ErrExist, syscall.EEXIST)
+		// The device is looked for first.
+		absent := c.set
+		absent.Interface = "nosuch0"
+		expect(t, api.StartSync(ctx, absent), ipvs.OpStartSync, ipvs.ErrNoInterface)
 		ok(t, api.StopSync(ctx, c.set.Role))
 	}
 

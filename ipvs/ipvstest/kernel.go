@@ -17,14 +17,16 @@ import (
 // safe for concurrent use. [New] makes it.
 //
 // It has the schedulers of an ordinary kernel, the persistence engine sip and
-// IPv6; it takes every unicast address for a destination. It synchronizes
+// IPv6; it takes every unicast address for a destination, and as a host that
+// has only a loopback it knows no other broadcast addresses than that one's
+// and the general one. It synchronizes
 // nothing, but its sync daemons start, stop and show as a kernel's do.
 type Kernel struct {
 	mu       sync.Mutex
 	services map[ipvs.ServiceKey]*service
 	timeouts ipvs.Timeouts
 	sync     []ipvs.SyncDaemon // by role
-	devices  []string
+	devices  map[string]int // with their MTU
 	log      []Command
 	fail     []error
 	hook     func(Command) error
@@ -59,7 +61,7 @@ func New() *Kernel {
 	return &Kernel{
 		services: make(map[ipvs.ServiceKey]*service),
 		timeouts: ipvs.Timeouts{TCP: 900 * time.Second, TCPFin: 120 * time.Second, UDP: 300 * time.Second},
-		devices:  []string{"lo", "sync0"},
+		devices:  devices("lo", "sync0"),
 	}
 }
 
@@ -79,7 +81,8 @@ func (k *Kernel) ResetLog() {
 }
 
 // FailNext makes the next commands, reads included, fail with these errors in
-// turn, before they do anything; nil lets one pass. Each change of an Apply
+// turn, before they do anything; nil lets one pass. Commands that a client
+// would not send, because their values are invalid, do not count. Each change of an Apply
 // is a command of its own. What they return wraps the error in an
 // [*ipvs.OpError], so an errno gets its meaning. An error that is
 // [ipvs.ErrStateUnknown] ends an Apply, like answers that were lost.
@@ -89,7 +92,7 @@ func (k *Kernel) FailNext(errs ...error) {
 	k.fail = append(k.fail, errs...)
 }
 
-// SetHook makes f see each command before it is done; a command for which it
+// SetHook makes f see each valid command before it is done; a command for which it
 // returns an error fails with that, as in [Kernel.FailNext]. It must not call
 // the kernel. Nil removes it.
 func (k *Kernel) SetHook(f func(Command) error) {
@@ -138,16 +141,19 @@ func (k *Kernel) Close() error {
 	return nil
 }
 
-// do runs one command under the lock: the faults that were asked for, then
-// act, then the log.
-func (k *Kernel) do(ctx context.Context, c Command, act func() error) error {
+// do runs one command under the lock: a client's own checks, whose error is
+// invalid; the faults that were asked for; then act; then the log.
+func (k *Kernel) do(ctx context.Context, c Command, invalid error, act func() error) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.doLocked(ctx, c, act)
+	return k.doLocked(ctx, c, invalid, act)
 }
 
-func (k *Kernel) doLocked(ctx context.Context, c Command, act func() error) error {
-	err := k.ready(ctx)
+func (k *Kernel) doLocked(ctx context.Context, c Command, invalid error, act func() error) error {
+	err := invalid
+	if err == nil {
+		err = k.ready(ctx)
+	}
 	if err == nil && len(k.fail) > 0 {
 		err, k.fail = k.fail[0], k.fail[1:]
 	}
@@ -176,11 +182,8 @@ func (k *Kernel) ready(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// change does one change in the order of checks of the kernel.
+// change does one valid change in the order of checks of the kernel.
 func (k *Kernel) change(c *ipvs.Change) error {
-	if err := c.Validate(); err != nil {
-		return err
-	}
 	key := c.Service.Key
 	svc := k.services[key]
 	switch {
@@ -238,12 +241,16 @@ func (s *service) putDestination(of ipvs.ServiceKey, c *ipvs.Change, syncing boo
 	return nil
 }
 
-// unicast tells whether a kernel takes the address for a destination that is
-// none of the host's own addresses.
+// unicast tells whether a kernel takes the address for a destination if the
+// host has no other addresses than those of its loopback.
 func unicast(ip netip.Addr) bool {
 	if ip.Is4() {
 		// 0.1.2.3 passes, seen on Linux 6.1 and 6.12.
-		return !ip.IsUnspecified() && !ip.IsMulticast() && ip.As4() != [4]byte{255, 255, 255, 255}
+		switch ip.As4() {
+		case [4]byte{255, 255, 255, 255}, [4]byte{127, 255, 255, 255}:
+			return false
+		}
+		return !ip.IsUnspecified() && !ip.IsMulticast()
 	}
 	return !ip.IsUnspecified() && !ip.IsMulticast() && !ip.IsLinkLocalUnicast()
 }

@@ -14,8 +14,9 @@ import (
 const (
 	syncPort    = 8848
 	syncTTL     = 1
-	deviceMTU   = 1500
-	syncLeast   = 1024 // a backup's messages at least, but for the limit above
+	usualMTU    = 1500
+	loopbackMTU = 65536
+	syncLeast   = 1024 // of a backup
 	headers4    = 20 + 8
 	headers6    = 40 + 8
 	maxDatagram = 65535
@@ -24,36 +25,46 @@ const (
 var syncGroup = netip.AddrFrom4([4]byte{224, 0, 0, 81})
 
 // SetDevices replaces the names of the network devices on which a sync daemon
-// can start: "lo" and "sync0", each with an MTU of 1500, to begin with.
+// can start: "lo" and "sync0" to begin with. Their MTU is 1500, that of "lo"
+// 65536.
 func (k *Kernel) SetDevices(names ...string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.devices = slices.Clone(names)
+	k.devices = devices(names...)
+}
+
+func devices(names ...string) map[string]int {
+	m := make(map[string]int, len(names))
+	for _, name := range names {
+		m[name] = usualMTU
+	}
+	if _, ok := m["lo"]; ok {
+		m["lo"] = loopbackMTU
+	}
+	return m
 }
 
 // StartSync is like [ipvs.Client.StartSync].
 func (k *Kernel) StartSync(ctx context.Context, d ipvs.SyncDaemon) error {
-	return k.do(ctx, Command{Op: ipvs.OpStartSync, Sync: d}, func() error {
-		if err := d.Validate(); err != nil {
-			return err
-		}
+	return k.do(ctx, Command{Op: ipvs.OpStartSync, Sync: d}, d.Validate(), func() error {
 		if k.mixed() {
 			return syscall.EINVAL
+		}
+		mtu, ok := k.devices[d.Interface]
+		if !ok {
+			return syscall.ENODEV
 		}
 		if k.findSync(d.Role) >= 0 {
 			return syscall.EEXIST
 		}
-		if !slices.Contains(k.devices, d.Interface) {
-			return syscall.ENODEV
-		}
-		k.sync = append(k.sync, completeSync(d))
+		k.sync = append(k.sync, completeSync(d, mtu))
 		slices.SortFunc(k.sync, func(a, b ipvs.SyncDaemon) int { return int(a.Role) - int(b.Role) })
 		return nil
 	})
 }
 
-// completeSync fills in what d leaves to the kernel.
-func completeSync(d ipvs.SyncDaemon) ipvs.SyncDaemon {
+// completeSync fills in what d leaves to the kernel, with the device's MTU.
+func completeSync(d ipvs.SyncDaemon, mtu int) ipvs.SyncDaemon {
 	if !d.Group.IsValid() {
 		d.Group = syncGroup
 	}
@@ -63,17 +74,20 @@ func completeSync(d ipvs.SyncDaemon) ipvs.SyncDaemon {
 	if d.TTL == 0 {
 		d.TTL = syncTTL
 	}
-	headers := uint16(headers4)
+	headers, least := headers4, 1
 	if d.Group.Is6() {
 		headers = headers6
 	}
-	if d.MaxLength == 0 {
-		d.MaxLength = deviceMTU - headers
-	}
-	d.MaxLength = min(d.MaxLength, maxDatagram-headers)
 	if d.Role == ipvs.SyncBackup {
-		d.MaxLength = max(d.MaxLength, syncLeast)
+		least = syncLeast
+	} else {
+		mtu = usualMTU // a master looks at no device
 	}
+	length := min(max(mtu, usualMTU), maxDatagram) - headers
+	if d.MaxLength != 0 {
+		length = min(max(int(d.MaxLength), least), maxDatagram-headers)
+	}
+	d.MaxLength = uint16(length)
 	return d
 }
 
@@ -96,11 +110,8 @@ func (k *Kernel) findSync(r ipvs.SyncRole) int {
 
 // StopSync is like [ipvs.Client.StopSync].
 func (k *Kernel) StopSync(ctx context.Context, r ipvs.SyncRole) error {
-	return k.do(ctx, Command{Op: ipvs.OpStopSync, Sync: ipvs.SyncDaemon{Role: r}}, func() error {
-		probe := ipvs.SyncDaemon{Role: r, Interface: "any"}
-		if err := probe.Validate(); err != nil {
-			return err
-		}
+	probe := ipvs.SyncDaemon{Role: r, Interface: "any"}
+	return k.do(ctx, Command{Op: ipvs.OpStopSync, Sync: ipvs.SyncDaemon{Role: r}}, probe.Validate(), func() error {
 		i := k.findSync(r)
 		if i < 0 {
 			return syscall.ESRCH
@@ -112,7 +123,7 @@ func (k *Kernel) StopSync(ctx context.Context, r ipvs.SyncRole) error {
 
 // SyncDaemons is like [ipvs.Client.SyncDaemons].
 func (k *Kernel) SyncDaemons(ctx context.Context) (list []ipvs.SyncDaemon, err error) {
-	err = k.do(ctx, Command{Op: ipvs.OpListSync}, func() error {
+	err = k.do(ctx, Command{Op: ipvs.OpListSync}, nil, func() error {
 		list = append(list, k.sync...)
 		return nil
 	})
