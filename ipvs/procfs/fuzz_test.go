@@ -81,3 +81,74 @@ func FuzzParseConnections(f *testing.F) {
 		}
 	})
 }
+
+func FuzzParseStats(f *testing.F) {
+	f.Add([]byte(statsFile))
+	f.Add([]byte(perCPUFile))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, err := ParseStats(bytes.NewReader(b))
+		if err != nil {
+			_ = err.Error()
+			return
+		}
+		text := fmt.Sprintf("%s%8X %8X %8X %16X %16X\n\n Conns/s\n%8X %8X %8X %16X %16X\n", statsHeading,
+			s.Connections, s.InPackets, s.OutPackets, s.InBytes, s.OutBytes, s.CPS, s.InPPS, s.OutPPS, s.InBPS, s.OutBPS)
+		if again, err := ParseStats(strings.NewReader(text)); err != nil || again != s {
+			t.Errorf("%+v written again is %+v, %v", s, again, err)
+		}
+	})
+}
+
+func FuzzParseStatsPerCPU(f *testing.F) {
+	f.Add([]byte(perCPUFile))
+	f.Add([]byte(statsFile))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, err := ParseStatsPerCPU(bytes.NewReader(b))
+		if err != nil {
+			_ = err.Error()
+			return
+		}
+		if lines := bytes.Count(b, []byte("\n")); len(s.CPUs) > lines {
+			t.Errorf("%d processors in %d lines", len(s.CPUs), lines)
+		}
+	})
+}
+
+func FuzzParseStatus(f *testing.F) {
+	f.Add([]byte("Conns:\t2\nConn buckets:\t256 (8 bits, lfactor -4)\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, err := ParseStatus(bytes.NewReader(b))
+		if err != nil {
+			return
+		}
+		var text strings.Builder
+		for _, l := range s {
+			fmt.Fprintf(&text, "%s:\t%s\n", l.Name, l.Value)
+		}
+		again, err := ParseStatus(strings.NewReader(text.String()))
+		if err != nil || len(again) != len(s) {
+			t.Fatalf("%q written again is %q, %v", s, again, err)
+		}
+		for i := range s {
+			if s[i] != again[i] {
+				t.Errorf("%q written again is %q", s[i], again[i])
+			}
+		}
+	})
+}
+
+func FuzzParseApps(f *testing.F) {
+	f.Add([]byte("prot port    usecnt name\nTCP  21      0      ftp              \n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		apps, err := ParseApps(bytes.NewReader(b))
+		if err != nil {
+			_ = err.Error()
+			return
+		}
+		for _, a := range apps {
+			if a.Name == "" || a.Users < 0 {
+				t.Errorf("%+v", a)
+			}
+		}
+	})
+}
