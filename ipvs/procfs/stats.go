@@ -114,7 +114,7 @@ func rates(s *ipvs.Stats) [5]*uint64 {
 	return [...]*uint64{&s.CPS, &s.InPPS, &s.OutPPS, &s.InBPS, &s.OutBPS}
 }
 
-var errTooLarge = fmt.Errorf("the file is longer than %d bytes", maxFile)
+var errTooLarge = errors.New("the file is longer than any that the kernel writes")
 
 // bounded fails behind the bytes that are left, where an io.LimitedReader
 // would pretend that the file ends.
