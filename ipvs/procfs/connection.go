@@ -104,9 +104,9 @@ type Connection struct {
 	Expires time.Duration
 	// Origin is set in the sync variant of the table only.
 	Origin Origin
-	// PEName is the persistence engine ("sip") of the row, PEData what it
-	// told the connection by (for sip the Call-ID); empty for most rows, and
-	// in the sync variant of the table for all.
+	// PEName is the persistence engine ("sip"), PEData what it tells clients
+	// apart by (for sip the Call-ID). They are in the templates of services
+	// that have one, and in the sync variant of the table in no row.
 	PEName string
 	PEData string
 }
