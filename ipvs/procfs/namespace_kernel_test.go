@@ -9,9 +9,11 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"os/exec"
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -290,6 +292,54 @@ func TestKernelSysctlsNeedRights(t *testing.T) {
 			t.Errorf("enter: %v", err)
 		}
 	})
+}
+
+// TestKernelUserNamespace has a user namespace of its own, in which root is
+// nobody outside. The test runs itself there.
+func TestKernelUserNamespace(t *testing.T) {
+	const child = "LVSKIT_TEST_USERNS"
+	if os.Getenv(child) == "" {
+		cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
+		cmd.Env = append(os.Environ(), child+"=1")
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
+			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+		}
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+			t.Errorf("in the user namespace: %v\n%s", err, out)
+		}
+		return
+	}
+	n, err := Open("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	set, err := n.Sysctls()
+	if err != nil {
+		t.Errorf("sysctls: %v", err)
+	}
+	if len(set) == 0 { // Linux 6.1
+		err := n.SetSysctl(Conntrack, "1")
+		if !errors.Is(err, errors.ErrUnsupported) || errors.Is(err, ipvs.ErrNoIPVS) || !strings.Contains(err.Error(), "hides") {
+			t.Errorf("what is hidden: %v", err)
+		}
+	} else {
+		if err := n.SetSysctl(Conntrack, "1"); err != nil {
+			t.Errorf("what belongs to the namespace: %v", err)
+		}
+		err = n.SetSysctl(SyncQueueMax, "1")
+		if !errors.Is(err, ipvs.ErrNotPermitted) || !strings.Contains(err.Error(), "some are read-only") {
+			t.Errorf("what is read-only there: %v", err)
+		}
+	}
+	if _, errs := connections(n.Connections()); errs != nil {
+		t.Errorf("connections: %v", errs)
+	}
+	if _, err := Open("/proc/1/ns/net"); !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("the namespace outside: %v", err)
+	}
 }
 
 // TestKernelFilesKeepTheirNamespace reads files after the thread that opened

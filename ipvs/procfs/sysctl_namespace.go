@@ -19,9 +19,10 @@ const (
 
 var errBadName = errors.New("no name of a sysctl: want letters, digits and _")
 
-// Sysctls reads all sysctls that are present. With an error it returns those
-// that could be read; one that goes away meanwhile, with its module, is not
-// an error.
+// Sysctls reads all sysctls that are present: on older kernels (6.1) none in a
+// network namespace that belongs to another than the initial user namespace.
+// With an error it returns those that could be read; one that goes away
+// meanwhile, with its module, is not an error.
 func (n *Namespace) Sysctls() (Sysctls, error) {
 	set := Sysctls{}
 	err := n.enter(func() error {
@@ -133,6 +134,9 @@ func (n *Namespace) sysctlError(op string, name Name, v Value, err error) error 
 		if s.Since != "" {
 			absent += " (it is there: " + s.Since + ")"
 		}
+	}
+	if names, err := os.ReadDir(n.sysDir); err == nil && len(names) == 0 {
+		absent = "this kernel hides all sysctls of IPVS where the network namespace is not the initial user's (rootless containers)"
 	}
 	explain(e, n.loaded, absent)
 	if known && errors.Is(e, ipvs.ErrInvalid) {
