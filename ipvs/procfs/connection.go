@@ -85,8 +85,8 @@ func (o Origin) String() string { return string(o) }
 //
 // In JSON, Expires is "expires_seconds".
 type Connection struct {
-	// Protocol is that of the connection. It is 0 in a template of a
-	// firewall-mark service, which is for all protocols.
+	// Protocol is that of the connection. It is 0, in JSON "0", in a template
+	// of a firewall-mark service, which is for all protocols.
 	Protocol ipvs.Protocol
 	// Client is the client's address and port. In a template the address is
 	// masked by the persistence prefix, and the port is 0.
@@ -117,12 +117,12 @@ type Connection struct {
 // from port 0 exist too (UDP allows it, and the data connection of passive FTP
 // begins so), but have the states of their protocol. The same on kernels so
 // old that a template of a UDP service is UDP: there it is missed.
-func (c *Connection) IsTemplate() bool {
+func (c Connection) IsTemplate() bool {
 	return c.Client.Port() == 0 && (c.State == StateNone || c.State == StateAssured)
 }
 
 // Mark returns the firewall mark in a template of a firewall-mark service.
-func (c *Connection) Mark() (mark uint32, ok bool) {
+func (c Connection) Mark() (mark uint32, ok bool) {
 	if c.Protocol != 0 || !c.Virtual.IsValid() || !c.IsTemplate() {
 		return 0, false
 	}

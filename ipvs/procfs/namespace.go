@@ -87,7 +87,8 @@ func (n *Namespace) Stats() (ipvs.Stats, error) { return whole(n, fileStats, Par
 func (n *Namespace) StatsPerCPU() (StatsPerCPU, error) { return whole(n, filePerCPU, ParseStatsPerCPU) }
 
 // Status reads the state of the hash tables and estimators. Kernels before
-// 7.1 do not have it: the error is [errors.ErrUnsupported].
+// 7.1 do not have it: the error is [errors.ErrUnsupported]. It is for root
+// only on some of those that do.
 func (n *Namespace) Status() (Status, error) { return whole(n, fileStatus, ParseStatus) }
 
 // Apps reads the application helpers and the ports they are registered on.
