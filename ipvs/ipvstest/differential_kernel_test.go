@@ -15,7 +15,7 @@ import (
 // kernel: each has to answer, and each table to look, like the other.
 func TestKernelAndFakeAgree(t *testing.T) {
 	seed := testSeed(t)
-	const namespaces, sequences, length = 5, 20, 50
+	const namespaces, sequences, length = 4, 20, 50
 	for i := range namespaces {
 		t.Run(fmt.Sprintf("namespace %d", i), func(t *testing.T) {
 			c := dialWithJumbo(t)

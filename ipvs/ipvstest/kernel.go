@@ -26,7 +26,7 @@ type Kernel struct {
 	services map[ipvs.ServiceKey]*service
 	timeouts ipvs.Timeouts
 	sync     []ipvs.SyncDaemon // by role
-	devices  map[string]int // with their MTU
+	devices  map[string]int    // with their MTU
 	log      []Command
 	fail     []error
 	hook     func(Command) error
