@@ -21,6 +21,9 @@ func (p *parser) serviceKey() (ipvs.ServiceKey, *SyntaxError) {
 	case "sctp-service":
 		protocol = ipvs.SCTP
 	default:
+		if n, ok := decimal(strings.TrimPrefix(g.value.text, "-"), 1, 1<<31); ok && g.value.text[0] == '-' {
+			return ipvs.ServiceKey{}, p.errorf(g.value, "mark %s: write %d (ipvsadm -S shows large marks as negative numbers, which -R does not take)", g.value.text, 1<<32-n)
+		}
 		n, err := p.number(optService, 1, 1<<32-1)
 		return ipvs.ServiceKey{Mark: uint32(n), Mark6: err == nil && p.seen(optIPv6)}, err
 	}

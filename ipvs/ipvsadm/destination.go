@@ -148,7 +148,7 @@ func checkTunnel(t ipvs.TunnelOptions) *fault {
 	case t.Type == ipvs.GUE && t.Port == 0:
 		return faultf(optTunType, "a gue tunnel needs its UDP port: add --tun-port")
 	case t.Type != ipvs.GUE && t.Port != 0:
-		return faultf(optTunPort, fmt.Sprintf("an %v tunnel has no port", t.Type))
+		return faultf(optTunPort, fmt.Sprintf("only a gue tunnel has a port, not %v", t.Type))
 	case t.Flags > remoteChecksum:
 		return faultf(optTunCsum, fmt.Sprintf("tunnel flags %d: there are options for checksum, remote checksum and none only", t.Flags))
 	case t.Flags == remoteChecksum && t.Type == ipvs.GRE:

@@ -120,7 +120,7 @@ func (l *lexer) quotedWord(w word) (word, string) {
 		switch {
 		case c == '\n' && quote != 0:
 			return open, "the quote is not closed on its line"
-		case c == quote:
+		case quote != 0 && c == quote:
 			quote = 0
 		case quote == 0 && isSpace(c):
 			w.text = b.String()

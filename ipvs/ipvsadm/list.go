@@ -17,6 +17,10 @@ import (
 // Connections, Timeouts and Daemons of the options are listings of other
 // things: see [WriteTimeouts] and [WriteDaemons].
 //
+// It differs in what goes wrong there: forwarding methods that only other
+// programs set are named or numbered instead of "(null)", and counters of
+// destinations are not cut to 32 bits.
+//
 // Sorting follows the real program, which compares addresses and marks by the
 // sign of their 32-bit difference: 192.168.0.0 comes before 10.0.0.0. Where a
 // table holds such entries in a circle (each before the next one, the last
@@ -221,8 +225,12 @@ func forwardWord(m ipvs.ForwardMethod) string {
 		return "Local"
 	case ipvs.Tunnel:
 		return "Tunnel"
+	case ipvs.DirectRoute:
+		return "Route"
+	case ipvs.Bypass:
+		return "Bypass"
 	}
-	return "Route"
+	return m.String()
 }
 
 func tunnelInfo(d *ipvs.DestinationState) string {

@@ -23,12 +23,9 @@ func compareServices(a, b *ipvs.EntryState) int {
 	return compareAddrPorts(k.Addr, l.Addr)
 }
 
-func compareDestinations(a, b *ipvs.DestinationState) int {
-	if a.Key.Addr().Is6() != b.Key.Addr().Is6() {
-		return before(b.Key.Addr().Is6())
-	}
-	return compareAddrPorts(a.Key, b.Key)
-}
+// compareDestinations goes by address and port. IPv4 and IPv6 addresses mix:
+// an IPv4 address is the first word of sixteen bytes.
+func compareDestinations(a, b *ipvs.DestinationState) int { return compareAddrPorts(a.Key, b.Key) }
 
 func before(yes bool) int {
 	if yes {
@@ -41,11 +38,11 @@ func before(yes bool) int {
 // numbers that are less than 2^31 apart.
 func compare32(a, b uint32) int { return int(int32(a - b)) }
 
-// compareAddrPorts compares two of one family. An IPv6 address goes by the
-// first word of 32 bits that differs.
+// compareAddrPorts goes by the first word of 32 bits that differs, and then
+// by port.
 func compareAddrPorts(a, b netip.AddrPort) int {
-	if a.Addr() != b.Addr() && a.IsValid() && b.IsValid() {
-		x, y := a.Addr().As16(), b.Addr().As16()
+	if a.Addr() != b.Addr() {
+		x, y := sixteen(a.Addr()), sixteen(b.Addr())
 		for i := 0; i < 16; i += 4 {
 			if c := compare32(binary.BigEndian.Uint32(x[i:]), binary.BigEndian.Uint32(y[i:])); c != 0 {
 				return c
@@ -53,6 +50,14 @@ func compareAddrPorts(a, b netip.AddrPort) int {
 		}
 	}
 	return int(a.Port()) - int(b.Port())
+}
+
+func sixteen(ip netip.Addr) (b [16]byte) {
+	if ip.Is6() {
+		return ip.As16()
+	}
+	copy(b[:], ip.AsSlice())
+	return b
 }
 
 // sorted returns the list in order. It splits at the half and merges, which

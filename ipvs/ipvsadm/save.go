@@ -45,7 +45,7 @@ func AppendTable(b []byte, t ipvs.Table) ([]byte, error) {
 		for _, d := range slices.Backward(t[i].Destinations) {
 			c := ipvs.Change{Op: ipvs.OpAddDestination, Service: ipvs.Service{Key: s.Key}, Destination: d}
 			if err == nil {
-				add(c) //nolint:errcheck // kept in errs
+				_ = add(c) // it is in errs
 				continue
 			}
 			// Without its service it has no place.

@@ -60,7 +60,10 @@ func (p *parser) shorts(w word, next []word) ([]word, *SyntaxError) {
 		return nil, p.errorf(w, "option %s has two dashes: write -%s", w.text, w.text)
 	}
 	for i := 1; i < len(w.text); i++ {
-		at := w.from(i)
+		at := w
+		if i > 1 {
+			at = w.from(i)
+		}
 		o := shortOption(w.text[i])
 		switch {
 		case o == nil:

@@ -5,10 +5,12 @@ package ipvsadm
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os/exec"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -121,13 +123,17 @@ func TestKernelVerdicts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	changed := true
 	for _, v := range verdicts(t) {
 		line := strings.Join(v.args, " ")
-		b.apply(before)
+		if changed {
+			b.apply(before)
+		}
 		if strings.Contains(line, "-daemon") {
 			b.daemons(strings.Contains(line, "--stop-daemon"))
 		}
 		out, content := b.run("", v.args...)
+		changed = content
 		if content != v.real() {
 			t.Errorf("%v: the real program answers %v %q, want %q", v, content, out, v.mark)
 		}
@@ -142,7 +148,64 @@ func TestKernelVerdicts(t *testing.T) {
 		if (diff == "") != (v.mark == '+') {
 			t.Errorf("%v: marked %q, and the outcome differs so (-ours +real):\n%s", v, v.mark, diff)
 		}
+		b.checkSettings(v)
 		b.daemons(false)
+	}
+}
+
+// checkSettings compares the timeouts and daemons that a command line has
+// set with those that it says.
+func (b *bench) checkSettings(v verdict) {
+	b.t.Helper()
+	c, _, err := outcome(b.t, v.args)
+	if err != nil {
+		return
+	}
+	if want := c.Timeouts; want != nil {
+		got, err := b.client.Timeouts(b.t.Context())
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		for _, p := range [][2]time.Duration{{want.TCP, got.TCP}, {want.TCPFin, got.TCPFin}, {want.UDP, got.UDP}} {
+			if p[0] != 0 && p[0] != p[1] {
+				b.t.Errorf("%v: timeouts %v, we read %v", v, got, *want)
+			}
+		}
+	}
+	if c.Daemon == nil {
+		return
+	}
+	running, err := b.client.SyncDaemons(b.t.Context())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	i := slices.IndexFunc(running, func(d ipvs.SyncDaemon) bool { return d.Role == c.Daemon.Role })
+	if c.Verb == StopDaemon {
+		if i >= 0 {
+			b.t.Errorf("%v: still running: %+v", v, running[i])
+		}
+		return
+	}
+	if i < 0 {
+		b.t.Errorf("%v: not running", v)
+		return
+	}
+	// What was not said is the kernel's choice.
+	got, want := running[i], *c.Daemon
+	if want.MaxLength == 0 || want.MaxLength == 1 || want.MaxLength == 9 {
+		want.MaxLength = got.MaxLength // the kernel raises it
+	}
+	if !want.Group.IsValid() {
+		want.Group = netip.AddrFrom4([4]byte{224, 0, 0, 81})
+	}
+	if want.Port == 0 {
+		want.Port = 8848
+	}
+	if want.TTL == 0 {
+		want.TTL = 1
+	}
+	if got != want {
+		b.t.Errorf("%v: running %+v, we read %+v", v, got, want)
 	}
 }
 
@@ -192,13 +255,16 @@ func TestKernelMatrix(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	both := 0
+	both, changed := 0, true
 	for _, line := range lines {
-		b.apply(before)
+		if changed {
+			b.apply(before)
+		}
 		if all := fmt.Sprint(line); strings.Contains(all, "-daemon ") {
 			b.daemons(strings.Contains(all, "--stop-daemon"))
 		}
 		out, content := b.run("", line...)
+		changed = content
 		_, _, err := outcome(t, line)
 		if content != (err == nil) {
 			t.Errorf("ipvsadm %q: the real program answers %v %q, we %v", line, content, out, err)
