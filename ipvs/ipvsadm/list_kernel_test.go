@@ -76,8 +76,19 @@ func named(list string) string {
 
 // forms are the listings of a table.
 var forms = [][]string{
-	{}, {"--exact"}, {"--stats"}, {"--stats", "--exact"}, {"--rate"}, {"--rate", "--exact"}, {"--thresholds"}, {"--persistent-conn"}, {"--tun-info"},
-	{"--stats", "--rate"}, {"--rate", "--thresholds"}, {"--thresholds", "--persistent-conn"}, {"--persistent-conn", "--tun-info"},
+	{},
+	{"--exact"},
+	{"--stats"},
+	{"--stats", "--exact"},
+	{"--rate"},
+	{"--rate", "--exact"},
+	{"--thresholds"},
+	{"--persistent-conn"},
+	{"--tun-info"},
+	{"--stats", "--rate"},
+	{"--rate", "--thresholds"},
+	{"--thresholds", "--persistent-conn"},
+	{"--persistent-conn", "--tun-info"},
 }
 
 func TestKernelListOfEverything(t *testing.T) {

@@ -93,7 +93,7 @@ func AppendChange(b []byte, c ipvs.Change) ([]byte, error) {
 	if f != nil {
 		return b, fmt.Errorf("rule text cannot say %q: %w", c.String(), f.err)
 	}
-	b = append(b, verbOf(c.Op)...)
+	b = append(b, '-', letterOf(c.Op))
 	b = appendKey(b, s.Key)
 	switch c.Op {
 	case ipvs.OpAddService, ipvs.OpSetService:
@@ -117,13 +117,14 @@ func Line(c ipvs.Change) string {
 	return string(b[:len(b)-1])
 }
 
-func verbOf(op ipvs.Op) string {
+// letterOf returns the short option of a change.
+func letterOf(op ipvs.Op) byte {
 	for v := AddService; v <= DeleteServer; v++ {
 		if v.Op() == op {
-			return v.option().flag()
+			return v.option().short
 		}
 	}
-	return ""
+	return 0
 }
 
 func appendKey(b []byte, k ipvs.ServiceKey) []byte {

@@ -146,7 +146,7 @@ func TestLine(t *testing.T) {
 		"-a -f 7 -6 -r [2001:db8::5]:80 -m -w 3":  {Op: ipvs.OpAddDestination, Service: s, Destination: d},
 		"-e -f 7 -6 -r [2001:db8::5]:80 -m -w 3":  {Op: ipvs.OpSetDestination, Service: s, Destination: d},
 		"-d -f 7 -6 -r [2001:db8::5]:80":          {Op: ipvs.OpDelDestination, Service: s, Destination: d},
-		"# rule text cannot say \"get info ":       {Op: ipvs.OpInfo},
+		"# rule text cannot say \"get info ":      {Op: ipvs.OpInfo},
 		"# rule text cannot say \"delete service": {Op: ipvs.OpDelService},
 		"# rule text cannot say \"delete destin":  {Op: ipvs.OpDelDestination, Service: s},
 	} {

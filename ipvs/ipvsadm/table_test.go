@@ -100,8 +100,15 @@ func TestEditDistance(t *testing.T) {
 		a, b        string
 		limit, want int
 	}{
-		{"", "", 3, 0}, {"abc", "abc", 3, 0}, {"abc", "abd", 3, 1}, {"abc", "ab", 3, 1}, {"abc", "xabc", 3, 1},
-		{"kitten", "sitting", 5, 3}, {"kitten", "sitting", 2, 3}, {"a", "abcdefg", 3, 4}, {strings.Repeat("a", 99), "a", 200, 201},
+		{"", "", 3, 0},
+		{"abc", "abc", 3, 0},
+		{"abc", "abd", 3, 1},
+		{"abc", "ab", 3, 1},
+		{"abc", "xabc", 3, 1},
+		{"kitten", "sitting", 5, 3},
+		{"kitten", "sitting", 2, 3},
+		{"a", "abcdefg", 3, 4},
+		{strings.Repeat("a", 99), "a", 200, 201},
 	} {
 		if got := editDistance(tt.a, tt.b, tt.limit); got != tt.want {
 			t.Errorf("%q to %q: %d, want %d", tt.a, tt.b, got, tt.want)
