@@ -111,7 +111,7 @@ func (p *parser) host(w word) (netip.Addr, *SyntaxError) {
 	case p.options.Resolver == nil:
 		return ip, p.errorf(w, "%s: names of hosts are not looked up here, write the address (ipvsadm -S -n saves addresses)", quoted(w.text))
 	}
-	list, err := p.options.Resolver.LookupNetIP(p.ctx, "ip", w.text)
+	list, err := p.lookup(w.text)
 	if err != nil {
 		return ip, p.wrap(w, fmt.Sprintf("look up host %s: %v", quoted(w.text), err), err)
 	}
@@ -125,6 +125,25 @@ func (p *parser) host(w word) (netip.Addr, *SyntaxError) {
 		return ip, p.errorf(w, "host %s has no address", quoted(w.text))
 	}
 	return ip, nil
+}
+
+// looked is what a look-up brought.
+type looked struct {
+	list []netip.Addr
+	err  error
+}
+
+// lookup asks for a host once a text, where it may be on every line.
+func (p *parser) lookup(name string) ([]netip.Addr, error) {
+	if l, ok := p.hosts[name]; ok {
+		return l.list, l.err
+	}
+	list, err := p.options.Resolver.LookupNetIP(p.ctx, "ip", name)
+	if p.hosts == nil {
+		p.hosts = map[string]looked{}
+	}
+	p.hosts[name] = looked{list, err}
+	return list, err
 }
 
 // port reads a number or looks up a name.

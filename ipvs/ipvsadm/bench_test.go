@@ -23,21 +23,22 @@ func rules(n int) string {
 	return b.String()
 }
 
-const lines = 10000
+// size is the number of rules.
+const size = 10000
 
 func BenchmarkParse(b *testing.B) {
-	text := rules(lines)
+	text := rules(size)
 	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if c, err := Parse(b.Context(), text, Options{}); err != nil || len(c) != lines {
+		if c, err := Parse(b.Context(), text, Options{}); err != nil || len(c) != size {
 			b.Fatal(len(c), err)
 		}
 	}
 }
 
 func BenchmarkTable(b *testing.B) {
-	commands, err := Parse(b.Context(), rules(lines), Options{})
+	commands, err := Parse(b.Context(), rules(size), Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -51,7 +52,7 @@ func BenchmarkTable(b *testing.B) {
 
 func benchTable(b *testing.B) ipvs.Table {
 	b.Helper()
-	table, err := tableOf(b, rules(lines))
+	table, err := tableOf(b, rules(size))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -92,25 +92,25 @@ func (o ListOptions) layout() layout {
 		l.header = "Prot LocalAddress:Port            Uthreshold Lthreshold ActiveConn InActConn \n" +
 			"  -> RemoteAddress:Port\n"
 		l.destination = func(b *bytes.Buffer, d *ipvs.DestinationState) {
-			fmt.Fprintf(b, "  -> %-28s %-10d %-10d %-10d %-10d\n", addrText(d.Key), d.UpperThreshold, d.LowerThreshold, d.Active, d.Inactive)
+			fmt.Fprintf(b, "  -> %-28s %-10d %-10d %-10d %-10d\n", appendAddr(nil, d.Key), d.UpperThreshold, d.LowerThreshold, d.Active, d.Inactive)
 		}
 	case o.PersistentConn:
 		l.header = "Prot LocalAddress:Port            Weight    PersistConn ActiveConn InActConn \n" +
 			"  -> RemoteAddress:Port\n"
 		l.destination = func(b *bytes.Buffer, d *ipvs.DestinationState) {
-			fmt.Fprintf(b, "  -> %-28s %-9d %-11d %-10d %-10d\n", addrText(d.Key), d.Weight, d.Persistent, d.Active, d.Inactive)
+			fmt.Fprintf(b, "  -> %-28s %-9d %-11d %-10d %-10d\n", appendAddr(nil, d.Key), d.Weight, d.Persistent, d.Active, d.Inactive)
 		}
 	case o.TunInfo:
 		l.header = "Prot LocalAddress:Port Scheduler Flags\n" +
 			"  -> RemoteAddress:Port           Forward TunnelInfo    Weight ActiveConn InActConn\n"
 		l.destination = func(b *bytes.Buffer, d *ipvs.DestinationState) {
-			fmt.Fprintf(b, "  -> %-28s %-7s %-13s %-6d %-10d %-10d\n", addrText(d.Key), forwardWord(d.Forward), tunnelInfo(d), d.Weight, d.Active, d.Inactive)
+			fmt.Fprintf(b, "  -> %-28s %-7s %-13s %-6d %-10d %-10d\n", appendAddr(nil, d.Key), forwardWord(d.Forward), tunnelInfo(d), d.Weight, d.Active, d.Inactive)
 		}
 	default:
 		l.header = "Prot LocalAddress:Port Scheduler Flags\n" +
 			"  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn\n"
 		l.destination = func(b *bytes.Buffer, d *ipvs.DestinationState) {
-			fmt.Fprintf(b, "  -> %-28s %-7s %-6d %-10d %-10d\n", addrText(d.Key), forwardWord(d.Forward), d.Weight, d.Active, d.Inactive)
+			fmt.Fprintf(b, "  -> %-28s %-7s %-6d %-10d %-10d\n", appendAddr(nil, d.Key), forwardWord(d.Forward), d.Weight, d.Active, d.Inactive)
 		}
 	}
 	return l
@@ -124,7 +124,7 @@ func (l *layout) counters(exact bool, of func(*ipvs.Stats) [5]uint64) {
 		writeCounters(b, of(&s.Stats), exact)
 	}
 	l.destination = func(b *bytes.Buffer, d *ipvs.DestinationState) {
-		fmt.Fprintf(b, "  -> %-28s", addrText(d.Key))
+		fmt.Fprintf(b, "  -> %-28s", appendAddr(nil, d.Key))
 		writeCounters(b, of(&d.Stats), exact)
 	}
 }
@@ -200,21 +200,7 @@ func serviceName(k ipvs.ServiceKey) (protocol, name string) {
 	default:
 		protocol = "TCP"
 	}
-	return protocol, addrText(k.Addr)
-}
-
-// addrText writes an address as the C library does: the last 32 bits of an
-// IPv6 address that has nothing but zeros before them are written as IPv4.
-func addrText(a netip.AddrPort) string {
-	ip := a.Addr()
-	if !ip.Is6() {
-		return a.String()
-	}
-	b := ip.As16()
-	if [12]byte(b[:12]) != [12]byte{} || b[12]|b[13] == 0 {
-		return a.String()
-	}
-	return fmt.Sprintf("[::%d.%d.%d.%d]:%d", b[12], b[13], b[14], b[15], a.Port())
+	return protocol, string(appendAddr(nil, k.Addr))
 }
 
 func forwardWord(m ipvs.ForwardMethod) string {

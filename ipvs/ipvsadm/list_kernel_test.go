@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -254,7 +255,7 @@ func TestKernelDaemonsAndTimeouts(t *testing.T) {
 	// Our lines, carried out by the real program.
 	backup := ipvs.SyncDaemon{Role: ipvs.SyncBackup, Interface: "lo", SyncID: 7, MaxLength: 2000, Group: ap("[ff02::7]:0").Addr(), Port: 9000, TTL: 9}
 	master := ipvs.SyncDaemon{Role: ipvs.SyncMaster, Interface: "d0"}
-	b.ns.Run("ip", "addr", "add", "192.0.2.9/24", "dev", "d0")
+	b.ns.Addr("d0", netip.MustParsePrefix("192.0.2.9/24"))
 	var text []byte
 	var err error
 	for _, d := range []ipvs.SyncDaemon{backup, master} {

@@ -91,6 +91,9 @@ func Parse(ctx context.Context, text string, o Options) ([]Command, error) {
 			}
 		}
 		if err != nil {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
 			errs.add(err)
 		}
 	}
@@ -123,6 +126,7 @@ func ParseArgs(ctx context.Context, args []string, o Options) (Command, error) {
 type parser struct {
 	ctx     context.Context
 	options Options
+	hosts   map[string]looked
 
 	// What the current command line says.
 	verb    *option

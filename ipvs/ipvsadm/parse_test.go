@@ -1,8 +1,10 @@
 package ipvsadm
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -228,6 +230,38 @@ func TestNamesAreLookedUp(t *testing.T) {
 		if _, err := ParseArgs(t.Context(), strings.Fields(line), Options{Resolver: hosts{}}); err == nil || err.Error() != want {
 			t.Errorf("%s: %v, want %s", line, err, want)
 		}
+	}
+}
+
+// slow is a resolver that waits for the end of its context.
+type slow struct {
+	hosts
+	asked *int
+	stop  context.CancelFunc
+}
+
+func (s slow) LookupNetIP(ctx context.Context, _, host string) ([]netip.Addr, error) {
+	*s.asked++
+	if s.stop == nil {
+		return hosts{}.LookupNetIP(ctx, "ip", host)
+	}
+	s.stop()
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func TestHostsAreAskedForOnce(t *testing.T) {
+	asked := 0
+	text := strings.Repeat("-A -t localhost:http\n-D -t localhost:http\n", 100)
+	if _, err := Parse(t.Context(), text, Options{Resolver: slow{asked: &asked}}); err != nil || asked != 1 {
+		t.Errorf("asked %d times, %v", asked, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	asked = 0
+	commands, err := Parse(ctx, strings.Repeat("-A -t localhost:http\n", 100), Options{Resolver: slow{asked: &asked, stop: cancel}})
+	if err != context.Canceled || commands != nil || asked != 1 {
+		t.Errorf("cancelled: %v, %v after %d questions", commands, err, asked)
 	}
 }
 

@@ -3,6 +3,7 @@ package ipvsadm
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"time"
@@ -143,7 +144,24 @@ func appendKey(b []byte, k ipvs.ServiceKey) []byte {
 	default:
 		b = append(b, " -t "...)
 	}
-	return k.Addr.AppendTo(b)
+	return appendAddr(b, k.Addr)
+}
+
+// appendAddr writes an address as the C library does: the last 32 bits of an
+// IPv6 address that has nothing but zeros before them are written as IPv4.
+func appendAddr(b []byte, a netip.AddrPort) []byte {
+	ip := a.Addr()
+	if !ip.Is6() {
+		return a.AppendTo(b)
+	}
+	x := ip.As16()
+	if [12]byte(x[:12]) != [12]byte{} || x[12]|x[13] == 0 {
+		return a.AppendTo(b)
+	}
+	b = append(b, "[::"...)
+	b = netip.AddrFrom4([4]byte(x[12:])).AppendTo(b)
+	b = append(b, "]:"...)
+	return strconv.AppendUint(b, uint64(a.Port()), 10)
 }
 
 func appendService(b []byte, s ipvs.Service) []byte {
@@ -179,7 +197,7 @@ func appendMask(b []byte, s ipvs.Service) []byte {
 }
 
 func appendServer(b []byte, k ipvs.DestinationKey) []byte {
-	return k.AppendTo(append(b, " -r "...))
+	return appendAddr(append(b, " -r "...), k)
 }
 
 func appendDestination(b []byte, d ipvs.Destination) []byte {

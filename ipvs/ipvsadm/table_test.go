@@ -73,7 +73,7 @@ func TestTablePlaysTheCommands(t *testing.T) {
 	}
 }
 
-func TestTableFindsWhatAKernelRefuses(t *testing.T) {
+func TestTableFindsWhatIsRefused(t *testing.T) {
 	tests := []struct {
 		text, want string
 		is         error

@@ -20,6 +20,9 @@ import (
 
 const program = "/sbin/ipvsadm"
 
+// taken tells whether the real program takes it.
+func (v verdict) taken() bool { return v.mark == '+' || v.mark == '~' || v.mark == '<' }
+
 // bench is a namespace in which the real program runs, and a client on it.
 type bench struct {
 	t      *testing.T
@@ -134,7 +137,7 @@ func TestKernelVerdicts(t *testing.T) {
 		}
 		out, content := b.run("", v.args...)
 		changed = content
-		if content != v.real() {
+		if content != v.taken() {
 			t.Errorf("%v: the real program answers %v %q, want %q", v, content, out, v.mark)
 		}
 		if v.mark != '+' && v.mark != '~' {

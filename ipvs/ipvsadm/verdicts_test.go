@@ -29,7 +29,6 @@ type verdict struct {
 }
 
 func (v verdict) ours() bool { return v.mark == '+' || v.mark == '~' || v.mark == '>' }
-func (v verdict) real() bool { return v.mark == '+' || v.mark == '~' || v.mark == '<' }
 
 func (v verdict) String() string { return fmt.Sprintf("verdicts.txt:%d: %q", v.line, v.args) }
 
