@@ -9,13 +9,7 @@ import (
 
 // Dataplane is what the director asks of whatever carries the traffic: the
 // kernel's table, the user-space balancer, or a fake in a test.
-type Dataplane interface {
-	// Snapshot reads the whole table with its counters.
-	Snapshot(context.Context) (ipvs.Snapshot, error)
-	// Apply carries out the changes in order. After an error the director
-	// reads the table again instead of guessing.
-	Apply(context.Context, []ipvs.Change) error
-}
+type Dataplane = ipvs.Plane
 
 // timeoutSetter is a data plane whose connection time-outs can be set.
 type timeoutSetter interface {

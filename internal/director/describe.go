@@ -14,13 +14,14 @@ import (
 
 // describe writes the status document. It belongs to the loop's goroutine.
 func (d *Director) describe() *control.Status {
+	table := d.loop.rec.Status()
 	st := &control.Status{
 		Schema: control.StatusSchema, Version: d.cfg.Version, PID: os.Getpid(), Started: d.started,
 		Config: control.Config{
 			Source: d.setup.Source, Serial: d.setup.Serial, Digest: hex.EncodeToString(d.setup.Digest[:]),
 			Loaded: d.loaded, ReloadError: d.reloadError,
 		},
-		Dataplane: control.Dataplane{Kind: d.cfg.DataplaneKind, Reason: d.cfg.DataplaneReason, Changes: d.loop.changes},
+		Dataplane: control.Dataplane{Kind: d.cfg.DataplaneKind, Reason: d.cfg.DataplaneReason, Changes: table.Changes},
 		Role:      d.describeRole(),
 		Services:  make([]control.Service, 0, len(d.setup.Services)),
 		Notes:     append([]string{}, d.setup.Notes...),
@@ -28,8 +29,8 @@ func (d *Director) describe() *control.Status {
 	if d.setup.Heartbeat.differs(d.heartbeat) {
 		st.Notes = append(st.Notes, heartbeatNote)
 	}
-	if d.loop.failed != nil {
-		st.Dataplane.Error = d.loop.failed.Error()
+	if table.Err != nil {
+		st.Dataplane.Error = table.Err.Error()
 	}
 	if d.timeoutErr != "" {
 		st.Notes = append(st.Notes, "the connection time-outs are not those of the configuration: "+d.timeoutErr)
@@ -37,21 +38,21 @@ func (d *Director) describe() *control.Status {
 	if d.addressErr != "" {
 		st.Notes = append(st.Notes, "floating addresses: "+d.addressErr)
 	}
-	if d.loop.stateErr != "" {
-		st.Notes = append(st.Notes, d.loop.stateErr+": "+stateTrouble)
+	if table.OwnershipErr != nil {
+		st.Notes = append(st.Notes, table.OwnershipErr.Error()+": a service that leaves the configuration while the daemon is down would stay in the table")
 	}
-	table := index(d.loop.have)
 	for _, v := range d.setup.Services {
-		st.Services = append(st.Services, describeService(v, table, d.monitor))
+		here, in := d.loop.rec.Entry(v.Service.Key)
+		st.Services = append(st.Services, describeService(v, here, in, d.monitor))
 		if s := &st.Services[len(st.Services)-1]; !s.InTable {
-			s.Reason += ", not in the table: " + d.loop.whyAbsent()
+			s.Reason += ", not in the table: " + d.loop.whyAbsent(table.Err)
 		}
 	}
 	return st
 }
 
-func describeService(v VirtualService, table map[ipvs.ServiceKey]map[ipvs.DestinationKey]ipvs.Destination, monitor *health.Monitor) control.Service {
-	here, in := table[v.Service.Key]
+func describeService(v VirtualService, entry ipvs.Entry, in bool, monitor *health.Monitor) control.Service {
+	here := destinations(entry, in)
 	s := control.Service{Name: v.Name, Key: v.Service.Key, InTable: in, Servers: make([]control.Server, 0, len(v.Servers))}
 	up := 0
 	for _, r := range v.Servers {

@@ -85,7 +85,7 @@ func New(ctx context.Context, cfg Config) (*Director, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	setup := cfg.Setup
-	owned, err := openOwnership(cfg.StateFile)
+	owned, err := ipvs.OpenOwnership(cfg.StateFile)
 	if err != nil {
 		cfg.Logger.Warn("starting without the list of own services", "err", err)
 	}

@@ -4,6 +4,8 @@
 //
 // One goroutine owns the state ([Director.Run]'s loop). Everything else sends
 // it facts: a verdict, a role, a new file, an operator's order. From them it
-// computes the whole wanted table with one pure function (plan), and applies
-// the difference. Nothing depends on an event arriving exactly once.
+// computes what the table should be with pure functions (plan), the whole of
+// it for a role or a new file and one service for a verdict, and leaves it to
+// an [ipvs.Reconciler] to make it so and to keep it so. Nothing depends on an
+// event arriving exactly once.
 package director

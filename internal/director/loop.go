@@ -3,60 +3,50 @@ package director
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lvskit/lvskit/health"
 	"github.com/lvskit/lvskit/ipvs"
 )
 
-const (
-	// resyncEvery is how often the table is read again, to put right what
-	// others changed in it.
-	resyncEvery = 30 * time.Second
-	// A failed change is tried again after retryMin, and after twice as long
-	// each further time up to retryMax.
-	retryMin = 500 * time.Millisecond
-	retryMax = 10 * time.Second
-	// giveUpAfter is how long a table that takes none of our services is
-	// tried before the partner is asked to serve.
-	giveUpAfter = 10 * time.Second
-	// logChanges is how many changes of one step are logged by themselves.
-	logChanges = 20
-)
+// giveUpAfter is how long a table that takes none of our services is tried
+// before the partner is asked to serve.
+const giveUpAfter = 10 * time.Second
 
 // loop is the state of the director and belongs to one goroutine: facts come
-// in by the inbox, and each turn ends with the table as it should be.
+// in by the inbox, and each turn tells the reconciler what the table should
+// be. That makes it so, tries again what failed, and puts right what others
+// changed.
 type loop struct {
-	log   *slog.Logger
-	plane Dataplane
-	owned *ownership
+	rec   *ipvs.Reconciler
 	inbox *inbox
 
-	setup  *Setup
-	named  map[ipvs.ServiceKey]bool
-	stance stance
-	health map[string]health.State
-	// have is the table as last read or written.
-	have  ipvs.Table
-	known bool
-	// failed is the last error of reading or changing the table, and since
-	// the time of the first in a row.
-	failed error
-	since  time.Time
-	retry  time.Duration
+	setup *Setup
+	// named are the services of the setup; the reconciler asks for them, too.
+	named atomic.Pointer[map[ipvs.ServiceKey]bool]
+	// watched finds the services of a watch in the setup.
+	watched map[string][]int
+	stance  stance
+	health  map[string]health.State
+	// read: the table was read, so what it holds can be planned with.
+	read bool
 	// giveUp asks the partner to serve in our place; once for each trouble.
-	giveUp  func()
-	gaveUp  bool
-	over    chan struct{}
-	changes uint64
-	// stateErr is the last error of the state file, so that it is told once.
-	stateErr string
+	giveUp func()
+	gaveUp bool
+	over   chan struct{}
 }
 
-func newLoop(log *slog.Logger, plane Dataplane, owned *ownership, setup *Setup) *loop {
-	l := &loop{log: log, plane: plane, owned: owned, inbox: newInbox(), giveUp: func() {}, over: make(chan struct{})}
+func newLoop(log *slog.Logger, plane Dataplane, owned *ipvs.Ownership, setup *Setup) *loop {
+	l := &loop{inbox: newInbox(), giveUp: func() {}, over: make(chan struct{})}
+	l.rec = ipvs.NewReconciler(plane, &ipvs.ReconcilerConfig{
+		Ownership: owned,
+		Owned:     func(k ipvs.ServiceKey) bool { return (*l.named.Load())[k] },
+		OnEvent:   l.onEvent,
+		Logger:    log,
+	})
 	l.adopt(setup, make(map[string]health.State))
 	return l
 }
@@ -64,10 +54,16 @@ func newLoop(log *slog.Logger, plane Dataplane, owned *ownership, setup *Setup) 
 // adopt takes a new configuration with the states of its servers.
 func (l *loop) adopt(setup *Setup, states map[string]health.State) {
 	l.setup, l.health = setup, states
-	l.named = make(map[ipvs.ServiceKey]bool, len(setup.Services))
-	for _, v := range setup.Services {
-		l.named[v.Service.Key] = true
+	named := make(map[ipvs.ServiceKey]bool, len(setup.Services))
+	l.watched = make(map[string][]int)
+	for i, v := range setup.Services {
+		named[v.Service.Key] = true
+		for _, r := range v.Servers {
+			id := WatchID(v.Name, r.Name)
+			l.watched[id] = append(l.watched[id], i)
+		}
 	}
+	l.named.Store(&named)
 }
 
 // withdraw takes our services out of the table at a clean end.
@@ -79,64 +75,79 @@ func (l *loop) withdraw(ctx context.Context) {
 // run takes facts until ctx ends.
 func (l *loop) run(ctx context.Context) error {
 	defer close(l.over)
-	resync := time.NewTicker(resyncEvery)
-	defer resync.Stop()
-	retry := time.NewTimer(0)
-	defer retry.Stop()
+	var work sync.WaitGroup
+	defer work.Wait()
+	work.Go(func() { _ = l.rec.Run(ctx) }) // it ends with ctx alone
+	l.settle(ctx)
 	for {
-		due := false
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-l.inbox.wake:
-		case <-resync.C:
-			l.known, due = false, true
-		case <-retry.C:
-			due = true
 		}
 		verdicts, orders := l.inbox.take()
 		for id, v := range verdicts {
 			l.health[id] = v
 		}
-		if due || len(verdicts) > 0 {
-			l.settle(ctx)
-		}
+		l.settleVerdicts(ctx, verdicts)
 		// Orders settle what they change themselves; a question changes
 		// nothing.
 		for _, do := range orders {
 			do(ctx)
 		}
-		if l.failed != nil {
-			retry.Reset(l.retry)
-		}
 	}
 }
 
-// settle makes the table what it should be now.
+// settle makes the table what it should be now. What fails the reconciler
+// keeps, tells and tries again.
 func (l *loop) settle(ctx context.Context) {
-	err := l.step(ctx)
-	if err != nil {
-		// What the table holds now is not known for sure.
-		l.known = false
-	}
-	if ctx.Err() != nil {
+	if !l.read && l.rec.Resync(ctx) != nil {
+		// To plan without knowing what is there would take out servers that
+		// were not asked yet. onEvent comes back when it can be read.
 		return
 	}
-	switch {
-	case err == nil && l.failed != nil:
-		l.log.Info("the table is as wanted again")
-		l.retry, l.gaveUp = 0, false
-	case err != nil:
-		l.retry = min(max(2*l.retry, retryMin), retryMax)
-		if l.failed == nil {
-			l.since = time.Now()
-		}
-		if l.failed == nil || l.failed.Error() != err.Error() {
-			l.log.Error("cannot make the table what it should be, will try again", "err", err, "after", l.retry)
-		}
-		l.considerGivingUp(err)
+	l.read = true
+	switch l.stance {
+	case stanceServe:
+		_ = l.rec.Set(ctx, plan(l.setup, l.serverState, l.rec.Entry))
+	case stanceWithdraw:
+		_ = l.rec.Set(ctx, nil)
 	}
-	l.failed = err
+}
+
+// settleVerdicts makes the services of some watches what they should be now:
+// one server's verdict does not cost a plan of the whole table.
+func (l *loop) settleVerdicts(ctx context.Context, verdicts map[string]health.State) {
+	if len(verdicts) == 0 || !l.read || l.stance != stanceServe {
+		return
+	}
+	touched := make(map[int]bool)
+	for id := range verdicts {
+		for _, i := range l.watched[id] {
+			touched[i] = true
+		}
+	}
+	entries := make([]ipvs.Entry, 0, len(touched))
+	for i := range touched {
+		v := &l.setup.Services[i]
+		entries = append(entries, planService(v, l.serverState, destinations(l.rec.Entry(v.Service.Key))))
+	}
+	_ = l.rec.Put(ctx, entries...)
+}
+
+// onEvent passes on from the reconciler what needs a decision.
+func (l *loop) onEvent(e ipvs.Event) {
+	switch e.Kind {
+	case ipvs.EventFailed:
+		l.inbox.order(func(context.Context) { l.considerGivingUp(e.Err) })
+	case ipvs.EventRecovered:
+		l.inbox.order(func(ctx context.Context) {
+			l.gaveUp = false
+			if !l.read {
+				l.settle(ctx)
+			}
+		})
+	}
 }
 
 // considerGivingUp asks the partner to serve when for a while none of our
@@ -145,12 +156,15 @@ func (l *loop) settle(ctx context.Context) {
 // the service to and fro; and not at all when the table cannot even be read,
 // as the kernel may carry everything then.
 func (l *loop) considerGivingUp(err error) {
-	var apply *ipvs.ApplyError
-	if l.gaveUp || l.stance != stanceServe || !errors.As(err, &apply) || l.failed == nil || time.Since(l.since) < giveUpAfter {
+	st := l.rec.Status()
+	if l.gaveUp || l.stance != stanceServe || st.Err == nil || time.Since(st.FailingSince) < giveUpAfter {
 		return
 	}
-	for _, e := range l.have {
-		if l.named[e.Service.Key] {
+	if _, ok := errors.AsType[*ipvs.ApplyError](err); !ok {
+		return
+	}
+	for k := range *l.named.Load() {
+		if _, there := l.rec.Entry(k); there {
 			return
 		}
 	}
@@ -158,66 +172,10 @@ func (l *loop) considerGivingUp(err error) {
 	l.giveUp()
 }
 
-func (l *loop) step(ctx context.Context) error {
-	if !l.known {
-		snap, err := l.plane.Snapshot(ctx)
-		if err != nil {
-			return fmt.Errorf("read the table: %w", err)
-		}
-		l.have, l.known = snap.Table(), true
-	}
-	if l.stance == stanceHold {
-		return nil
-	}
-	want := plan(l.setup, l.serverState, l.stance, l.have)
-	changes := ipvs.Diff(l.have, want, l.mine)
-	if len(changes) > 0 {
-		l.tellStateFile(l.owned.claim(keysOf(want)))
-		if err := l.plane.Apply(ctx, changes); err != nil {
-			return fmt.Errorf("change the table: %w", err)
-		}
-		l.logChanges(changes)
-		l.changes += uint64(len(changes))
-		l.have = merge(l.have, want, l.mine)
-	}
-	l.tellStateFile(l.owned.keepOnly(keySet(want)))
-	return nil
-}
-
-const stateTrouble = "a service that leaves the configuration while the daemon is down would stay in the table"
-
-// tellStateFile logs the trouble with the state file when it is another one.
-func (l *loop) tellStateFile(err error) {
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	if text != "" && text != l.stateErr {
-		l.log.Warn(stateTrouble, "err", err)
-	}
-	l.stateErr = text
-}
-
-func (l *loop) logChanges(changes []ipvs.Change) {
-	for i, c := range changes {
-		if i == logChanges {
-			l.log.Info("and more changes", "count", len(changes)-i)
-			return
-		}
-		l.log.Info(c.String(), "service", c.Service.Key.String())
-	}
-}
-
-// mine tells which services may be taken out of the table: those that the
-// configuration names and those that the state file says we created.
-func (l *loop) mine(k ipvs.ServiceKey) bool {
-	return l.named[k] || l.owned.has(k)
-}
-
 // whyAbsent says why a service of the configuration is not in the table.
-func (l *loop) whyAbsent() string {
+func (l *loop) whyAbsent(failed error) string {
 	switch {
-	case l.failed != nil:
+	case failed != nil:
 		return "it cannot be changed (see the data plane)"
 	case l.stance == stanceServe:
 		return "it is being added"
@@ -252,32 +210,4 @@ func (l *loop) ask(ctx context.Context, f func(context.Context)) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// merge is the table after want was applied to have.
-func merge(have, want ipvs.Table, mine func(ipvs.ServiceKey) bool) ipvs.Table {
-	now := append(make(ipvs.Table, 0, len(have)+len(want)), want...)
-	named := keySet(want)
-	for _, e := range have {
-		if !named[e.Service.Key] && !mine(e.Service.Key) {
-			now = append(now, e)
-		}
-	}
-	return now
-}
-
-func keysOf(t ipvs.Table) []ipvs.ServiceKey {
-	ks := make([]ipvs.ServiceKey, len(t))
-	for i, e := range t {
-		ks[i] = e.Service.Key
-	}
-	return ks
-}
-
-func keySet(t ipvs.Table) map[ipvs.ServiceKey]bool {
-	m := make(map[ipvs.ServiceKey]bool, len(t))
-	for _, e := range t {
-		m[e.Service.Key] = true
-	}
-	return m
 }

@@ -19,6 +19,12 @@ import (
 	"github.com/lvskit/lvskit/ipvs/ipvstest"
 )
 
+// The reconciler's own times.
+const (
+	resyncEvery = 30 * time.Second
+	retryMax    = 10 * time.Second
+)
+
 // bench is a loop that runs on a kernel in memory, inside a synctest bubble.
 type bench struct {
 	t      *testing.T
@@ -29,7 +35,7 @@ type bench struct {
 
 func newBench(t *testing.T, kernel *ipvstest.Kernel, statePath string, setup *Setup) *bench {
 	t.Helper()
-	owned, err := openOwnership(statePath)
+	owned, err := ipvs.OpenOwnership(statePath)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,21 +204,26 @@ func TestLoopTriesAgainAfterAnError(t *testing.T) {
 		defer b.stop()
 		b.verdict("web/a", health.Up)
 		synctest.Wait()
-		kernel.FailNext(ipvs.ErrStateUnknown)
+		kernel.SetHook(noWrites)
 		b.role(stanceServe)
-		var failed error
-		b.loop.ask(t.Context(), func(context.Context) { failed = b.loop.failed })
-		if failed == nil {
+		if b.loop.rec.Status().Err == nil {
 			t.Fatal("the failure is not kept for the status")
 		}
-		time.Sleep(2 * retryMin)
+		kernel.SetHook(nil)
+		time.Sleep(time.Second)
 		synctest.Wait()
 		b.wantServers("tcp/192.0.2.1:80 10.0.0.1:80=2")
-		b.loop.ask(t.Context(), func(context.Context) { failed = b.loop.failed })
-		if failed != nil {
-			t.Errorf("the failure outlives its cure: %v", failed)
+		if err := b.loop.rec.Status().Err; err != nil {
+			t.Errorf("the failure outlives its cure: %v", err)
 		}
 	})
+}
+
+func noWrites(c ipvstest.Command) error {
+	if c.Op.IsWrite() {
+		return syscall.EPERM
+	}
+	return nil
 }
 
 // An order whose giver has stopped waiting is carried out all the same: a
@@ -238,12 +249,7 @@ func TestLoopKeepsAnOrderNobodyWaitsFor(t *testing.T) {
 func TestLoopGivesUpWhenItCarriesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		kernel := ipvstest.New()
-		kernel.SetHook(func(c ipvstest.Command) error {
-			if c.Op.IsWrite() {
-				return syscall.EPERM
-			}
-			return nil
-		})
+		kernel.SetHook(noWrites)
 		b := newBench(t, kernel, "", webSetup(nil))
 		defer b.stop()
 		asked := 0
@@ -266,12 +272,7 @@ func TestLoopGivesUpWhenItCarriesNothing(t *testing.T) {
 		kernel.SetHook(nil)
 		time.Sleep(2 * retryMax)
 		b.wantServers("tcp/192.0.2.1:80 10.0.0.1:80=2")
-		kernel.SetHook(func(c ipvstest.Command) error {
-			if c.Op.IsWrite() {
-				return syscall.EPERM
-			}
-			return nil
-		})
+		kernel.SetHook(noWrites)
 		b.verdict("web/b", health.Up)
 		time.Sleep(5 * giveUpAfter)
 		if n := count(); n != 1 {
@@ -298,25 +299,82 @@ func TestLoopRepairsAtTheResync(t *testing.T) {
 	})
 }
 
-func BenchmarkPlanAndDiffOneDeath(b *testing.B) {
-	setup := webSetup(nil)
-	setup.Services[0].Servers = nil
-	for i := range 1000 {
-		a := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 80)
-		setup.Services[0].Servers = append(setup.Services[0].Servers, RealServer{Name: fmt.Sprint(i), Destination: ipvs.Destination{Key: a, Weight: 1}})
-	}
-	all := func(string, string) serverState { return serverUp }
-	one := func(_, server string) serverState {
-		if server == "500" {
-			return serverDown
+// A node that serves while the table cannot be read takes out nothing: it
+// does not know yet which servers stay as they were found.
+func TestLoopDoesNotPlanWithoutHavingRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kernel := ipvstest.New()
+		setup := webSetup(nil)
+		web := ipvs.Entry{Service: setup.Services[0].Service, Destinations: []ipvs.Destination{dest("10.0.0.1:80", 2), dest("10.0.0.2:80", 1)}}
+		if err := kernel.Apply(t.Context(), ipvs.Diff(nil, ipvs.Table{web}, nil)); err != nil {
+			t.Fatal(err)
 		}
-		return serverUp
-	}
-	have := plan(setup, all, stanceServe, nil)
-	b.ReportAllocs()
-	for b.Loop() {
-		if n := len(ipvs.Diff(have, plan(setup, one, stanceServe, have), nil)); n != 1 {
-			b.Fatalf("%d changes", n)
+		kernel.ResetLog()
+		kernel.SetHook(func(c ipvstest.Command) error {
+			if !c.Op.IsWrite() {
+				return syscall.ENOMEM
+			}
+			return nil
+		})
+		b := newBench(t, kernel, "", setup)
+		defer b.stop()
+		b.role(stanceServe)
+		b.verdict("web/a", health.Up)
+		time.Sleep(time.Minute)
+		if b.loop.rec.Status().Err == nil {
+			t.Error("the failure is not kept for the status")
 		}
+		kernel.SetHook(nil)
+		time.Sleep(2 * retryMax)
+		synctest.Wait()
+		b.wantServers("tcp/192.0.2.1:80 10.0.0.1:80=2", "tcp/192.0.2.1:80 10.0.0.2:80=1")
+		if log := kernel.Log(); len(log) != 0 {
+			t.Errorf("%d commands, the first: %v", len(log), log[0])
+		}
+		b.verdict("web/b", health.Down)
+		b.wantServers("tcp/192.0.2.1:80 10.0.0.1:80=2")
+	})
+}
+
+// BenchmarkVerdict is what one death and one recovery cost in tables of
+// services with ten servers each.
+func BenchmarkVerdict(b *testing.B) {
+	for _, services := range []int{10, 1000, 10000} {
+		b.Run(fmt.Sprintf("services=%d", services), func(b *testing.B) {
+			setup := &Setup{}
+			up := make(map[string]health.State)
+			for i := range services {
+				v := VirtualService{Name: fmt.Sprint(i), Service: ipvs.Service{Key: ipvs.MarkService(uint32(i + 1)), Scheduler: "wlc"}}
+				for j := range 10 {
+					a := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, 0, byte(j)}), 80)
+					v.Servers = append(v.Servers, RealServer{Name: fmt.Sprint(j), Destination: ipvs.Destination{Key: a, Weight: 1}})
+					up[WatchID(v.Name, fmt.Sprint(j))] = health.Up
+				}
+				setup.Services = append(setup.Services, v)
+			}
+			owned, err := ipvs.OpenOwnership("")
+			if err != nil {
+				b.Fatal(err)
+			}
+			l := newLoop(slog.New(slog.DiscardHandler), &silent{}, owned, setup)
+			l.adopt(setup, up)
+			l.stance = stanceServe
+			l.settle(b.Context())
+			b.ReportAllocs()
+			for n := 0; b.Loop(); n++ {
+				state := health.Down
+				if n%2 == 1 {
+					state = health.Up
+				}
+				l.health["5/5"] = state
+				l.settleVerdicts(b.Context(), map[string]health.State{"5/5": state})
+			}
+		})
 	}
 }
+
+// silent is a data plane that takes everything and keeps nothing.
+type silent struct{}
+
+func (silent) Snapshot(context.Context) (ipvs.Snapshot, error) { return nil, nil }
+func (silent) Apply(context.Context, []ipvs.Change) error      { return nil }

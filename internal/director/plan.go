@@ -18,7 +18,8 @@ type stance uint8
 const (
 	// stanceHold leaves the table as it is: the node has just started and
 	// cannot know yet whether it is the active one. A table left by an
-	// earlier life of the daemon goes on serving meanwhile.
+	// earlier life of the daemon goes on serving meanwhile. A node that has
+	// decided once never holds again.
 	stanceHold stance = iota
 	// stanceServe wants the whole configuration in the table.
 	stanceServe
@@ -26,66 +27,63 @@ const (
 	stanceWithdraw
 )
 
-// plan returns the whole table that should be, from the configuration, the
-// servers' states and the node's stance. It changes nothing and remembers
+// plan returns the whole table that should be while the node serves, from the
+// configuration and the servers' states. It changes nothing and remembers
 // nothing, so a lost or doubled fact does no harm.
 //
-// have is read for one thing alone: a server without a verdict stays as it
-// was found. That is what lets a restarted daemon leave a running table
-// untouched until it has asked, and keeps a new server out until it has
-// answered once.
-func plan(s *Setup, states func(service, server string) serverState, st stance, have ipvs.Table) ipvs.Table {
-	switch st {
-	case stanceHold:
-		return have
-	case stanceWithdraw:
-		return nil
-	}
-	found := index(have)
+// found tells what the table holds, for one thing alone: a server without a
+// verdict stays as it was found. That is what lets a restarted daemon leave a
+// running table untouched until it has asked, and keeps a new server out
+// until it has answered once.
+func plan(s *Setup, states serverStates, found func(ipvs.ServiceKey) (ipvs.Entry, bool)) ipvs.Table {
 	want := make(ipvs.Table, 0, len(s.Services))
-	for _, v := range s.Services {
-		e := ipvs.Entry{Service: v.Service, Destinations: make([]ipvs.Destination, 0, len(v.Servers))}
-		here := found[v.Service.Key]
-		alive := false
-		for _, r := range v.Servers {
-			d := r.Destination
-			switch states(v.Name, r.Name) {
-			case serverUp:
-				alive = alive || d.Weight > 0
-			case serverDown:
-				if !v.Quiesce {
-					continue
-				}
-				d.Weight = 0
-			case serverUnknown:
-				old, ok := here[d.Key]
-				if !ok {
-					continue
-				}
-				if old.Weight == 0 {
-					d.Weight = 0
-				}
-				alive = alive || d.Weight > 0
-			}
-			e.Destinations = append(e.Destinations, d)
-		}
-		if !alive && v.Sorry != nil {
-			e.Destinations = append(e.Destinations, *v.Sorry)
-		}
-		want = append(want, e)
+	for i := range s.Services {
+		v := &s.Services[i]
+		want = append(want, planService(v, states, destinations(found(v.Service.Key))))
 	}
 	return want
 }
 
-// index finds a table's destinations by their keys.
-func index(t ipvs.Table) map[ipvs.ServiceKey]map[ipvs.DestinationKey]ipvs.Destination {
-	m := make(map[ipvs.ServiceKey]map[ipvs.DestinationKey]ipvs.Destination, len(t))
-	for _, e := range t {
-		ds := make(map[ipvs.DestinationKey]ipvs.Destination, len(e.Destinations))
-		for _, d := range e.Destinations {
-			ds[d.Key] = d
+// serverStates tells the state of a service's server, by their names.
+type serverStates func(service, server string) serverState
+
+// planService is the plan of one service; here are its destinations as found.
+func planService(v *VirtualService, states serverStates, here map[ipvs.DestinationKey]ipvs.Destination) ipvs.Entry {
+	e := ipvs.Entry{Service: v.Service, Destinations: make([]ipvs.Destination, 0, len(v.Servers))}
+	alive := false
+	for _, r := range v.Servers {
+		d := r.Destination
+		switch states(v.Name, r.Name) {
+		case serverUp:
+			alive = alive || d.Weight > 0
+		case serverDown:
+			if !v.Quiesce {
+				continue
+			}
+			d.Weight = 0
+		case serverUnknown:
+			old, ok := here[d.Key]
+			if !ok {
+				continue
+			}
+			if old.Weight == 0 {
+				d.Weight = 0
+			}
+			alive = alive || d.Weight > 0
 		}
-		m[e.Service.Key] = ds
+		e.Destinations = append(e.Destinations, d)
 	}
-	return m
+	if !alive && v.Sorry != nil {
+		e.Destinations = append(e.Destinations, *v.Sorry)
+	}
+	return e
+}
+
+// destinations finds a service's destinations by their keys.
+func destinations(e ipvs.Entry, _ bool) map[ipvs.DestinationKey]ipvs.Destination {
+	ds := make(map[ipvs.DestinationKey]ipvs.Destination, len(e.Destinations))
+	for _, d := range e.Destinations {
+		ds[d.Key] = d
+	}
+	return ds
 }
