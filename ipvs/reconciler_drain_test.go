@@ -246,11 +246,13 @@ func TestDrainAndOthers(t *testing.T) {
 		connections(k, web(1), server(2), 0, 0, 0)
 		time.Sleep(5 * time.Second)
 		wantTable(t, k, entry(web(1), 1, 50, 0, 0))
+		connections(k, web(1), server(2), 1, 0, 0)
 		time.Sleep(25500 * time.Millisecond)
 		wantTable(t, k, entry(web(1), 1, 0, 0, 0))
 		if st := r.Status(); st.Repairs != 1 {
 			t.Errorf("status %+v", st)
 		}
+		connections(k, web(1), server(2), 0, 0, 0)
 		time.Sleep(2 * time.Second)
 		wantTable(t, k, entry(web(1), 1, -1, 0, 0))
 		must(t, k.DelDestination(t.Context(), web(1), server(3)))

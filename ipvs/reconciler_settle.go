@@ -125,6 +125,7 @@ func (r *Reconciler) compare(keys []ServiceKey) goal {
 	g.entries = make(map[ServiceKey]Entry, len(g.keys))
 	for _, k := range g.keys {
 		if _, wanted := r.want[k]; !wanted && !r.leaves(k) {
+			r.cancelDrains(k, nil)
 			continue
 		}
 		if e, there := r.have[k]; there {
@@ -233,6 +234,11 @@ func (r *Reconciler) observe(snap Snapshot) {
 		}
 	}
 	r.have, r.known = have, true
+	for k := range r.drains {
+		if _, there := have[k]; !there {
+			r.cancelDrains(k, nil)
+		}
+	}
 }
 
 // count takes over the connections of a service's draining destinations. It
