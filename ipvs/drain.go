@@ -64,7 +64,7 @@ func isDrained(of ServiceKey, s *DestinationState) bool {
 
 // leavingDestinations returns those of have that want does not hold.
 func leavingDestinations(have, want []Destination) []Destination {
-	if sameDestinations(have, want) {
+	if slices.EqualFunc(have, want, func(h, w Destination) bool { return h.Key == w.Key }) {
 		return nil
 	}
 	wanted := make(map[DestinationKey]struct{}, len(want))

@@ -83,9 +83,6 @@ func OpenOwnership(path string) (*Ownership, error) {
 	return o, nil
 }
 
-// Path returns the file's path, empty when there is none.
-func (o *Ownership) Path() string { return o.path }
-
 // Has reports whether the service is ours.
 func (o *Ownership) Has(k ServiceKey) bool {
 	o.mu.Lock()

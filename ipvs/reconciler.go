@@ -18,6 +18,13 @@ type ReconcilerConfig struct {
 	// with its service, may keep its connections at most: it gets weight 0,
 	// and is removed when it carries none any more or when the time is over.
 	// Zero removes at once.
+	//
+	// What holds a drain: with TCP and SCTP the active connections, with UDP
+	// the inactive ones too, since the kernel has no others there (they live
+	// for the UDP time-out, 300 s, after the last packet), and so with
+	// firewall marks. Persistence templates hold it always: they bring
+	// clients back to a server of weight 0 unless the sysctl
+	// net.ipv4.vs.expire_quiescent_template is 1.
 	Drain time.Duration
 	// Ownership remembers which services are ours over restarts; nil
 	// remembers only for the life of the reconciler.
@@ -73,7 +80,6 @@ type Reconciler struct {
 	drain  time.Duration
 	owned  *Ownership
 	extra  func(ServiceKey) bool
-	log    *slog.Logger
 
 	// turn holds one token: its holder may write to the plane.
 	turn chan struct{}
@@ -125,7 +131,6 @@ func NewReconciler(plane Plane, cfg *ReconcilerConfig) *Reconciler {
 		drain:  c.Drain,
 		owned:  c.Ownership,
 		extra:  c.Owned,
-		log:    c.Logger,
 		turn:   make(chan struct{}, 1),
 		wake:   make(chan struct{}, 1),
 		want:   make(map[ServiceKey]Entry),
@@ -133,7 +138,7 @@ func NewReconciler(plane Plane, cfg *ReconcilerConfig) *Reconciler {
 		have:   make(map[ServiceKey]Entry),
 		open:   make(map[ServiceKey]doubt),
 		drains: make(map[ServiceKey]map[DestinationKey]*drain),
-		events: eventQueue{hook: c.OnEvent},
+		events: eventQueue{hook: c.OnEvent, log: c.Logger},
 	}
 	if r.resync <= 0 {
 		r.resync = defaultResync
@@ -141,8 +146,8 @@ func NewReconciler(plane Plane, cfg *ReconcilerConfig) *Reconciler {
 	if r.owned == nil {
 		r.owned, _ = OpenOwnership("")
 	}
-	if r.log == nil {
-		r.log = slog.New(slog.DiscardHandler)
+	if r.events.log == nil {
+		r.events.log = slog.New(slog.DiscardHandler)
 	}
 	r.turn <- struct{}{}
 	return r

@@ -114,12 +114,12 @@ func (r *Reconciler) pollDrains(ctx context.Context) {
 // is to be done.
 func (r *Reconciler) countDrains(ctx context.Context, keys []ServiceKey) []ServiceKey {
 	states, err := r.readDestinations(ctx, keys)
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if err != nil {
 		// The deadlines hold all the same.
-		r.log.Debug("cannot count the connections of what drains", "err", err)
+		r.events.log.Debug("cannot count the connections of what drains", "err", err)
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	now := time.Now()
 	return slices.DeleteFunc(keys, func(k ServiceKey) bool {
 		if list, ok := states[k]; ok {

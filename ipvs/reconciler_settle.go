@@ -321,15 +321,11 @@ func (r *Reconciler) commit(g goal, bad map[ServiceKey]struct{}) {
 		forget = append(forget, r.vanished()...)
 	}
 	r.closeDoubts(g, bad)
-	again := r.st.Err != nil && len(r.open) == 0 && r.allOpen == 0
-	if again {
+	if r.st.Err != nil && len(r.open) == 0 && r.allOpen == 0 {
 		r.st.Err, r.st.FailingSince, r.retry, r.retryAt = nil, time.Time{}, 0, time.Time{}
 		r.tell(Event{Kind: EventRecovered})
 	}
 	r.mu.Unlock()
-	if again {
-		r.log.Info("the table is as wanted again")
-	}
 	r.tellStateFile(r.owned.forget(forget))
 }
 
@@ -380,12 +376,15 @@ func (r *Reconciler) vanished() []ServiceKey {
 	})
 }
 
-// lost remembers that nobody knows what the services of the goal are now.
+// lost remembers that nobody knows what became of the goal: the services are
+// read again before anything else is done with them.
 func (r *Reconciler) lost(g goal) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if g.whole || len(g.keys) == 0 {
-		r.known = false
+		r.version++
+		r.known, r.allOpen = false, r.version
+		return
 	}
 	for _, k := range g.keys {
 		r.open[k] = doubt{since: max(r.open[k].since, g.version), unread: true}

@@ -1,11 +1,6 @@
 package ipvs
 
-import (
-	"fmt"
-	"strconv"
-	"sync"
-	"time"
-)
+import "time"
 
 // ReconcilerStatus says what a reconciler does and did.
 type ReconcilerStatus struct {
@@ -49,88 +44,7 @@ func (r *Reconciler) Status() ReconcilerStatus {
 	return st
 }
 
-// EventKind is what an [Event] tells.
-type EventKind uint8
-
-// The kinds of events.
-const (
-	// EventChanged: changes that the caller asked for, or that end a drain,
-	// were carried out.
-	EventChanged EventKind = iota + 1
-	// EventRepaired: somebody else had changed a service of ours; these
-	// changes undid it.
-	EventRepaired
-	// EventDrainStarted: a destination takes no new connections and leaves.
-	EventDrainStarted
-	// EventDrained: it carries nothing any more and is removed.
-	EventDrained
-	// EventDrainExpired: it is removed with connections, at its deadline.
-	EventDrainExpired
-	// EventDrainCancelled: it is wanted again, or somebody else removed it.
-	EventDrainCancelled
-	// EventFailed: an attempt failed; it is tried again.
-	EventFailed
-	// EventRecovered: the table is as wanted again.
-	EventRecovered
-)
-
-var eventNames = [...]string{
-	EventChanged:        "changed",
-	EventRepaired:       "repaired",
-	EventDrainStarted:   "drain started",
-	EventDrained:        "drained",
-	EventDrainExpired:   "drain expired",
-	EventDrainCancelled: "drain cancelled",
-	EventFailed:         "failed",
-	EventRecovered:      "recovered",
-}
-
-// String returns the kind in words ("drain started"), or the number of one
-// without a name.
-func (k EventKind) String() string {
-	if int(k) < len(eventNames) && eventNames[k] != "" {
-		return eventNames[k]
-	}
-	return strconv.Itoa(int(k))
-}
-
-// MarshalText writes the same text as String.
-func (k EventKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
-
-// UnmarshalText reads what MarshalText writes.
-func (k *EventKind) UnmarshalText(text []byte) error {
-	for i, name := range eventNames {
-		if name != "" && string(text) == name {
-			*k = EventKind(i)
-			return nil
-		}
-	}
-	n, err := strconv.ParseUint(string(text), 10, 8)
-	if err != nil {
-		return fmt.Errorf("event %q: want words like \"drain started\" or a number 0..255", text)
-	}
-	*k = EventKind(n)
-	return nil
-}
-
-// Event is what happened to the table of a [Reconciler].
-type Event struct {
-	Kind EventKind `json:"kind"`
-	// Changes are those that were carried out, of EventChanged and
-	// EventRepaired.
-	Changes []Change `json:"changes,omitempty"`
-	// Drain is that of the drain events.
-	Drain Drain `json:"drain,omitzero"`
-	// Err is what failed, and Retry after what time Run tries again, of
-	// EventFailed.
-	Err   error         `json:"-"`
-	Retry time.Duration `json:"-"`
-}
-
-// logChanges is how many changes of one step are logged by themselves.
-const logChanges = 20
-
-// report counts, logs and tells the changes that were carried out.
+// report counts and tells the changes that were carried out.
 func (r *Reconciler) report(changes []Change, repairs map[changeID]struct{}) {
 	if len(changes) == 0 {
 		return
@@ -147,6 +61,7 @@ func (r *Reconciler) report(changes []Change, repairs map[changeID]struct{}) {
 		}
 	}
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.st.Changes += uint64(len(changes))
 	r.st.Repairs += uint64(len(undone))
 	if len(undone) > 0 {
@@ -155,24 +70,13 @@ func (r *Reconciler) report(changes []Change, repairs map[changeID]struct{}) {
 	if len(asked) > 0 {
 		r.tell(Event{Kind: EventChanged, Changes: asked})
 	}
-	r.mu.Unlock()
-	if len(undone) > 0 {
-		r.log.Warn("somebody else changed our services, which is put right", "changes", len(undone))
-	}
-	for i, c := range changes {
-		if i == logChanges {
-			r.log.Info("and more changes", "count", len(changes)-i)
-			return
-		}
-		r.log.Info(c.String(), "service", c.Service.Key.String())
-	}
 }
 
 // failed notes an attempt that failed and when to try again.
 func (r *Reconciler) failed(err error) {
 	now := time.Now()
 	r.mu.Lock()
-	news := r.st.Err == nil || r.st.Err.Error() != err.Error()
+	defer r.mu.Unlock()
 	if r.st.Err == nil {
 		r.st.FailingSince = now
 	}
@@ -180,12 +84,7 @@ func (r *Reconciler) failed(err error) {
 	r.st.Failures++
 	r.retry = min(max(2*r.retry, retryMin), retryMax)
 	r.retryAt = now.Add(r.retry)
-	after := r.retry
-	r.tell(Event{Kind: EventFailed, Err: err, Retry: after})
-	r.mu.Unlock()
-	if news {
-		r.log.Error("cannot make the table what it should be, will try again", "err", err, "after", after)
-	}
+	r.tell(Event{Kind: EventFailed, Err: err, Retry: r.retry})
 }
 
 // tellStateFile notes how writing the file of the ownership went.
@@ -195,55 +94,9 @@ func (r *Reconciler) tellStateFile(err error) {
 	r.st.OwnershipErr = err
 	r.mu.Unlock()
 	if news {
-		r.log.Warn("a service that is no longer wanted at the next start would stay in the table", "err", err)
+		r.events.log.Warn("a service that is no longer wanted at the next start would stay in the table", "err", err)
 	}
 }
 
-// tell queues an event, for deliver to pass on once no lock is held.
-func (r *Reconciler) tell(e Event) {
-	if e.Drain.Destination.IsValid() {
-		r.log.Info(e.Kind.String(), "service", e.Drain.Service, "destination", e.Drain.Destination,
-			"active", e.Drain.Active, "inactive", e.Drain.Inactive, "persistent", e.Drain.Persistent, "deadline", e.Drain.Deadline)
-	}
-	r.events.push(e)
-}
-
-// eventQueue passes events on in order, to one call at a time.
-type eventQueue struct {
-	hook func(Event)
-
-	mu    sync.Mutex
-	queue []Event
-	busy  bool
-}
-
-func (q *eventQueue) push(e Event) {
-	if q.hook == nil {
-		return
-	}
-	q.mu.Lock()
-	q.queue = append(q.queue, e)
-	q.mu.Unlock()
-}
-
-// deliver calls the hook for what is queued. When a call is under way, that
-// one goes on with it: another caller's, or the hook's own.
-func (q *eventQueue) deliver() {
-	if q.hook == nil {
-		return
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.busy {
-		return
-	}
-	q.busy = true
-	for len(q.queue) > 0 {
-		e := q.queue[0]
-		q.queue = q.queue[1:]
-		q.mu.Unlock()
-		q.hook(e)
-		q.mu.Lock()
-	}
-	q.busy = false
-}
+// tell queues an event, to be passed on when no lock is held.
+func (r *Reconciler) tell(e Event) { r.events.push(e) }

@@ -342,7 +342,8 @@ func TestReconcilerRemembersBeforeItAdds(t *testing.T) {
 // A file that cannot be written is told, and keeps nothing from being served.
 func TestReconcilerServesWithoutItsFile(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
-	owned, err := ipvs.OpenOwnership(filepath.Join(dir, "state.json"))
+	path := filepath.Join(dir, "state.json")
+	owned, err := ipvs.OpenOwnership(path)
 	must(t, err)
 	must(t, os.WriteFile(dir, nil, 0o600)) // no folder can be there
 	k := ipvstest.New()
@@ -357,7 +358,7 @@ func TestReconcilerServesWithoutItsFile(t *testing.T) {
 	if st := r.Status(); st.OwnershipErr != nil {
 		t.Errorf("the trouble outlives its cure: %v", st.OwnershipErr)
 	}
-	if _, err := os.Stat(owned.Path()); err != nil {
+	if _, err := os.Stat(path); err != nil {
 		t.Error(err)
 	}
 }
