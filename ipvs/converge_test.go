@@ -9,20 +9,11 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/lvskit/lvskit/ipvs"
 	"github.com/lvskit/lvskit/ipvs/ipvstest"
 )
 
-var (
-	_ ipvs.Plane = (*ipvstest.Kernel)(nil)
-
-	equateAddr = cmp.Options{
-		cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
-		cmp.Comparer(func(a, b ipvs.ServiceKey) bool { return a == b }),
-	}
-)
+var _ ipvs.Plane = (*ipvstest.Kernel)(nil)
 
 func web(n int) ipvs.ServiceKey {
 	return ipvs.TCPService(netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, byte(n >> 8), byte(n)}), 80))

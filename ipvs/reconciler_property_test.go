@@ -228,3 +228,69 @@ func TestReconcilersDoNotHarmEachOther(t *testing.T) {
 		}
 	}
 }
+
+// Many callers at once on a kernel where every tenth command fails: each
+// order is carried out in the end, and none is lost to another's.
+func TestReconcilerUnderLoad(t *testing.T) {
+	k := ipvstest.New()
+	foreign := entry(web(9999), 3)
+	fill(t, k, foreign)
+	var rec recorder
+	r := ipvs.NewReconciler(k, &ipvs.ReconcilerConfig{Resync: 3 * time.Millisecond, Drain: 5 * time.Millisecond, OnEvent: rec.event})
+	defer start(r)()
+	rng := rand.New(rand.NewPCG(7, 7)) // the hook holds the kernel's lock
+	k.SetHook(func(ipvstest.Command) error {
+		if rng.IntN(10) == 0 {
+			return []error{ipvs.ErrStateUnknown, syscall.ENOBUFS, syscall.EEXIST, syscall.ESRCH, syscall.ENOMEM}[rng.IntN(5)]
+		}
+		return nil
+	})
+	const callers, keys = 8, 5
+	want := make([]map[int]ipvs.Entry, callers)
+	var work sync.WaitGroup
+	for g := range callers {
+		want[g] = make(map[int]ipvs.Entry)
+		work.Go(func() {
+			rng := rand.New(rand.NewPCG(8, uint64(g)))
+			for range 150 {
+				ctx, cancel := context.WithTimeout(context.Background(), time.Duration(rng.IntN(2000))*time.Microsecond)
+				n := g*keys + rng.IntN(keys)
+				switch rng.IntN(6) {
+				case 0:
+					_ = r.Remove(ctx, web(n))
+					delete(want[g], n)
+				case 1:
+					_ = r.Resync(ctx)
+					_ = r.Status()
+					_, _ = r.Entry(web(n))
+				default:
+					e := entry(web(n), rng.IntN(3)-1, rng.IntN(3)-1, rng.IntN(3)-1)
+					_ = r.Put(ctx, e)
+					want[g][n] = e
+				}
+				cancel()
+			}
+		})
+	}
+	work.Wait()
+	k.SetHook(nil)
+	must(t, r.Resync(t.Context()))
+	deadline := time.Now().Add(60 * time.Second)
+	for time.Now().Before(deadline) {
+		if st := r.Status(); st.Err == nil && len(st.Drains) == 0 {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	all := []ipvs.Entry{foreign}
+	for _, m := range want {
+		for _, e := range m {
+			all = append(all, e)
+		}
+	}
+	must(t, r.Resync(t.Context()))
+	wantTable(t, k, all...)
+	if st := r.Status(); st.Err != nil || len(st.Drains) != 0 {
+		t.Errorf("status %+v", st)
+	}
+}

@@ -64,10 +64,13 @@ func (r *Reconciler) remembers(keys []ServiceKey) bool {
 // have a round behind it.
 func (r *Reconciler) converge(ctx context.Context, c *convergence) error {
 	var g goal
-	repairs := make(map[changeID]struct{})
+	var repairs map[changeID]struct{} // nil until the first reading
 	err := c.run(ctx, func(snap Snapshot) []Change {
 		r.mu.Lock()
-		trusted := c.report.Rounds == 1 && r.known && r.allOpen == 0
+		trusted := repairs == nil && r.known && r.allOpen == 0
+		if repairs == nil {
+			repairs = make(map[changeID]struct{})
+		}
 		r.observe(snap)
 		g = r.compare(nil)
 		if trusted {
