@@ -1,7 +1,6 @@
 package ipvs
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -69,18 +68,30 @@ func OpenOwnership(path string) (*Ownership, error) {
 	if len(data) > maxOwnershipFile {
 		return o, fmt.Errorf("state file %s: more than the %d bytes that it can hold; remove it", path, maxOwnershipFile)
 	}
-	var file ownershipFile
-	if err := json.Unmarshal(data, &file); err != nil {
+	keys, err := parseOwnership(data)
+	if err != nil {
 		return o, fmt.Errorf("state file %s: %w; remove it, services that left the configuration then stay in the table", path, err)
 	}
-	if file.Schema != ownershipSchema {
-		return o, fmt.Errorf("state file %s: schema %q is not %q, another version wrote it; remove it, services that left the configuration then stay in the table",
-			path, file.Schema, ownershipSchema)
-	}
-	for _, k := range file.Services {
+	for _, k := range keys {
 		o.keys[k] = struct{}{}
 	}
 	return o, nil
+}
+
+func parseOwnership(data []byte) ([]ServiceKey, error) {
+	var file ownershipFile
+	if err := json.Unmarshal(data, &file); err != nil {
+		return nil, err
+	}
+	if file.Schema != ownershipSchema {
+		return nil, fmt.Errorf("schema %q is not %q, another version wrote it", file.Schema, ownershipSchema)
+	}
+	return file.Services, nil
+}
+
+func formatOwnership(keys []ServiceKey) ([]byte, error) {
+	data, err := json.MarshalIndent(ownershipFile{Schema: ownershipSchema, Services: keys}, "", "  ")
+	return append(data, '\n'), err
 }
 
 // Has reports whether the service is ours.
@@ -152,16 +163,14 @@ func (o *Ownership) save() error {
 	if o.path == "" || !o.unsaved {
 		return nil
 	}
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(ownershipFile{Schema: ownershipSchema, Services: o.sorted()}); err != nil {
+	data, err := formatOwnership(o.sorted())
+	if err != nil {
 		return fmt.Errorf("state file: %w", err)
 	}
-	if b.Len() > maxOwnershipFile {
+	if len(data) > maxOwnershipFile {
 		return fmt.Errorf("state file %s: %d services are more than it can hold", o.path, len(o.keys))
 	}
-	if err := replaceFile(o.path, b.Bytes()); err != nil {
+	if err := replaceFile(o.path, data); err != nil {
 		return fmt.Errorf("state file %s: %w", o.path, err)
 	}
 	o.unsaved = false
