@@ -91,12 +91,8 @@ func (r *Reconciler) tryAgain(ctx context.Context) {
 }
 
 // pollDrains counts the connections of what drains, and removes what has
-// drained.
+// drained. Others may write while it reads.
 func (r *Reconciler) pollDrains(ctx context.Context) {
-	if r.begin(ctx) != nil {
-		return
-	}
-	defer r.end()
 	r.mu.Lock()
 	keys := make([]ServiceKey, 0, len(r.drains))
 	for k := range r.drains {
@@ -104,33 +100,36 @@ func (r *Reconciler) pollDrains(ctx context.Context) {
 	}
 	r.mu.Unlock()
 	slices.SortFunc(keys, ServiceKey.Compare)
-	keys = r.countDrains(ctx, keys)
-	if len(keys) > 0 && ctx.Err() == nil {
-		_ = r.settleNow(ctx, keys)
-	}
-}
-
-// countDrains reads services with drains and returns those where something
-// is to be done.
-func (r *Reconciler) countDrains(ctx context.Context, keys []ServiceKey) []ServiceKey {
+	began := time.Now()
 	states, err := r.readDestinations(ctx, keys)
 	if err != nil {
 		// The deadlines hold all the same.
 		r.events.log.Debug("cannot count the connections of what drains", "err", err)
 	}
+	if r.begin(ctx) != nil {
+		return
+	}
+	defer r.end()
+	if keys = r.drained(keys, states, began); len(keys) > 0 {
+		_ = r.settleNow(ctx, keys)
+	}
+}
+
+// drained returns those of the services with drains where something is to be
+// done; states were read from began on.
+func (r *Reconciler) drained(keys []ServiceKey, states map[ServiceKey][]DestinationState, began time.Time) []ServiceKey {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
 	return slices.DeleteFunc(keys, func(k ServiceKey) bool {
+		due := false
 		if list, ok := states[k]; ok {
-			return !r.count(k, list)
+			due = r.count(k, list, began)
 		}
 		for _, d := range r.drains[k] {
-			if d.over || !now.Before(d.Deadline) {
-				return false
-			}
+			due = due || d.over || !now.Before(d.Deadline)
 		}
-		return true
+		return !due
 	})
 }
 

@@ -228,12 +228,13 @@ func (r *Reconciler) cancelDrains(k ServiceKey, still map[DestinationKey]bool) {
 
 // observe takes over a table that was read.
 func (r *Reconciler) observe(snap Snapshot) {
+	now := time.Now()
 	have := make(map[ServiceKey]Entry, len(snap))
 	for i, e := range snap.Table() {
 		k := e.Service.Key
 		have[k] = e
 		if len(r.drains[k]) > 0 {
-			r.count(k, snap[i].Destinations)
+			r.count(k, snap[i].Destinations, now)
 		}
 	}
 	r.have, r.known = have, true
@@ -244,27 +245,26 @@ func (r *Reconciler) observe(snap Snapshot) {
 	}
 }
 
-// count takes over the connections of a service's draining destinations. It
-// tells whether the table is to be looked at: a drain ended, or a destination
-// is not there.
-func (r *Reconciler) count(k ServiceKey, states []DestinationState) (due bool) {
-	now := time.Now()
+// count takes over the connections of a service's draining destinations as
+// read from began on; a drain that started later is another matter. It tells
+// whether one of them is not there.
+func (r *Reconciler) count(k ServiceKey, states []DestinationState, began time.Time) (missing bool) {
 	at := make(map[DestinationKey]*DestinationState, len(states))
 	for i := range states {
 		at[states[i].Key] = &states[i]
 	}
 	for dk, d := range r.drains[k] {
 		switch s := at[dk]; {
+		case !d.Since.Before(began):
 		case s == nil:
 			r.open[k] = doubt{since: r.open[k].since, unread: true}
-			due = true
-		case d.count(s, now) && !d.over:
+			missing = true
+		case d.count(s, began) && !d.over:
 			d.over = true
 			r.tell(Event{Kind: EventDrained, Drain: d.Drain})
 		}
-		due = due || d.over || !now.Before(d.Deadline)
 	}
-	return due
+	return missing
 }
 
 // claim remembers the services that are to be in the table as ours, before
