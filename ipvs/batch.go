@@ -117,8 +117,13 @@ func (c *Client) applyBatch(ctx context.Context, changes []Change, sent []*Chang
 	}
 	setAck(c.wbuf, start)
 	answered := 0
+	var told [maxBatch]bool
 	refused := func(seq uint32, errno syscall.Errno) {
 		n := seq - first
+		if told[n] {
+			return // one answer counts, whatever comes after it
+		}
+		told[n] = true
 		answered++
 		failed = append(failed, failure{index[n], changeError(sent[n], errno)})
 	}
