@@ -254,3 +254,29 @@ func checkCapture(t *testing.T, c capture) {
 		t.Errorf("%s: unknown", c.name)
 	}
 }
+
+// capturedNests are the values of one attribute in all captures of a kind.
+func capturedNests(t testing.TB, kind string, attr uint16) (nests [][]byte) {
+	t.Helper()
+	for _, list := range readCaptures(t) {
+		for _, c := range list {
+			if !strings.Contains(c.name, kind) {
+				continue
+			}
+			for rest := c.data; len(rest) > 0; {
+				var m message
+				var err error
+				if m, rest, err = nextMessage(rest); err != nil {
+					t.Fatal(err)
+				}
+				if v, err := m.find(attr); err == nil {
+					nests = append(nests, v)
+				}
+			}
+		}
+	}
+	if len(nests) == 0 {
+		t.Fatalf("no capture of %q holds attribute %d", kind, attr)
+	}
+	return nests
+}

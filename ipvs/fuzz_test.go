@@ -12,6 +12,9 @@ func FuzzDecodeService(f *testing.F) {
 	f.Add(hexBytes(f, `0800 0500 07000000 0600 0100 0a00 0000 0800 0900 30000000`))
 	f.Add(hexBytes(f, oddProtocol))
 	f.Add(hexBytes(f, oddFamily))
+	for _, v := range capturedNests(f, "service", attrService) {
+		f.Add(v)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var s ServiceState
 		if decodeService(b, &s) != nil {
@@ -45,6 +48,10 @@ func FuzzDecodeDestination(f *testing.F) {
 	v, _ := m.find(attrDest)
 	f.Add(v, false)
 	f.Add(hexBytes(f, `1400 0100 fd000000 00000000 00000000 00000001 0600 0200 0050 0000 0600 0b00 0a00 0000`), false)
+	for _, v := range capturedNests(f, "destination", attrDest) {
+		f.Add(v, false)
+		f.Add(v, true)
+	}
 	f.Fuzz(func(t *testing.T, b []byte, is6 bool) {
 		var d DestinationState
 		if decodeDestination(b, is6, &d) != nil {
@@ -76,6 +83,9 @@ func FuzzDecodeDestination(f *testing.F) {
 func FuzzDecodeSyncDaemon(f *testing.F) {
 	f.Add(hexBytes(f, syncSample))
 	f.Add(hexBytes(f, `0800 0100 01000000 1400 0600 ff050000 00000000 00000000 00000008`))
+	for _, v := range capturedNests(f, "daemons", attrDaemon) {
+		f.Add(v)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var d SyncDaemon
 		if decodeSyncDaemon(b, &d) != nil || d.Validate() != nil {
@@ -92,6 +102,13 @@ func FuzzDecodeSyncDaemon(f *testing.F) {
 func FuzzDatagram(f *testing.F) {
 	service, destination := encodedSamples(f)
 	f.Add(append(service, destination...))
+	for _, list := range readCaptures(f) {
+		for _, c := range list {
+			if len(c.data) < 1500 { // longer ones slow the fuzzer down
+				f.Add(c.data)
+			}
+		}
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		messages := 0
 		for rest := b; len(rest) > 0; {

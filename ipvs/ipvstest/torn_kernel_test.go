@@ -118,7 +118,7 @@ func TestKernelListingsOfAChangingService(t *testing.T) {
 				}
 			}}
 			var n count
-			for range 300 {
+			for range 300 - 8*percent {
 				list(ctx, lister, &n)
 			}
 			check(t, n, changes, percent <= 5) // at more it may never come to rest
