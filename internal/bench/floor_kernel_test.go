@@ -221,8 +221,13 @@ func (f *floorSocket) listings(t ipvs.Table) (requests [][]byte) {
 	return requests
 }
 
-// done reports whether a datagram ends a listing.
-func done(b []byte) bool { return binary.NativeEndian.Uint16(b[4:]) == nlDone }
+// done reports whether a datagram ends a listing: since Linux 6.9 that may
+// stand behind data.
+func done(b []byte) bool {
+	const size = 20
+	b = b[max(len(b)-size, 0):]
+	return len(b) == size && binary.NativeEndian.Uint32(b) == size && binary.NativeEndian.Uint16(b[4:]) == nlDone
+}
 
 // read sends requests and receives what they bring, one datagram a system
 // call, and counts the bytes.
@@ -237,7 +242,7 @@ func (f *floorSocket) read(requests [][]byte) (bytes int, err error) {
 				return 0, err
 			}
 			bytes += n
-			if done(f.buf) {
+			if done(f.buf[:n]) {
 				break
 			}
 		}
@@ -259,7 +264,7 @@ func (f *floorSocket) readMany(requests [][]byte) (bytes int, err error) {
 			}
 			for i := range int(n) {
 				bytes += int(f.many[i].len)
-				more = more && !done(f.buf[i*floorBuffer:])
+				more = more && !done(f.buf[i*floorBuffer:][:f.many[i].len])
 			}
 		}
 	}
