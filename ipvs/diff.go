@@ -15,91 +15,123 @@ package ipvs
 // service are added last one first: a kernel lists the newest first, so they
 // end up in the order of want.
 //
-// The time is linear in the size of both tables; equal tables cost two map
-// insertions a service and nothing for a destination.
+// The time is linear in the size of both tables; equal tables cost a look-up
+// a service and one comparison a destination.
 func Diff(have, want Table, owned func(ServiceKey) bool) []Change {
 	// The keys of have stay as they are: a mapped IPv4 address in a kernel's
 	// table is another service than the plain one.
-	haveAt := make(map[ServiceKey]int, len(have))
-	for i := range have {
-		haveAt[have[i].Service.Key] = i
-	}
-	wantAt := make(map[ServiceKey]int, len(want))
+	services := newMatcher()
+	at, kept := match(services, len(have), len(want),
+		func(i int) ServiceKey { return have[i].Service.Key },
+		func(i int) ServiceKey { return want[i].Service.Key.canonical() }, hashServiceKey)
+	var d differ
 	for i := range want {
-		wantAt[want[i].Service.Key.canonical()] = i
-	}
-	var changes []Change
-	for i := range want {
-		s := want[i].Service.Normalized()
-		if wantAt[s.Key] != i {
+		if at[i] == isReplaced {
 			continue
 		}
+		s := want[i].Service.Normalized()
 		var had []Destination
-		if at, ok := haveAt[s.Key]; !ok {
-			changes = append(changes, Change{Op: OpAddService, Service: s})
+		if at[i] == isNew {
+			d.add(Change{Op: OpAddService, Service: s})
 		} else {
-			had = have[at].Destinations
-			if old := have[at].Service.Normalized(); old != s {
+			e := &have[at[i]]
+			had = e.Destinations
+			if old := e.Service.Normalized(); old != s {
 				kept := old // old itself would be allocated for equal ones, too
-				changes = append(changes, Change{Op: OpSetService, Service: s, OldService: &kept})
+				d.add(Change{Op: OpSetService, Service: s, OldService: &kept})
 			}
 		}
-		changes = diffDestinations(changes, s.Key, had, want[i].Destinations)
+		d.destinations(s.Key, had, want[i].Destinations)
 	}
 	if owned == nil {
-		return changes
+		return d.changes
 	}
 	for i := range have {
-		key := have[i].Service.Key
-		if haveAt[key] != i {
-			continue
-		}
-		if _, ok := wantAt[key]; !ok && owned(key) {
-			changes = append(changes, Change{Op: OpDelService, Service: Service{Key: key}})
+		if key := have[i].Service.Key; !kept[i] && owned(key) {
+			d.add(Change{Op: OpDelService, Service: Service{Key: key}})
 		}
 	}
-	return changes
+	return d.changes
 }
 
-// diffDestinations appends the additions, then the edits, then the deletions
-// of one service.
-func diffDestinations(changes []Change, key ServiceKey, have, want []Destination) []Change {
+// differ collects changes.
+type differ struct {
+	changes []Change
+	m       *matcher // of destinations; made when first needed
+}
+
+func (d *differ) add(c Change) {
+	d.grow(1)
+	d.changes = append(d.changes, c)
+}
+
+// grow makes room for n more changes. Doubling copies less than append does
+// with large lists, and a change has some 200 bytes.
+func (d *differ) grow(n int) {
+	if need := len(d.changes) + n; need > cap(d.changes) {
+		d.changes = append(make([]Change, 0, max(need, 2*cap(d.changes))), d.changes...)
+	}
+}
+
+// destinations adds the additions, then the edits, then the deletions of one
+// service.
+func (d *differ) destinations(key ServiceKey, have, want []Destination) {
 	if sameDestinations(have, want) {
-		return changes
+		return
 	}
+	if d.m == nil {
+		d.m = newMatcher()
+	}
+	at, kept := match(d.m, len(have), len(want),
+		func(i int) DestinationKey { return have[i].Key },
+		func(i int) DestinationKey { return canonicalAddrPort(want[i].Key) }, hashAddrPort)
+	// Counted first: room for all at once, and one allocation for what the
+	// edits replace.
+	additions, edits, deletions := 0, 0, 0
+	for i, j := range at {
+		switch {
+		case j == isNew:
+			additions++
+		case j >= 0 && have[j].Normalized() != want[i].Normalized():
+			edits++
+		}
+	}
+	for i := range have {
+		if !kept[i] {
+			deletions++
+		}
+	}
+	d.grow(additions + edits + deletions)
 	service := Service{Key: key}
-	haveAt := make(map[DestinationKey]int, len(have))
-	for i := range have {
-		haveAt[have[i].Key] = i
-	}
-	wantAt := make(map[DestinationKey]int, len(want))
-	for i := range want {
-		wantAt[canonicalAddrPort(want[i].Key)] = i
-	}
-	for i := len(want) - 1; i >= 0; i-- {
-		d := want[i].Normalized()
-		if _, ok := haveAt[d.Key]; !ok && wantAt[d.Key] == i {
-			changes = append(changes, Change{Op: OpAddDestination, Service: service, Destination: d})
+	if additions > 0 {
+		for i := len(want) - 1; i >= 0; i-- {
+			if at[i] == isNew {
+				d.changes = append(d.changes, Change{Op: OpAddDestination, Service: service, Destination: want[i].Normalized()})
+			}
 		}
 	}
-	for i := range want {
-		d := want[i].Normalized()
-		at, ok := haveAt[d.Key]
-		if !ok || wantAt[d.Key] != i {
-			continue
-		}
-		if old := have[at].Normalized(); old != d {
-			kept := old
-			changes = append(changes, Change{Op: OpSetDestination, Service: service, Destination: d, OldDestination: &kept})
-		}
-	}
-	for i := range have {
-		k := have[i].Key
-		if _, ok := wantAt[k]; !ok && haveAt[k] == i {
-			changes = append(changes, Change{Op: OpDelDestination, Service: service, Destination: Destination{Key: k}})
+	if edits > 0 {
+		replaced := make([]Destination, 0, edits)
+		for i, j := range at {
+			if j < 0 {
+				continue
+			}
+			if old, now := have[j].Normalized(), want[i].Normalized(); old != now {
+				replaced = append(replaced, old)
+				d.changes = append(d.changes, Change{
+					Op: OpSetDestination, Service: service,
+					Destination: now, OldDestination: &replaced[len(replaced)-1],
+				})
+			}
 		}
 	}
-	return changes
+	if deletions > 0 {
+		for i := range have {
+			if !kept[i] {
+				d.changes = append(d.changes, Change{Op: OpDelDestination, Service: service, Destination: Destination{Key: have[i].Key}})
+			}
+		}
+	}
 }
 
 // sameDestinations is the common case of a resync that finds nothing to do:
