@@ -15,6 +15,7 @@ TAGS  := netns,peers,kernel,simtime,rig,rigguest
 TOOL  := go tool -modfile=internal/tools/go.mod
 DEPS  := internal/tools/deps.sh
 TIER  := internal/tools/tier.sh
+CHECKS := inherit,ST1000,ST1020,ST1021,ST1022
 TALLY := bin/tally summary -dir "$(RESULTS)"
 
 .NOTPARALLEL:
@@ -57,12 +58,15 @@ kernel: tools
 vet:
 	go vet ./...
 	go vet -tags $(TAGS) ./...
+	go -C internal/bench vet -tags kernel ./...
 
 lint: vet
 	@echo gofumpt; files=$$($(TOOL) gofumpt -l .) && if [ -n "$$files" ]; then \
 		echo "not as gofumpt writes it (cure: $(TOOL) gofumpt -w FILE):"; echo "$$files"; exit 1; fi
-	$(TOOL) staticcheck -checks inherit,ST1000,ST1020,ST1021,ST1022 -tags $(TAGS) ./...
+	$(TOOL) staticcheck -checks $(CHECKS) -tags $(TAGS) ./...
+	cd internal/bench && go tool -modfile=../tools/go.mod staticcheck -checks $(CHECKS) -tags kernel ./...
 	go mod tidy -diff
+	go -C internal/bench mod tidy -diff
 
 # Every package and every test binary builds for the systems we promise.
 cross:
@@ -79,6 +83,7 @@ fuzz: results
 	@$(TALLY)
 
 bench: results
+	-@$(DEPS) own
 	@$(TIER) bench
 	@$(TALLY)
 

@@ -22,6 +22,9 @@ func tagged(root fs.FS, tag string) ([]string, error) {
 			if base == "testdata" || name != "." && (strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_")) {
 				return fs.SkipDir
 			}
+			if _, err := fs.Stat(root, path.Join(name, "go.mod")); name != "." && err == nil {
+				return fs.SkipDir // a module of its own
+			}
 			return nil
 		}
 		if !strings.HasSuffix(name, "_test.go") {

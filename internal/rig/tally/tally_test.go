@@ -244,6 +244,8 @@ func TestTagged(t *testing.T) {
 		"e/k.go":               file("//go:build kernel\n\npackage e"),
 		"f/testdata/k_test.go": file("//go:build kernel\n\npackage f"),
 		".g/k_test.go":         file("//go:build kernel\n\npackage g"),
+		"i/go.mod":             file("module i"),
+		"i/sub/i_test.go":      file("//go:build kernel\n\npackage i"),
 		"h/guest_test.go":      file("//go:build rigkernel\n\npackage h"),
 		"top_test.go":          file("//go:build kernel\n\npackage top"),
 	}
