@@ -33,15 +33,23 @@ func match[K comparable](m *matcher, have, want int, haveKey, wantKey func(i int
 	m.have.reset(have)
 	m.kept = slices.Grow(m.kept[:0], have)[:have]
 	clear(m.kept)
+	unique := true
 	for i := range have {
 		if old := put(&m.have, i, haveKey, hash(m.seed, haveKey(i))); old >= 0 {
 			m.kept[old] = true
+			unique = false
 		}
 	}
 	m.at = slices.Grow(m.at[:0], want)[:want]
 	m.want.n = 0
 	for i := want - 1; i >= 0; i-- {
 		k := wantKey(i)
+		// Most of two tables is in the same place in both.
+		if unique && i < have && !m.kept[i] && k == haveKey(i) {
+			m.kept[i] = true
+			m.at[i] = int32(i)
+			continue
+		}
 		h := hash(m.seed, k)
 		j := find(&m.have, k, haveKey, h)
 		switch {
