@@ -37,8 +37,12 @@ func main() {
 
 // run is main with its surroundings as arguments, so that tests can call it.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	app := newApp(stdout, stderr)
-	err := app.RunContext(ctx, args)
+	return thisHost().run(ctx, args, stdout, stderr)
+}
+
+func (h host) run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	app := h.newApp(stdout, stderr)
+	err := app.RunContext(ctx, reorder(app, args))
 	if err == nil {
 		return exitDone
 	}
@@ -57,14 +61,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return exitFailed
 }
 
-func newApp(stdout, stderr io.Writer) *cli.App {
+func (h host) newApp(stdout, stderr io.Writer) *cli.App {
 	commands := []*cli.Command{
-		demoCommand(), runCommand(), checkCommand(), listCommand(), statusCommand(), versionCommand(),
+		demoCommand(), runCommand(), statusCommand(), checkCommand(),
+		h.listCommand(), h.serviceCommand(), h.serverCommand(),
+		h.zeroCommand(), h.flushCommand(), h.timeoutsCommand(), h.syncdCommand(), versionCommand(),
 	}
-	for _, c := range commands {
-		c.OnUsageError = onUsageError
-		c.HideHelpCommand = true
-	}
+	prepare(commands)
 	return &cli.App{
 		Name:  "lvsctl",
 		Usage: "run and inspect Linux Virtual Server load balancers",
@@ -83,6 +86,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 		DisableSliceFlagSeparator: true,
 		UseShortOptionHandling:    true,
 		Suggest:                   true,
+		Reader:                    h.stdin,
 		Writer:                    stdout,
 		ErrWriter:                 stderr,
 		// The codes are run's business.
@@ -95,6 +99,15 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 			}
 			return cli.ShowAppHelp(c)
 		},
+	}
+}
+
+// prepare gives all commands what they have in common.
+func prepare(commands []*cli.Command) {
+	for _, c := range commands {
+		c.OnUsageError = onUsageError
+		c.HideHelpCommand = true
+		prepare(c.Subcommands)
 	}
 }
 
@@ -118,19 +131,68 @@ func onUsageError(c *cli.Context, err error, _ bool) error {
 	hint := "lvsctl --help"
 	var flags []cli.Flag
 	if c.Command != nil && c.Command.Name != "" && c.Command.Name != c.App.Name {
-		hint = "lvsctl " + c.Command.Name + " --help"
+		hint = c.Command.HelpName + " --help"
 		flags = c.Command.Flags
 	}
 	if name, ok := strings.CutPrefix(text, "flag provided but not defined: "); ok {
-		text = "unknown flag --" + strings.TrimLeft(name, "-")
-		if near := cli.SuggestFlag(flags, strings.TrimLeft(name, "-"), false); near != "" {
+		name = strings.TrimLeft(name, "-")
+		text = "unknown flag " + hyphens(name)
+		if word := fromIPVSAdm(name); word != "" {
+			text += ": " + word
+		} else if near := cli.SuggestFlag(flags, name, false); near != "" {
 			text += ", did you mean " + near + "?"
 		}
 	}
 	if name, ok := strings.CutPrefix(text, "flag needs an argument: "); ok {
-		text = "flag --" + strings.TrimLeft(name, "-") + " needs a value"
+		text = "flag " + hyphens(strings.TrimLeft(name, "-")) + " needs a value"
 	}
 	return usagef("%s (see %q)", text, hint)
+}
+
+// hyphens is a flag as it is written.
+func hyphens(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
+}
+
+// fromIPVSAdm tells who has ipvsadm in the fingers how to say it here; empty
+// for what ipvsadm has not either.
+func fromIPVSAdm(flag string) string {
+	switch flag {
+	case "t", "tcp-service":
+		return "a TCP service is an argument: tcp/192.0.2.1:80"
+	case "u", "udp-service":
+		return "a UDP service is an argument: udp/192.0.2.1:53"
+	case "f", "fwmark-service":
+		return "a service by firewall mark is an argument: fwmark/7"
+	case "r", "real-server":
+		return "the server is the second argument: lvsctl server add tcp/192.0.2.1:80 10.0.0.1:80"
+	case "g", "gatewaying":
+		return "say --forward direct"
+	case "m", "masquerading":
+		return "say --forward masquerade"
+	case "i", "ipip":
+		return "say --forward tunnel"
+	case "A", "E", "D":
+		return "services are changed by lvsctl service add, edit and del"
+	case "a", "e", "d":
+		return "servers are changed by lvsctl server add, edit and del"
+	case "L", "l", "Ln", "ln", "Lnc", "lnc":
+		return "the table is shown by lvsctl list"
+	case "C":
+		return "everything is deleted by lvsctl flush"
+	case "S":
+		return "the table is printed as rules by lvsctl save"
+	case "R":
+		return "rules are read by lvsctl restore"
+	case "Z":
+		return "counters are set to zero by lvsctl zero"
+	case "pe":
+		return "say --engine"
+	}
+	return ""
 }
 
 func unknownCommand(c *cli.Context) error {
@@ -145,7 +207,7 @@ func unknownCommand(c *cli.Context) error {
 // noArgs refuses arguments where a command takes none.
 func noArgs(c *cli.Context) error {
 	if c.Args().Present() {
-		return usagef("%s takes no arguments, got %q (see %q)", c.Command.Name, c.Args().First(), "lvsctl "+c.Command.Name+" --help")
+		return usagef("%s takes no arguments, got %q (see %q)", strings.TrimPrefix(c.Command.HelpName, "lvsctl "), c.Args().First(), c.Command.HelpName+" --help")
 	}
 	return nil
 }

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/lvskit/lvskit/ipvs"
+)
+
+// host is the machine that the verbs work on. Tests have one of their own.
+type host struct {
+	// dial opens the kernel's table in a network namespace; an empty path is
+	// the namespace of the process.
+	dial  func(ctx context.Context, netns string) (kernel, error)
+	stdin io.Reader
+	// terminal tells that a person sits at stdin, who can be asked.
+	terminal bool
+}
+
+// kernel is all that the verbs ask of IPVS; each verb takes only the part it
+// needs. [*ipvs.Client] is one.
+type kernel interface {
+	serviceTable
+	serverTable
+	plane
+	counters
+	timeoutKeeper
+	syncer
+	DeleteEverything(context.Context) error
+	Close() error
+}
+
+// plane is a table that is read and changed as a whole.
+type plane interface {
+	Snapshot(context.Context) (ipvs.Snapshot, error)
+	Apply(context.Context, []ipvs.Change) error
+}
+
+var _ kernel = (*ipvs.Client)(nil)
+
+func thisHost() host {
+	info, err := os.Stdin.Stat()
+	return host{dial: dialKernel, stdin: os.Stdin, terminal: err == nil && info.Mode()&os.ModeCharDevice != 0}
+}
+
+// dialKernel takes the name of a namespace as ip-netns(8) knows it, or a path.
+func dialKernel(ctx context.Context, netns string) (kernel, error) {
+	if netns != "" && !strings.Contains(netns, "/") {
+		netns = "/run/netns/" + netns
+	}
+	k, err := ipvs.Dial(ctx, &ipvs.Config{NetNS: netns})
+	if err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+func (h host) withKernel(c *cli.Context, do func(context.Context, kernel) error) error {
+	k, err := h.dial(c.Context, c.String("netns"))
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	return do(c.Context, k)
+}
+
+// confirm asks before something that cannot be undone. Where nobody can be
+// asked, only --yes says yes.
+func (h host) confirm(c *cli.Context, what string) error {
+	if c.Bool("yes") {
+		return nil
+	}
+	if !h.terminal {
+		return usagef("%s: nobody is there to ask, so add --yes if it is meant", what)
+	}
+	fmt.Fprintf(c.App.ErrWriter, "%s. Type yes to go on: ", what)
+	line, err := bufio.NewReader(h.stdin).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	switch strings.ToLower(strings.TrimSpace(line)) {
+	case "y", "yes":
+		return nil
+	}
+	return errors.New("nothing was changed")
+}
+
+func netnsFlag() cli.Flag {
+	return &cli.StringFlag{Name: "netns", Usage: "work in another network namespace, a `PATH` or a name of ip-netns(8)"}
+}
+
+func yesFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask"}
+}
+
+func dryRunFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "dry-run", Usage: "print what would be changed, and change nothing"}
+}

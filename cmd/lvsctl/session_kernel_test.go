@@ -1,0 +1,28 @@
+//go:build linux && kernel
+
+package main
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/lvskit/lvskit/internal/lab"
+)
+
+// hostIn is a host whose kernel is that of a namespace.
+func hostIn(ns *lab.Namespace) host {
+	return host{dial: func(ctx context.Context, _ string) (kernel, error) { return dialKernel(ctx, ns.Path()) }}
+}
+
+// What the sessions show with a kernel in memory they show with the real one.
+func TestKernelSessions(t *testing.T) {
+	for _, path := range sessions(t) {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".txtar"), func(t *testing.T) {
+			ns := lab.New(t).Namespace("host")
+			ns.Dummy("sync0")
+			playSession(t, path, hostIn(ns))
+		})
+	}
+}
