@@ -62,6 +62,12 @@ func LoadFile(ctx context.Context, path string) (*Setup, error) {
 	if err != nil {
 		return nil, err
 	}
+	return Load(ctx, path, src)
+}
+
+// Load is LoadFile for a file that was read already; path names it in
+// messages.
+func Load(ctx context.Context, path string, src []byte) (*Setup, error) {
 	conf, diags := lvscf.Load(path, src)
 	if err := diags.Err(); err != nil {
 		return nil, err
