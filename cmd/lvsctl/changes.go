@@ -26,6 +26,9 @@ func newChangesDoc(dryRun bool, changes ...ipvs.Change) changesDoc {
 	return changesDoc{Schema: "lvskit.changes/v1", DryRun: dryRun, Changes: append([]ipvs.Change{}, changes...)}
 }
 
+// nothingToChange is said on standard error to who asked what would be done.
+const nothingToChange = "lvsctl: nothing to change"
+
 func (d changesDoc) empty() bool { return len(d.Changes) == 0 && d.Timeouts == nil }
 
 // write prints the changes a line each.
@@ -68,6 +71,10 @@ func (h host) one(c *cli.Context, look func(context.Context, kernel) (ipvs.Chang
 		// Who asked for one change knows what it was.
 		if !doc.DryRun && !asJSON {
 			return nil
+		}
+		if doc.empty() && !asJSON {
+			_, err := fmt.Fprintln(c.App.ErrWriter, nothingToChange)
+			return err
 		}
 		return doc.write(c.App.Writer, asJSON)
 	})

@@ -6,20 +6,24 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/lvskit/lvskit/ipvs"
+	"github.com/lvskit/lvskit/ipvs/procfs"
 )
 
 // host is the machine that the verbs work on. Tests have one of their own.
 type host struct {
 	// dial opens the kernel's table in a network namespace; an empty path is
 	// the namespace of the process.
-	dial  func(ctx context.Context, netns string) (kernel, error)
-	stdin io.Reader
+	dial func(ctx context.Context, netns string) (kernel, error)
+	// connections reads the connection table of a network namespace.
+	connections func(netns string) iter.Seq2[procfs.Connection, error]
+	stdin       io.Reader
 	// terminal tells that a person sits at stdin, who can be asked.
 	terminal bool
 }
@@ -29,7 +33,7 @@ type host struct {
 type kernel interface {
 	serviceTable
 	serverTable
-	plane
+	ipvs.Plane
 	counters
 	timeoutKeeper
 	syncer
@@ -37,25 +41,27 @@ type kernel interface {
 	Close() error
 }
 
-// plane is a table that is read and changed as a whole.
-type plane interface {
-	Snapshot(context.Context) (ipvs.Snapshot, error)
-	Apply(context.Context, []ipvs.Change) error
-}
-
 var _ kernel = (*ipvs.Client)(nil)
 
 func thisHost() host {
 	info, err := os.Stdin.Stat()
-	return host{dial: dialKernel, stdin: os.Stdin, terminal: err == nil && info.Mode()&os.ModeCharDevice != 0}
+	return host{
+		dial: dialKernel, connections: connectionRows,
+		stdin: os.Stdin, terminal: err == nil && info.Mode()&os.ModeCharDevice != 0,
+	}
 }
 
-// dialKernel takes the name of a namespace as ip-netns(8) knows it, or a path.
-func dialKernel(ctx context.Context, netns string) (kernel, error) {
-	if netns != "" && !strings.Contains(netns, "/") {
-		netns = "/run/netns/" + netns
+// netnsPath is the file of a network namespace that is given as a path or, as
+// ip-netns(8) knows it, by name.
+func netnsPath(netns string) string {
+	if netns == "" || strings.Contains(netns, "/") {
+		return netns
 	}
-	k, err := ipvs.Dial(ctx, &ipvs.Config{NetNS: netns})
+	return "/run/netns/" + netns
+}
+
+func dialKernel(ctx context.Context, netns string) (kernel, error) {
+	k, err := ipvs.Dial(ctx, &ipvs.Config{NetNS: netnsPath(netns)})
 	if err != nil {
 		return nil, err
 	}
@@ -81,13 +87,15 @@ func (h host) confirm(c *cli.Context, what string) error {
 		return usagef("%s: nobody is there to ask, so add --yes if it is meant", what)
 	}
 	fmt.Fprintf(c.App.ErrWriter, "%s. Type yes to go on: ", what)
-	line, err := bufio.NewReader(h.stdin).ReadString('\n')
+	line, err := patient(c.Context, func() (string, error) { return bufio.NewReader(h.stdin).ReadString('\n') })
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read the answer: %w", err)
 	}
 	switch strings.ToLower(strings.TrimSpace(line)) {
 	case "y", "yes":
 		return nil
+	case "":
+		return errors.New("nobody answered, so nothing was changed: add --yes if it is meant")
 	}
 	return errors.New("nothing was changed")
 }

@@ -22,13 +22,17 @@ Where no daemon answers, or with --kernel or --netns, it reads the kernel's
 table itself. The kernel totals its counters every two seconds.
 
 With arguments it shows these services alone. The flags choose the columns,
-and may be combined; -o json has everything.
+and may be combined; -o json has everything. --connections shows the kernel's
+connection table instead, a row for each connection and each client that is
+kept on a server.
 
   lvsctl list
   lvsctl list --stats --rates tcp/192.0.2.1:80
-  lvsctl list --kernel --thresholds --exact`,
+  lvsctl list --kernel --thresholds --exact
+  lvsctl list --connections tcp/192.0.2.1:80`,
 		ArgsUsage: "[SERVICE...]",
 		Flags: append(viewFlags(),
+			&cli.BoolFlag{Name: "connections", Aliases: []string{"c", "conns"}, Usage: "show the kernel's connection table"},
 			&cli.BoolFlag{Name: "exact", Usage: "do not shorten numbers: 123456789 and not 123M"},
 			socketFlag("unix socket `PATH` of the daemon to ask"),
 			&cli.BoolFlag{Name: "kernel", Usage: "read the kernel's table, whoever made it"},
@@ -43,11 +47,15 @@ and may be combined; -o json has everything.
 			if err != nil {
 				return err
 			}
+			if c.Bool("connections") {
+				return h.listConnections(c, keys, asJSON)
+			}
 			list, err := h.readList(c)
 			if err != nil {
 				return err
 			}
-			if err := choose(list, keys); err != nil {
+			list.Services, err = only(list.Services, keys, func(e control.ListEntry) ipvs.ServiceKey { return e.Key })
+			if err != nil {
 				return err
 			}
 			if asJSON {
@@ -81,16 +89,15 @@ func (h host) readList(c *cli.Context) (*control.List, error) {
 	return nil, fmt.Errorf("no daemon answers on %s, and the kernel's table cannot be read: %w", c.String("socket"), err)
 }
 
-// choose leaves the named services in a list, all if none is named.
-func choose(list *control.List, keys []ipvs.ServiceKey) error {
+// only leaves the named services in a list, all if none is named.
+func only[T any](list []T, keys []ipvs.ServiceKey, key func(T) ipvs.ServiceKey) ([]T, error) {
 	if len(keys) == 0 {
-		return nil
+		return list, nil
 	}
-	for _, key := range keys {
-		if !slices.ContainsFunc(list.Services, func(e control.ListEntry) bool { return e.Key == key }) {
-			return &ipvs.OpError{Op: ipvs.OpGetService, Service: key, Err: syscall.ESRCH}
+	for _, k := range keys {
+		if !slices.ContainsFunc(list, func(e T) bool { return key(e) == k }) {
+			return nil, &ipvs.OpError{Op: ipvs.OpGetService, Service: k, Err: syscall.ESRCH}
 		}
 	}
-	list.Services = slices.DeleteFunc(list.Services, func(e control.ListEntry) bool { return !slices.Contains(keys, e.Key) })
-	return nil
+	return slices.DeleteFunc(list, func(e T) bool { return !slices.Contains(keys, key(e)) }), nil
 }

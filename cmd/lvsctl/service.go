@@ -91,8 +91,7 @@ func (h host) serviceEdit() *cli.Command {
 	return &cli.Command{
 		Name:  "edit",
 		Usage: "change a service; what is not given stays as it is",
-		Description: `Connections go on. A change of nothing is not sent to the kernel, so it does
-not make a scheduler start afresh.
+		Description: `Connections go on. What is as it should be already is not sent to the kernel.
 
   lvsctl service edit tcp/192.0.2.1:80 --scheduler wrr
   lvsctl service edit tcp/192.0.2.1:80 --persistence 5m

@@ -4,11 +4,13 @@ package main
 
 import (
 	"context"
+	"iter"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/lvskit/lvskit/internal/lab"
+	"github.com/lvskit/lvskit/ipvs/procfs"
 )
 
 // hostIn is a host whose kernel is that of a namespace.
@@ -25,4 +27,8 @@ func TestKernelSessions(t *testing.T) {
 			playSession(t, path, hostIn(ns))
 		})
 	}
+}
+
+func connectionsIn(ns *lab.Namespace) func(string) iter.Seq2[procfs.Connection, error] {
+	return func(string) iter.Seq2[procfs.Connection, error] { return connectionRows(ns.Path()) }
 }
