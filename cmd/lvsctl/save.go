@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 
@@ -15,8 +16,9 @@ func (h host) saveCommand() *cli.Command {
 		Name:  "save",
 		Usage: "print the kernel's table as rules that lvsctl restore and ipvsadm read",
 		Description: `Prints the services and servers as "ipvsadm -S -n" does, and what that leaves
-out too: thresholds and all flags. What has no words there stands as a comment,
-is told on standard error, and makes the exit code 1.
+out too: thresholds and all flags. What has no words there, such as local
+forwarding, is left out, told on standard error, and makes the exit code 1;
+-o json has it.
 
   lvsctl save >/etc/ipvsadm.rules
   lvsctl save tcp/192.0.2.1:80 fwmark/7`,
@@ -49,9 +51,21 @@ is told on standard error, and makes the exit code 1.
 					}{"lvskit.table/v1", append(ipvs.Table{}, snap.Table()...)})
 				}
 				text, untold := ipvsadm.AppendTable(nil, snap.Table())
-				_, err = c.App.Writer.Write(text)
+				_, err = c.App.Writer.Write(withoutComments(text))
 				return errors.Join(err, untold)
 			})
 		},
 	}
+}
+
+// withoutComments leaves only rules in a text: "ipvsadm -R" ends at a comment,
+// and what comes after it would be lost.
+func withoutComments(text []byte) []byte {
+	rules := make([]byte, 0, len(text))
+	for line := range bytes.Lines(text) {
+		if !bytes.HasPrefix(line, []byte("#")) {
+			rules = append(rules, line...)
+		}
+	}
+	return rules
 }

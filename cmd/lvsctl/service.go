@@ -71,7 +71,7 @@ func (h host) serviceAdd() *cli.Command {
 				return err
 			}
 			s := u.Apply(ipvs.Service{Key: key})
-			if err := checkService(s, u); err != nil {
+			if err := checkService(s, u, true); err != nil {
 				return err
 			}
 			return h.one(c, func(ctx context.Context, k kernel) (ipvs.Change, error) {
@@ -119,7 +119,7 @@ func (h host) serviceEdit() *cli.Command {
 					return ipvs.Change{}, during(ipvs.OpSetService, err)
 				}
 				s := u.Apply(have.Service)
-				return ipvs.Change{Op: ipvs.OpSetService, Service: s, OldService: &have.Service}, checkService(s, u)
+				return ipvs.Change{Op: ipvs.OpSetService, Service: s, OldService: &have.Service}, checkService(s, u, u.Persistence != nil)
 			}, func(ctx context.Context, k kernel) error { return k.UpdateService(ctx, key, u) })
 		},
 	}
@@ -146,10 +146,19 @@ func (h host) serviceDel() *cli.Command {
 	}
 }
 
-// checkService refuses what an update would lead to, if it would not work.
-func checkService(s ipvs.Service, u ipvs.ServiceUpdate) error {
-	if s.Persistence == 0 && or(u.PersistencePrefix) != 0 {
-		return usagef("service %v: a prefix needs --persistence", s.Key)
+// checkService refuses what an update would lead to, if it would not work:
+// the kernel takes settings that it then ignores. portZero says that port 0
+// without persistence is the caller's choice, and not what was found.
+func checkService(s ipvs.Service, u ipvs.ServiceUpdate, portZero bool) error {
+	if s.Persistence == 0 {
+		switch {
+		case or(u.PersistencePrefix) != 0:
+			return usagef("service %v: a prefix needs --persistence", s.Key)
+		case or(u.Engine) != "":
+			return usagef("service %v: an engine needs --persistence", s.Key)
+		case !s.Key.IsMark() && s.Key.Addr.Port() == 0 && portZero:
+			return usagef("service %v: port 0 is all ports, and the kernel schedules none of them without --persistence", s.Key)
+		}
 	}
 	return refused(s.Validate())
 }

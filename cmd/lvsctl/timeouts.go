@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -50,8 +51,11 @@ nothing. They hold for the whole network namespace.
 			}
 			return h.withKernel(c, func(ctx context.Context, k kernel) error {
 				if t != (ipvs.Timeouts{}) {
-					if err := k.SetTimeouts(ctx, t); err != nil || !asJSON {
-						return err
+					if err := k.SetTimeouts(ctx, t); err != nil {
+						return tooLong(err)
+					}
+					if !asJSON {
+						return nil
 					}
 				}
 				t, err := k.Timeouts(ctx)
@@ -71,11 +75,22 @@ nothing. They hold for the whole network namespace.
 	}
 }
 
+// safeTimeout is the longest that every kernel takes: it counts ticks in 31
+// bits, of which there are up to 1000 a second.
+const safeTimeout = (1<<31 - 1) / 1000 * time.Second
+
+func tooLong(err error) error {
+	if errors.Is(err, ipvs.ErrInvalid) {
+		return fmt.Errorf("%w: every kernel takes up to %v", err, safeTimeout)
+	}
+	return err
+}
+
 // positive is a duration that is not zero, which would leave the timeout as it is.
 func positive(s string) (time.Duration, error) {
 	d, err := duration(s)
 	if err == nil && d == 0 {
-		err = fmt.Errorf("want at least a second")
+		err = errors.New("want at least a second")
 	}
 	return d, err
 }

@@ -3,11 +3,14 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -32,6 +35,22 @@ func verb(t *testing.T, at *lab.Namespace, command string) string {
 		t.Fatalf("lvsctl %s: exit code %d: %s", command, code, errs.String())
 	}
 	return out.String()
+}
+
+// runIn runs a program in a namespace; without a file its standard input is
+// /dev/null.
+func runIn(at *lab.Namespace, stdin *os.File, name string, args ...string) (string, error) {
+	var out bytes.Buffer
+	cmd := exec.Command(name, args...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if stdin != nil {
+		cmd.Stdin = stdin
+	}
+	if err := at.Do(cmd.Start); err != nil {
+		return "", err
+	}
+	err := cmd.Wait()
+	return out.String(), err
 }
 
 // everyFeature makes a table that ipvsadm can list.
@@ -147,7 +166,14 @@ func TestKernelSaveAndRestore(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	theirs.Run("sh", "-c", "ipvsadm -R <"+saved)
+	rules, err := os.Open(saved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rules.Close()
+	if out, err := runIn(theirs, rules, "ipvsadm", "-R"); err != nil {
+		t.Fatalf("ipvsadm -R: %v: %s", err, out)
+	}
 	if diff := cmp.Diff(text, verb(t, theirs, "save")); diff != "" {
 		t.Errorf("saved by lvsctl, restored by ipvsadm, saved again (-first +again):\n%s", diff)
 	}
@@ -251,7 +277,8 @@ func TestKernelProgram(t *testing.T) {
 	if !strings.Contains(out, "fwmark/7") || !strings.Contains(out, "10.0.0.1:0") {
 		t.Errorf("the namespace by name lists\n%s", out)
 	}
-	if out := outside.Run("sh", "-c", exe+" flush --netns lvsctl-program </dev/null 2>&1; echo $?"); !strings.Contains(out, "nobody answered, so nothing was changed: add --yes if it is meant\n1") {
-		t.Errorf("flush without an answer: %s", out)
+	out, err = runIn(outside, nil, exe, "flush", "--netns", "lvsctl-program")
+	if e, ok := errors.AsType[*exec.ExitError](err); !ok || e.ExitCode() != exitFailed || !strings.Contains(out, "nobody answered, so nothing was changed: add --yes if it is meant") {
+		t.Errorf("flush without an answer: %v: %s", err, out)
 	}
 }
