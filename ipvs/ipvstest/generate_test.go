@@ -39,12 +39,13 @@ func testSeed(t *testing.T) uint64 {
 type generator struct {
 	*rand.Rand
 	schedulers []string
+	keys       []ipvs.ServiceKey // to choose from; none for all kinds
 }
 
 // newGenerator makes the generator of one case: the same seed and number give
 // the same case.
 func newGenerator(seed, number uint64, schedulers []string) *generator {
-	return &generator{rand.New(rand.NewPCG(seed, number)), schedulers}
+	return &generator{Rand: rand.New(rand.NewPCG(seed, number)), schedulers: schedulers}
 }
 
 // allSchedulers are those of the fake.
@@ -62,6 +63,9 @@ var (
 )
 
 func (g *generator) key() ipvs.ServiceKey {
+	if g.keys != nil {
+		return one(g, g.keys...)
+	}
 	if g.in(30) {
 		mark := one(g, 1, 2, 0x10000, 1<<31, 1<<32-1)
 		if g.in(50) {
