@@ -15,7 +15,7 @@ import (
 // the kernel still remembers them as deleted.
 func TestKernelApplyOfADifferenceReachesAnyGoal(t *testing.T) {
 	seed := testSeed(t)
-	const namespaces, cases = 10, 60
+	const namespaces, cases = 10, 52
 	for i := range namespaces {
 		t.Run(fmt.Sprintf("namespace %d", i), func(t *testing.T) {
 			c := dialNew(t)
