@@ -3,6 +3,7 @@ package ipvstest
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"syscall"
 	"testing"
 
@@ -62,6 +63,59 @@ func TestFailNext(t *testing.T) {
 	k.FailNext(syscall.EPERM)
 	_, err := k.Snapshot(ctx)
 	expect(t, err, ipvs.OpListServices, ipvs.ErrNotPermitted)
+}
+
+// TestEveryErrnoCanBeInjected are those that no call can cause on a fake: a
+// caller sees them with the meaning that they have from a kernel.
+func TestEveryErrnoCanBeInjected(t *testing.T) {
+	ctx := t.Context()
+	key := ipvs.TCPService(vip4)
+	for _, c := range []struct {
+		errno syscall.Errno
+		is    []error
+	}{
+		{syscall.EPERM, []error{ipvs.ErrNotPermitted, fs.ErrPermission}},
+		{syscall.EACCES, []error{ipvs.ErrNotPermitted, fs.ErrPermission}},
+		{syscall.EAFNOSUPPORT, []error{ipvs.ErrNotSupported, errors.ErrUnsupported}},
+		{syscall.EOPNOTSUPP, []error{ipvs.ErrNotSupported, errors.ErrUnsupported}},
+		{syscall.EBUSY, nil},
+		{syscall.EMSGSIZE, nil},
+		{syscall.ENOBUFS, nil},
+		{syscall.ENOPROTOOPT, nil},
+		{syscall.ENOMEM, nil},
+	} {
+		k := New()
+		for op, do := range map[ipvs.Op]func() error{
+			ipvs.OpAddService:       func() error { return k.AddService(ctx, basic(key)) },
+			ipvs.OpSetDestination:   func() error { return k.SetDestination(ctx, key, ipvs.Destination{Key: real4}) },
+			ipvs.OpGetService:       func() error { _, err := k.Service(ctx, key); return err },
+			ipvs.OpListServices:     func() error { _, err := k.Snapshot(ctx); return err },
+			ipvs.OpListDestinations: func() error { _, err := collect(k.Destinations(ctx, key)); return err },
+			ipvs.OpGetTimeouts:      func() error { _, err := k.Timeouts(ctx); return err },
+			ipvs.OpInfo:             func() error { _, err := k.Info(ctx); return err },
+			ipvs.OpStartSync: func() error {
+				return k.StartSync(ctx, ipvs.SyncDaemon{Role: ipvs.SyncMaster, Interface: "sync0"})
+			},
+			ipvs.OpListSync: func() error { _, err := k.SyncDaemons(ctx); return err },
+			ipvs.OpZeroAll:  func() error { return k.ZeroAll(ctx) },
+		} {
+			k.FailNext(c.errno)
+			expect(t, do(), op, append(c.is, c.errno)...)
+		}
+		snap, err := k.Snapshot(ctx)
+		if err != nil || len(snap) != 0 {
+			t.Errorf("%v: %d services, %v: something was done", c.errno, len(snap), err)
+		}
+	}
+}
+
+func TestFaultsAreForValidCommands(t *testing.T) {
+	ctx := t.Context()
+	k := New()
+	k.FailNext(syscall.ENOMEM)
+	expect(t, k.AddService(ctx, ipvs.Service{}), ipvs.OpAddService, ipvs.ErrInvalid)
+	expect(t, k.AddService(ctx, basic(ipvs.MarkService(1))), ipvs.OpAddService, syscall.ENOMEM)
+	ok(t, k.AddService(ctx, basic(ipvs.MarkService(1))))
 }
 
 func TestHook(t *testing.T) {
