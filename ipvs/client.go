@@ -54,8 +54,8 @@ type Client struct {
 	rbuf  []byte
 	dirty bool // answers may be queued that nobody waits for
 	whole wholeness
-	// datagrams counts those of the current exchange.
-	datagrams int
+	// parts counts the datagrams of the current exchange that brought data.
+	parts int
 }
 
 const (
@@ -206,15 +206,16 @@ func (c *Client) exchangeBatch(ctx context.Context, first, last uint32, want exp
 	if want == untilDone {
 		limit = maxParts
 	}
-	for c.datagrams = 0; ; {
-		if c.datagrams == limit {
+	c.parts = 0
+	for datagrams := 0; ; datagrams++ {
+		if datagrams == limit {
 			return &unanswered{fmt.Errorf("%w: it did not end after %d datagrams", errMalformed, limit)}
 		}
+		brought := false
 		n, err := c.read(ctx, want)
 		if err != nil {
 			return &unanswered{err}
 		}
-		c.datagrams++
 		for b := c.rbuf[:n]; len(b) > 0; {
 			var m message
 			if m, b, err = nextMessage(b); err != nil {
@@ -246,6 +247,10 @@ func (c *Client) exchangeBatch(ctx context.Context, first, last uint32, want exp
 					failed(m.seq, syscall.Errno(-code))
 				}
 			case m.typ >= nlMinType && data != nil:
+				if !brought {
+					brought = true
+					c.parts++
+				}
 				if err := data(m); err != nil {
 					return &unanswered{err}
 				}

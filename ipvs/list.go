@@ -148,7 +148,7 @@ func (c *Client) doServices(ctx context.Context) ([]ServiceState, error) {
 func (c *Client) dumpServices(ctx context.Context, list []ServiceState) ([]ServiceState, int, error) {
 	var foreign int
 	var odd error
-	datagrams, err := c.doDump(ctx, cmdGetService, nil, func(m message) error {
+	parts, err := c.doDump(ctx, cmdGetService, nil, func(m message) error {
 		v, err := m.find(attrService)
 		if err != nil {
 			return err
@@ -165,7 +165,7 @@ func (c *Client) dumpServices(ctx context.Context, list []ServiceState) ([]Servi
 	if foreign > 0 {
 		c.log.Debug("ipvs: passed over services that no key can name", "services", foreign, "last", odd)
 	}
-	return list, datagrams, err
+	return list, parts, err
 }
 
 // doDestinations lists the destinations of a service for the holder of the
@@ -173,7 +173,7 @@ func (c *Client) dumpServices(ctx context.Context, list []ServiceState) ([]Servi
 func (c *Client) doDestinations(ctx context.Context, of ServiceKey, list []DestinationState) ([]DestinationState, error) {
 	list, err := readWhole(ctx, c, list, of, func(d *DestinationState) DestinationKey { return d.Key },
 		func(ctx context.Context, list []DestinationState) ([]DestinationState, int, error) {
-			datagrams, err := c.doDump(ctx, cmdGetDest, func(b []byte) []byte { return appendKeyNest(b, of) }, func(m message) error {
+			parts, err := c.doDump(ctx, cmdGetDest, func(b []byte) []byte { return appendKeyNest(b, of) }, func(m message) error {
 				v, err := m.find(attrDest)
 				if err != nil {
 					return err
@@ -181,7 +181,7 @@ func (c *Client) doDestinations(ctx context.Context, of ServiceKey, list []Desti
 				list = append(list, DestinationState{})
 				return decodeDestination(v, of.Is6(), &list[len(list)-1])
 			})
-			return list, datagrams, err
+			return list, parts, err
 		})
 	if err == nil && len(list) == 0 {
 		// The kernel answers for a service that it does not have just like
@@ -192,10 +192,10 @@ func (c *Client) doDestinations(ctx context.Context, of ServiceKey, list []Desti
 }
 
 // doDump sends a listing request and passes on what comes. It tells in how
-// many datagrams that came: the kernel resumes by index, so only a listing in
-// more than one can be torn.
-func (c *Client) doDump(ctx context.Context, cmd uint8, body func(b []byte) []byte, data func(message) error) (datagrams int, err error) {
+// many parts that came: the kernel resumes by index, so only a listing in more
+// than one can be torn.
+func (c *Client) doDump(ctx context.Context, cmd uint8, body func(b []byte) []byte, data func(message) error) (parts int, err error) {
 	seq := c.request(cmd, nlDump, body)
 	err = reading(c.exchange(ctx, seq, seq, untilDone, data))
-	return c.datagrams - 1, err // the last holds only the end
+	return c.parts, err
 }

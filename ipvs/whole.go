@@ -33,14 +33,14 @@ func newWholeness() wholeness {
 	return wholeness{seed: maphash.MakeSeed(), seen: make(map[ServiceKey]uint64)}
 }
 
-// readWhole calls dump, which appends to list and tells in how many datagrams
-// it came, until the listing is whole. Of names the listing.
+// readWhole calls dump, which appends to list and tells in how many parts it
+// came, until the listing is whole. Of names the listing.
 func readWhole[T any, K comparable](ctx context.Context, c *Client, list []T, of ServiceKey, key func(*T) K, dump func(context.Context, []T) ([]T, int, error)) ([]T, error) {
 	for range maxReads {
-		var datagrams int
+		var parts int
 		var err error
-		list, datagrams, err = dump(ctx, list[:0])
-		if err != nil || datagrams <= 1 {
+		list, parts, err = dump(ctx, list[:0])
+		if err != nil || parts <= 1 {
 			return list, err
 		}
 		sum := sumKeys(c.whole.seed, list, key)

@@ -6,5 +6,6 @@ import "github.com/lvskit/lvskit/ipvs"
 // is up.
 func (s *Setup) Table() ipvs.Table {
 	up := func(string, string) serverState { return serverUp }
-	return plan(s, up, stanceServe, nil)
+	nothing := func(ipvs.ServiceKey) (ipvs.Entry, bool) { return ipvs.Entry{}, false }
+	return plan(s, up, nothing)
 }
