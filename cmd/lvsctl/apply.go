@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -181,20 +182,18 @@ func showPlan(c *cli.Context, doc changesDoc, asJSON bool) error {
 	if asJSON || c.String("as") != "ipvsadm" {
 		return doc.write(c.App.Writer, asJSON)
 	}
+	lines := bufio.NewWriter(c.App.Writer)
 	for _, ch := range doc.Changes {
-		if _, err := fmt.Fprintln(c.App.Writer, ipvsadm.Line(ch)); err != nil {
-			return err
+		fmt.Fprintln(lines, ipvsadm.Line(ch)) // Flush has the error
+	}
+	if doc.Timeouts != nil {
+		line, err := ipvsadm.AppendTimeouts(nil, *doc.Timeouts)
+		if err != nil {
+			return errors.Join(lines.Flush(), err)
 		}
+		lines.Write(line)
 	}
-	if doc.Timeouts == nil {
-		return nil
-	}
-	line, err := ipvsadm.AppendTimeouts(nil, *doc.Timeouts)
-	if err != nil {
-		return err
-	}
-	_, err = c.App.Writer.Write(line)
-	return err
+	return lines.Flush()
 }
 
 // unnamed are the services of a snapshot that a table does not have.

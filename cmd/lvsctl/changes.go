@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -36,16 +37,14 @@ func (d changesDoc) write(w io.Writer, asJSON bool) error {
 	if asJSON {
 		return writeJSON(w, d)
 	}
+	lines := bufio.NewWriter(w)
 	for _, ch := range d.Changes {
-		if _, err := fmt.Fprintln(w, ch); err != nil {
-			return err
-		}
+		fmt.Fprintln(lines, ch) // Flush has the error
 	}
 	if d.Timeouts != nil {
-		_, err := fmt.Fprintf(w, "set timeouts: %s\n", timeoutsText(*d.Timeouts))
-		return err
+		fmt.Fprintf(lines, "set timeouts: %s\n", timeoutsText(*d.Timeouts))
 	}
-	return nil
+	return lines.Flush()
 }
 
 // one is a verb that makes one change: look finds out what it will be, from

@@ -43,13 +43,13 @@ func (h host) listConnections(c *cli.Context, keys []ipvs.ServiceKey, asJSON boo
 		}
 	}
 	w := bufio.NewWriterSize(c.App.Writer, 64<<10)
-	print := printRow
-	before, between, after := fmt.Sprintf(rowFormat, "PROTOCOL", "EXPIRES", "STATE", "CLIENT", "SERVICE", "SERVER"), "", ""
+	appendTo := appendRow
+	before, between, after := rowHeading, "", ""
 	if asJSON {
-		print = printRowJSON
+		appendTo = appendRowJSON
 		before, between, after = "{\n  \"schema\": \"lvskit.connections/v1\",\n  \"connections\": [", ",", "\n  ]\n}\n"
 	}
-	io.WriteString(w, before) //nolint:errcheck // kept by the writer for Flush
+	io.WriteString(w, before) // Flush has the errors of all writes
 	var odd failures
 	first := true
 	for row, err := range h.connections(c.String("netns")) {
@@ -73,9 +73,11 @@ func (h host) listConnections(c *cli.Context, keys []ipvs.ServiceKey, asJSON boo
 			io.WriteString(w, between)
 		}
 		first = false
-		if err := print(w, &row); err != nil {
+		line, err := appendTo(w.AvailableBuffer(), &row)
+		if err != nil {
 			return err
 		}
+		w.Write(line)
 	}
 	io.WriteString(w, after)
 	return errors.Join(w.Flush(), odd.err())
@@ -87,30 +89,50 @@ func carries(k ipvs.ServiceKey, row *procfs.Connection) bool {
 	return k.Protocol == row.Protocol && k.Addr.Addr() == row.Virtual.Addr() && (k.Addr.Port() == row.Virtual.Port() || k.Addr.Port() == 0)
 }
 
-// rowFormat has room for IPv4; longer addresses move what follows.
-const rowFormat = "%-8s  %7s  %-11s  %-21s  %-21s  %s\n"
+// rowHeading stands over the columns of appendRow, which have room for IPv4;
+// longer addresses move what follows.
+const rowHeading = "PROTOCOL  EXPIRES  STATE        CLIENT                 SERVICE                SERVER\n"
 
-func printRow(w io.Writer, row *procfs.Connection) error {
-	protocol, client, virtual := row.Protocol.String(), row.Client.String(), row.Virtual.String()
+func appendRow(b []byte, row *procfs.Connection) ([]byte, error) {
+	start := len(b)
 	if row.Protocol == 0 {
-		protocol = "any"
+		b = append(b, "any"...)
+	} else {
+		b = append(b, row.Protocol.String()...)
 	}
+	expires := row.Expires.String()
+	b = pad(b, start+17-len(expires))
+	b = append(append(b, expires...), "  "...)
+	column := len(b)
+	b = pad(append(b, row.State...), column+11)
+	b = append(b, "  "...)
+	column = len(b)
+	b = pad(row.Client.AppendTo(b), column+21)
+	b = append(b, "  "...)
+	column = len(b)
 	if mark, ok := row.Mark(); ok {
-		virtual = "fwmark/" + strconv.FormatUint(uint64(mark), 10)
+		b = strconv.AppendUint(append(b, "fwmark/"...), uint64(mark), 10)
+	} else {
+		b = row.Virtual.AppendTo(b)
 	}
-	server := row.Destination.String()
+	b = append(pad(b, column+21), "  "...)
+	b = row.Destination.AppendTo(b)
 	if row.PEName != "" {
-		server += "  " + row.PEName + " " + strconv.Quote(row.PEData)
+		b = append(append(append(b, "  "...), row.PEName...), ' ')
+		b = strconv.AppendQuote(b, row.PEData)
 	}
-	_, err := fmt.Fprintf(w, rowFormat, protocol, row.Expires, row.State, client, virtual, server)
-	return err
+	return append(b, '\n'), nil
 }
 
-func printRowJSON(w io.Writer, row *procfs.Connection) error {
-	line, err := json.Marshal(row)
-	if err != nil {
-		return err
+// pad adds spaces up to a length.
+func pad(b []byte, to int) []byte {
+	for len(b) < to {
+		b = append(b, ' ')
 	}
-	_, err = fmt.Fprintf(w, "\n    %s", line)
-	return err
+	return b
+}
+
+func appendRowJSON(b []byte, row *procfs.Connection) ([]byte, error) {
+	line, err := json.Marshal(row)
+	return append(append(b, "\n    "...), line...), err
 }

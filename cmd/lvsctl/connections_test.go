@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"iter"
 	"strings"
 	"testing"
@@ -89,5 +90,28 @@ func TestCarries(t *testing.T) {
 			}
 		}
 		break
+	}
+}
+
+func BenchmarkListConnections(b *testing.B) {
+	head, row, _ := strings.Cut(connectionTable, "\n")
+	row, _, _ = strings.Cut(row, "\n")
+	const rows = 100_000
+	table := head + "\n" + strings.Repeat(row+"\n", rows)
+	for _, args := range []string{"", "-ojson"} {
+		b.Run("rows"+args, func(b *testing.B) {
+			h := connectionHost(table)
+			command := []string{"lvsctl", "list", "--connections"}
+			if args != "" {
+				command = append(command, "-o", "json")
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if code := h.run(b.Context(), command, io.Discard, io.Discard); code != exitDone {
+					b.Fatal(code)
+				}
+			}
+			b.ReportMetric(float64(b.N)*rows/b.Elapsed().Seconds(), "rows/s")
+		})
 	}
 }

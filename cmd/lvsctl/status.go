@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -58,7 +60,9 @@ answers of each server's check.`,
 
 func writeStatus(w io.Writer, st *control.Status, history bool, now time.Time) error {
 	ago := func(t time.Time) string { return "since " + now.Sub(t).Round(time.Second).String() }
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	// A tabwriter writes each cell by itself.
+	buffer := bufio.NewWriterSize(w, 64<<10)
+	tw := tabwriter.NewWriter(buffer, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(tw, "role\t%s (%s)\t%s: %s\n", st.Role.Role, st.Role.Identity, ago(st.Role.Since), st.Role.Reason)
 	if p := st.Role.Partner; p != nil {
 		fmt.Fprintf(tw, "partner\t%s\t%s\n", p.Role, strings.Join(partnerTroubles(p), ", "))
@@ -137,7 +141,7 @@ func writeStatus(w io.Writer, st *control.Status, history bool, now time.Time) e
 			fmt.Fprintf(tw, "  sorry server\t%s\t%s\n", v.Sorry, state)
 		}
 	}
-	return tw.Flush()
+	return errors.Join(tw.Flush(), buffer.Flush())
 }
 
 // partnerTroubles says what is wrong between the two routers.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -138,7 +140,9 @@ func writeList(w io.Writer, l *control.List, columns []column, inFull bool) erro
 	if inFull {
 		print = exact
 	}
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	// A tabwriter writes each cell by itself.
+	buffer := bufio.NewWriterSize(w, 64<<10)
+	tw := tabwriter.NewWriter(buffer, 0, 0, 2, ' ', 0)
 	line := func(first string, cell func(column) string) {
 		fmt.Fprint(tw, first)
 		for _, col := range columns {
@@ -168,7 +172,7 @@ func writeList(w io.Writer, l *control.List, columns []column, inFull bool) erro
 	if len(l.Services) == 0 {
 		fmt.Fprintf(tw, "(the %s table is empty)\n", l.Dataplane)
 	}
-	return tw.Flush()
+	return errors.Join(tw.Flush(), buffer.Flush())
 }
 
 // scheduling is the scheduler with what modifies it.

@@ -3,6 +3,7 @@ package main
 import (
 	"testing"
 
+	"github.com/lvskit/lvskit/internal/control"
 	"github.com/lvskit/lvskit/ipvs"
 )
 
@@ -30,5 +31,22 @@ func TestViewsOfOddThings(t *testing.T) {
 		if got := forwarding(d); got != want {
 			t.Errorf("forwarding: %q, want %q", got, want)
 		}
+	}
+}
+
+// countWrites counts system calls, were it a file.
+type countWrites int
+
+func (n *countWrites) Write(p []byte) (int, error) { *n++; return len(p), nil }
+
+// A table of 10,000 servers is not written cell by cell.
+func TestListWritesInLargePieces(t *testing.T) {
+	e := control.ListEntry{Destinations: make([]control.ListDestination, 10_000)}
+	var n countWrites
+	if err := writeList(&n, &control.List{Services: []control.ListEntry{e}}, usualColumns(), false); err != nil {
+		t.Fatal(err)
+	}
+	if n > 100 {
+		t.Errorf("%d writes", n)
 	}
 }
