@@ -108,3 +108,16 @@ func TestApplyTellsManyFailures(t *testing.T) {
 		t.Errorf("exit code %d, %q, %q", code, out, errs)
 	}
 }
+
+func TestApplyRefusesAHugeFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "huge")
+	if err := os.WriteFile(path, []byte("-A -f 1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, maxRules+1); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := playCommand(t, fakeHost(), "lvsctl apply "+path), "! lvsctl: "+path+": more than 64 MB: split it\nexit 1\n"; got != want {
+		t.Errorf("apply shows %q, want %q", got, want)
+	}
+}

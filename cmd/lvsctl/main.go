@@ -78,6 +78,10 @@ router to the other when one dies.
 Start with "lvsctl demo": it needs no root and shows all of it in half a
 minute. Then "lvsctl check FILE" and "lvsctl run --config FILE".
 
+The kernel's table by hand: "lvsctl list" shows it, "service" and "server"
+change it, "save" and "restore" keep it, "plan" and "apply" make it what a
+file says. Flags may stand before or after arguments.
+
 Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 		Version:              version(),
 		HideVersion:          true,

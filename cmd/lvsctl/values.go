@@ -41,7 +41,12 @@ func or[T any](p *T) (t T) {
 	return t
 }
 
-func word(s string) (string, error) { return s, nil }
+func word(s string) (string, error) {
+	if s == "" {
+		return "", errors.New("want a name")
+	}
+	return s, nil
+}
 
 // textOf reads a value by its own UnmarshalText.
 func textOf[T any, P interface {
