@@ -87,3 +87,19 @@ func TestEndlessAnswers(t *testing.T) {
 		}
 	}
 }
+
+// TestAnOverrunIsALoss: the kernel says so when it could not deliver.
+func TestAnOverrunIsALoss(t *testing.T) {
+	c, s := scripted(t, func(r []message) [][]byte {
+		q := last(r).seq
+		return [][]byte{serviceReply(t, q, 1), control(nlOverrun, q, 0), done(q)}
+	})
+	if err := lastError(t.Context(), c); !errors.Is(err, errLost) || errors.Is(err, ErrStateUnknown) {
+		t.Errorf("a listing: error %v, want %v", err, errLost)
+	}
+	s.answer = func(r []message) [][]byte { return [][]byte{control(nlOverrun, last(r).seq, 0), ack(last(r).seq, 0)} }
+	if err := c.AddService(t.Context(), Service{Key: MarkService(1)}); !errors.Is(err, ErrStateUnknown) {
+		t.Errorf("a change: error %v, want %v", err, ErrStateUnknown)
+	}
+	works(t, c, s)
+}
