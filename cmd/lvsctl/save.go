@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 
@@ -51,21 +50,9 @@ forwarding, is left out, told on standard error, and makes the exit code 1;
 					}{"lvskit.table/v1", append(ipvs.Table{}, snap.Table()...)})
 				}
 				text, untold := ipvsadm.AppendTable(nil, snap.Table())
-				_, err = c.App.Writer.Write(withoutComments(text))
+				_, err = c.App.Writer.Write(text)
 				return errors.Join(err, untold)
 			})
 		},
 	}
-}
-
-// withoutComments leaves only rules in a text: "ipvsadm -R" ends at a comment,
-// and what comes after it would be lost.
-func withoutComments(text []byte) []byte {
-	rules := make([]byte, 0, len(text))
-	for line := range bytes.Lines(text) {
-		if !bytes.HasPrefix(line, []byte("#")) {
-			rules = append(rules, line...)
-		}
-	}
-	return rules
 }

@@ -65,7 +65,6 @@ func ExampleAppendTable() {
 	fmt.Println("lost:", err != nil)
 	// Output:
 	// -A -f 7 -s wrr
-	// # rule text cannot say "add destination 10.0.0.2:0 of fwmark/7: local, weight 2": forwarding method local: there are options for direct routing, tunnels and masquerading only
 	// -a -f 7 -r 10.0.0.1:0 -g -w 1
 	// lost: true
 }

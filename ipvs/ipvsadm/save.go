@@ -22,9 +22,10 @@ import (
 //   - Thresholds (-x and -y), all scheduler flags and marks above 2147483647
 //     are written, which `ipvsadm -S` leaves out or writes as no -R reads it.
 //
-// Services keep the order of t. What the language has no words for stands in
-// the text as a comment, so that the rest can be restored, and is reported:
-// the error joins one for each. These are forwarding methods other than the
+// Services keep the order of t. What the language has no words for is left out
+// and reported: the error joins one for each, and the text holds the rest, so
+// that it can be restored. (There is no comment in its place: the real program
+// ends at one.) These are forwarding methods other than the
 // three of -g, -i and -m, bits of flags without a name, tunnel types and
 // flags without an option, a persistence above 31 days or with a netmask that
 // has gaps, one-packet scheduling of TCP and SCTP, port 0 without
@@ -36,7 +37,6 @@ func AppendTable(b []byte, t ipvs.Table) ([]byte, error) {
 		var err error
 		if b, err = AppendChange(b, c); err != nil {
 			errs = append(errs, err)
-			b = appendComment(b, err)
 		}
 		return err
 	}
@@ -49,8 +49,7 @@ func AppendTable(b []byte, t ipvs.Table) ([]byte, error) {
 				_ = add(c) // it is in errs
 				continue
 			}
-			// Without its service it has no place.
-			b = appendComment(b, errors.New(c.String()))
+			errs = append(errs, fmt.Errorf("rule text cannot say %q: its service is left out", c.String()))
 		}
 	}
 	return b, errors.Join(errs...)

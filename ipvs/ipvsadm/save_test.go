@@ -78,8 +78,8 @@ func TestAppendTable(t *testing.T) {
 	}
 }
 
-// TestAppendTableOfUnspeakable has a comment and an error for all that the
-// language has no words for, and loses nothing else.
+// TestAppendTableOfUnspeakable has an error for all that the language
+// has no words for, and loses nothing else.
 func TestAppendTableOfUnspeakable(t *testing.T) {
 	web := ipvs.TCPService(ap("192.0.2.1:80"))
 	good := ipvs.Destination{Key: ap("10.0.0.9:80"), Weight: 1}
@@ -103,7 +103,7 @@ func TestAppendTableOfUnspeakable(t *testing.T) {
 	for want, d := range destinations {
 		text, err := AppendTable(nil, ipvs.Table{{Service: ipvs.Service{Key: web}, Destinations: []ipvs.Destination{good, d}}})
 		lines := strings.SplitAfter(string(text), "\n")
-		if err == nil || !strings.Contains(err.Error(), want) || len(lines) != 4 || !strings.HasPrefix(lines[1], "# rule text cannot say ") || !strings.HasPrefix(lines[2], "-a ") {
+		if err == nil || !strings.Contains(err.Error(), want) || len(lines) != 3 || !strings.HasPrefix(err.Error(), "rule text cannot say ") || !strings.HasPrefix(lines[1], "-a ") {
 			t.Errorf("%s: %v in:\n%s", want, err, text)
 		}
 		if got, err := tableOf(t, string(text)); err != nil || len(got) != 1 || len(got[0].Destinations) != 1 {
@@ -127,7 +127,7 @@ func TestAppendTableOfUnspeakable(t *testing.T) {
 			{Service: s, Destinations: []ipvs.Destination{good}},
 			{Service: ipvs.Service{Key: ipvs.MarkService(1)}, Destinations: []ipvs.Destination{good}},
 		})
-		if err == nil || !strings.Contains(err.Error(), want) || strings.Count(string(text), "#") != 2 {
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "its service is left out") || strings.Contains(string(text), "#") {
 			t.Errorf("%s: %v in:\n%s", want, err, text)
 		}
 		if got, err := tableOf(t, string(text)); err != nil || len(got) != 1 || len(got[0].Destinations) != 1 {

@@ -5,8 +5,8 @@ package ipvsadm
 import (
 	"errors"
 	"fmt"
-	"os"
 	"net/netip"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
