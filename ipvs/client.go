@@ -92,6 +92,7 @@ func newClient(ctx context.Context, t transport, readBuffer int, log *slog.Logge
 		batch:  min(max(readBuffer/errorCost, 1), maxBatch),
 		turn:   make(chan struct{}, 1),
 		closed: make(chan struct{}),
+		family: ctrlFamily, // for the look-up
 		rbuf:   make([]byte, readSize),
 		whole:  newWholeness(),
 	}
@@ -101,15 +102,17 @@ func newClient(ctx context.Context, t transport, readBuffer int, log *slog.Logge
 	})
 	c.turn <- struct{}{}
 	c.wbuf = appendFamilyRequest(c.wbuf, c.nextSeq())
+	var family uint16
 	err := c.exchange(ctx, c.seq, c.seq, untilData, func(m message) error {
 		v, err := m.find(ctrlAttrFamilyID)
 		if err != nil {
 			return err
 		}
 		a := attributes{}
-		c.family = a.uint16(v)
+		family = a.uint16(v)
 		return a.err
 	})
+	c.family = family
 	if err != nil {
 		c.close()
 		return nil, &OpError{Op: OpDial, Err: reading(err)}
@@ -246,7 +249,7 @@ func (c *Client) exchangeBatch(ctx context.Context, first, last uint32, want exp
 				if code != 0 && failed != nil {
 					failed(m.seq, syscall.Errno(-code))
 				}
-			case m.typ >= nlMinType && data != nil:
+			case m.typ == c.family && data != nil:
 				if !brought {
 					brought = true
 					c.parts++

@@ -144,6 +144,7 @@ type errnoRow struct {
 func onServiceWrite(o Op) bool { return o == OpAddService || o == OpSetService }
 func onDestination(o Op) bool  { return o.onDestination() }
 func onSync(o Op) bool         { return o == OpStartSync || o == OpStopSync }
+func onTimeouts(o Op) bool     { return o == OpSetTimeouts }
 func onDial(o Op) bool         { return o == OpDial }
 
 // errnoTable is the only place that translates the kernel's errors; the first
@@ -156,6 +157,8 @@ var errnoTable = []errnoRow{
 	{syscall.ESRCH, onSync, ErrSyncNotRunning, ""},
 	{syscall.ENODEV, onSync, ErrNoInterface, "list the devices with: ip link"},
 	{syscall.EINVAL, onSync, ErrInvalid, "the group must be multicast, and no service may have a destination of the other address family"},
+	{syscall.ENETUNREACH, onSync, nil, "the device needs an address of the group's family"},
+	{syscall.EADDRNOTAVAIL, onSync, nil, "the device needs an address of the group's family"},
 	{syscall.EEXIST, nil, ErrServiceExists, "set it instead of adding it"},
 	{syscall.ESRCH, nil, ErrServiceNotFound, "list the services to see what is there"},
 	{syscall.ENOENT, onDestination, ErrDestinationNotFound, "list the service's destinations to see what is there"},
@@ -164,6 +167,7 @@ var errnoTable = []errnoRow{
 	{syscall.EPERM, nil, ErrNotPermitted, "it needs CAP_NET_ADMIN in the initial user namespace (root inside a user namespace or rootless container is not enough)"},
 	{syscall.EACCES, nil, ErrNotPermitted, "it needs CAP_NET_ADMIN in the initial user namespace (root inside a user namespace or rootless container is not enough)"},
 	{syscall.EINVAL, onDestination, ErrInvalid, "the address must be unicast and of the service's family (another family needs tunnel forwarding, without a sync daemon); in a namespace whose loopback is down no IPv4 address passes: ip link set lo up"},
+	{syscall.EINVAL, onTimeouts, ErrInvalid, "a timeout must fit 31 bits of the kernel's timer ticks: 24 days at 1000 a second"},
 	{syscall.EINVAL, nil, ErrInvalid, ""},
 	{syscall.ERANGE, nil, ErrInvalid, "the weight must be 0..2147483647 and the lower threshold not above the upper one"},
 	{syscall.EAFNOSUPPORT, nil, ErrNotSupported, "the kernel's IPVS has no IPv6, or IPv6 is off"},

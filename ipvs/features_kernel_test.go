@@ -28,10 +28,8 @@ func TestKernelProbeFeatures(t *testing.T) {
 		IPv6: true, MixedFamilies: true, Stats64: true, TunnelTypes: true, TunnelFlags: true, SyncOptions: true,
 		Overhead: NewerOverhead,
 	}
-	if guest != "own" { // Debian builds no twos
+	if guest == "debian" { // built without twos
 		want.Schedulers = schedulerNames[:len(schedulerNames)-1]
-	}
-	if guest == "debian" {
 		want.Overhead = OlderOverhead
 	}
 	if !slices.Equal(f.Schedulers, want.Schedulers) || !slices.Equal(f.Engines, want.Engines) {

@@ -127,7 +127,6 @@ const (
 	nlError   = 2
 	nlDone    = 3
 	nlOverrun = 4
-	nlMinType = 16 // below are control messages
 
 	nlRequest = 0x1
 	nlAck     = 0x4

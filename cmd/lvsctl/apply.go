@@ -162,7 +162,7 @@ func (h host) apply(c *cli.Context, path, format string, dryRun bool) error {
 		report, err := ipvs.Converge(ctx, k, w.table, owned)
 		doc = newChangesDoc(false, report.Changes...)
 		if err == nil && timeouts != nil {
-			if err = tooLong(k.SetTimeouts(ctx, *timeouts)); err == nil {
+			if err = k.SetTimeouts(ctx, *timeouts); err == nil {
 				doc.Timeouts = timeouts
 			}
 		}

@@ -52,7 +52,7 @@ nothing. They hold for the whole network namespace.
 			return h.withKernel(c, func(ctx context.Context, k kernel) error {
 				if t != (ipvs.Timeouts{}) {
 					if err := k.SetTimeouts(ctx, t); err != nil {
-						return tooLong(err)
+						return err
 					}
 					if !asJSON {
 						return nil
@@ -73,17 +73,6 @@ nothing. They hold for the whole network namespace.
 			})
 		},
 	}
-}
-
-// safeTimeout is the longest that every kernel takes: it counts ticks in 31
-// bits, of which there are up to 1000 a second.
-const safeTimeout = (1<<31 - 1) / 1000 * time.Second
-
-func tooLong(err error) error {
-	if errors.Is(err, ipvs.ErrInvalid) {
-		return fmt.Errorf("%w: every kernel takes up to %v", err, safeTimeout)
-	}
-	return err
 }
 
 // positive is a duration that is not zero, which would leave the timeout as it is.
