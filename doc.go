@@ -6,7 +6,12 @@
 // one:
 //
 //   - [github.com/lvskit/lvskit/ipvs] reads and changes the kernel's table:
-//     a client, the difference of two tables, batches of changes.
+//     a client, the difference of two tables, batches of changes, and a
+//     reconciler that keeps a wanted table in force.
+//   - [github.com/lvskit/lvskit/ipvs/ipvsadm] reads and writes the rule text
+//     and the listings of that program.
+//   - [github.com/lvskit/lvskit/ipvs/procfs] reads the connection table, the
+//     totals and the sysctls of IPVS.
 //   - [github.com/lvskit/lvskit/ipvs/ipvstest] is a kernel in memory, for
 //     tests of programs that use it.
 //   - [github.com/lvskit/lvskit/ipvs/userspace] carries the same table over

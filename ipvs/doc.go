@@ -15,12 +15,23 @@
 // call. Going that way instead of through a flush keeps connections and
 // counters, and never touches services that others own.
 //
+// [Converge] reads, compares and applies once, and repairs what was lost on
+// the way. A [Reconciler] keeps a wanted table in force: it applies changes of
+// it, puts right what others changed, drains what leaves, and remembers over
+// restarts which services are ours.
+//
 // # The client
 //
 // [Dial] opens a [Client] on the table of one network namespace. It needs
 // Linux and, from the first command on, CAP_NET_ADMIN in the initial user
 // namespace. On other systems everything but the dialling works: keys,
 // tables, differences, texts and JSON.
+//
+// A kernel only replaces services and destinations as a whole.
+// [Client.SetService] and [Client.SetDestination] do that;
+// [Client.UpdateService] and [Client.UpdateDestination] change a part and read
+// the rest first, which their documentation prices. [ProbeFeatures] finds out
+// by trying what the running kernel can do.
 //
 // The kernel tells nobody when its table changes, gives no consistent view of
 // it while it does, and undoes no part of a list of changes. So a program
@@ -39,6 +50,8 @@
 // # Beyond
 //
 // Health checks, failover and lvs.cf live elsewhere: this package knows the
-// kernel and nothing of them. Package ipvstest has an in-memory kernel for
+// kernel and nothing of them. Package ipvsadm reads and writes the rule text of
+// that program, package procfs what IPVS tells through /proc: the connection
+// table, totals and sysctls. Package ipvstest has an in-memory kernel for
 // tests, package userspace carries the same Table over ordinary sockets.
 package ipvs
