@@ -25,6 +25,13 @@ func Diff(have, want Table, owned func(ServiceKey) bool) []Change {
 		func(i int) ServiceKey { return have[i].Service.Key },
 		func(i int) ServiceKey { return want[i].Service.Key.canonical() }, hashServiceKey)
 	var d differ
+	if len(have) == 0 {
+		all := len(want)
+		for i := range want {
+			all += len(want[i].Destinations)
+		}
+		d.grow(all)
+	}
 	for i := range want {
 		if at[i] == isReplaced {
 			continue
@@ -58,6 +65,8 @@ func Diff(have, want Table, owned func(ServiceKey) bool) []Change {
 type differ struct {
 	changes []Change
 	m       *matcher // of destinations; made when first needed
+	// replaced holds what edits replace, in blocks.
+	replaced []Destination
 }
 
 func (d *differ) add(c Change) {
@@ -85,8 +94,7 @@ func (d *differ) destinations(key ServiceKey, have, want []Destination) {
 	at, kept := match(d.m, len(have), len(want),
 		func(i int) DestinationKey { return have[i].Key },
 		func(i int) DestinationKey { return canonicalAddrPort(want[i].Key) }, hashAddrPort)
-	// Counted first: room for all at once, and one allocation for what the
-	// edits replace.
+	// Counted first: room for all at once.
 	additions, edits, deletions := 0, 0, 0
 	for i, j := range at {
 		switch {
@@ -111,16 +119,18 @@ func (d *differ) destinations(key ServiceKey, have, want []Destination) {
 		}
 	}
 	if edits > 0 {
-		replaced := make([]Destination, 0, edits)
+		if cap(d.replaced)-len(d.replaced) < edits {
+			d.replaced = make([]Destination, 0, max(edits, min(2*cap(d.replaced), maxBlock)))
+		}
 		for i, j := range at {
 			if j < 0 {
 				continue
 			}
 			if old, now := have[j].Normalized(), want[i].Normalized(); old != now {
-				replaced = append(replaced, old)
+				d.replaced = append(d.replaced, old)
 				d.changes = append(d.changes, Change{
 					Op: OpSetDestination, Service: service,
-					Destination: now, OldDestination: &replaced[len(replaced)-1],
+					Destination: now, OldDestination: &d.replaced[len(d.replaced)-1],
 				})
 			}
 		}
