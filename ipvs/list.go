@@ -142,7 +142,7 @@ const maxBlock = 1024
 
 // doServices lists the services for the holder of the turn.
 func (c *Client) doServices(ctx context.Context) ([]ServiceState, error) {
-	return readWhole(ctx, c, nil, ServiceKey{}, func(s *ServiceState) ServiceKey { return s.Key }, c.dumpServices)
+	return readWhole(ctx, c, nil, ServiceKey{}, func(s *ServiceState) ServiceKey { return s.Key }, hashServiceKey, c.dumpServices)
 }
 
 func (c *Client) dumpServices(ctx context.Context, list []ServiceState) ([]ServiceState, int, error) {
@@ -171,7 +171,7 @@ func (c *Client) dumpServices(ctx context.Context, list []ServiceState) ([]Servi
 // doDestinations lists the destinations of a service for the holder of the
 // turn, into the space of list.
 func (c *Client) doDestinations(ctx context.Context, of ServiceKey, list []DestinationState) ([]DestinationState, error) {
-	list, err := readWhole(ctx, c, list, of, func(d *DestinationState) DestinationKey { return d.Key },
+	list, err := readWhole(ctx, c, list, of, func(d *DestinationState) DestinationKey { return d.Key }, hashAddrPort,
 		func(ctx context.Context, list []DestinationState) ([]DestinationState, int, error) {
 			parts, err := c.doDump(ctx, cmdGetDest, func(b []byte) []byte { return appendKeyNest(b, of) }, func(m message) error {
 				v, err := m.find(attrDest)

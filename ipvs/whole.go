@@ -3,7 +3,7 @@ package ipvs
 import (
 	"context"
 	"fmt"
-	"hash/maphash"
+	"math/rand/v2"
 )
 
 // A listing that fits one datagram is made under the kernel's lock and so is
@@ -25,17 +25,18 @@ const (
 // wholeness remembers what the last long listings named. The client's turn
 // guards it.
 type wholeness struct {
-	seed maphash.Seed
+	seed uint64
 	seen map[ServiceKey]uint64 // the listing of services has the zero key
 }
 
 func newWholeness() wholeness {
-	return wholeness{seed: maphash.MakeSeed(), seen: make(map[ServiceKey]uint64)}
+	return wholeness{seed: rand.Uint64(), seen: make(map[ServiceKey]uint64)}
 }
 
 // readWhole calls dump, which appends to list and tells in how many parts it
-// came, until the listing is whole. Of names the listing.
-func readWhole[T any, K comparable](ctx context.Context, c *Client, list []T, of ServiceKey, key func(*T) K, dump func(context.Context, []T) ([]T, int, error)) ([]T, error) {
+// came, until the listing is whole. Of names the listing, key and hash are of
+// its entries.
+func readWhole[T any, K comparable](ctx context.Context, c *Client, list []T, of ServiceKey, key func(*T) K, hash func(uint64, K) uint64, dump func(context.Context, []T) ([]T, int, error)) ([]T, error) {
 	for range maxReads {
 		var parts int
 		var err error
@@ -43,7 +44,7 @@ func readWhole[T any, K comparable](ctx context.Context, c *Client, list []T, of
 		if err != nil || parts <= 1 {
 			return list, err
 		}
-		sum := sumKeys(c.whole.seed, list, key)
+		sum := sumKeys(c.whole.seed, list, key, hash)
 		if c.whole.knows(of, sum) {
 			return list, nil
 		}
@@ -70,12 +71,12 @@ func (w *wholeness) remember(of ServiceKey, sum uint64) {
 }
 
 // sumKeys hashes the keys in their order.
-func sumKeys[T any, K comparable](seed maphash.Seed, list []T, key func(*T) K) uint64 {
-	var h uint64
+func sumKeys[T any, K comparable](seed uint64, list []T, key func(*T) K, hash func(uint64, K) uint64) uint64 {
+	sum := seed
 	for i := range list {
-		h = h*1099511628211 + maphash.Comparable(seed, key(&list[i]))
+		sum = mix(sum, hash(seed, key(&list[i])))
 	}
-	return h
+	return sum
 }
 
 func hasDuplicate[T any, K comparable](list []T, key func(*T) K) bool {
