@@ -1,6 +1,7 @@
 package ipvs
 
 import (
+	"encoding/binary"
 	"math/bits"
 	"math/rand/v2"
 	"net/netip"
@@ -122,11 +123,8 @@ func mix(a, b uint64) uint64 {
 
 func hashAddrPort(seed uint64, a netip.AddrPort) uint64 {
 	ip := a.Addr().As16()
-	var words [2]uint64
-	for i := range ip {
-		words[i/8] = words[i/8]<<8 | uint64(ip[i])
-	}
-	return mix(mix(words[0]^seed, words[1]), seed^uint64(a.Port()))
+	high, low := binary.BigEndian.Uint64(ip[:8]), binary.BigEndian.Uint64(ip[8:])
+	return mix(mix(high^seed, low), seed^uint64(a.Port()))
 }
 
 func hashServiceKey(seed uint64, k ServiceKey) uint64 {
