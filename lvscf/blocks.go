@@ -6,7 +6,7 @@ import (
 )
 
 // blockWords are the words that open a block.
-var blockWords = []string{"virtual", "failover", "server"}
+var blockWords = []string{"virtual", "failover", "server", "check", "vrrp"}
 
 func blockKind(word string) BlockKind {
 	switch word {
@@ -16,22 +16,30 @@ func blockKind(word string) BlockKind {
 		return FailoverBlock
 	case "server":
 		return ServerBlock
+	case "check":
+		return CheckBlock
+	case "vrrp":
+		return VRRPBlock
 	}
 	return UnknownBlock
 }
 
 // opensBlock reports whether a line is meant to open a block, well formed or
-// not.
-func opensBlock(l *Line) bool {
+// not. Where a directive has the name of a block, the brace tells them apart.
+func (p *parser) opensBlock(l *Line) bool {
 	t := l.Tokens
 	if len(t) > 1 && t[1].is("=") {
 		return false
 	}
+	last := t[len(t)-1]
+	braced := last.Quote == 0 && strings.HasSuffix(last.Text, "{")
 	if blockKind(t[0].Text) != UnknownBlock {
+		if b := p.top(); !braced && b != nil && findDirective(t[0].Text, b.Kind.mask()) != nil {
+			return false
+		}
 		return !l.oneLineBlock()
 	}
-	last := t[len(t)-1]
-	return last.Quote == 0 && strings.HasSuffix(last.Text, "{") && len(t) <= 4
+	return braced && len(t) <= 4
 }
 
 // oneLineBlock reports whether a block is opened and closed on the line.
@@ -133,6 +141,20 @@ func (p *parser) place(l *Line, b *Block) {
 		return
 	}
 	column := l.Tokens[0].Column
+	if b.Kind == CheckBlock {
+		p.placeCheck(l)
+		return
+	}
+	if p.top() != nil && p.top().Kind == CheckBlock && b.Kind == ServerBlock {
+		if !l.faulty && p.top().Open != nil {
+			p.errorAt(l, column, fmt.Sprintf(`unknown command: "server" within the check block of line %d`, p.top().Open.Number),
+				"close that block first, with } on a line of its own")
+		}
+		for p.top() != nil && p.top().Kind == CheckBlock {
+			p.forgive++
+			p.pop(nil)
+		}
+	}
 	if b.Kind != ServerBlock {
 		p.suspended = p.suspended[:0]
 		if len(p.open) == 0 {
@@ -173,6 +195,25 @@ func (p *parser) place(l *Line, b *Block) {
 	case outer.Kind == ServerBlock:
 		if !l.faulty && outer.Open != nil {
 			p.errorAt(l, column, fmt.Sprintf(`unknown command: "server" within the server block of line %d`, outer.Open.Number),
+				"close that block first, with } on a line of its own")
+		}
+		p.forgive++
+		p.pop(nil)
+	}
+}
+
+// placeCheck judges where a check block stands.
+func (p *parser) placeCheck(l *Line) {
+	column := l.Tokens[0].Column
+	switch outer := p.top(); {
+	case outer == nil && p.resume():
+	case outer == nil || outer.Kind == VRRPBlock:
+		if !l.faulty {
+			p.errorAt(l, column, `unknown command: "check": it stands outside of a virtual block`, "move the check block into the virtual or server block that it belongs to")
+		}
+	case outer.Kind == CheckBlock:
+		if !l.faulty && outer.Open != nil {
+			p.errorAt(l, column, fmt.Sprintf(`unknown command: "check" within the check block of line %d`, outer.Open.Number),
 				"close that block first, with } on a line of its own")
 		}
 		p.forgive++

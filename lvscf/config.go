@@ -44,7 +44,7 @@ type Config struct {
 	// RshCommand is the program that asks for the load when a virtual
 	// service has load_monitor = uptime.
 	RshCommand string `json:"rsh_command"`
-	// Network is how packets reach all real servers.
+	// Network is how packets reach all real servers; see [Config.ForwardOf].
 	Network Network `json:"network"`
 	// NATRouter is the floating inside address, used with [NAT] only.
 	NATRouter  Router  `json:"nat_router,omitzero"`
@@ -74,6 +74,39 @@ type Config struct {
 	// FileSync is read by no daemon.
 	FileSync bool `json:"sync"`
 
+	// The following are extensions; their zero values are what Piranha does.
+
+	// Includes are the files that the file asks to be read in its place; who
+	// loads the file reads them.
+	Includes []string `json:"include,omitempty"`
+	// FailoverMode is how the two routers agree on who is active, and VRRPs
+	// are the blocks for [VRRPMode].
+	FailoverMode FailoverMode `json:"failover_mode,omitzero"`
+	VRRPs        []VRRP       `json:"vrrps,omitempty"`
+	// HeartbeatPaths are ways between the routers besides the public and
+	// the private one, HeartbeatKeyFile names the file with the key that
+	// authenticates the heartbeats; empty is none.
+	HeartbeatPaths   []HeartbeatPath `json:"heartbeat_path,omitempty"`
+	HeartbeatKeyFile string          `json:"heartbeat_key_file,omitempty"`
+	// FloatingAddresses move with the active router besides those of the
+	// services; StaticAddresses are on each router all the time.
+	FloatingAddresses []DeviceAddress `json:"floating_address,omitempty"`
+	StaticAddresses   []DeviceAddress `json:"static_address,omitempty"`
+	Announcing
+	// DrainTime is how long a server that leaves the configuration may keep
+	// its connections; zero removes it at once.
+	DrainTime time.Duration `json:"drain_time"`
+	// SyncdGroup, SyncdPort, SyncdTTL and SyncdMaxLen shape the connection
+	// synchronisation; zero values are the kernel's defaults.
+	SyncdGroup  netip.Addr `json:"syncd_group,omitzero"`
+	SyncdPort   uint16     `json:"syncd_port,omitempty"`
+	SyncdTTL    uint8      `json:"syncd_ttl,omitempty"`
+	SyncdMaxLen uint16     `json:"syncd_maxlen,omitempty"`
+	// NotifyCmd is a program to run at each change of a router, service or
+	// server, NotifyFIFO a named pipe that gets a line for each.
+	NotifyCmd  string `json:"notify_cmd,omitempty"`
+	NotifyFIFO string `json:"notify_fifo,omitempty"`
+
 	// Virtuals and Failovers are the blocks in the order of the file.
 	Virtuals  []Virtual `json:"virtuals"`
 	Failovers []Virtual `json:"failovers,omitempty"`
@@ -101,7 +134,8 @@ type Virtual struct {
 	// FWMark, when not zero, selects packets by firewall mark instead of
 	// address and port.
 	FWMark uint32 `json:"fwmark,omitempty"`
-	// Port is the virtual port, 1..65535, also the port of the checks.
+	// Port is the virtual port, 1..65535, also the port of the checks. Zero,
+	// an extension, is every port.
 	Port      uint16    `json:"port"`
 	Protocol  Protocol  `json:"protocol"`
 	Scheduler Scheduler `json:"scheduler"`
@@ -138,6 +172,43 @@ type Virtual struct {
 	StartCmd string `json:"start_cmd,omitempty"`
 	StopCmd  string `json:"stop_cmd,omitempty"`
 
+	// The following are extensions; their zero values are what Piranha does.
+
+	// Forward is how packets reach the servers of this block; nil is the
+	// Network of the configuration. See [Config.ForwardOf].
+	Forward *Network `json:"forward,omitempty"`
+	// Tunneling shapes the packets of the tunnel method.
+	Tunneling
+	// SchedulerFlags are options of the scheduler. OnePacket forgets each
+	// UDP packet's server at once. PersistenceEngine names a kernel module
+	// that tells clients apart, such as sip; empty is by address.
+	SchedulerFlags    SchedulerFlags `json:"scheduler_flags,omitzero"`
+	OnePacket         bool           `json:"one_packet,omitempty"`
+	PersistenceEngine string         `json:"persistence_engine,omitempty"`
+	// VRRP names the vrrp block that Address moves with; empty is the only
+	// one.
+	VRRP string `json:"vrrp,omitempty"`
+	// Check asks a question of this kind with all its defaults, and Checks
+	// are those with options; see [Virtual.ChecksOf].
+	Check  CheckKind `json:"check,omitempty"`
+	Checks []Check   `json:"checks,omitempty"`
+	// Timing says how often and how patiently to ask.
+	Timing
+	// StartState counts before the first answers.
+	StartState StartState `json:"start_state,omitzero"`
+	// SlowStart is how long the weight of a server that comes up climbs.
+	SlowStart time.Duration `json:"slow_start"`
+	// Quorum is the sum of the live weights that the service needs; zero is
+	// 1. It is gained at Quorum + QuorumHysteresis, and lost below Quorum -
+	// QuorumHysteresis or at zero; the sorry servers serve while it is lost.
+	Quorum           int `json:"quorum,omitempty"`
+	QuorumHysteresis int `json:"quorum_hysteresis,omitempty"`
+	// QuorumUpCmd and QuorumDownCmd run when the quorum is gained and lost.
+	QuorumUpCmd   string `json:"quorum_up_cmd,omitempty"`
+	QuorumDownCmd string `json:"quorum_down_cmd,omitempty"`
+	// DownOnStop runs the commands for down when the director stops.
+	DownOnStop bool `json:"down_on_stop,omitempty"`
+
 	Servers []Server `json:"servers,omitempty"`
 
 	// Pos is where the block is opened.
@@ -154,11 +225,43 @@ type Server struct {
 	Address Host   `json:"address,omitzero"`
 	// Active servers are checked and used, the others ignored.
 	Active bool `json:"active"`
-	// Port is the real port, 1..65535. A server without a port directive has
+	// Port is the real port, 1..65535, or 0 with a virtual port of 0. A server without a port directive has
 	// the virtual port that was set above it in the file.
 	Port uint16 `json:"port"`
 	// Weight is 0 or more; zero gives no new connections.
 	Weight int `json:"weight"`
+
+	// The following are extensions; their zero values are what Piranha does.
+
+	// Sorry servers take the traffic when no other one is up, or the quorum
+	// is lost; there may be several.
+	Sorry bool `json:"sorry,omitempty"`
+	// Maintenance servers take no new connections, whatever their checks say.
+	Maintenance bool `json:"maintenance,omitempty"`
+	// Forward is how packets reach this server; nil is as for the virtual
+	// block. See [Config.ForwardOf].
+	Forward *Network `json:"forward,omitempty"`
+	// Tunneling shapes the packets of the tunnel method. The virtual block's
+	// counts when this one says nothing at all; see [Virtual.TunnelOf].
+	Tunneling
+	// UpperThreshold is the number of connections above which the server
+	// takes no new ones, and LowerThreshold that below which it takes them
+	// again; zero is no limit, and three quarters of the upper one.
+	UpperThreshold uint32 `json:"upper_threshold,omitempty"`
+	LowerThreshold uint32 `json:"lower_threshold,omitempty"`
+	// QuiesceServer gives this server weight 0 when it fails, or removes it;
+	// nil is as in the virtual block.
+	QuiesceServer *bool `json:"quiesce_server,omitempty"`
+	// SlowStart is how long its weight climbs; zero is as in the virtual
+	// block.
+	SlowStart time.Duration `json:"slow_start"`
+	// UpCmd and DownCmd run when the server comes up and goes down.
+	UpCmd   string `json:"up_cmd,omitempty"`
+	DownCmd string `json:"down_cmd,omitempty"`
+	// Check and Checks are asked in place of the virtual block's; see
+	// [Virtual.ChecksOf].
+	Check  CheckKind `json:"check,omitempty"`
+	Checks []Check   `json:"checks,omitempty"`
 
 	// Pos is where the block is opened.
 	Pos Pos `json:"-"`
@@ -166,13 +269,22 @@ type Server struct {
 	Origins Origins `json:"-"`
 }
 
+// Tunneling shapes the packets of the tunnel method, an extension. The zero
+// value is plain IPIP.
+type Tunneling struct {
+	TunnelType TunnelType `json:"tunnel_type,omitzero"`
+	// TunnelPort is the UDP port of GUE, which needs one.
+	TunnelPort     uint16         `json:"tunnel_port,omitempty"`
+	TunnelChecksum TunnelChecksum `json:"tunnel_checksum,omitzero"`
+}
+
 // Host is an address, or a name that was not looked up yet. The zero value is
 // no host; a file writes that as 0.0.0.0 where it is allowed.
 type Host struct {
 	// Name is set when the file has a name in place of an address.
 	Name string `json:"name,omitempty"`
-	// Addr is the IPv4 address; it is invalid for a name until
-	// [Config.Resolve] finds it.
+	// Addr is the address, IPv4 or, an extension, IPv6; it is invalid for a
+	// name until [Config.Resolve] finds it.
 	Addr netip.Addr `json:"addr,omitzero"`
 }
 
@@ -286,4 +398,33 @@ func (c *Config) PrivatePath() (primary, backup Host, ok bool) {
 		return Host{}, Host{}, false
 	}
 	return c.PrimaryPrivate, c.BackupPrivate, true
+}
+
+// ForwardOf returns how packets reach a server of a virtual service: as the
+// server says, or else its virtual block, or else network.
+func (c *Config) ForwardOf(v *Virtual, s *Server) Network {
+	switch {
+	case s != nil && s.Forward != nil:
+		return *s.Forward
+	case v != nil && v.Forward != nil:
+		return *v.Forward
+	}
+	return c.Network
+}
+
+// TunnelOf returns the tunnel of a server: its own if it says anything of it,
+// or else the virtual block's.
+func (v *Virtual) TunnelOf(s *Server) Tunneling {
+	if s != nil && s.Tunneling != (Tunneling{}) {
+		return s.Tunneling
+	}
+	return v.Tunneling
+}
+
+// QuiescesServer reports whether a failed server keeps its place with weight 0.
+func (v *Virtual) QuiescesServer(s *Server) bool {
+	if s != nil && s.QuiesceServer != nil {
+		return *s.QuiesceServer
+	}
+	return v.QuiesceServer
 }

@@ -108,9 +108,27 @@ func (d *deriver) block(b *Block, s *scope) {
 		}
 		srv := NewServer(b.Name, v.Port)
 		srv.Pos = pos
-		d.body(b.Body, &scope{where: inServer, c: s.c, s: &srv, kind: b.Kind, origins: &srv.Origins})
+		d.body(b.Body, &scope{where: inServer, c: s.c, s: &srv, kind: b.Kind, origins: &srv.Origins, virtualPort: v.Port})
 		cutOff(b, &srv.Origins)
 		v.Servers = append(v.Servers, srv)
+	case b.Kind == CheckBlock:
+		k := NewCheck(b.Name)
+		k.Pos = pos
+		d.body(b.Body, &scope{where: inCheck, c: s.c, k: &k, kind: b.Kind, origins: &k.Origins})
+		switch {
+		case b.Open == nil:
+		case s.s != nil:
+			s.s.Checks = append(s.s.Checks, k)
+		case s.v != nil:
+			s.v.Checks = append(s.v.Checks, k)
+		}
+	case b.Kind == VRRPBlock:
+		r := NewVRRP(b.Name)
+		r.Pos = pos
+		d.body(b.Body, &scope{where: inVRRP, c: s.c, r: &r, kind: b.Kind, origins: &r.Origins})
+		if b.Open != nil {
+			s.c.VRRPs = append(s.c.VRRPs, r)
+		}
 	case b.Kind != UnknownBlock:
 		v := NewVirtual(b.Name)
 		v.Pos = pos
@@ -155,7 +173,7 @@ func (d *deriver) directive(l *Line, s *scope) {
 		dir.set(s, v)
 	}
 	s.origins.set(name, pos, v.failed)
-	if earlier := s.seen[name]; earlier != nil && !v.failed {
+	if earlier := s.seen[name]; earlier != nil && !v.failed && !dir.repeats {
 		d.again = append(d.again, repeat{l, earlier})
 	}
 	if !v.failed {
@@ -274,6 +292,12 @@ func placeOf(where blockMask) string {
 	}
 	if where&inServer != 0 {
 		places = append(places, "a server block")
+	}
+	if where&inCheck != 0 {
+		places = append(places, "a check block")
+	}
+	if where&inVRRP != 0 {
+		places = append(places, "a vrrp block")
 	}
 	return strings.Join(places, " or ")
 }

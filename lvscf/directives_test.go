@@ -17,6 +17,10 @@ func inBlock(block, line string) string {
 		return line + "\nvirtual v {\n}\n"
 	case "virtual":
 		return "virtual v {\n" + line + "\n}\n"
+	case "check":
+		return "virtual v {\ncheck k {\n" + line + "\n}\n}\n"
+	case "vrrp":
+		return "vrrp r {\n" + line + "\n}\n"
 	}
 	return "virtual v {\nserver s {\n" + line + "\n}\n}\n"
 }
@@ -73,6 +77,14 @@ func TestEveryDirective(t *testing.T) {
 			case "server":
 				if got := with.Virtuals[0].Servers[0].Origins.Pos(d.Name); got != (Pos{3, 1}) {
 					t.Errorf("origin %v, want 3:1", got)
+				}
+			case "check":
+				if got := with.Virtuals[0].Checks[0].Origins.Pos(d.Name); got != (Pos{3, 1}) {
+					t.Errorf("origin %v, want 3:1", got)
+				}
+			case "vrrp":
+				if got := with.VRRPs[0].Origins.Pos(d.Name); got != (Pos{2, 1}) {
+					t.Errorf("origin %v, want 2:1", got)
 				}
 			}
 			// A value that differs from the default must reach the configuration.

@@ -66,13 +66,14 @@ func (n *Network) UnmarshalText(text []byte) error {
 // number.
 type Protocol uint8
 
-// The protocols of the language.
+// The protocols of the language. SCTP is an extension.
 const (
-	TCP Protocol = 6
-	UDP Protocol = 17
+	TCP  Protocol = 6
+	UDP  Protocol = 17
+	SCTP Protocol = 132
 )
 
-var protocolWords = []string{TCP: "tcp", UDP: "udp"}
+var protocolWords = []string{TCP: "tcp", UDP: "udp", SCTP: "sctp"}
 
 // String returns the word of the language, or the number of an unknown value.
 func (p Protocol) String() string { return wordOf(protocolWords, int(p)) }
@@ -120,7 +121,8 @@ func (r *ReservationConflict) UnmarshalText(text []byte) error {
 // Scheduler is the name of a scheduling method, as the kernel has it.
 type Scheduler string
 
-// The schedulers of the language; the newer ones of the kernel are refused.
+// The schedulers of the language. Those from ShortestExpectedDelay on came to
+// the kernel after Piranha, and are extensions.
 const (
 	RoundRobin                         Scheduler = "rr"
 	LeastConnection                    Scheduler = "lc"
@@ -130,9 +132,18 @@ const (
 	LocalityLeastConnectionReplication Scheduler = "lblcr"
 	DestinationHash                    Scheduler = "dh"
 	SourceHash                         Scheduler = "sh"
+	ShortestExpectedDelay              Scheduler = "sed"
+	NeverQueue                         Scheduler = "nq"
+	WeightedFailover                   Scheduler = "fo"
+	WeightedOverflow                   Scheduler = "ovf"
+	MaglevHash                         Scheduler = "mh"
+	PowerOfTwoChoices                  Scheduler = "twos"
 )
 
-var schedulerWords = []string{"rr", "lc", "wlc", "wrr", "lblc", "lblcr", "dh", "sh"}
+// schedulerWords begins with Piranha's own.
+var schedulerWords = []string{"rr", "lc", "wlc", "wrr", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh", "twos"}
+
+const piranhaSchedulers = 8
 
 // String returns the name.
 func (s Scheduler) String() string { return string(s) }
@@ -146,14 +157,15 @@ func (s *Scheduler) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Netmask is an IPv4 network mask as a prefix length, 1..32. Zero is no mask,
-// which a file may write as 0.0.0.0.
+// Netmask is a network mask as a prefix length: 1..32 for IPv4, 1..128 for
+// IPv6, an extension. Zero is no mask, which a file may write as 0.0.0.0.
 type Netmask uint8
 
 // Bits returns the prefix length.
 func (m Netmask) Bits() int { return int(m) }
 
-// String returns the dotted form, as in "255.255.255.0".
+// String returns the dotted form, as in "255.255.255.0", and beyond 32, where
+// there is none, the prefix length.
 func (m Netmask) String() string {
 	if m > 32 {
 		return strconv.Itoa(int(m))
@@ -165,11 +177,16 @@ func (m Netmask) String() string {
 // MarshalText writes the same text as String.
 func (m Netmask) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
 
-// UnmarshalText reads the dotted form; the mask must be contiguous.
+// UnmarshalText reads the dotted form, where the mask must be contiguous, or a
+// prefix length.
 func (m *Netmask) UnmarshalText(text []byte) error {
+	if n, err := strconv.ParseUint(string(text), 10, 8); err == nil && n <= 128 {
+		*m = Netmask(n)
+		return nil
+	}
 	addr, err := netip.ParseAddr(string(text))
 	if err != nil || !addr.Is4() {
-		return fmt.Errorf("netmask %q: want a dotted mask such as 255.255.255.0", text)
+		return fmt.Errorf("netmask %q: want a dotted mask such as 255.255.255.0, or a prefix length", text)
 	}
 	got, ok := maskOf(addr)
 	if !ok {

@@ -203,7 +203,7 @@ func (p *parser) line(l *Line) {
 	switch {
 	case first.Quote == 0 && strings.HasPrefix(first.Text, "}"):
 		p.closeLine(l)
-	case opensBlock(l):
+	case p.opensBlock(l):
 		if braceless && len(l.Tokens) == 1 && first.is("{") {
 			// The brace of the opening line before, already told of.
 			l.faulty = true

@@ -58,13 +58,32 @@ func (c *Config) hosts() iter.Seq2[*Host, Pos] {
 			yield(&c.Backup, o.Pos("backup")) &&
 			yield(&c.BackupPrivate, o.Pos("backup_private")) &&
 			yield(&c.NATRouter.Address, o.Pos("nat_router"))
+		for i := range c.HeartbeatPaths {
+			h := &c.HeartbeatPaths[i]
+			ok = ok && yield(&h.Primary, o.Pos("heartbeat_path")) && yield(&h.Backup, o.Pos("heartbeat_path"))
+		}
+		for i := range c.VRRPs {
+			r := &c.VRRPs[i]
+			for j := range r.UnicastPeers {
+				ok = ok && yield(&r.UnicastPeers[j], r.Origins.Pos("unicast_peer"))
+			}
+			ok = ok && yield(&r.UnicastSource, r.Origins.Pos("unicast_source"))
+		}
+		checks := func(list []Check) {
+			for i := range list {
+				k := &list[i]
+				ok = ok && yield(&k.Address, k.Origins.Pos("address")) && yield(&k.Source, k.Origins.Pos("source"))
+			}
+		}
 		for _, blocks := range [][]Virtual{c.Virtuals, c.Failovers} {
 			for i := range blocks {
 				v := &blocks[i]
 				ok = ok && yield(&v.Address, firstPos(v.Origins.Pos("address"), v.Pos)) &&
 					yield(&v.Master, v.Origins.Pos("master"))
+				checks(v.Checks)
 				for j := range v.Servers {
 					s := &v.Servers[j]
+					checks(s.Checks)
 					ok = ok && yield(&s.Address, firstPos(s.Origins.Pos("address"), s.Pos))
 				}
 			}

@@ -7,15 +7,19 @@ import (
 	"time"
 )
 
-// scope is where the values of a body go. v and s are nil outside of such
-// blocks.
+// scope is where the values of a body go. v, s, k and r are nil outside of
+// such blocks.
 type scope struct {
 	where   blockMask
 	c       *Config
 	v       *Virtual
 	s       *Server
+	k       *Check
+	r       *VRRP
 	kind    BlockKind
 	origins *Origins
+	// virtualPort is that of the virtual block around a server block so far.
+	virtualPort uint16
 	// seen holds the last line of each directive of the body.
 	seen map[string]*Line
 }
@@ -93,7 +97,7 @@ func setFWMark(s *scope, v *values) {
 }
 
 func setVirtualPort(s *scope, v *values) {
-	n, ok := v.port(true)
+	n, ok := v.portOrAll(true)
 	if !ok {
 		return
 	}
@@ -104,6 +108,17 @@ func setVirtualPort(s *scope, v *values) {
 				"move the port line above the server blocks, or give them ports of their own")
 			return
 		}
+	}
+}
+
+// setServerPort takes 0 only where the service has every port.
+func setServerPort(s *scope, v *values) {
+	read := v.port
+	if s.virtualPort == 0 {
+		read = v.portOrAll
+	}
+	if n, ok := read(false); ok {
+		s.s.Port = n
 	}
 }
 
@@ -122,6 +137,12 @@ func setPersistent(s *scope, v *values) {
 // setPMask ignores a mask that cannot be read, as Piranha does, but says so.
 func setPMask(s *scope, v *values) {
 	t := v.args[0]
+	if m, ok := prefixLength(t.Text); ok {
+		if v.extension(t, "prefix lengths") {
+			s.v.PMask = m
+		}
+		return
+	}
 	addr, note, ok := inetAton(t.Text)
 	if !ok {
 		v.warn(t, quote(t.Text)+" is no netmask, and is ignored", v.example())
@@ -145,4 +166,66 @@ func setReentry(s *scope, v *values) {
 		d = defaultReentry
 	}
 	s.v.Reentry = d
+}
+
+// timing returns the place of the timing in a virtual or check block.
+func (s *scope) timing() *Timing {
+	if s.k != nil {
+		return &s.k.Timing
+	}
+	return &s.v.Timing
+}
+
+// tunneling returns the place of the tunnel in a server or virtual block, as
+// the next ones do for what both have.
+func (s *scope) tunneling() *Tunneling {
+	if s.s != nil {
+		return &s.s.Tunneling
+	}
+	return &s.v.Tunneling
+}
+
+func (s *scope) forward() **Network {
+	if s.s != nil {
+		return &s.s.Forward
+	}
+	return &s.v.Forward
+}
+
+func (s *scope) check() *CheckKind {
+	if s.s != nil {
+		return &s.s.Check
+	}
+	return &s.v.Check
+}
+
+func (s *scope) slowStart() *time.Duration {
+	if s.s != nil {
+		return &s.s.SlowStart
+	}
+	return &s.v.SlowStart
+}
+
+func (s *scope) startState() *StartState {
+	if s.k != nil {
+		return &s.k.StartState
+	}
+	return &s.v.StartState
+}
+
+// announcing returns the place of the announcements, in a vrrp block or the
+// global section.
+func (s *scope) announcing() *Announcing {
+	if s.r != nil {
+		return &s.r.Announcing
+	}
+	return &s.c.Announcing
+}
+
+// notifyCmd returns the place of notify_cmd.
+func (s *scope) notifyCmd() *string {
+	if s.r != nil {
+		return &s.r.NotifyCmd
+	}
+	return &s.c.NotifyCmd
 }

@@ -1,6 +1,9 @@
 package lvscf
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // longestWord is the length of the longest word that is compared; no word of
 // the language is longer.
@@ -12,6 +15,9 @@ func nearest(word string, candidates []string) string {
 		return ""
 	}
 	lower := strings.ToLower(word)
+	if slices.Contains(candidates, lower) {
+		return lower
+	}
 	if len(word) > 3 {
 		for _, c := range candidates {
 			if strings.HasPrefix(c, lower+"_") {

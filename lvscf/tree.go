@@ -29,6 +29,9 @@ const (
 	VirtualBlock
 	FailoverBlock
 	ServerBlock
+	// CheckBlock and VRRPBlock are extensions.
+	CheckBlock
+	VRRPBlock
 )
 
 // String returns the word that opens the block, or "unknown".
@@ -40,6 +43,10 @@ func (k BlockKind) String() string {
 		return "failover"
 	case ServerBlock:
 		return "server"
+	case CheckBlock:
+		return "check"
+	case VRRPBlock:
+		return "vrrp"
 	}
 	return "unknown"
 }
@@ -51,6 +58,10 @@ func (k BlockKind) mask() blockMask {
 		return inVirtual
 	case ServerBlock:
 		return inServer
+	case CheckBlock:
+		return inCheck
+	case VRRPBlock:
+		return inVRRP
 	}
 	return 0
 }

@@ -18,6 +18,8 @@ type values struct {
 	dir    *directive
 	args   []Token
 	failed bool
+	// strict refuses values that Piranha's grammar has not.
+	strict bool
 }
 
 func (v *values) fail(t Token, message, cure string) {
@@ -144,6 +146,14 @@ func (v *values) port(names bool) (uint16, bool) {
 	return uint16(n), ok
 }
 
+// portOrAll reads a port, or 0 for every port.
+func (v *values) portOrAll(names bool) (uint16, bool) {
+	if v.args[0].Text == "0" && v.args[0].Quote == 0 {
+		return 0, v.extension(v.args[0], "a port of 0, which is every port")
+	}
+	return v.port(names)
+}
+
 // text reads a word or a quoted text as it is.
 func (v *values) text() (string, bool) { return v.args[0].Text, true }
 
@@ -178,6 +188,14 @@ func (v *values) word(words []string) (int, bool) {
 	return 0, false
 }
 
+func (v *values) protocol() (Protocol, bool) {
+	n, ok := v.word(protocolWords)
+	if !ok || Protocol(n) == SCTP && !v.extension(v.args[0], "this protocol") {
+		return 0, false
+	}
+	return Protocol(n), true
+}
+
 func (v *values) scheduler() (Scheduler, bool) {
 	t := v.args[0]
 	if t.Text == "pcc" {
@@ -185,7 +203,7 @@ func (v *values) scheduler() (Scheduler, bool) {
 		return "", false
 	}
 	n, ok := v.word(schedulerWords)
-	if !ok {
+	if !ok || n >= piranhaSchedulers && !v.extension(t, "this scheduler") {
 		return "", false
 	}
 	return Scheduler(schedulerWords[n]), true
@@ -194,11 +212,10 @@ func (v *values) scheduler() (Scheduler, bool) {
 // device reads the name of an interface or of its alias.
 func (v *values) device() (string, bool) {
 	t := v.args[1]
-	const most = 15 // IFNAMSIZ less its zero byte, linux/if.h
 	switch {
 	case t.isComment():
 		v.fail(t, "missing arguments: a device belongs after the address, not a comment", v.example()+", and the comment on a line of its own")
-	case t.Text == "" || len(t.Text) > most || strings.ContainsAny(t.Text, "/ \t"):
+	case !isDevice(t.Text):
 		v.fail(t, "invalid argument: "+quote(t.Text)+" is no device name", v.example())
 	default:
 		return t.Text, true
@@ -228,7 +245,10 @@ func (v *values) list() ([]string, bool) {
 // otherwise means no host.
 func (v *values) host(required bool) (Host, bool) {
 	t := v.args[0]
-	addr, note, ok := inetAton(t.Text)
+	addr, note, ok := v.inet(t)
+	if v.failed {
+		return Host{}, false
+	}
 	switch {
 	case ok && addr.IsUnspecified():
 		if required {
@@ -242,20 +262,35 @@ func (v *values) host(required bool) (Host, bool) {
 	case isHostName(t.Text):
 		return Host{Name: t.Text}, true
 	}
-	v.fail(t, "invalid argument: "+quote(t.Text)+" is no IPv4 address and no host name", v.addressCure(t))
+	v.fail(t, "invalid argument: "+quote(t.Text)+" is no address and no host name", v.addressCure(t))
 	return Host{}, false
 }
 
 // address reads an address where names are not allowed.
 func (v *values) address() (netip.Addr, bool) {
 	t := v.args[0]
-	addr, note, ok := inetAton(t.Text)
+	addr, note, ok := v.inet(t)
 	if !ok {
-		v.fail(t, "invalid host name or ip address: "+quote(t.Text)+" is no IPv4 address", v.addressCure(t))
+		if !v.failed {
+			v.fail(t, "invalid host name or ip address: "+quote(t.Text)+" is no address", v.addressCure(t))
+		}
 		return netip.Addr{}, false
 	}
 	v.noteAddress(t, note)
 	return addr, true
+}
+
+// inet reads an address of either family: IPv4 as C reads it, IPv6 as an
+// extension and without a zone.
+func (v *values) inet(t Token) (addr netip.Addr, note string, ok bool) {
+	if strings.Contains(t.Text, ":") {
+		addr, err := netip.ParseAddr(t.Text)
+		if err != nil || addr.Zone() != "" || !v.extension(t, "IPv6 addresses") {
+			return netip.Addr{}, "", false
+		}
+		return addr.Unmap(), "", true
+	}
+	return inetAton(t.Text)
 }
 
 func (v *values) noteAddress(t Token, note string) {
@@ -265,8 +300,8 @@ func (v *values) noteAddress(t Token, note string) {
 }
 
 func (v *values) addressCure(t Token) string {
-	if addr, err := netip.ParseAddr(t.Text); err == nil && addr.Is6() {
-		return "only IPv4 is possible; " + v.example()
+	if addr, err := netip.ParseAddr(t.Text); err == nil && addr.Zone() != "" {
+		return "write the address without a zone; " + v.example()
 	}
 	if strings.Contains(t.Text, "/") {
 		return "write the address without a prefix length; " + v.example()
@@ -280,12 +315,28 @@ func (v *values) addressCure(t Token) string {
 // mask reads a dotted netmask; 0.0.0.0 is none.
 func (v *values) mask() (Netmask, bool) {
 	t := v.args[0]
+	if n, ok := prefixLength(t.Text); ok && v.extension(t, "prefix lengths") {
+		return n, true
+	}
+	if v.failed {
+		return 0, false
+	}
 	addr, note, ok := inetAton(t.Text)
 	if !ok {
 		v.fail(t, "Bad subnet mask specified: "+quote(t.Text)+" is no dotted mask", v.addressCure(t))
 		return 0, false
 	}
 	return v.maskOf(addr, note)
+}
+
+// prefixLength reads a mask that is written as a prefix length, 1..128.
+func prefixLength(s string) (Netmask, bool) {
+	s = strings.TrimPrefix(s, "/")
+	if s == "" || len(s) > 3 || s[0] < '1' || s[0] > '9' {
+		return 0, false
+	}
+	n, err := strconv.Atoi(s)
+	return Netmask(n), err == nil && n <= 128
 }
 
 func (v *values) maskOf(addr netip.Addr, note string) (Netmask, bool) {

@@ -107,13 +107,13 @@ func TestNearestWord(t *testing.T) {
 }
 
 func TestNetmasks(t *testing.T) {
-	for n := range 33 {
+	for n := range 129 {
 		var back Netmask
 		if err := back.UnmarshalText([]byte(Netmask(n).String())); err != nil || back.Bits() != n {
 			t.Errorf("mask %d is written %q and read as %d, error %v", n, Netmask(n), back, err)
 		}
 	}
-	for _, text := range []string{"", "24", "255.0.255.0", "0.0.0.1", "::", "255.255.255.0/24"} {
+	for _, text := range []string{"", "129", "-1", "255.0.255.0", "0.0.0.1", "::", "255.255.255.0/24"} {
 		var m Netmask
 		if err := m.UnmarshalText([]byte(text)); err == nil {
 			t.Errorf("mask %q is read as %v, want an error", text, m)
@@ -127,10 +127,10 @@ func TestEnumsReadWhatTheyWrite(t *testing.T) {
 		encoding.TextUnmarshaler
 	}
 	service, network, protocol, conflict, severity, scheduler := FOS, Tunnel, UDP, ReservationPreempt, Warning, SourceHash
-	future, unset := Protocol(132), ReservationUnset
+	future, unset := Protocol(99), ReservationUnset
 	for want, e := range map[string]enum{
 		"fos": &service, "tunnel": &network, "udp": &protocol, "preempt": &conflict, "warning": &severity, "sh": &scheduler,
-		"132": &future, "unset": &unset,
+		"99": &future, "unset": &unset,
 	} {
 		text, err := e.MarshalText()
 		if err != nil || string(text) != want {
