@@ -11,6 +11,9 @@ import (
 	"time"
 )
 
+// bad reports a value of an extension that cannot be used.
+func (v *values) bad(t Token, message, cure string) { v.fail(t, message, cure) }
+
 // extension tells that a value is beyond Piranha's grammar, although its
 // directive is not, and reports whether it may be used: not in the strict
 // dialect.
@@ -18,7 +21,7 @@ func (v *values) extension(t Token, what string) bool {
 	if !v.strict {
 		return true
 	}
-	v.fail(t, fmt.Sprintf("invalid argument: %s %s: Piranha's daemons do not know %s", v.dir.name, quote(t.Text), what),
+	v.bad(t, fmt.Sprintf("invalid argument: %s %s: Piranha's daemons do not know %s", v.dir.name, quote(t.Text), what),
 		v.example()+", or read the file with the extensions")
 	return false
 }
@@ -31,10 +34,10 @@ func (v *values) duration() (time.Duration, bool) {
 	const most = math.MaxInt32 * time.Second
 	switch {
 	case !ok:
-		v.fail(t, "invalid argument: "+quote(t.Text)+" is no time", v.example()+"; a number is seconds, or give a unit as in 500ms, 5s or 2m")
+		v.bad(t, "invalid argument: "+quote(t.Text)+" is no time", v.example()+"; a number is seconds, or give a unit as in 500ms, 5s or 2m")
 		return 0, false
 	case d < 0 || d > most:
-		v.fail(t, "invalid argument: "+quote(t.Text)+" is out of range", v.dir.name+" must be 0 or more, and less than 2^31 seconds")
+		v.bad(t, "invalid argument: "+quote(t.Text)+" is out of range", v.dir.name+" must be 0 or more, and less than 2^31 seconds")
 		return 0, false
 	}
 	return d, true
@@ -73,7 +76,7 @@ func uintTo[T ~uint8 | ~uint16 | ~uint32](lo, hi int64) func(*values) (T, bool) 
 func (v *values) command() (string, bool) {
 	t := v.args[0]
 	if strings.TrimSpace(t.Text) == "" {
-		v.fail(t, "invalid argument: there is no program in "+quote(t.Text), v.example())
+		v.bad(t, "invalid argument: there is no program in "+quote(t.Text), v.example())
 		return "", false
 	}
 	return t.Text, true
@@ -83,7 +86,7 @@ func (v *values) command() (string, bool) {
 func (v *values) path() (string, bool) {
 	t := v.args[0]
 	if t.Text == "" {
-		v.fail(t, "invalid argument: the file has no name", v.example())
+		v.bad(t, "invalid argument: the file has no name", v.example())
 		return "", false
 	}
 	return t.Text, true
@@ -93,7 +96,7 @@ func (v *values) path() (string, bool) {
 func (v *values) interfaceName() (string, bool) {
 	t := v.args[0]
 	if t.isComment() || !isDevice(t.Text) {
-		v.fail(t, "invalid argument: "+quote(t.Text)+" is no device name", v.example())
+		v.bad(t, "invalid argument: "+quote(t.Text)+" is no device name", v.example())
 		return "", false
 	}
 	return t.Text, true
@@ -122,7 +125,7 @@ func (v *values) deviceAddress() (DeviceAddress, bool) {
 	t := v.args[0]
 	prefix, ok := parsePrefix(t.Text)
 	if !ok || prefix.Addr().IsUnspecified() {
-		v.fail(t, "invalid argument: "+quote(t.Text)+" is no address with the length of its network", v.example())
+		v.bad(t, "invalid argument: "+quote(t.Text)+" is no address with the length of its network", v.example())
 		return DeviceAddress{}, false
 	}
 	device, ok := v.device()
@@ -146,7 +149,7 @@ func (v *values) heartbeatPath() (HeartbeatPath, bool) {
 func (v *values) schedulerFlags() (SchedulerFlags, bool) {
 	var f SchedulerFlags
 	if err := f.UnmarshalText([]byte(v.args[0].Text)); err != nil {
-		v.fail(v.args[0], "invalid argument: "+quote(v.args[0].Text)+" are no flags of a scheduler",
+		v.bad(v.args[0], "invalid argument: "+quote(v.args[0].Text)+" are no flags of a scheduler",
 			"write one or more of "+strings.Join(schedulerFlagWords, ", ")+", with commas and no blanks between")
 		return 0, false
 	}
@@ -158,7 +161,7 @@ func (v *values) schedulerFlags() (SchedulerFlags, bool) {
 func (v *values) engine() (string, bool) {
 	t := v.args[0]
 	if t.Text == "" || len(t.Text) > 15 || strings.ContainsAny(t.Text, " \t/") {
-		v.fail(t, "invalid argument: "+quote(t.Text)+" is no name of a persistence engine", v.example())
+		v.bad(t, "invalid argument: "+quote(t.Text)+" is no name of a persistence engine", v.example())
 		return "", false
 	}
 	return t.Text, true
@@ -176,7 +179,7 @@ func (v *values) checkKind() (CheckKind, bool) {
 func (v *values) digest() (string, bool) {
 	t := v.args[0]
 	if (len(t.Text) != 32 && len(t.Text) != 64) || strings.Trim(t.Text, "0123456789abcdefABCDEF") != "" {
-		v.fail(t, "invalid argument: "+quote(t.Text)+" is no MD5 or SHA-256 sum", "write 32 or 64 hexadecimal digits, as md5sum and sha256sum print them")
+		v.bad(t, "invalid argument: "+quote(t.Text)+" is no MD5 or SHA-256 sum", "write 32 or 64 hexadecimal digits, as md5sum and sha256sum print them")
 		return "", false
 	}
 	return strings.ToLower(t.Text), true
@@ -187,7 +190,7 @@ func (v *values) header() (string, bool) {
 	t := v.args[0]
 	name, _, ok := strings.Cut(t.Text, ":")
 	if !ok || name == "" || strings.ContainsAny(name, " \t\r\n") || strings.ContainsAny(t.Text, "\r\n") {
-		v.fail(t, "invalid argument: "+quote(t.Text)+" is no header line", v.example())
+		v.bad(t, "invalid argument: "+quote(t.Text)+" is no header line", v.example())
 		return "", false
 	}
 	return t.Text, true
@@ -196,7 +199,7 @@ func (v *values) header() (string, bool) {
 func (v *values) status() (StatusCodes, bool) {
 	var s StatusCodes
 	if err := s.UnmarshalText([]byte(v.args[0].Text)); err != nil {
-		v.fail(v.args[0], "invalid argument: "+quote(v.args[0].Text)+" are no status codes",
+		v.bad(v.args[0], "invalid argument: "+quote(v.args[0].Text)+" are no status codes",
 			v.example()+"; codes and ranges of 100 to 999, with commas and no blanks between")
 		return nil, false
 	}
@@ -276,7 +279,7 @@ func (v *values) httpVersion() (string, bool) {
 func (v *values) method() (string, bool) {
 	t := v.args[0]
 	if t.Text == "" || len(t.Text) > 32 || strings.Trim(t.Text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-_") != "" {
-		v.fail(t, "invalid argument: "+quote(t.Text)+" is no method of HTTP", v.example())
+		v.bad(t, "invalid argument: "+quote(t.Text)+" is no method of HTTP", v.example())
 		return "", false
 	}
 	return t.Text, true
@@ -286,7 +289,7 @@ func (v *values) method() (string, bool) {
 func (v *values) re2() (string, bool) {
 	t := v.args[0]
 	if _, err := regexp.Compile(t.Text); err != nil {
-		v.fail(t, "invalid argument: "+quote(t.Text)+": "+strings.TrimPrefix(err.Error(), "error parsing regexp: "),
+		v.bad(t, "invalid argument: "+quote(t.Text)+": "+strings.TrimPrefix(err.Error(), "error parsing regexp: "),
 			v.example()+"; the expressions are those of RE2")
 		return "", false
 	}
@@ -298,7 +301,7 @@ func (v *values) re2() (string, bool) {
 func (v *values) recordType() (string, bool) {
 	t := v.args[0]
 	if t.Text == "" || len(t.Text) > 16 || strings.Trim(t.Text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") != "" {
-		v.fail(t, "invalid argument: "+quote(t.Text)+" is no type of DNS records", v.example())
+		v.bad(t, "invalid argument: "+quote(t.Text)+" is no type of DNS records", v.example())
 		return "", false
 	}
 	return t.Text, true
@@ -308,7 +311,7 @@ func (v *values) recordType() (string, bool) {
 func (v *values) multicast() (netip.Addr, bool) {
 	addr, ok := v.address()
 	if ok && !addr.IsMulticast() {
-		v.fail(v.args[0], "invalid argument: "+quote(v.args[0].Text)+" is no multicast address", v.example())
+		v.bad(v.args[0], "invalid argument: "+quote(v.args[0].Text)+" is no multicast address", v.example())
 		return netip.Addr{}, false
 	}
 	return addr, ok
@@ -318,7 +321,7 @@ func (v *values) multicast() (netip.Addr, bool) {
 func (v *values) advertInterval() (time.Duration, bool) {
 	d, ok := v.duration()
 	if ok && (d < 10*time.Millisecond || d > 255*time.Second) {
-		v.fail(v.args[0], "invalid argument: "+quote(v.args[0].Text)+" is out of range", v.dir.name+" must be 10ms to 255s")
+		v.bad(v.args[0], "invalid argument: "+quote(v.args[0].Text)+" is out of range", v.dir.name+" must be 10ms to 255s")
 		return 0, false
 	}
 	return d, ok
