@@ -24,6 +24,11 @@ func blockKind(word string) BlockKind {
 	return UnknownBlock
 }
 
+// extension reports whether Piranha has no such blocks.
+func (k BlockKind) extension() bool { return k == CheckBlock || k == VRRPBlock }
+
+const extensionCure = "remove it, or read the file without the strict dialect"
+
 // opensBlock reports whether a line is meant to open a block, well formed or
 // not. Where a directive has the name of a block, the brace tells them apart.
 func (p *parser) opensBlock(l *Line) bool {
@@ -58,14 +63,18 @@ func (p *parser) openLine(l *Line) {
 			b.Name = strings.TrimSuffix(b.Name, "{")
 		}
 	}
-	if b.Kind == UnknownBlock {
+	switch {
+	case b.Kind == UnknownBlock:
 		p.unknownBlock(l, b, word)
-	} else {
+	case p.c.dialect == Strict && b.Kind.extension():
+		p.errorAt(codeExtension, l, l.Tokens[0].Column, fmt.Sprintf("unknown command: %q: such blocks are lvskit's own, Piranha has none", word), extensionCure)
+		b.Kind = UnknownBlock
+	default:
 		p.frame(l)
 		p.place(l, b)
 	}
 	if len(p.open) == MaxDepth {
-		p.errorAt(l, l.Tokens[0].Column, fmt.Sprintf("blocks nest more than %d deep; the rest was not read", MaxDepth),
+		p.errorAt(codeTooDeep, l, l.Tokens[0].Column, fmt.Sprintf("blocks nest more than %d deep; the rest was not read", MaxDepth),
 			"only a server block within a virtual block is possible; close the others with }")
 		p.file.faulty = true
 		if p.inUnknown() { // not told within an unknown block, but reading ends
@@ -81,14 +90,14 @@ func (p *parser) openLine(l *Line) {
 func (p *parser) unknownBlock(l *Line, b *Block, word string) {
 	cure := `blocks are "virtual NAME {", "failover NAME {" and, within them, "server NAME {"`
 	if word == "" && len(l.Tokens) == 1 {
-		p.errorAt(l, l.Tokens[0].Column, "unknown command: the brace stands alone", "put { on the line that opens the block, after its name and a blank")
+		p.errorAt(codeBraceAlone, l, l.Tokens[0].Column, "unknown command: the brace stands alone", "put { on the line that opens the block, after its name and a blank")
 		return
 	}
 	near := nearest(word, blockWords)
 	if near != "" {
 		cure = fmt.Sprintf("did you mean %q?", near)
 	}
-	p.errorAt(l, l.Tokens[0].Column, "unknown command: "+quote(l.Tokens[0].Text)+" opens no block", cure)
+	p.errorAt(codeNoSuchBlock, l, l.Tokens[0].Column, "unknown command: "+quote(l.Tokens[0].Text)+" opens no block", cure)
 	if b.Kind = blockKind(near); b.Kind != UnknownBlock {
 		p.place(l, b)
 	}
@@ -103,10 +112,13 @@ func (p *parser) frame(l *Line) {
 	word := strings.TrimSuffix(t[0].Text, "{")
 	want := fmt.Sprintf("write %q", word+" NAME {")
 	switch {
+	case len(t) == 2 && p.c.dialect != Strict && !t[1].is("{") && p.braceFollows():
+		p.c.at(codeBraceNext, l, l.endColumn(), "{ stands on the next line, where Piranha does not look for it", want)
+		p.braceless, p.accepted = true, true
 	case len(t) < 3:
-		what := "the line needs a name and {"
+		code, what := codeBlockFrame, "the line needs a name and {"
 		if last := t[len(t)-1]; last.Quote == 0 && strings.HasSuffix(last.Text, "{") && last.Text != "{" {
-			want += ", with a blank before {"
+			code, want = codeGluedBrace, want+", with a blank before {"
 			what = "{ must be a word of its own"
 		} else if len(t) == 2 && !last.is("{") {
 			p.braceless = true
@@ -115,23 +127,37 @@ func (p *parser) frame(l *Line) {
 		} else if len(t) == 1 {
 			p.braceless = true
 		}
-		p.errorAt(l, l.endColumn(), "missing arguments: "+what, want)
+		p.errorAt(code, l, l.endColumn(), "missing arguments: "+what, want)
 	case len(t) > 3:
 		extra := t[3]
-		cure := want + "; a name is one word, join its parts with _"
+		code, cure := codeBlockWords, want+"; a name is one word, join its parts with _"
 		if extra.isComment() {
-			cure = "move the comment to a line of its own, above this one"
+			code, cure = codeTrailing, "move the comment to a line of its own, above this one"
 		} else if t[2].is("{") {
 			cure = want + " and put what follows on lines of its own"
 		}
-		p.errorAt(l, extra.Column, "unexpected arguments: "+quote(extra.Text), cure)
+		p.errorAt(code, l, extra.Column, "unexpected arguments: "+quote(extra.Text), cure)
 	case t[2].Text != "{":
+		code := codeBlockFrame
 		if t[2].isComment() {
 			p.braceless = true
-			want += " and put the comment on a line of its own"
+			code, want = codeTrailing, want+" and put the comment on a line of its own"
 		}
-		p.errorAt(l, t[2].Column, "missing arguments: "+quote(t[2].Text)+" stands where { belongs", want)
+		p.errorAt(code, l, t[2].Column, "missing arguments: "+quote(t[2].Text)+" stands where { belongs", want)
 	}
+}
+
+// braceFollows reports whether the next line with anything on it is the brace.
+func (p *parser) braceFollows() bool {
+	for rest := p.rest; rest != ""; {
+		var line string
+		line, _, rest = cutLine(rest)
+		line = strings.Trim(line, " \t")
+		if line != "" && line[0] != '#' {
+			return line == "{" || strings.HasPrefix(line, "{ #") || strings.HasPrefix(line, "{\t#")
+		}
+	}
+	return false
 }
 
 // place judges where a block stands, and closes or assumes blocks around it so
@@ -147,7 +173,7 @@ func (p *parser) place(l *Line, b *Block) {
 	}
 	if p.top() != nil && p.top().Kind == CheckBlock && b.Kind == ServerBlock {
 		if !l.faulty && p.top().Open != nil {
-			p.errorAt(l, column, fmt.Sprintf(`unknown command: "server" within the check block of line %d`, p.top().Open.Number),
+			p.errorAt(codeBlockInBlock, l, column, fmt.Sprintf(`unknown command: "server" within the check block of line %d`, p.top().Open.Number),
 				"close that block first, with } on a line of its own")
 		}
 		for p.top() != nil && p.top().Kind == CheckBlock {
@@ -164,7 +190,7 @@ func (p *parser) place(l *Line, b *Block) {
 		for p.top() != nil {
 			if outer := p.top(); outer.Open != nil {
 				if !told {
-					p.errorAt(l, column, fmt.Sprintf("unknown command: %q within the %s block of line %d", b.Kind.String(), outer.Kind, outer.Open.Number),
+					p.errorAt(codeBlockInBlock, l, column, fmt.Sprintf("unknown command: %q within the %s block of line %d", b.Kind.String(), outer.Kind, outer.Open.Number),
 						"close that block first, with } on a line of its own")
 					told = true
 				}
@@ -187,14 +213,14 @@ func (p *parser) place(l *Line, b *Block) {
 			if p.lastVirtual != nil && p.lastVirtual.Close != nil {
 				what = fmt.Sprintf("the } of line %d already closed the virtual block", p.lastVirtual.Close.Number)
 			}
-			p.errorAt(l, column, `unknown command: "server": `+what, "move the server block into its virtual block, before the last }")
+			p.errorAt(codeServerAlone, l, column, `unknown command: "server": `+what, "move the server block into its virtual block, before the last }")
 		}
 		if p.lastVirtual != nil {
 			p.reopen()
 		}
 	case outer.Kind == ServerBlock:
 		if !l.faulty && outer.Open != nil {
-			p.errorAt(l, column, fmt.Sprintf(`unknown command: "server" within the server block of line %d`, outer.Open.Number),
+			p.errorAt(codeBlockInBlock, l, column, fmt.Sprintf(`unknown command: "server" within the server block of line %d`, outer.Open.Number),
 				"close that block first, with } on a line of its own")
 		}
 		p.forgive++
@@ -209,11 +235,11 @@ func (p *parser) placeCheck(l *Line) {
 	case outer == nil && p.resume():
 	case outer == nil || outer.Kind == VRRPBlock:
 		if !l.faulty {
-			p.errorAt(l, column, `unknown command: "check": it stands outside of a virtual block`, "move the check block into the virtual or server block that it belongs to")
+			p.errorAt(codeServerAlone, l, column, `unknown command: "check": it stands outside of a virtual block`, "move the check block into the virtual or server block that it belongs to")
 		}
 	case outer.Kind == CheckBlock:
 		if !l.faulty && outer.Open != nil {
-			p.errorAt(l, column, fmt.Sprintf(`unknown command: "check" within the check block of line %d`, outer.Open.Number),
+			p.errorAt(codeBlockInBlock, l, column, fmt.Sprintf(`unknown command: "check" within the check block of line %d`, outer.Open.Number),
 				"close that block first, with } on a line of its own")
 		}
 		p.forgive++
@@ -245,20 +271,20 @@ func (p *parser) closeLine(l *Line) {
 	switch {
 	case l.faulty:
 	case words == 0:
-		p.errorAt(l, first.Column+1, "unexpected arguments: "+quote(first.Text[1:])+" follows }", "put what follows on the next line")
+		p.errorAt(codeAfterBrace, l, first.Column+1, "unexpected arguments: "+quote(first.Text[1:])+" follows }", "put what follows on the next line")
 	case braces > 1:
 		column := first.Column + 1
 		if len(first.Text) == 1 {
 			column = l.Tokens[1].Column
 		}
-		p.errorAt(l, column, "unexpected arguments: more than one } on the line", "put each } on a line of its own")
+		p.errorAt(codeManyBraces, l, column, "unexpected arguments: more than one } on the line", "put each } on a line of its own")
 	case len(l.Tokens) > 1:
 		t := l.Tokens[1]
-		cure := "put what follows on the next line"
+		code, cure := codeAfterBrace, "put what follows on the next line"
 		if t.isComment() {
-			cure = "move the comment to a line of its own"
+			code, cure = codeTrailing, "move the comment to a line of its own"
 		}
-		p.errorAt(l, t.Column, "unexpected arguments: "+quote(t.Text)+" follows }", cure)
+		p.errorAt(code, l, t.Column, "unexpected arguments: "+quote(t.Text)+" follows }", cure)
 	}
 	kept := false
 	for i := range max(braces, 1) {
@@ -282,7 +308,7 @@ func (p *parser) closeLine(l *Line) {
 		case p.forgive > 0:
 			p.forgive--
 		case !l.faulty:
-			p.errorAt(l, first.Column, "unknown command: } closes nothing, no block is open", "remove this line, or the } too many above it")
+			p.errorAt(codeStrayBrace, l, first.Column, "unknown command: } closes nothing, no block is open", "remove this line, or the } too many above it")
 		default:
 			return // already told of on this line
 		}
@@ -298,10 +324,15 @@ func (p *parser) directiveLine(l *Line) {
 	switch outer := p.top(); {
 	case l.faulty:
 	case kind != UnknownBlock && l.oneLineBlock():
-		p.errorAt(l, l.Tokens[min(3, len(l.Tokens)-1)].Column, "unexpected arguments: the block is written on one line",
+		p.errorAt(codeOneLine, l, l.Tokens[min(3, len(l.Tokens)-1)].Column, "unexpected arguments: the block is written on one line",
 			fmt.Sprintf("write %q, then each directive and } on lines of their own", kind.String()+" NAME {"))
+	case last.is(`\`) && len(l.Tokens) > 3:
+		p.errorAt(codeWrapped, l, last.Column, `unexpected arguments: a \ does not join lines`, "write the directive on one line")
+		if p.rest != "" {
+			p.skip = 1
+		}
 	case last.is("}") && len(l.Tokens) > 1:
-		p.errorAt(l, last.Column, "unexpected arguments: } follows a directive", "put } on a line of its own")
+		p.errorAt(codeBraceAtEnd, l, last.Column, "unexpected arguments: } follows a directive", "put } on a line of its own")
 		p.keep(l)
 		if outer != nil {
 			p.pop(nil)
@@ -314,11 +345,11 @@ func (p *parser) directiveLine(l *Line) {
 			what = fmt.Sprintf("the } of line %d already closed the %s block", p.lastVirtual.Close.Number, p.lastVirtual.Kind)
 			cure = "move the line into its block, before the last }"
 		}
-		p.errorAt(l, first.Column, fmt.Sprintf("unknown command: %s: %s", quote(first.Text), what), cure)
+		p.errorAt(codeOutside, l, first.Column, fmt.Sprintf("unknown command: %s: %s", quote(first.Text), what), cure)
 		p.reopen()
 	case outer != nil && where == inGlobal && !p.inUnknown() && foreignCure(first.Text, outer.Kind.mask()) == "":
 		if b := p.open[0]; b.Open != nil {
-			p.errorAt(l, first.Column, "unknown command: "+quote(first.Text)+": it belongs in the global section",
+			p.errorAt(codeGlobalInside, l, first.Column, "unknown command: "+quote(first.Text)+": it belongs in the global section",
 				fmt.Sprintf("move the line out of the %s block of line %d, or close that above it with } on a line of its own", b.Kind, b.Open.Number))
 		}
 		p.suspend()

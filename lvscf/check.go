@@ -2,7 +2,6 @@ package lvscf
 
 import (
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -20,10 +19,9 @@ func (c *Config) Check() Diagnostics {
 func (c *Config) check(col *collector, faulty bool) {
 	k := &checker{c: c, col: col, faulty: faulty}
 	k.heartbeat()
-	blocks := c.Virtuals
-	if c.Service == FOS {
-		blocks = c.Failovers
-	}
+	k.partner()
+	k.global()
+	blocks := k.running()
 	active := 0
 	for i := range blocks {
 		v := &blocks[i]
@@ -36,25 +34,16 @@ func (c *Config) check(col *collector, faulty bool) {
 			k.failover(v)
 		} else {
 			k.servers(v)
+			k.texts(v)
+			k.timing(v)
 		}
 	}
 	k.duplicates(blocks)
-	if active == 0 && !faulty {
-		what, word := "no active virtual service: there is nothing to run", "virtual"
-		if c.Service == FOS {
-			what, word = "no active failover service: there is nothing to run", "failover"
-		}
-		k.add(Warning, Pos{}, what, fmt.Sprintf(`write "active = 1" in at least one %s block`, word))
-	}
-	if c.Service == LVS && c.Network == NAT && active > 0 && c.NATRouter.Address.IsZero() &&
-		!c.Origins.refused("nat_router") && !c.Origins.refused("network") {
-		what := "network = nat without a nat_router"
-		if !c.Origins.Has("network") {
-			what = "network is nat by default, and there is no nat_router"
-		}
-		k.add(Warning, c.Origins.Pos("network"), what,
-			`write "nat_router = ADDRESS DEVICE", which the real servers use as gateway, or another network`)
-	}
+	k.names(blocks)
+	k.devices(blocks)
+	k.marks(blocks)
+	k.blocks(active)
+	k.nat(active)
 }
 
 type checker struct {
@@ -63,12 +52,27 @@ type checker struct {
 	faulty bool
 }
 
+// running returns the blocks that the service runs.
+func (k *checker) running() []Virtual {
+	if k.c.Service == FOS {
+		return k.c.Failovers
+	}
+	return k.c.Virtuals
+}
+
 // add reports at a position, or at the start of the file if there is none.
-func (k *checker) add(sev Severity, pos Pos, message, cure string) {
+func (k *checker) add(code Code, pos Pos, message, cure string) {
+	k.addAs(k.col.severityOf(code), code, pos, message, cure)
+}
+
+func (k *checker) addAs(sev Severity, code Code, pos Pos, message, cure string) {
+	if sev == Hint && k.faulty {
+		return // first things first
+	}
 	if !pos.IsValid() {
 		pos = Pos{1, 1}
 	}
-	k.col.add(sev, pos, "", message, cure)
+	k.col.addAs(sev, code, pos, "", message, cure)
 }
 
 func firstPos(ps ...Pos) Pos {
@@ -80,6 +84,7 @@ func firstPos(ps ...Pos) Pos {
 	return Pos{}
 }
 
+// heartbeat judges the times of the heartbeat.
 func (k *checker) heartbeat() {
 	c := k.c
 	sev := Warning
@@ -94,121 +99,172 @@ func (k *checker) heartbeat() {
 		if c.Origins.refused(e.name) {
 			positive = false
 		} else if e.d <= 0 {
-			k.add(sev, c.Origins.Pos(e.name), fmt.Sprintf("invalid argument: %s = %d is no time to wait", e.name, e.d/time.Second),
+			k.addAs(sev, codeNoInterval, c.Origins.Pos(e.name), fmt.Sprintf("invalid argument: %s = %d is no time to wait", e.name, e.d/time.Second),
 				e.name+" must be 1 or more")
 			positive = false
 		}
 	}
-	if positive && c.Deadtime <= c.Keepalive {
-		k.add(Warning, firstPos(c.Origins.Pos("deadtime"), c.Origins.Pos("keepalive")),
-			fmt.Sprintf("deadtime (%v) is not longer than keepalive (%v): a partner that is well looks dead", c.Deadtime, c.Keepalive),
-			fmt.Sprintf("write a deadtime of about three times keepalive, %d", 3*c.Keepalive/time.Second))
+	pos := firstPos(c.Origins.Pos("deadtime"), c.Origins.Pos("keepalive"))
+	cure := fmt.Sprintf("write a deadtime of about three times keepalive, %d", 3*c.Keepalive/time.Second)
+	switch {
+	case !positive:
+	case c.Deadtime <= c.Keepalive:
+		k.add(codeShortDeadtime, pos, fmt.Sprintf("deadtime (%v) is not longer than keepalive (%v): a partner that is well looks dead", c.Deadtime, c.Keepalive), cure)
+	case c.BackupActive && c.Deadtime < 2*c.Keepalive:
+		k.add(codeTightDeadtime, pos, fmt.Sprintf("deadtime (%v) is less than twice keepalive (%v): one lost heartbeat moves the service", c.Deadtime, c.Keepalive), cure)
 	}
-	if c.BackupActive && c.Primary.IsZero() && !c.Origins.refused("primary") {
-		k.add(Warning, c.Origins.Pos("backup_active"), "a backup router without a primary: no router knows that it is the primary one",
-			`write "primary = ADDRESS", the address of this or the other router`)
-	}
-	if c.PrimaryPrivate.IsZero() && !c.BackupPrivate.IsZero() && !c.Origins.refused("primary_private") {
-		k.add(Warning, c.Origins.Pos("backup_private"), "backup_private has no effect without primary_private",
-			`write "primary_private = ADDRESS" too`)
-	}
-}
-
-func (k *checker) virtual(v *Virtual) {
-	if v.Address.IsZero() && !v.Origins.refused("address") {
-		// A marked service can do without: packets are chosen by their mark.
-		sev, pos := Error, firstPos(v.Origins.Pos("address"), v.Pos)
-		if v.FWMark != 0 || v.Origins.refused("fwmark") {
-			sev = Warning
-		}
-		k.add(sev, pos, fmt.Sprintf("active service %s has no address", quote(v.Name)),
-			`write "address = ADDRESS DEVICE", as in "address = 192.0.2.10 eth0:1", or "active = 0"`)
-	}
-	if v.Protocol == UDP && v.Send == "" && v.SendProgram == "" &&
-		!v.Origins.refused("send") && !v.Origins.refused("send_program") {
-		k.add(Warning, firstPos(v.Origins.Pos("protocol"), v.Pos),
-			fmt.Sprintf("the checks of UDP service %s send nothing, so no answer can come", quote(v.Name)),
-			`write "send" or "send_program"`)
+	if c.BackupActive && c.HeartbeatPort != 0 && !c.Origins.refused("heartbeat_port") {
+		k.heartbeatPort()
 	}
 }
 
-func (k *checker) failover(v *Virtual) {
-	var missing []string
-	for _, e := range []struct{ name, value string }{{"start_cmd", v.StartCmd}, {"stop_cmd", v.StopCmd}} {
-		if e.value == "" && !v.Origins.refused(e.name) {
-			missing = append(missing, e.name)
-		}
-	}
-	if len(missing) > 0 {
-		k.add(Warning, v.Pos, fmt.Sprintf("failover service %s has no %s", quote(v.Name), strings.Join(missing, " and no ")),
-			"write both start_cmd and stop_cmd")
-	}
-}
+// kernelSyncPort is the UDP port of the kernel's connection synchronisation
+// (IP_VS_SYNC_PORT, net/netfilter/ipvs/ip_vs_sync.c).
+const kernelSyncPort = 8848
 
-func (k *checker) servers(v *Virtual) {
-	active, broken := 0, false
-	for i := range v.Servers {
-		s := &v.Servers[i]
-		broken = broken || s.Origins.refused("active")
-		if !s.Active {
-			continue
-		}
-		active++
-		if s.Address.IsZero() && !s.Origins.refused("address") {
-			k.add(Error, firstPos(s.Origins.Pos("address"), s.Pos), fmt.Sprintf("active server %s has no address", quote(s.Name)),
-				`write "address = ADDRESS", or "active = 0"`)
-		}
-		refused := s.Origins.refused("port") || v.Origins.refused("port") || k.c.Origins.refused("network")
-		if k.c.Network != NAT && v.FWMark == 0 && s.Port != v.Port && !refused {
-			k.add(Warning, firstPos(s.Origins.Pos("port"), s.Pos),
-				fmt.Sprintf("real port %d differs from virtual port %d, and network = %v cannot change ports", s.Port, v.Port, k.c.Network),
-				fmt.Sprintf("write port = %d, or network = nat", v.Port))
-		}
-	}
-	if active == 0 && !broken && !k.faulty {
-		k.add(Warning, v.Pos, fmt.Sprintf("active service %s has no active server", quote(v.Name)),
-			`write "active = 1" in at least one of its server blocks`)
-	}
-}
-
-// duplicates reports active services that would be one in the kernel's table.
-func (k *checker) duplicates(blocks []Virtual) {
-	if k.c.Service == FOS {
+func (k *checker) heartbeatPort() {
+	c := k.c
+	pos, cure := c.Origins.Pos("heartbeat_port"), "choose a port that nothing else uses; 539 is the usual one"
+	if c.SyncDaemon && c.HeartbeatPort == kernelSyncPort {
+		k.add(codeHeartbeatPort, pos, "port 8848 is that of the kernel's connection synchronisation, which syncdaemon = 1 uses", cure)
 		return
 	}
-	type key struct {
-		mark     uint32
-		host     string
-		port     uint16
-		protocol Protocol
+	for i := range c.Virtuals {
+		if v := &c.Virtuals[i]; c.Service == LVS && v.Active && v.Protocol == UDP && v.FWMark == 0 && v.Port == c.HeartbeatPort && !v.Origins.refused("port") {
+			k.add(codeHeartbeatPort, firstPos(pos, v.Origins.Pos("port"), v.Pos),
+				fmt.Sprintf("port %d of the heartbeats is also balanced, as UDP service %s of line %d", c.HeartbeatPort, quote(v.Name), v.Pos.Line), cure)
+			return
+		}
 	}
-	seen := map[key]*Virtual{}
-	for i := range blocks {
-		v := &blocks[i]
-		o := v.Origins
-		if !v.Active || o.refused("fwmark") {
-			continue
+}
+
+// partner judges what is said of the two routers.
+func (k *checker) partner() {
+	c, o := k.c, k.c.Origins
+	if c.BackupActive && c.Primary.IsZero() && !o.refused("primary") {
+		k.add(codeNoPrimary, o.Pos("backup_active"), "a backup router without a primary: no router knows that it is the primary one",
+			`write "primary = ADDRESS", the address of this or the other router`)
+	}
+	if c.PrimaryPrivate.IsZero() && !c.BackupPrivate.IsZero() && !o.refused("primary_private") {
+		k.add(codeOnePrivate, o.Pos("backup_private"), "backup_private has no effect without primary_private",
+			`write "primary_private = ADDRESS" too`)
+	}
+	if c.BackupActive && !c.PrimaryPrivate.IsZero() && c.BackupPrivate.IsZero() && !o.refused("backup_private") {
+		k.add(codeOnePrivate, o.Pos("primary_private"), "primary_private without backup_private: the second heartbeat path has one end",
+			`write "backup_private = ADDRESS" too`)
+	}
+	if !c.Primary.IsZero() && c.Primary == c.Backup {
+		k.add(codeSameRouters, o.Pos("backup"), fmt.Sprintf("primary and backup are both %s: each router takes itself for the primary", c.Primary),
+			"write the other router's address in backup")
+	}
+	if p, b, ok := c.PrivatePath(); ok {
+		switch {
+		case p == b:
+			k.add(codeSameRouters, o.Pos("backup_private"), fmt.Sprintf("primary_private and backup_private are both %s", p), "write the other router's address in backup_private")
+		case p == c.Primary:
+			k.add(codeSamePath, o.Pos("primary_private"), fmt.Sprintf("primary_private is the public address %s: there is no second heartbeat path", p), "write an address of another network, or remove both private lines")
+		case b == c.Backup:
+			k.add(codeSamePath, o.Pos("backup_private"), fmt.Sprintf("backup_private is the public address %s: there is no second heartbeat path", b), "write an address of another network, or remove both private lines")
 		}
-		id := key{mark: v.FWMark}
-		what := fmt.Sprintf("firewall mark %d", v.FWMark)
-		pos := o.Pos("fwmark")
-		if v.FWMark == 0 {
-			if v.Address.IsZero() || o.refused("address") || o.refused("port") || o.refused("protocol") {
-				continue
+	}
+	if !c.BackupActive && !c.Backup.IsZero() && !o.refused("backup_active") {
+		k.add(codeIdleBackup, o.Pos("backup"), fmt.Sprintf("backup router %s is named, and backup_active is 0: there is no failover", c.Backup),
+			`write "backup_active = 1", or "backup = 0.0.0.0" if there is none`)
+	}
+}
+
+// global judges the rest of the global section.
+func (k *checker) global() {
+	c, o := k.c, k.c.Origins
+	alone := !c.BackupActive && !o.refused("backup_active") && !o.refused("backup")
+	if c.SyncDaemon && alone {
+		k.add(codeIdleSync, o.Pos("syncdaemon"), "syncdaemon = 1 has no effect without a backup router", "remove the line, or name a backup router and write backup_active = 1")
+	}
+	if !c.SyncDaemon && !o.refused("syncdaemon") {
+		for _, name := range []string{"syncd_iface", "syncd_id"} {
+			if o.Has(name) && !o.refused(name) {
+				k.add(codeIdleSync, o.Pos(name), name+" has no effect without syncdaemon = 1", "remove the line, or write syncdaemon = 1")
+				break
 			}
-			host := v.Address.Name
-			if v.Address.Addr.IsValid() {
-				host = v.Address.Addr.String()
+		}
+	}
+	if c.MonitorLinks && alone {
+		k.add(codeIdleLinks, o.Pos("monitor_links"), "monitor_links = 1 has no effect without a backup router", "remove the line, or name a backup router and write backup_active = 1")
+	}
+	for _, e := range []struct {
+		name string
+		d    time.Duration
+	}{{"tcp_timeout", c.TCPTimeout}, {"tcpfin_timeout", c.TCPFinTimeout}, {"udp_timeout", c.UDPTimeout}} {
+		k.tooLong(e.name, e.d, o.Pos(e.name))
+	}
+}
+
+// longestTimeout is what ipvsadm(8) takes at most.
+const longestTimeout = 31 * 24 * time.Hour
+
+func (k *checker) tooLong(name string, d time.Duration, pos Pos) {
+	if d > longestTimeout {
+		k.add(codeLongTimeout, pos, fmt.Sprintf("%s = %d is more than the 31 days that ipvsadm takes", name, d/time.Second),
+			fmt.Sprintf("write at most %d", longestTimeout/time.Second))
+	}
+}
+
+// blocks judges which blocks run at all.
+func (k *checker) blocks(active int) {
+	c := k.c
+	other, word, otherWord := c.Failovers, "virtual", "failover"
+	if c.Service == FOS {
+		other, word, otherWord = c.Virtuals, "failover", "virtual"
+	}
+	if active == 0 && !k.faulty {
+		k.add(codeNothingActive, Pos{}, fmt.Sprintf("no active %s service: there is nothing to run", word), fmt.Sprintf(`write "active = 1" in at least one %s block`, word))
+	}
+	if len(other) > 0 && !c.Origins.refused("service") {
+		k.add(codeOtherBlocks, other[0].Pos, fmt.Sprintf("%s blocks are not run with service = %v", otherWord, c.Service), "remove the blocks, or change service")
+	}
+}
+
+// nat judges the gateway of the real servers.
+func (k *checker) nat(active int) {
+	c, o := k.c, k.c.Origins
+	if o.refused("nat_router") || o.refused("network") || c.Service != LVS {
+		return
+	}
+	if c.Network != NAT {
+		for _, name := range []string{"nat_router", "nat_nmask"} {
+			// The web tool writes the mask of its own accord: alone it is no slip.
+			if o.Has(name) && (name != "nat_nmask" || o.Has("nat_router")) && !c.NATRouter.Address.IsZero() {
+				k.add(codeIdleNATRouter, o.Pos(name), fmt.Sprintf("%s has no effect with network = %v", name, c.Network), "remove the line, or write network = nat")
+				break
 			}
-			id = key{host: host, port: v.Port, protocol: v.Protocol}
-			what = fmt.Sprintf("address %s, port %d and protocol %v", host, v.Port, v.Protocol)
-			pos = firstPos(o.Pos("port"), o.Pos("address"))
 		}
-		if other := seen[id]; other != nil {
-			k.add(Error, firstPos(pos, v.Pos), fmt.Sprintf("%s of service %s belong to service %s of line %d already", what, quote(v.Name), quote(other.Name), other.Pos.Line),
-				"give one of the two another port, address or mark, or make it inactive")
-			continue
+		return
+	}
+	if active > 0 && c.NATRouter.Address.IsZero() {
+		what := "network = nat without a nat_router"
+		if !o.Has("network") {
+			what = "network is nat by default, and there is no nat_router"
 		}
-		seen[id] = v
+		k.add(codeNoNATRouter, o.Pos("network"), what, `write "nat_router = ADDRESS DEVICE", which the real servers use as gateway, or another network`)
+	}
+	k.bareDevice(c.NATRouter.Device, o.Pos("nat_router"), "nat_router")
+	gateway := c.NATRouter.Address.Addr
+	if !gateway.Is4() || c.NATNetmask == 0 || c.NATNetmask.Bits() >= 31 {
+		return
+	}
+	network, err := gateway.Prefix(c.NATNetmask.Bits())
+	if err != nil {
+		return
+	}
+	for i := range c.Virtuals {
+		v := &c.Virtuals[i]
+		for j := range v.Servers {
+			s := &v.Servers[j]
+			if v.Active && s.Active && s.Address.Addr.Is4() && !network.Contains(s.Address.Addr) {
+				k.add(codeGatewayFar, firstPos(s.Origins.Pos("address"), s.Pos),
+					fmt.Sprintf("server %s (%s) is not in the network of nat_router, %v", quote(s.Name), s.Address, network), "give nat_router an address in the real servers' network, or mend nat_nmask")
+				return
+			}
+		}
 	}
 }

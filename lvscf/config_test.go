@@ -20,7 +20,7 @@ func loadFixture(t *testing.T, name string) *Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg, ds := Load(name, src)
+	cfg, ds := strict.Load(name, src)
 	if cfg == nil {
 		t.Fatal(ds)
 	}
@@ -92,7 +92,7 @@ func TestTheSecondHeartbeatPathNeedsPrimaryPrivate(t *testing.T) {
 		{"none", "", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			f, _ := Parse("p.cf", []byte("primary = 192.0.2.1\nbackup = 192.0.2.2\nbackup_active = 1\n"+tt.text))
+			f, _ := strict.Parse("p.cf", []byte("primary = 192.0.2.1\nbackup = 192.0.2.2\nbackup_active = 1\n"+tt.text))
 			cfg, _ := f.Config()
 			p, b, ok := cfg.PrivatePath()
 			if ok != tt.ok || ok && (p.String() != "10.0.0.1" || b.String() != "10.0.0.2") {
@@ -103,7 +103,7 @@ func TestTheSecondHeartbeatPathNeedsPrimaryPrivate(t *testing.T) {
 }
 
 func TestABackupWithoutAddressIsNone(t *testing.T) {
-	cfg, ds := Load("b.cf", []byte("backup_active = 1\nbackup = 0.0.0.0\nnetwork = direct\n"))
+	cfg, ds := strict.Load("b.cf", []byte("backup_active = 1\nbackup = 0.0.0.0\nnetwork = direct\n"))
 	if cfg == nil || cfg.BackupActive || !cfg.Backup.IsZero() {
 		t.Fatalf("configuration %+v, %v", cfg, ds)
 	}
@@ -162,7 +162,7 @@ virtual b {
 	}
 }
 `
-	cfg, ds := Load("r.cf", []byte(text))
+	cfg, ds := strict.Load("r.cf", []byte(text))
 	if cfg == nil {
 		t.Fatal(ds)
 	}
@@ -216,7 +216,7 @@ func BenchmarkLoad1000x10(b *testing.B) {
 	b.SetBytes(int64(len(src)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if cfg, ds := Load("big.cf", src); cfg == nil || len(cfg.Virtuals) != 1000 {
+		if cfg, ds := strict.Load("big.cf", src); cfg == nil || len(cfg.Virtuals) != 1000 {
 			b.Fatal(ds)
 		}
 	}

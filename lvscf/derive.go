@@ -6,17 +6,11 @@ import (
 	"strings"
 )
 
-// Load parses a file and derives its configuration. The configuration is nil
+// Load parses a file of the default dialect and derives its configuration. The configuration is nil
 // when there are errors: a bad file is refused whole. The diagnostics hold
 // warnings also when there are none.
 func Load(name string, src []byte) (*Config, Diagnostics) {
-	c := &collector{file: name}
-	cfg := parse(c, name, src).config(c)
-	ds := c.finish()
-	if ds.HasErrors() {
-		return nil, ds
-	}
-	return cfg, ds
+	return Options{}.Load(name, src)
 }
 
 // Config derives the typed configuration from the tree and judges it, with
@@ -24,7 +18,7 @@ func Load(name string, src []byte) (*Config, Diagnostics) {
 // in the diagnostics, or in those of [Parse], it is incomplete and must not be
 // run.
 func (f *File) Config() (*Config, Diagnostics) {
-	c := &collector{file: f.Name}
+	c := &collector{file: f.Name, dialect: f.dialect}
 	cfg := f.config(c)
 	return cfg, c.finish()
 }
@@ -36,7 +30,7 @@ func (f *File) config(c *collector) *Config {
 	d.repeats()
 	if d.cfg.BackupActive && d.cfg.Backup.IsZero() && !d.cfg.Origins.refused("backup") {
 		at := d.cfg.Origins.Pos("backup_active")
-		c.add(Warning, at, "", "backup_active = 1 without a backup router has no effect", `write its address, "backup = 192.0.2.2", or remove the line`)
+		c.add(codeNoBackup, at, "", "backup_active = 1 without a backup router has no effect", `write its address, "backup = 192.0.2.2", or remove the line`)
 		d.cfg.BackupActive = false
 	}
 	d.cfg.check(c, f.faulty || c.count[Error] > 0)
@@ -104,7 +98,7 @@ func (d *deriver) block(b *Block, s *scope) {
 			v = &stray
 		}
 		if s.kind == FailoverBlock && b.Open != nil && !b.Open.faulty {
-			d.c.at(Warning, b.Open, pos.Column, "a server block has no effect in a failover block", "remove it, or make the block a virtual one")
+			d.c.at(codeIdleServer, b.Open, pos.Column, "a server block has no effect in a failover block", "remove it, or make the block a virtual one")
 		}
 		srv := NewServer(b.Name, v.Port)
 		srv.Pos = pos
@@ -167,6 +161,11 @@ func (d *deriver) directive(l *Line, s *scope) {
 		}
 		return
 	}
+	if d.c.dialect == Strict && dir.since != "" {
+		d.c.atAs(Error, codeExtension, l, first.Column, "unknown command: "+quote(name)+" is lvskit's own, Piranha does not have it", extensionCure)
+		s.origins.set(name, pos, true)
+		return
+	}
 	v := &values{c: d.c, line: l, dir: dir}
 	if d.form(l, v) {
 		v.args = l.Tokens[2:]
@@ -186,34 +185,42 @@ func (d *deriver) form(l *Line, v *values) bool {
 	t := l.Tokens
 	end := Token{Column: l.endColumn()}
 	switch {
+	case len(t) > 2 && !curlyQuote(t[1].Text) && curlyQuote(t[2].Text) && v.dir.args == 1:
+		what := "the quotes of " + quote(t[2].Text) + " are typographic ones"
+		if len(t) > 3 {
+			v.fail(codeCurlyQuotes, t[2], "unexpected arguments: "+what, `write plain quotes: "..."`)
+			return false
+		}
+		v.warn(codeCurlyQuotes, t[2], what+", and a part of the text", `write plain quotes: "..."`)
+		return true
 	case len(t) < 2:
-		v.fail(end, "equal (=) expected after command "+quote(t[0].Text), v.example())
+		v.fail(codeNoSign, end, "equal (=) expected after command "+quote(t[0].Text), v.example())
 	case t[1].Text != "=":
-		cure := v.example()
+		code, cure := codeNoSign, v.example()
 		if strings.HasPrefix(t[1].Text, "=") {
-			cure = "put blanks on both sides of the sign; " + cure
+			code, cure = codeGluedSign, "put blanks on both sides of the sign; "+cure
 		}
-		v.fail(t[1], "equal (=) expected after command "+quote(t[0].Text)+", not "+quote(t[1].Text), cure)
+		v.fail(code, t[1], "equal (=) expected after command "+quote(t[0].Text)+", not "+quote(t[1].Text), cure)
 	case v.dir.args == listArgs && len(t) < 3:
-		v.fail(end, "list expected: there is no list", v.example())
+		v.fail(codeList, end, "list expected: there is no list", v.example())
 	case v.dir.args != listArgs && len(t) < 2+v.dir.args:
-		what := "there is no value"
+		code, what := codeNoValue, "there is no value"
 		if len(t) > 2 {
-			what = "a device belongs after the address"
+			code, what = codeNoDevice, "a device belongs after the address"
 		}
-		v.fail(end, "missing arguments: "+what, v.example())
+		v.fail(code, end, "missing arguments: "+what, v.example())
 	case v.dir.args != listArgs && len(t) > 2+v.dir.args:
 		extra := t[2+v.dir.args]
-		cure := `put a value with blanks in quotes: "..."`
+		code, cure := codeTooManyWords, `put a value with blanks in quotes: "..."`
 		if i := slices.IndexFunc(t[2:], Token.isComment); i >= 0 && i <= v.dir.args {
 			extra = t[2+v.dir.args]
-			cure = "move the comment to a line of its own, above this one"
+			code, cure = codeTrailing, "move the comment to a line of its own, above this one"
 		} else if t[2].Quote != 0 {
 			cure = "a quoted value ends at the first such quote after its first blank; use the other kind of quote around it"
 		} else if !strings.HasPrefix(v.dir.kind, "text") {
 			cure = v.example()
 		}
-		v.fail(extra, "unexpected arguments: "+quote(extra.Text)+" after the value", cure)
+		v.fail(code, extra, "unexpected arguments: "+quote(extra.Text)+" after the value", cure)
 	default:
 		return true
 	}
@@ -245,6 +252,7 @@ func (d *deriver) unknown(l *Line, s *scope) (meant string) {
 	if here := directiveNames(s.where); len(here) <= 4 {
 		cure += "; the directives of this block are " + strings.Join(here, ", ")
 	}
+	code := codeUnknown
 	key, _, glued := strings.Cut(t.Text, "=")
 	near := ""
 	if d.c.count[Error] < maxStructureErrors { // beyond that nothing is shown
@@ -252,23 +260,31 @@ func (d *deriver) unknown(l *Line, s *scope) (meant string) {
 	}
 	switch {
 	case l.Number == 1 && strings.HasPrefix(t.Text, "\ufeff"):
-		meant = strings.TrimPrefix(t.Text, "\ufeff")
+		code, meant = codeBOM, strings.TrimPrefix(t.Text, "\ufeff")
 		cure = "the file starts with a byte order mark; save it as UTF-8 without one"
 	case glued && findDirective(key, s.where) != nil:
-		meant = key
+		code, meant = codeGluedSign, key
 		cure = fmt.Sprintf("put blanks on both sides of the sign: %q", key+" = ...")
 	case foreignCure(t.Text, s.where) != "":
-		cure = foreignCure(t.Text, s.where)
+		code, cure = codeForeign, foreignCure(t.Text, s.where)
+		if d.c.dialect != Strict && !l.faulty {
+			d.c.at(code, l, t.Column, quote(t.Text)+" has no effect, and Piranha refuses it", cure)
+			return ""
+		}
+	case strings.ToLower(t.Text) != t.Text && findDirective(strings.ToLower(t.Text), s.where) != nil:
+		code, meant = codeCase, strings.ToLower(t.Text)
+		cure = fmt.Sprintf("did you mean %q?", meant)
 	case blockKind(t.Text) != UnknownBlock:
 		cure = fmt.Sprintf("%s opens a block: %q", t.Text, t.Text+" NAME {")
 	case blocksOf(key) != 0:
-		cure = "it belongs in " + placeOf(blocksOf(key))
+		code, cure = codeWrongBlock, "it belongs in "+placeOf(blocksOf(key))
 	case near != "":
 		meant = near
 		cure = fmt.Sprintf("did you mean %q?", near)
 	}
 	if !l.faulty {
-		d.c.at(Error, l, t.Column, "unknown command: "+quote(t.Text), cure)
+		code, cure = teachLine(l, code, cure)
+		d.c.atAs(Error, code, l, t.Column, "unknown command: "+quote(t.Text), cure)
 	}
 	return meant
 }
@@ -308,7 +324,7 @@ func (d *deriver) repeats() {
 		same := slices.EqualFunc(r.line.Tokens, r.earlier.Tokens, func(a, b Token) bool { return a.Text == b.Text })
 		if !same {
 			t := r.line.Tokens[0]
-			d.c.at(Warning, r.line, t.Column, fmt.Sprintf("%s stands on line %d already, with another value; this one counts", t.Text, r.earlier.Number), "remove one of the two lines")
+			d.c.at(codeRepeat, r.line, t.Column, fmt.Sprintf("%s stands on line %d already, with another value; this one counts", t.Text, r.earlier.Number), "remove one of the two lines")
 		}
 	}
 }

@@ -19,30 +19,27 @@ const (
 	Error Severity = iota
 	// Warning is a doubt: the file can be used, perhaps not as meant.
 	Warning
+	// Hint is advice: the file does what it says, and could say it better.
+	Hint
 )
 
-// String returns "error" or "warning".
-func (s Severity) String() string {
-	if s == Warning {
-		return "warning"
-	}
-	return "error"
-}
+var severityWords = []string{Error: "error", Warning: "warning", Hint: "hint"}
+
+// String returns "error", "warning" or "hint".
+func (s Severity) String() string { return wordOf(severityWords, int(s)) }
 
 // MarshalText writes the same text as String.
 func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // UnmarshalText reads what MarshalText writes.
 func (s *Severity) UnmarshalText(text []byte) error {
-	switch string(text) {
-	case "error":
-		*s = Error
-	case "warning":
-		*s = Warning
-	default:
-		return fmt.Errorf("severity %q: want error or warning", text)
+	for n, w := range severityWords {
+		if w == string(text) {
+			*s = Severity(n)
+			return nil
+		}
 	}
-	return nil
+	return fmt.Errorf("severity %q: want error, warning or hint", text)
 }
 
 // Pos is a place in a file. The zero value is no place.
@@ -64,7 +61,12 @@ type Diagnostic struct {
 	// File is the name given to [Parse].
 	File string `json:"file"`
 	Pos
-	Severity Severity `json:"severity"`
+	// EndColumn is the column just past what is meant, on the same line; it is
+	// that of Pos when no one word is at fault.
+	EndColumn int      `json:"end_column"`
+	Severity  Severity `json:"severity"`
+	// Code names the kind of finding; see [Explain].
+	Code Code `json:"code"`
 	// Message says what is wrong; it starts with the words of Piranha's
 	// parser where that has words for it.
 	Message string `json:"message"`
@@ -75,27 +77,31 @@ type Diagnostic struct {
 	Source string `json:"source,omitempty"`
 }
 
-// String returns "file:line:column: what: how to mend it" in one line, with
-// "warning: " before the what of a warning.
+// String returns "file:line:column: what: how to mend it [code]" in one line,
+// with "warning: " or "hint: " before the what of those.
 func (d Diagnostic) String() string {
 	name := d.File
 	if name == "" {
 		name = "lvs.cf"
 	}
 	what := d.Message
-	if d.Severity == Warning {
-		what = "warning: " + what
+	if d.Severity != Error {
+		what = d.Severity.String() + ": " + what
 	}
-	return fmt.Sprintf("%s:%d:%d: %s: %s", name, d.Line, d.Column, what, d.Cure)
+	text := fmt.Sprintf("%s:%d:%d: %s: %s", name, d.Line, d.Column, what, d.Cure)
+	if d.Code != "" {
+		text += " [" + string(d.Code) + "]"
+	}
+	return text
 }
 
 // Diagnostics is a list of faults and doubts, ordered by place. At most
-// [MaxDiagnostics] errors and as many warnings are kept; one last entry then
-// tells how many more there were.
+// [MaxDiagnostics] errors, as many warnings and as many hints are kept; one
+// last entry then tells how many more there were.
 type Diagnostics []Diagnostic
 
-// MaxDiagnostics is the number of errors, and of warnings, that are reported
-// one by one.
+// MaxDiagnostics is the number of errors, of warnings, and of hints that are
+// reported one by one.
 const MaxDiagnostics = 100
 
 // HasErrors reports whether any entry is an error.
@@ -118,7 +124,7 @@ type InvalidFileError struct {
 	Diagnostics Diagnostics
 }
 
-// Error returns the errors, one a line, without the warnings.
+// Error returns the errors, one a line, without the rest.
 func (e *InvalidFileError) Error() string {
 	var lines []string
 	for _, d := range e.Diagnostics {
@@ -132,30 +138,72 @@ func (e *InvalidFileError) Error() string {
 // collector gathers diagnostics within bounds.
 type collector struct {
 	file     string
+	dialect  Dialect
 	diags    Diagnostics
-	count    [2]int // found, by severity
+	count    [3]int // found, by severity
 	firstCut Pos    // where the first one that was not kept stands
 	cutLevel Severity
+	// severities holds the table's, once there was anything to report.
+	severities map[Code]Severity
 }
 
-func (c *collector) add(sev Severity, pos Pos, source, message, cure string) {
-	c.count[sev]++
-	if c.count[sev] > MaxDiagnostics {
-		if !c.firstCut.IsValid() {
-			c.firstCut, c.cutLevel = pos, sev
+// severityOf returns the severity of a code in the dialect.
+func (c *collector) severityOf(code Code) Severity {
+	if c.severities == nil {
+		c.severities = map[Code]Severity{}
+		for _, info := range Codes() {
+			c.severities[info.Code] = info.Severity
+			if c.dialect == Strict {
+				c.severities[info.Code] = info.Strict
+			}
 		}
-		c.cutLevel = min(c.cutLevel, sev)
+	}
+	return c.severities[code]
+}
+
+func (c *collector) add(code Code, pos Pos, source, message, cure string) {
+	c.addAs(c.severityOf(code), code, pos, source, message, cure)
+}
+
+// addAs reports a finding that is milder or graver than others of its code.
+func (c *collector) addAs(sev Severity, code Code, pos Pos, source, message, cure string) {
+	if c.full(sev, pos) {
 		return
 	}
 	c.diags = append(c.diags, Diagnostic{
-		File: c.file, Pos: pos, Severity: sev,
+		File: c.file, Pos: pos, EndColumn: pos.Column, Severity: sev, Code: code,
 		Message: message, Cure: cure, Source: source,
 	})
 }
 
+// full counts a finding and reports whether it is one too many to be kept.
+func (c *collector) full(sev Severity, pos Pos) bool {
+	c.count[sev]++
+	if c.count[sev] <= MaxDiagnostics {
+		return false
+	}
+	if !c.firstCut.IsValid() {
+		c.firstCut, c.cutLevel = pos, sev
+	}
+	c.cutLevel = min(c.cutLevel, sev)
+	return true
+}
+
 // at reports a diagnostic on a line of the file.
-func (c *collector) at(sev Severity, l *Line, column int, message, cure string) {
-	c.add(sev, Pos{Line: l.Number, Column: column}, displayLine(l.Text), message, cure)
+func (c *collector) at(code Code, l *Line, column int, message, cure string) {
+	c.atAs(c.severityOf(code), code, l, column, message, cure)
+}
+
+// atAs is addAs for a place on a line of the file.
+func (c *collector) atAs(sev Severity, code Code, l *Line, column int, message, cure string) {
+	pos := Pos{Line: l.Number, Column: column}
+	if c.full(sev, pos) {
+		return
+	}
+	c.diags = append(c.diags, Diagnostic{
+		File: c.file, Pos: pos, EndColumn: l.wordEnd(column), Severity: sev, Code: code,
+		Message: message, Cure: cure, Source: displayLine(l.Text),
+	})
 }
 
 // dropLine forgets what was said about one line, which another cause explains.
@@ -178,13 +226,13 @@ func (c *collector) finish() Diagnostics {
 		return c.diags
 	}
 	var parts []string
-	for _, sev := range []Severity{Error, Warning} {
+	for _, sev := range []Severity{Error, Warning, Hint} {
 		if n := c.count[sev] - MaxDiagnostics; n > 0 {
 			parts = append(parts, plural(n, "more "+sev.String()))
 		}
 	}
 	return append(c.diags, Diagnostic{
-		File: c.file, Pos: c.firstCut, Severity: c.cutLevel,
+		File: c.file, Pos: c.firstCut, EndColumn: c.firstCut.Column, Severity: c.cutLevel, Code: codeMore,
 		Message: "and " + strings.Join(parts, " and "),
 		Cure:    "mend the ones above, then check again",
 	})

@@ -99,6 +99,9 @@ func TestEveryDirective(t *testing.T) {
 // that Piranha's parser has words for.
 func TestEveryDirectiveRefusesBadForm(t *testing.T) {
 	for _, d := range Directives() {
+		if d.Since != "" {
+			continue
+		}
 		for _, tt := range []struct{ line, want string }{
 			{d.Name, "equal (=) expected after command"},
 			{d.Name + " " + d.Example, "equal (=) expected after command"},
@@ -122,7 +125,7 @@ func TestEveryDirectiveRefusesBadForm(t *testing.T) {
 				tt.want = "quotation mismatch" // of the quoted word without blanks
 			}
 			t.Run(fmt.Sprintf("%s/%s", d.Block, tt.line), func(t *testing.T) {
-				cfg, ds := Load("d.cf", []byte(inBlock(d.Block, tt.line)))
+				cfg, ds := strict.Load("d.cf", []byte(inBlock(d.Block, tt.line)))
 				var errs Diagnostics
 				for _, e := range ds {
 					if e.Severity == Error {
@@ -134,6 +137,26 @@ func TestEveryDirectiveRefusesBadForm(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+func TestTheStrictDialectRefusesExtensions(t *testing.T) {
+	for _, d := range Directives() {
+		if d.Since == "" {
+			continue
+		}
+		t.Run(d.Block+"/"+d.Name, func(t *testing.T) {
+			src := []byte(inBlock(d.Block, d.Name+" = "+d.Example))
+			cfg, ds := strict.Load("d.cf", src)
+			if cfg != nil || len(ds) != 1 || ds[0].Code != codeExtension {
+				t.Errorf("strict: %v, want one error of code %s", ds, codeExtension)
+			}
+			for _, line := range []string{d.Name, d.Name + " " + d.Example, d.Name + " ="} {
+				if _, ds := Load("d.cf", []byte(inBlock(d.Block, line))); !ds.HasErrors() {
+					t.Errorf("%q: no error", line)
+				}
+			}
+		})
 	}
 }
 

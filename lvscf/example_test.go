@@ -45,10 +45,28 @@ virtual web {
 		fmt.Println(d)
 	}
 	// Output:
-	// lvs.cf:1:20: unexpected arguments: "#" after the value: move the comment to a line of its own, above this one
-	// lvs.cf:3:5: unknown command: "adress": did you mean "address"?
-	// lvs.cf:4:5: unknown command: "active=1": put blanks on both sides of the sign: "active = ..."
-	// lvs.cf:5:15: integer expected: "08" is not a whole number: a leading zero makes it octal, which has no 8 and 9; write 8
+	// lvs.cf:1:20: warning: a comment follows on the line, which Piranha refuses: move the comment to a line of its own, above this one [LVS012]
+	// lvs.cf:3:5: unknown command: "adress": did you mean "address"? [LVS030]
+	// lvs.cf:4:11: warning: there is no blank before =, which Piranha needs: put a blank on both sides of the sign [LVS013]
+	// lvs.cf:5:15: warning: "08" is read as 8; to Piranha its leading zero makes it octal: write 8 [LVS052]
+}
+
+func ExampleOptions_Load() {
+	_, diags := lvscf.Options{Dialect: lvscf.Strict}.Load("lvs.cf", []byte(`network = direct   # the fast one
+virtual web {
+    adress = 192.0.2.10 eth0:1
+    active=1
+    timeout = 08
+}
+`))
+	for _, d := range diags {
+		fmt.Println(d)
+	}
+	// Output:
+	// lvs.cf:1:20: unexpected arguments: "#" after the value: move the comment to a line of its own, above this one [LVS012]
+	// lvs.cf:3:5: unknown command: "adress": did you mean "address"? [LVS030]
+	// lvs.cf:4:5: unknown command: "active=1": put blanks on both sides of the sign: "active = ..." [LVS013]
+	// lvs.cf:5:15: integer expected: "08" is not a whole number: a leading zero makes it octal, which has no 8 and 9; write 8 [LVS050]
 }
 
 func ExampleParse() {

@@ -14,7 +14,10 @@ import (
 
 var update = flag.Bool("update", false, "write the expected results into testdata")
 
-// TestGolden compares what Load says of each file of testdata with the text
+// strict reads Piranha's own grammar.
+var strict = Options{Dialect: Strict}
+
+// TestGolden compares what the strict dialect says of each file of testdata with the text
 // beside it: the diagnostics, and the configuration of an accepted file.
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.cf")
@@ -29,7 +32,7 @@ func TestGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			checkIdentity(t, src)
-			cfg, ds := Load(name+".cf", src)
+			cfg, ds := strict.Load(name+".cf", src)
 			var out bytes.Buffer
 			for _, d := range ds {
 				out.WriteString(d.String() + "\n")
@@ -63,7 +66,7 @@ func TestGolden(t *testing.T) {
 
 func checkIdentity(t *testing.T, src []byte) *File {
 	t.Helper()
-	f, _ := Parse("lvs.cf", src)
+	f, _ := strict.Parse("lvs.cf", src)
 	if got := f.Bytes(); !bytes.Equal(got, src) {
 		t.Fatalf("printing gives other bytes than were read:\nread    %.200q\nprinted %.200q", src, got)
 	}

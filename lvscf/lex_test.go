@@ -39,7 +39,7 @@ func TestLinesAreSplitIntoWords(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := &Line{Number: 1, Text: tt.line}
-			var x lexer
+			x := lexer{dialect: Strict}
 			badQuote := x.split(l)
 			if l.Kind != tt.kind || badQuote != tt.badQuote {
 				t.Errorf("kind %v, bad quote at %d; want %v, %d", l.Kind, badQuote, tt.kind, tt.badQuote)
@@ -56,7 +56,7 @@ func TestOnlyTheFirstWordsOfALineAreRead(t *testing.T) {
 	for range 300 {
 		l.Text += "w "
 	}
-	var x lexer
+	x := lexer{dialect: Strict}
 	if x.split(l); len(l.Tokens) != MaxTokens {
 		t.Errorf("%d tokens, want %d", len(l.Tokens), MaxTokens)
 	}

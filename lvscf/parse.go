@@ -21,41 +21,42 @@ const (
 // is left unread: it is not an lvs.cf.
 const maxStructureErrors = 10 * MaxDiagnostics
 
-// Parse reads a file into a tree. The name is used in diagnostics only. The
+// Parse reads a file of the default dialect into a tree. The name is used in diagnostics only. The
 // tree is never nil and holds every byte, whatever errors are reported.
 //
 // Parse judges what makes lines and blocks: quotes, braces, opening lines,
 // and whether the input is text at all. What the directives say is judged by
 // [File.Config].
 func Parse(name string, src []byte) (*File, Diagnostics) {
-	c := &collector{file: name}
-	f := parse(c, name, src)
-	return f, c.finish()
+	return Options{}.Parse(name, src)
 }
 
 func parse(c *collector, name string, src []byte) *File {
-	p := &parser{c: c, file: &File{Name: name}}
-	rest := string(src)
-	if !p.acceptable(rest) {
+	p := &parser{c: c, file: &File{Name: name, dialect: c.dialect}, lex: lexer{dialect: c.dialect}, rest: string(src)}
+	if !p.acceptable(p.rest) {
 		p.file.faulty = true
-		if rest != "" {
-			p.file.Body = []Node{&Line{Number: 1, Kind: OpaqueLine, Text: rest}}
+		if p.rest != "" {
+			p.file.Body = []Node{&Line{Number: 1, Kind: OpaqueLine, Text: p.rest}}
 		}
 		return p.file
 	}
-	for number := 1; rest != ""; number++ {
+	for number := 1; p.rest != ""; number++ {
 		if p.giveUp || number > MaxLines {
 			if !p.giveUp {
-				p.c.add(Error, Pos{number, 1}, "", fmt.Sprintf("too many lines: only the first %d were read", MaxLines),
+				p.c.add(codeTooManyLines, Pos{number, 1}, "", fmt.Sprintf("too many lines: only the first %d were read", MaxLines),
 					"split the file or remove what is not configuration")
 				p.file.faulty = true
 			}
-			p.keep(&Line{Number: number, Kind: OpaqueLine, Text: rest})
+			p.keep(&Line{Number: number, Kind: OpaqueLine, Text: p.rest})
 			p.giveUp = true
 			break
 		}
-		l := &Line{Number: number}
-		l.Text, l.End, rest = cutLine(rest)
+		l := p.newLine(number)
+		l.Text, l.End, p.rest = cutLine(p.rest)
+		if l.End != "\n" && l.End != "" && !p.endsTold {
+			p.endsTold = true
+			p.c.at(codeLineEnds, l, len(l.Text)+1, fmt.Sprintf("the line ends in %q, and Piranha's daemons lose lines over it", l.End), "save the file with LF line ends")
+		}
 		p.line(l)
 		p.last = l
 	}
@@ -70,11 +71,11 @@ func parse(c *collector, name string, src []byte) *File {
 func (p *parser) acceptable(text string) bool {
 	switch {
 	case text == "":
-		p.c.add(Error, Pos{1, 1}, "", "Empty configuration: the file has no bytes",
+		p.c.add(codeEmpty, Pos{1, 1}, "", "Empty configuration: the file has no bytes",
 			"write at least one virtual block, or restore the file from a copy")
 		return false
 	case len(text) > MaxSize:
-		p.c.add(Error, Pos{1, 1}, "", fmt.Sprintf("file too large: %d bytes, the limit is %d", len(text), MaxSize),
+		p.c.add(codeTooLarge, Pos{1, 1}, "", fmt.Sprintf("file too large: %d bytes, the limit is %d", len(text), MaxSize),
 			"check that this is the right file; remove what is not configuration")
 		return false
 	case utf8.ValidString(text) && strings.IndexByte(text, 0) < 0:
@@ -93,7 +94,7 @@ func (p *parser) acceptable(text string) bool {
 		if !nul && strings.HasPrefix(strings.TrimLeft(line, " \t"), "#") && strings.IndexByte(line, 0) < 0 {
 			// Piranha skips comments unread, and old ones are in old encodings.
 			if !commentWarned {
-				p.c.add(Warning, Pos{number, at + 1}, displayLine(line), "comment is not UTF-8 text",
+				p.c.add(codeComment8Bit, Pos{number, at + 1}, displayLine(line), "comment is not UTF-8 text",
 					"save the file as UTF-8; the configuration itself is not affected")
 				commentWarned = true
 			}
@@ -103,7 +104,7 @@ func (p *parser) acceptable(text string) bool {
 		if strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff") {
 			cure = "this looks like UTF-16; save the file as plain UTF-8 text"
 		}
-		p.c.add(Error, Pos{number, at + 1}, "", fmt.Sprintf("not a text file: byte 0x%02x", line[at]), cure)
+		p.c.add(codeNotText, Pos{number, at + 1}, "", fmt.Sprintf("not a text file: byte 0x%02x", line[at]), cure)
 		return false
 	}
 	return true
@@ -143,8 +144,25 @@ type parser struct {
 	// braceless is set after an opening line without its brace, which may
 	// follow on a line of its own.
 	braceless bool
-	content   bool // some line is neither blank nor comment
-	giveUp    bool
+	// accepted tells that the brace on the next line was foreseen.
+	accepted bool
+	content  bool // some line is neither blank nor comment
+	giveUp   bool
+	endsTold bool // about line ends
+	// rest is what follows the line, skip the number of lines that belong to
+	// a broken one.
+	rest string
+	skip int
+	slab []Line
+}
+
+// newLine returns a line, of many that are kept together.
+func (p *parser) newLine(number int) *Line {
+	if len(p.slab) == cap(p.slab) {
+		p.slab = make([]Line, 0, min(max(2*cap(p.slab), 32), 1024))
+	}
+	p.slab = append(p.slab, Line{Number: number})
+	return &p.slab[len(p.slab)-1]
 }
 
 func (p *parser) top() *Block {
@@ -174,13 +192,14 @@ func (p *parser) inUnknown() bool {
 	return false
 }
 
-func (p *parser) errorAt(l *Line, column int, message, cure string) {
+func (p *parser) errorAt(code Code, l *Line, column int, message, cure string) {
 	l.faulty = true
 	p.file.faulty = true
 	if p.inUnknown() {
 		return
 	}
-	p.c.at(Error, l, column, message, cure)
+	code, cure = teachLine(l, code, cure)
+	p.c.atAs(Error, code, l, column, message, cure)
 	if p.c.count[Error] >= maxStructureErrors {
 		p.giveUp = true
 	}
@@ -188,17 +207,27 @@ func (p *parser) errorAt(l *Line, column int, message, cure string) {
 
 func (p *parser) line(l *Line) {
 	badQuote := p.lex.split(l)
+	if p.skip > 0 {
+		p.skip--
+		l.faulty = l.Kind == DirectiveLine
+		p.keep(l)
+		return
+	}
+	if len(p.lex.notes) > 0 && !p.inUnknown() {
+		for _, n := range p.lex.notes {
+			p.c.at(n.code, l, n.column, n.message, n.cure)
+		}
+	}
 	if l.Kind != DirectiveLine {
 		p.keep(l)
 		return
 	}
 	p.content = true
 	if badQuote > 0 {
-		p.errorAt(l, badQuote, "quotation mismatch: "+quote(l.Text[badQuote-1:])+" "+p.mismatch(l, badQuote),
-			p.mismatchCure(l, badQuote))
+		p.mismatch(l, badQuote)
 	}
-	braceless := p.braceless
-	p.braceless = false
+	braceless, accepted := p.braceless, p.accepted
+	p.braceless, p.accepted = false, false
 	first := l.Tokens[0]
 	switch {
 	case first.Quote == 0 && strings.HasPrefix(first.Text, "}"):
@@ -206,7 +235,8 @@ func (p *parser) line(l *Line) {
 	case p.opensBlock(l):
 		if braceless && len(l.Tokens) == 1 && first.is("{") {
 			// The brace of the opening line before, already told of.
-			l.faulty = true
+			l.faulty = !accepted
+			l.Kind = OpenLine
 			p.keep(l)
 			return
 		}
@@ -216,36 +246,56 @@ func (p *parser) line(l *Line) {
 	}
 }
 
-// mismatch says what is wrong with the quotes from the given column on.
-func (p *parser) mismatch(l *Line, column int) string {
+// mismatch reports a quoted text without an end, which starts at a column.
+func (p *parser) mismatch(l *Line, column int) {
 	text := l.Text[column-1:]
-	if q := strings.IndexByte(text[1:], text[0]); q >= 0 {
-		return "goes on after its closing quote"
-	}
-	return "has no closing quote"
-}
-
-func (p *parser) mismatchCure(l *Line, column int) string {
-	text := l.Text[column-1:]
+	what := "quotation mismatch: " + quote(text)
 	n := strings.IndexByte(text[1:], text[0])
 	if n < 0 {
-		return "end the value with " + text[:1]
+		if p.skip = p.wraps(text[0]); p.skip > 0 {
+			p.errorAt(codeWrapped, l, column, what+fmt.Sprintf(" has no closing quote on its line; one stands on line %d", l.Number+p.skip),
+				`join the lines; a line feed within a text is written \n`)
+			return
+		}
+		p.errorAt(codeQuoteOpen, l, column, what+" has no closing quote", "end the value with "+text[:1])
+		return
 	}
-	after := strings.TrimLeft(text[n+2:], " \t")
-	switch {
+	code, cure := codeQuoteAfter, "end the line with the closing quote"
+	switch after := strings.TrimLeft(text[n+2:], " \t"); {
 	case after == "":
-		return "remove the blanks after the closing quote"
+		cure = "remove the blanks after the closing quote"
 	case strings.HasPrefix(after, "#"):
-		return "move the comment to a line of its own, above this one"
+		code, cure = codeTrailing, "move the comment to a line of its own, above this one"
 	}
-	return "end the line with the closing quote"
+	p.errorAt(code, l, column, what+" goes on after its closing quote", cure)
+}
+
+// wraps returns the number of the following lines that a quoted text goes on
+// over, if they look like it, or 0.
+func (p *parser) wraps(q byte) int {
+	const most = 8
+	rest := p.rest
+	for n := 1; n <= most && rest != ""; n++ {
+		var line string
+		line, _, rest = cutLine(rest)
+		line = strings.TrimLeft(line, " \t")
+		word := line[:indexBlank(line, 0)]
+		after := line[skipBlanks(line, len(word)):]
+		if line == "" || word == "}" || blockKind(word) != UnknownBlock || strings.HasPrefix(after, "=") {
+			return 0
+		}
+		if strings.IndexByte(line, q) >= 0 {
+			return n
+		}
+	}
+	return 0
 }
 
 // end judges what is left when the file ends.
 func (p *parser) end() {
 	if !p.content {
 		p.file.faulty = true
-		p.c.add(Error, Pos{1, 1}, "", "Empty configuration: the file has only blank lines and comments",
+		p.c.add(codeEmpty, Pos{1, 1}, "", "Empty configuration: the file has only blank lines and comments",
 			"write at least one virtual block, or restore the file from a copy")
 		return
 	}
@@ -268,6 +318,6 @@ func (p *parser) end() {
 		p.last.faulty = true
 	}
 	p.file.faulty = true
-	p.c.at(Error, p.last, len(p.last.Text)+1, "unexpected end of file: still open: "+strings.Join(open, "; "),
+	p.c.at(codeUnclosed, p.last, len(p.last.Text)+1, "unexpected end of file: still open: "+strings.Join(open, "; "),
 		"close each with } on a line of its own; if the end is lost, restore the file from a copy")
 }

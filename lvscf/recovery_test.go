@@ -41,7 +41,7 @@ deadtime = 18
 // parser must find its way back, and report each cause once.
 func TestOneSlipGivesOneError(t *testing.T) {
 	lines := strings.SplitAfter(twoServices, "\n")
-	if cfg, ds := Load("good.cf", []byte(twoServices)); cfg == nil || len(ds) > 0 {
+	if cfg, ds := strict.Load("good.cf", []byte(twoServices)); cfg == nil || len(ds) > 0 {
 		t.Fatal(ds)
 	}
 	for i, line := range lines {
@@ -77,7 +77,7 @@ func TestOneSlipGivesOneError(t *testing.T) {
 		}
 		for name, slip := range slips {
 			src := strings.Join(lines[:i], "") + slip + strings.Join(lines[i+1:], "")
-			cfg, ds := Load("slip.cf", []byte(src))
+			cfg, ds := strict.Load("slip.cf", []byte(src))
 			errors := 0
 			for _, d := range ds {
 				if d.Severity == Error {
@@ -100,7 +100,7 @@ func TestHalfAFile(t *testing.T) {
 	for n := 1; n < len(twoServices); n++ {
 		src := twoServices[:n]
 		checkIdentity(t, []byte(src))
-		cfg, ds := Load("half.cf", []byte(src))
+		cfg, ds := strict.Load("half.cf", []byte(src))
 		var errors []string
 		for _, d := range ds {
 			if d.Severity == Error {
@@ -118,7 +118,7 @@ func TestHalfAFile(t *testing.T) {
 }
 
 func TestBlocksKnowTheirLines(t *testing.T) {
-	f, ds := Parse("b.cf", []byte("# top\nvirtual a {\n\tserver b {\n\t\t# in\n\t}\n}\n"))
+	f, ds := strict.Parse("b.cf", []byte("# top\nvirtual a {\n\tserver b {\n\t\t# in\n\t}\n}\n"))
 	if len(ds) > 0 || len(f.Body) != 2 {
 		t.Fatal(ds, len(f.Body))
 	}

@@ -37,7 +37,7 @@ func (c *Config) Resolve(lookup func(name string) (netip.Addr, error)) Diagnosti
 			if !pos.IsValid() {
 				pos = Pos{1, 1}
 			}
-			col.add(Error, pos, "", fmt.Sprintf("invalid argument: looking up host %s: %v", quote(h.Name), a.err),
+			col.add(codeLookup, pos, "", fmt.Sprintf("invalid argument: looking up host %s: %v", quote(h.Name), a.err),
 				"write the address, or mend the name service")
 			continue
 		}

@@ -58,7 +58,7 @@ func setMonitorLinks(s *scope, v *values) {
 		return
 	}
 	if n != 0 && n != 1 {
-		v.warn(v.args[0], quote(v.args[0].Text)+" counts as 1", "write 1 for yes or 0 for no")
+		v.warn(codeCountsAsOne, v.args[0], quote(v.args[0].Text)+" counts as 1", "write 1 for yes or 0 for no")
 	}
 	s.c.MonitorLinks = n != 0
 }
@@ -70,7 +70,7 @@ func setSyncdID(s *scope, v *values) {
 	}
 	s.c.SyncdID = uint8(n)
 	if n < 0 || n > math.MaxUint8 {
-		v.warn(v.args[0], fmt.Sprintf("only the low 8 bits count, which are %d", s.c.SyncdID), "syncd_id should be 0..255")
+		v.warn(codeSyncdID, v.args[0], fmt.Sprintf("only the low 8 bits count, which are %d", s.c.SyncdID), "syncd_id should be 0..255")
 	}
 }
 
@@ -91,7 +91,7 @@ func setFWMark(s *scope, v *values) {
 		return
 	}
 	if n > math.MaxInt32 {
-		v.warn(v.args[0], "Piranha would take this firewall mark as a negative number", "use a mark of 1..2147483647")
+		v.warn(codeNegativeMark, v.args[0], "Piranha would take this firewall mark as a negative number", "use a mark of 1..2147483647")
 	}
 	s.v.FWMark = uint32(n)
 }
@@ -104,7 +104,7 @@ func setVirtualPort(s *scope, v *values) {
 	s.v.Port = n
 	for i := range s.v.Servers {
 		if srv := &s.v.Servers[i]; srv.Port != n && !srv.Origins.Has("port") {
-			v.warn(v.args[0], fmt.Sprintf("the server blocks above this line keep port %d", srv.Port),
+			v.warn(codeLatePort, v.args[0], fmt.Sprintf("the server blocks above this line keep port %d", srv.Port),
 				"move the port line above the server blocks, or give them ports of their own")
 			return
 		}
@@ -128,7 +128,7 @@ func setPersistent(s *scope, v *values) {
 		return
 	}
 	if d < 0 {
-		v.warn(v.args[0], "a negative time turns persistence off", "write 0, or remove the line")
+		v.warn(codeNegativeTime, v.args[0], "a negative time turns persistence off", "write 0, or remove the line")
 		d = 0
 	}
 	s.v.Persistent = d
@@ -143,9 +143,9 @@ func setPMask(s *scope, v *values) {
 		}
 		return
 	}
-	addr, note, ok := inetAton(t.Text)
+	addr, note, ok := v.inetAton(t.Text)
 	if !ok {
-		v.warn(t, quote(t.Text)+" is no netmask, and is ignored", v.example())
+		v.warn(codeIgnoredMask, t, quote(t.Text)+" is no netmask, and is ignored", v.example())
 		return
 	}
 	if m, ok := v.maskOf(addr, note); ok {
@@ -162,7 +162,7 @@ func setReentry(s *scope, v *values) {
 		return
 	}
 	if d == 0 {
-		v.warn(v.args[0], "0 is taken as the default of 180 seconds", "write 180, or 1 for as soon as possible")
+		v.warn(codeReentryZero, v.args[0], "0 is taken as the default of 180 seconds", "write 180, or 1 for as soon as possible")
 		d = defaultReentry
 	}
 	s.v.Reentry = d

@@ -9,6 +9,8 @@ type File struct {
 	// Body holds the lines and blocks of the global section in their order.
 	Body []Node
 
+	// dialect is how the file was read.
+	dialect Dialect
 	// faulty tells that Parse reported errors.
 	faulty bool
 }
@@ -112,6 +114,9 @@ type Line struct {
 	// Tokens are the words of a directive, opening or closing line, at most
 	// [MaxTokens].
 	Tokens []Token
+	// Comment is the column of the # of a comment behind the words, 0 if
+	// there is none; only the default dialect has such comments.
+	Comment int
 
 	// faulty tells that Parse reported an error on the line.
 	faulty bool
@@ -119,12 +124,21 @@ type Line struct {
 
 // Token is one word of a line.
 type Token struct {
-	// Text is the word without its quotes.
+	// Text is the word without its quotes. In the default dialect a name of a
+	// directive or block in upper case is given in lower case.
 	Text string
 	// Column is where the word, or its opening quote, starts: in bytes from 1.
 	Column int
 	// Quote is the quote character around the word, 0 if there is none.
 	Quote byte
+}
+
+// End returns the column just past the word and its closing quote.
+func (t Token) End() int {
+	if t.Quote != 0 {
+		return t.Column + len(t.Text) + 2
+	}
+	return t.Column + len(t.Text)
 }
 
 // is reports whether the token is the bare word s.
@@ -135,12 +149,7 @@ func (l *Line) endColumn() int {
 	if len(l.Tokens) == 0 {
 		return len(l.Text) + 1
 	}
-	t := l.Tokens[len(l.Tokens)-1]
-	n := len(t.Text)
-	if t.Quote != 0 {
-		n += 2
-	}
-	return min(t.Column+n, len(l.Text)+1)
+	return min(l.Tokens[len(l.Tokens)-1].End(), len(l.Text)+1)
 }
 
 func (l *Line) lines(yield func(*Line) bool) bool { return yield(l) }

@@ -18,17 +18,16 @@ type values struct {
 	dir    *directive
 	args   []Token
 	failed bool
-	// strict refuses values that Piranha's grammar has not.
-	strict bool
 }
 
-func (v *values) fail(t Token, message, cure string) {
+func (v *values) fail(code Code, t Token, message, cure string) {
 	v.failed = true
-	v.c.at(Error, v.line, t.Column, message, cure)
+	code, cure = teach(v.line, code, cure)
+	v.c.atAs(Error, code, v.line, t.Column, message, cure)
 }
 
-func (v *values) warn(t Token, message, cure string) {
-	v.c.at(Warning, v.line, t.Column, message, cure)
+func (v *values) warn(code Code, t Token, message, cure string) {
+	v.c.at(code, v.line, t.Column, message, cure)
 }
 
 // example is the line that a cure shows.
@@ -73,19 +72,28 @@ func isRange(err error) bool {
 func (v *values) number(lo, hi int64) (int64, bool) {
 	t := v.args[0]
 	n, base, ok := cNumber(t.Text)
+	if v.c.dialect != Strict && base == 8 {
+		var err error
+		n, err = strconv.ParseInt(t.Text, 10, 64)
+		ok = err == nil || isRange(err)
+	}
 	switch {
 	case !ok:
 		cure := v.example()
 		if strings.HasPrefix(t.Text, "0") && strings.Trim(t.Text, "0123456789") == "" {
 			cure = "a leading zero makes it octal, which has no 8 and 9; write " + strings.TrimLeft(t.Text, "0")
 		}
-		v.fail(t, "integer expected: "+quote(t.Text)+" is not a whole number", cure)
+		v.fail(codeNotInteger, t, "integer expected: "+quote(t.Text)+" is not a whole number", cure)
 		return 0, false
 	case n < lo || n > hi:
-		v.fail(t, fmt.Sprintf("invalid argument: %s is out of range", quote(t.Text)), rangeCure(v.dir.name, lo, hi))
+		v.fail(codeRange, t, fmt.Sprintf("invalid argument: %s is out of range", quote(t.Text)), rangeCure(v.dir.name, lo, hi))
 		return 0, false
+	case base == 8 && v.c.dialect != Strict:
+		if n != 0 {
+			v.warn(codeLeadingZero, t, fmt.Sprintf("%s is read as %d; to Piranha its leading zero makes it octal", quote(t.Text), n), fmt.Sprintf("write %d", n))
+		}
 	case base == 8 && n > 7:
-		v.warn(t, fmt.Sprintf("%s is octal because of its leading zero, and means %d", quote(t.Text), n),
+		v.warn(codeLeadingZero, t, fmt.Sprintf("%s is octal because of its leading zero, and means %d", quote(t.Text), n),
 			fmt.Sprintf("write %d, or %s if that is meant", n, strings.TrimLeft(t.Text, "+0")))
 	}
 	return n, true
@@ -108,6 +116,14 @@ func (v *values) seconds(lo int64) (time.Duration, bool) {
 func (v *values) boolean() (value, ok bool) {
 	t := v.args[0]
 	n, _, isNumber := cNumber(t.Text)
+	if word := strings.ToLower(t.Text); !isNumber && v.c.dialect != Strict && t.Quote == 0 {
+		yes := slices.Contains([]string{"yes", "true", "on", "enable", "enabled"}, word)
+		if yes || slices.Contains([]string{"no", "false", "off", "disable", "disabled"}, word) {
+			digit := map[bool]string{true: "1", false: "0"}[yes]
+			v.warn(codeBooleanWord, t, quote(t.Text)+" is read as "+digit+", and Piranha refuses it", "write "+digit)
+			return yes, true
+		}
+	}
 	switch {
 	case !isNumber:
 		cure := "write 1 for yes or 0 for no"
@@ -117,10 +133,10 @@ func (v *values) boolean() (value, ok bool) {
 		case "no", "false", "off", "disable", "disabled":
 			cure = "write 0"
 		}
-		v.fail(t, "integer expected: "+quote(t.Text)+" is not a whole number", cure)
+		v.fail(codeNotBoolean, t, "integer expected: "+quote(t.Text)+" is not a whole number", cure)
 		return false, false
 	case n != 0 && n != 1:
-		v.fail(t, "boolean expected: "+quote(t.Text)+" is neither 0 nor 1", "write 1 for yes or 0 for no")
+		v.fail(codeNotBoolean, t, "boolean expected: "+quote(t.Text)+" is neither 0 nor 1", "write 1 for yes or 0 for no")
 		return false, false
 	}
 	return n == 1, true
@@ -133,12 +149,16 @@ func (v *values) port(names bool) (uint16, bool) {
 		if n, ok := servicePort(t.Text); ok {
 			return n, true
 		}
-		v.fail(t, "invalid argument: "+quote(t.Text)+" is no port number and no service name known here",
+		v.fail(codeNotPort, t, "invalid argument: "+quote(t.Text)+" is no port number and no service name known here",
 			"write the port as a number, 1..65535")
 		return 0, false
 	}
 	if n, ok := servicePort(t.Text); ok && !names {
-		v.fail(t, "integer expected: "+quote(t.Text)+" is a service name, which a server's port may not be",
+		if v.c.dialect != Strict {
+			v.warn(codePortName, t, fmt.Sprintf("%s is read as %d; Piranha refuses a name here", quote(t.Text), n), fmt.Sprintf("write %d", n))
+			return n, true
+		}
+		v.fail(codePortName, t, "integer expected: "+quote(t.Text)+" is a service name, which a server's port may not be",
 			fmt.Sprintf("write %d", n))
 		return 0, false
 	}
@@ -162,7 +182,7 @@ func (v *values) checkText() (string, bool) {
 	t := v.args[0]
 	const most = 255
 	if len(t.Text) > most {
-		v.warn(t, fmt.Sprintf("%d bytes are more than Piranha's limit of %d", len(t.Text), most), "shorten the text")
+		v.warn(codeLongText, t, fmt.Sprintf("%d bytes are more than Piranha's limit of %d", len(t.Text), most), "shorten the text")
 	}
 	return t.Text, true
 }
@@ -176,6 +196,9 @@ func (v *values) word(words []string) (int, bool) {
 		case w == "":
 		case w == t.Text:
 			return n, true
+		case v.c.dialect != Strict && strings.EqualFold(w, t.Text):
+			v.warn(codeCase, t, quote(t.Text)+" is in upper case, which Piranha does not know", "write "+w)
+			return n, true
 		default:
 			known = append(known, w)
 		}
@@ -184,7 +207,7 @@ func (v *values) word(words []string) (int, bool) {
 	if near := nearest(t.Text, known); near != "" {
 		cure = fmt.Sprintf("did you mean %q? The words are %s", near, strings.Join(known, ", "))
 	}
-	v.fail(t, fmt.Sprintf("invalid argument: %s is no %s", quote(t.Text), v.dir.name), cure)
+	v.fail(codeNotWord, t, fmt.Sprintf("invalid argument: %s is no %s", quote(t.Text), v.dir.name), cure)
 	return 0, false
 }
 
@@ -199,7 +222,11 @@ func (v *values) protocol() (Protocol, bool) {
 func (v *values) scheduler() (Scheduler, bool) {
 	t := v.args[0]
 	if t.Text == "pcc" {
-		v.fail(t, `invalid argument: "pcc" is the old name of a scheduler`, `write "scheduler = lc"`)
+		if v.c.dialect != Strict {
+			v.warn(codeOldName, t, `"pcc" is the old name of the lc scheduler, and Piranha refuses it`, `write "scheduler = lc"`)
+			return LeastConnection, true
+		}
+		v.fail(codeOldName, t, `invalid argument: "pcc" is the old name of a scheduler`, `write "scheduler = lc"`)
 		return "", false
 	}
 	n, ok := v.word(schedulerWords)
@@ -214,9 +241,9 @@ func (v *values) device() (string, bool) {
 	t := v.args[1]
 	switch {
 	case t.isComment():
-		v.fail(t, "missing arguments: a device belongs after the address, not a comment", v.example()+", and the comment on a line of its own")
+		v.fail(codeNoDevice, t, "missing arguments: a device belongs after the address, not a comment", v.example()+", and the comment on a line of its own")
 	case !isDevice(t.Text):
-		v.fail(t, "invalid argument: "+quote(t.Text)+" is no device name", v.example())
+		v.fail(codeNotDevice, t, "invalid argument: "+quote(t.Text)+" is no device name", v.example())
 	default:
 		return t.Text, true
 	}
@@ -226,12 +253,12 @@ func (v *values) device() (string, bool) {
 // list reads words between brackets that stand alone.
 func (v *values) list() ([]string, bool) {
 	if !v.args[0].is("[") {
-		v.fail(v.args[0], "list expected: "+quote(v.args[0].Text)+" stands where [ belongs", v.example()+", with blanks around the brackets")
+		v.fail(codeList, v.args[0], "list expected: "+quote(v.args[0].Text)+" stands where [ belongs", v.example()+", with blanks around the brackets")
 		return nil, false
 	}
 	end := slices.IndexFunc(v.args, func(t Token) bool { return t.is("]") })
 	if end < 0 {
-		v.fail(v.args[len(v.args)-1], "list expected: the list has no closing ]", v.example()+", with blanks around the brackets")
+		v.fail(codeList, v.args[len(v.args)-1], "list expected: the list has no closing ]", v.example()+", with blanks around the brackets")
 		return nil, false
 	}
 	var words []string
@@ -252,7 +279,7 @@ func (v *values) host(required bool) (Host, bool) {
 	switch {
 	case ok && addr.IsUnspecified():
 		if required {
-			v.fail(t, "invalid host name or ip address: "+quote(t.Text)+" is no address of a host", v.example()+", or remove the line")
+			v.fail(codeNoHost, t, "invalid host name or ip address: "+quote(t.Text)+" is no address of a host", v.example()+", or remove the line")
 			return Host{}, false
 		}
 		return Host{}, true
@@ -262,7 +289,7 @@ func (v *values) host(required bool) (Host, bool) {
 	case isHostName(t.Text):
 		return Host{Name: t.Text}, true
 	}
-	v.fail(t, "invalid argument: "+quote(t.Text)+" is no address and no host name", v.addressCure(t))
+	v.fail(codeNotHost, t, "invalid argument: "+quote(t.Text)+" is no address and no host name", v.addressCure(t))
 	return Host{}, false
 }
 
@@ -272,7 +299,7 @@ func (v *values) address() (netip.Addr, bool) {
 	addr, note, ok := v.inet(t)
 	if !ok {
 		if !v.failed {
-			v.fail(t, "invalid host name or ip address: "+quote(t.Text)+" is no address", v.addressCure(t))
+			v.fail(codeNotHost, t, "invalid host name or ip address: "+quote(t.Text)+" is no address", v.addressCure(t))
 		}
 		return netip.Addr{}, false
 	}
@@ -290,12 +317,32 @@ func (v *values) inet(t Token) (addr netip.Addr, note string, ok bool) {
 		}
 		return addr.Unmap(), "", true
 	}
-	return inetAton(t.Text)
+	return v.inetAton(t.Text)
+}
+
+// inetAton reads an IPv4 address by the rules of the dialect: in the default
+// one four numbers with leading zeros are decimal.
+func (v *values) inetAton(s string) (addr netip.Addr, note string, ok bool) {
+	if v.c.dialect == Strict || !strings.HasPrefix(s, "0") && !strings.Contains(s, ".0") || strings.Count(s, ".") != 3 || strings.Trim(s, "0123456789.") != "" {
+		return inetAton(s)
+	}
+	parts := strings.Split(s, ".")
+	for i, p := range parts {
+		if parts[i] = strings.TrimLeft(p, "0"); parts[i] == "" && p != "" {
+			parts[i] = "0"
+		}
+	}
+	plain := strings.Join(parts, ".")
+	addr, _, ok = inetAton(plain)
+	if plain != s {
+		note = "is read as " + plain + "; to Piranha numbers with a leading zero are octal"
+	}
+	return addr, note, ok
 }
 
 func (v *values) noteAddress(t Token, note string) {
 	if note != "" {
-		v.warn(t, quote(t.Text)+" "+note, "write the four decimal numbers in full")
+		v.warn(codeOddAddress, t, quote(t.Text)+" "+note, "write the four decimal numbers in full")
 	}
 }
 
@@ -321,9 +368,9 @@ func (v *values) mask() (Netmask, bool) {
 	if v.failed {
 		return 0, false
 	}
-	addr, note, ok := inetAton(t.Text)
+	addr, note, ok := v.inetAton(t.Text)
 	if !ok {
-		v.fail(t, "Bad subnet mask specified: "+quote(t.Text)+" is no dotted mask", v.addressCure(t))
+		v.fail(codeNotMask, t, "Bad subnet mask specified: "+quote(t.Text)+" is no dotted mask", v.addressCure(t))
 		return 0, false
 	}
 	return v.maskOf(addr, note)
@@ -342,7 +389,7 @@ func prefixLength(s string) (Netmask, bool) {
 func (v *values) maskOf(addr netip.Addr, note string) (Netmask, bool) {
 	m, ok := maskOf(addr)
 	if !ok {
-		v.fail(v.args[0], "Bad subnet mask specified: the ones of "+addr.String()+" do not come first", v.example())
+		v.fail(codeSplitMask, v.args[0], "Bad subnet mask specified: the ones of "+addr.String()+" do not come first", v.example())
 		return 0, false
 	}
 	v.noteAddress(v.args[0], note)

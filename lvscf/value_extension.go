@@ -12,17 +12,19 @@ import (
 )
 
 // bad reports a value of an extension that cannot be used.
-func (v *values) bad(t Token, message, cure string) { v.fail(t, message, cure) }
+func (v *values) bad(t Token, message, cure string) {
+	v.fail(codeBadValue, t, message, cure)
+}
 
 // extension tells that a value is beyond Piranha's grammar, although its
 // directive is not, and reports whether it may be used: not in the strict
 // dialect.
 func (v *values) extension(t Token, what string) bool {
-	if !v.strict {
+	if v.c.dialect != Strict {
 		return true
 	}
-	v.bad(t, fmt.Sprintf("invalid argument: %s %s: Piranha's daemons do not know %s", v.dir.name, quote(t.Text), what),
-		v.example()+", or read the file with the extensions")
+	v.fail(codeExtension, t, fmt.Sprintf("invalid argument: %s %s: Piranha's daemons do not know %s", v.dir.name, quote(t.Text), what),
+		extensionCure)
 	return false
 }
 
