@@ -23,6 +23,8 @@ func (k *checker) timing(v *Virtual) {
 	switch {
 	case v.Reentry < v.Timeout:
 		k.add(codeShortReentry, pos, every+": one good check brings a failed server back", fmt.Sprintf("write a reentry of %d or more", 2*v.Timeout/time.Second))
+	case v.Reentry == 15*time.Second && v.Timeout == 6*time.Second:
+		// What Piranha's web tool fills in.
 	case v.Reentry%v.Timeout != 0:
 		n := v.Reentry / v.Timeout
 		k.add(codeUnevenReentry, pos, fmt.Sprintf("%s: Piranha counts %s, which is %v", every, plural(int(n), "good check"), n*v.Timeout), fmt.Sprintf("write %d or %d", n*v.Timeout/time.Second, (n+1)*v.Timeout/time.Second))

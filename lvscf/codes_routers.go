@@ -60,7 +60,7 @@ func routerCodes() []CodeInfo {
 			"The second heartbeat path needs an address at both ends. A backup_private alone has no effect.",
 			examplePair("backup_private = 10.0.0.2"), "write both primary_private and backup_private",
 		),
-		failure(
+		doubt(
 			codeSameRouters, "both routers have the same address",
 			"Each router finds out by its address whether it is the primary; here both are, and neither hears the other.",
 			exampleGlobal("primary = 192.0.2.1", "backup = 192.0.2.1", "backup_active = 1"), "write the other router's address in backup",

@@ -196,7 +196,7 @@ func serviceCodes() []CodeInfo {
 		advice(
 			codeUnevenReentry, "reentry is not a multiple of the interval",
 			"Piranha counts reentry / timeout good checks and drops the rest of the division.",
-			exampleService("timeout = 6", "reentry = 15"), "write a multiple of timeout",
+			exampleService("timeout = 10", "reentry = 15"), "write a multiple of timeout",
 		),
 		advice(
 			codeBanner, "the check waits for a greeting",

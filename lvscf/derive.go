@@ -49,14 +49,16 @@ func (f *File) addSources(c *collector) {
 	if len(want) == 0 {
 		return
 	}
-	text := map[int]string{}
+	lines := map[int]*Line{}
 	for l := range f.Lines() {
 		if l.Kind != OpaqueLine && l.Kind != BlankLine {
-			text[l.Number] = l.Text
+			lines[l.Number] = l
 		}
 	}
 	for i, n := range want {
-		c.diags[i].Source = displayLine(text[n])
+		if l := lines[n]; l != nil {
+			c.diags[i].quoteLine(l)
+		}
 	}
 }
 

@@ -63,8 +63,11 @@ type Diagnostic struct {
 	Pos
 	// EndColumn is the column just past what is meant, on the same line; it is
 	// that of Pos when no one word is at fault.
-	EndColumn int      `json:"end_column"`
-	Severity  Severity `json:"severity"`
+	EndColumn int `json:"end_column"`
+	// Character and EndCharacter are the same places counted in characters.
+	Character    int      `json:"character"`
+	EndCharacter int      `json:"end_character"`
+	Severity     Severity `json:"severity"`
 	// Code names the kind of finding; see [Explain].
 	Code Code `json:"code"`
 	// Message says what is wrong; it starts with the words of Piranha's
@@ -171,7 +174,7 @@ func (c *collector) addAs(sev Severity, code Code, pos Pos, source, message, cur
 		return
 	}
 	c.diags = append(c.diags, Diagnostic{
-		File: c.file, Pos: pos, EndColumn: pos.Column, Severity: sev, Code: code,
+		File: c.file, Pos: pos, EndColumn: pos.Column, Character: pos.Column, EndCharacter: pos.Column, Severity: sev, Code: code,
 		Message: message, Cure: cure, Source: source,
 	})
 }
@@ -200,10 +203,22 @@ func (c *collector) atAs(sev Severity, code Code, l *Line, column int, message, 
 	if c.full(sev, pos) {
 		return
 	}
-	c.diags = append(c.diags, Diagnostic{
-		File: c.file, Pos: pos, EndColumn: l.wordEnd(column), Severity: sev, Code: code,
-		Message: message, Cure: cure, Source: displayLine(l.Text),
-	})
+	d := Diagnostic{File: c.file, Pos: pos, Severity: sev, Code: code, Message: message, Cure: cure}
+	d.quoteLine(l)
+	c.diags = append(c.diags, d)
+}
+
+// quoteLine fills in what depends on the text of the line.
+func (d *Diagnostic) quoteLine(l *Line) {
+	d.Source = displayLine(l.Text)
+	d.EndColumn = l.wordEnd(d.Column)
+	d.Character = characters(l.Text, d.Column)
+	d.EndCharacter = characters(l.Text, d.EndColumn)
+}
+
+// characters turns a column of bytes into one of characters.
+func characters(text string, column int) int {
+	return utf8.RuneCountInString(text[:min(max(column-1, 0), len(text))]) + 1
 }
 
 // dropLine forgets what was said about one line, which another cause explains.
@@ -232,7 +247,7 @@ func (c *collector) finish() Diagnostics {
 		}
 	}
 	return append(c.diags, Diagnostic{
-		File: c.file, Pos: c.firstCut, EndColumn: c.firstCut.Column, Severity: c.cutLevel, Code: codeMore,
+		File: c.file, Pos: c.firstCut, EndColumn: c.firstCut.Column, Character: c.firstCut.Column, EndCharacter: c.firstCut.Column, Severity: c.cutLevel, Code: codeMore,
 		Message: "and " + strings.Join(parts, " and "),
 		Cure:    "mend the ones above, then check again",
 	})
