@@ -95,7 +95,7 @@ type Config struct {
 	Announcing
 	// DrainTime is how long a server that leaves the configuration may keep
 	// its connections; zero removes it at once.
-	DrainTime time.Duration `json:"drain_time"`
+	DrainTime time.Duration `json:"drain_time,omitzero"`
 	// SyncdGroup, SyncdPort, SyncdTTL and SyncdMaxLen shape the connection
 	// synchronisation; zero values are the kernel's defaults.
 	SyncdGroup  netip.Addr `json:"syncd_group,omitzero"`
@@ -197,7 +197,7 @@ type Virtual struct {
 	// StartState counts before the first answers.
 	StartState StartState `json:"start_state,omitzero"`
 	// SlowStart is how long the weight of a server that comes up climbs.
-	SlowStart time.Duration `json:"slow_start"`
+	SlowStart time.Duration `json:"slow_start,omitzero"`
 	// Quorum is the sum of the live weights that the service needs; zero is
 	// 1. It is gained at Quorum + QuorumHysteresis, and lost below Quorum -
 	// QuorumHysteresis or at zero; the sorry servers serve while it is lost.
@@ -254,7 +254,7 @@ type Server struct {
 	QuiesceServer *bool `json:"quiesce_server,omitempty"`
 	// SlowStart is how long its weight climbs; zero is as in the virtual
 	// block.
-	SlowStart time.Duration `json:"slow_start"`
+	SlowStart time.Duration `json:"slow_start,omitzero"`
 	// UpCmd and DownCmd run when the server comes up and goes down.
 	UpCmd   string `json:"up_cmd,omitempty"`
 	DownCmd string `json:"down_cmd,omitempty"`

@@ -24,7 +24,7 @@ type Check struct {
 	Mark      uint32 `json:"mark,omitempty"`
 
 	// Timeout limits the whole check; zero is that of the virtual block.
-	Timeout time.Duration `json:"timeout"`
+	Timeout time.Duration `json:"timeout,omitzero"`
 	// Timing says how often and how patiently to ask; zero values are those
 	// of the virtual block.
 	Timing
@@ -107,17 +107,17 @@ func (c *Check) UsesTLS() bool { return c.TLS || c.Kind == CheckTLS || c.Kind ==
 type Timing struct {
 	// Interval is the time from one check to the next; zero is the timeout
 	// of the virtual block, as in Piranha.
-	Interval time.Duration `json:"interval"`
+	Interval time.Duration `json:"interval,omitzero"`
 	// FastInterval counts while answers contradict the state of the server,
 	// DownInterval while it is down; zero is Interval.
-	FastInterval time.Duration `json:"fast_interval"`
-	DownInterval time.Duration `json:"down_interval"`
+	FastInterval time.Duration `json:"fast_interval,omitzero"`
+	DownInterval time.Duration `json:"down_interval,omitzero"`
 	// ConnectTimeout, TLSTimeout and ReadTimeout limit the connecting, the
 	// TLS handshake and the wait for the first byte of the answer; zero is
 	// no limit but that of the whole check.
-	ConnectTimeout time.Duration `json:"connect_timeout"`
-	TLSTimeout     time.Duration `json:"tls_timeout"`
-	ReadTimeout    time.Duration `json:"read_timeout"`
+	ConnectTimeout time.Duration `json:"connect_timeout,omitzero"`
+	TLSTimeout     time.Duration `json:"tls_timeout,omitzero"`
+	ReadTimeout    time.Duration `json:"read_timeout,omitzero"`
 	// Rise is how many good answers in a row bring a server back; zero is
 	// as many as fit into reentry. Fall is how many bad ones take it out;
 	// zero is 1.

@@ -32,7 +32,7 @@ type VRRP struct {
 	DownAdverts uint8 `json:"down_adverts"`
 	// Preempt takes over from a router of lower priority, after PreemptDelay.
 	Preempt      bool          `json:"preempt"`
-	PreemptDelay time.Duration `json:"preempt_delay"`
+	PreemptDelay time.Duration `json:"preempt_delay,omitzero"`
 	// Accept takes packets to the addresses, which a balancer needs.
 	Accept bool `json:"accept"`
 	// VirtualMAC uses the hardware address of the standard in place of the
@@ -86,8 +86,8 @@ type Announcing struct {
 	// GARPCount is how often they are told after a take-over, GARPInterval
 	// the time between; GARPRefresh tells them again and again.
 	GARPCount    int           `json:"garp_count,omitempty"`
-	GARPInterval time.Duration `json:"garp_interval"`
-	GARPRefresh  time.Duration `json:"garp_refresh"`
+	GARPInterval time.Duration `json:"garp_interval,omitzero"`
+	GARPRefresh  time.Duration `json:"garp_refresh,omitzero"`
 }
 
 // DeviceAddress is an address with the length of its network and the device

@@ -2,8 +2,6 @@ package director
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -105,7 +103,7 @@ func FromLVSCF(c *lvscf.Config) (*Setup, error) {
 	if c.Service == lvscf.FOS {
 		return nil, fmt.Errorf("%s:%v: service = fos: failover services are not run, only virtual ones: set service = lvs", c.Path, c.Origins.Pos("service"))
 	}
-	s := &Setup{Source: c.Path, Serial: int(c.Serial), Digest: digest(c)}
+	s := &Setup{Source: c.Path, Serial: int(c.Serial), Digest: c.Digest()}
 	s.Timeouts = ipvs.Timeouts{TCP: c.TCPTimeout, TCPFin: c.TCPFinTimeout, UDP: c.UDPTimeout}
 	s.Heartbeat = heartbeat(c)
 	if h := &s.Heartbeat; h.Enabled && h.DeadAfter < 2*h.Interval {
@@ -148,18 +146,6 @@ func (s *Setup) note(format string, args ...any) {
 	if text := fmt.Sprintf(format, args...); !slices.Contains(s.Notes, text) {
 		s.Notes = append(s.Notes, text)
 	}
-}
-
-func digest(c *lvscf.Config) [32]byte {
-	// The serial number says that a file was saved, not that it means
-	// something else.
-	plain := *c
-	plain.Serial = 0
-	data, err := json.Marshal(&plain)
-	if err != nil {
-		panic("lvscf: a config does not marshal: " + err.Error())
-	}
-	return sha256.Sum256(data)
 }
 
 func heartbeat(c *lvscf.Config) Heartbeat {
