@@ -134,8 +134,10 @@ vrrp one {
 			`virtual "mail" added`,
 			`virtual "old" removed`,
 		}},
-		{"a new name", diffBase[:len(diffBase)-len("virtual old {\n\taddress = 192.0.2.12 eth0:3\n}\n")] + "virtual new {\n\taddress = 192.0.2.12 eth0:3\n}\n",
-			[]string{`virtual "old" renamed to "new"`}},
+		{
+			"a new name", diffBase[:len(diffBase)-len("virtual old {\n\taddress = 192.0.2.12 eth0:3\n}\n")] + "virtual new {\n\taddress = 192.0.2.12 eth0:3\n}\n",
+			[]string{`virtual "old" renamed to "new"`},
+		},
 		{"two of one name", diffBase + "virtual old {\n\tport = 81\n}\n", []string{`virtual "old" added`}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -61,8 +61,13 @@ func TestDurationsInJSON(t *testing.T) {
 		d    time.Duration
 		text string
 	}{
-		{0, "0"}, {5 * time.Second, "5"}, {-3 * time.Second, "-3"}, {500 * time.Millisecond, "0.5"},
-		{1250 * time.Millisecond, "1.25"}, {-1500 * time.Millisecond, "-1.5"}, {time.Nanosecond, "0.000000001"},
+		{0, "0"},
+		{5 * time.Second, "5"},
+		{-3 * time.Second, "-3"},
+		{500 * time.Millisecond, "0.5"},
+		{1250 * time.Millisecond, "1.25"},
+		{-1500 * time.Millisecond, "-1.5"},
+		{time.Nanosecond, "0.000000001"},
 	} {
 		text, err := json.Marshal(seconds(tt.d))
 		if err != nil || string(text) != tt.text {
