@@ -1,0 +1,279 @@
+package lvscf
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// The manual page is made of the text below and the table of directives.
+const (
+	manualPage = "lvs.cf.5"
+
+	manualHead = `.\" Made of the table of directives: go test ./lvscf -update
+.Dd $Mdocdate$
+.Dt LVS.CF 5
+.Os
+.Sh NAME
+.Nm lvs.cf
+.Nd configuration of a Linux Virtual Server balancer
+.Sh DESCRIPTION
+.Nm
+says which virtual services a balancer has, which real servers they spread
+their connections over, how these are checked, and which two routers stand in
+for each other.
+It is the language of the Piranha load balancer, with extensions.
+Both routers should have the same file.
+.Pp
+One directive stands on each line, as a name, the sign
+.Ql = ,
+and a value, with blanks or tabs between.
+The last of repeated directives counts, except where this page says that they
+add up.
+A line whose first mark is
+.Ql #
+is a comment.
+Values with blanks are put in double or single quotes.
+Names and words are written in lower case.
+.Pp
+Blocks are opened by a line with the kind of the block, its name and
+.Ql { ,
+and closed by a line with
+.Ql }
+alone:
+.Bd -literal -offset indent
+virtual web {
+        server a {
+                address = 10.0.0.1
+        }
+}
+.Ed
+.Pp
+The blocks
+.Ic virtual ,
+.Ic failover
+and
+.Ic vrrp
+stand in the global section,
+.Ic server
+in a virtual block, and
+.Ic check
+in a virtual or server block.
+Names are labels of one word.
+.Pp
+The kinds of value are:
+.Bl -tag -width Ds
+.It Ar boolean
+1 for yes and 0 for no.
+.It Ar integer
+As in C: a leading 0x is hexadecimal, and in the strict dialect a leading 0
+octal.
+.It Ar seconds
+A whole number.
+.It Ar duration
+A number of seconds, also with a fraction, or a number with a unit, as in
+.Ql 500ms ,
+.Ql 1.5s
+or
+.Ql 2m .
+.It Ar host
+An IPv4 or IPv6 address, or a name that is looked up when the file is loaded.
+.It Ar netmask
+A dotted mask such as 255.255.255.0, or the length of a prefix.
+.It Ar text
+One word, or several in quotes.
+.It Ar command
+A program and its arguments in quotes.
+There is no shell: the text is split at blanks.
+.El
+.Ss Extensions
+Directives and values that Piranha's daemons do not know are marked with the
+version of lvskit that brought them.
+The strict dialect of the reader, which is Piranha's own grammar, refuses them.
+So are IPv6 addresses, prefix lengths in place of masks, the protocol
+.Ql sctp ,
+a
+.Ic port
+of 0 (every port), the schedulers
+.Ql sed ,
+.Ql nq ,
+.Ql fo ,
+.Ql ovf ,
+.Ql mh
+and
+.Ql twos ,
+and the blocks
+.Ic check
+and
+.Ic vrrp .
+`
+
+	manualTail = `.Sh FILES
+.Bl -tag -width Ds
+.It Pa /etc/sysconfig/ha/lvs.cf
+The place where Piranha kept it.
+.El
+.Sh EXAMPLES
+Two servers behind one address, reached directly, with an HTTP check:
+.Bd -literal -offset indent
+%s.Ed
+.Sh SEE ALSO
+.Xr ipvsadm 8 ,
+.Xr lvsctl 8
+.Sh CAVEATS
+Directives that are read but have no effect yet are named when the file is
+loaded.
+`
+
+	manualExample = `primary = 192.0.2.1
+backup = 192.0.2.2
+backup_active = 1
+heartbeat_key_file = /etc/lvs/heartbeat.key
+network = direct
+
+virtual web {
+        active = 1
+        address = 192.0.2.10 eth0:1
+        port = 80
+        interval = 2
+        fall = 3
+        check page {
+                kind = http
+                path = /health
+                status = 200
+        }
+        server a {
+                active = 1
+                address = 10.0.0.1
+        }
+        server b {
+                active = 1
+                address = 10.0.0.2
+                weight = 2
+        }
+}
+`
+)
+
+// manualPlaces are the sections of the page.
+var manualPlaces = []struct{ place, title, text string }{
+	{"global", "GLOBAL DIRECTIVES", "These stand outside of all blocks."},
+	{"virtual", "VIRTUAL BLOCKS", "These stand in virtual blocks.\nA failover block has the same ones; of these\n.Ic start_cmd\nand\n.Ic stop_cmd\ncount there alone."},
+	{"server", "SERVER BLOCKS", "These stand in server blocks, within a virtual block."},
+	{"check", "CHECK BLOCKS", "These stand in check blocks, in a virtual block for all of its servers, or in a\nserver block for this one alone.\nThe checks of a server take the place of those of the virtual block; all of them\nmust be good.\nWithout any,\n.Ic send ,\n.Ic expect\nand\n.Ic send_program\nof the virtual block say what to ask."},
+	{"vrrp", "VRRP BLOCKS", "These stand in vrrp blocks, which count with\n.Ic failover_mode\nof\n.Ql vrrp ."},
+}
+
+// roff escapes a text for the manual page and breaks it into lines.
+func roff(text string) string {
+	var out strings.Builder
+	width := 0
+	for i, word := range strings.Fields(strings.ReplaceAll(text, `\`, `\e`)) {
+		switch {
+		case i == 0:
+		case width+1+len(word) > 76:
+			out.WriteString("\n")
+			width = 0
+		default:
+			out.WriteString(" ")
+			width++
+		}
+		if width == 0 && (word[0] == '.' || word[0] == '\'') {
+			out.WriteString(`\&`)
+		}
+		out.WriteString(word)
+		width += len(word)
+	}
+	return out.String() + "\n"
+}
+
+// argument quotes a text as one argument of a macro.
+func argument(text string) string {
+	return `"` + strings.ReplaceAll(strings.ReplaceAll(text, `\`, `\e`), `"`, `""`) + `"`
+}
+
+func manual() string {
+	var out strings.Builder
+	out.WriteString(manualHead)
+	for _, p := range manualPlaces {
+		fmt.Fprintf(&out, ".Sh %s\n%s\n.Bl -tag -width Ds\n", p.title, p.text)
+		for _, d := range Directives() {
+			if d.Block == p.place {
+				manualItem(&out, d)
+			}
+		}
+		out.WriteString(".El\n")
+	}
+	fmt.Fprintf(&out, manualTail, strings.ReplaceAll(manualExample, `\`, `\e`))
+	return out.String()
+}
+
+func manualItem(out *strings.Builder, d Directive) {
+	fmt.Fprintf(out, ".It Ic %s = Ar %s\n", d.Name, argument(d.Type))
+	out.WriteString(roff(sentence(d.Doc)))
+	if d.Words != nil && !strings.Contains(d.Type, d.Words[0]) {
+		out.WriteString(roff("One of " + strings.Join(d.Words, ", ") + "."))
+	}
+	if d.Repeats {
+		out.WriteString("Several lines add up.\n")
+	}
+	if d.Kinds != nil {
+		var kinds []string
+		for _, k := range d.Kinds {
+			kinds = append(kinds, k.String())
+		}
+		out.WriteString(roff("Read by the kinds " + strings.Join(kinds, ", ") + "."))
+	}
+	if d.Default != "" {
+		fmt.Fprintf(out, "The default is\n.Ql %s .\n", argument(d.Default))
+	}
+	fmt.Fprintf(out, ".Pp\nExample:\n.Dl %s\n", strings.ReplaceAll(d.Name+" = "+d.Example, `\`, `\e`))
+	if d.Since != "" {
+		fmt.Fprintf(out, ".Pp\nExtension, since lvskit %s.\n", d.Since)
+	}
+}
+
+func TestManualPage(t *testing.T) {
+	page := manual()
+	generated(t, manualPage, []byte(page))
+	for _, d := range Directives() {
+		if !strings.Contains(page, ".It Ic "+d.Name+" = ") {
+			t.Errorf("%s is not in the page", d.Name)
+		}
+	}
+	// What the page shows must be good.
+	if cfg, ds := Load("example.cf", []byte(manualExample)); cfg == nil || len(ds) > 0 {
+		t.Errorf("the example: %v", ds)
+	}
+}
+
+// TestManualPageRenders asks the formatters that this machine has: none may
+// find anything to say.
+func TestManualPageRenders(t *testing.T) {
+	path := filepath.Join(t.TempDir(), manualPage)
+	if err := os.WriteFile(path, []byte(manual()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	tried := 0
+	for _, command := range [][]string{
+		// Below warnings it looks for the pages that this one refers to.
+		{"mandoc", "-T", "lint", "-W", "warning", path},
+		{"groff", "-ww", "-mdoc", "-T", "utf8", "-z", path},
+	} {
+		program, err := exec.LookPath(command[0])
+		if err != nil {
+			continue
+		}
+		tried++
+		out, err := exec.CommandContext(t.Context(), program, command[1:]...).CombinedOutput()
+		if err != nil || len(out) > 0 {
+			t.Errorf("%s: error %v\n%s", strings.Join(command, " "), err, out)
+		}
+	}
+	if tried == 0 {
+		t.Skip("neither mandoc nor groff is installed: internal/tools/deps.sh host")
+	}
+}
