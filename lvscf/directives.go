@@ -98,10 +98,12 @@ var (
 	aPort    = func(v *values) (uint16, bool) { return v.port(true) }
 )
 
-// directives is the language, in the order of the documentation.
+// directives is the language, within each place in the order of the
+// documentation.
 var directives = slices.Concat(
-	globalDirectives, globalExtensions, virtualDirectives, virtualExtensions,
-	serverDirectives, serverExtensions, checkDirectives, vrrpDirectives,
+	globalDirectives, vrrpDirectives, globalExtensions,
+	virtualDirectives, checkDirectives, virtualExtensions,
+	serverDirectives, serverExtensions,
 )
 
 // directiveIndex finds a directive by its place and name.

@@ -93,7 +93,7 @@ There is no shell: the text is split at blanks.
 Directives and values that Piranha's daemons do not know are marked with the
 version of lvskit that brought them.
 The strict dialect of the reader, which is Piranha's own grammar, refuses them.
-So are IPv6 addresses, prefix lengths in place of masks, the protocol
+Extensions are also IPv6 addresses, prefix lengths in place of masks, the protocol
 .Ql sctp ,
 a
 .Ic port
@@ -230,10 +230,10 @@ func manualItem(out *strings.Builder, d Directive) {
 	if d.Default != "" {
 		fmt.Fprintf(out, "The default is\n.Ql %s .\n", argument(d.Default))
 	}
-	fmt.Fprintf(out, ".Pp\nExample:\n.Dl %s\n", strings.ReplaceAll(d.Name+" = "+d.Example, `\`, `\e`))
 	if d.Since != "" {
-		fmt.Fprintf(out, ".Pp\nExtension, since lvskit %s.\n", d.Since)
+		fmt.Fprintf(out, "Extension, since lvskit %s.\n", d.Since)
 	}
+	fmt.Fprintf(out, ".Pp\nExample:\n.Dl %s\n", strings.ReplaceAll(d.Name+" = "+d.Example, `\`, `\e`))
 }
 
 func TestManualPage(t *testing.T) {
