@@ -218,6 +218,10 @@ func (p *parser) place(l *Line, b *Block) {
 		if p.lastVirtual != nil {
 			p.reopen()
 		}
+	case outer.Kind == VRRPBlock:
+		if !l.faulty {
+			p.errorAt(codeServerAlone, l, column, `unknown command: "server": it stands in a vrrp block`, "move the server block into its virtual block")
+		}
 	case outer.Kind == ServerBlock:
 		if !l.faulty && outer.Open != nil {
 			p.errorAt(codeBlockInBlock, l, column, fmt.Sprintf(`unknown command: "server" within the server block of line %d`, outer.Open.Number),

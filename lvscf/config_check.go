@@ -35,9 +35,9 @@ type Check struct {
 	// and text. With dns, Expect is an address or text of the answer.
 	Send     string `json:"send,omitempty"`
 	Expect   string `json:"expect,omitempty"`
-	UseRegex bool   `json:"use_regex"`
+	UseRegex bool   `json:"use_regex,omitempty"`
 	// RequireReply makes silence a failure (udp).
-	RequireReply bool `json:"require_reply"`
+	RequireReply bool `json:"require_reply,omitempty"`
 
 	// Method, Path, Host and Header make the request of http and https; Path
 	// is also what a file check reads. Empty ones are GET, / and the
@@ -57,7 +57,7 @@ type Check struct {
 	Digest    string `json:"digest,omitempty"`
 
 	// TLS speaks TLS from the first byte; the kinds tls and https always do.
-	TLS bool `json:"tls"`
+	TLS bool `json:"tls,omitempty"`
 	// ServerName is sent as SNI and looked for in the certificate; empty is
 	// Host, or else the address.
 	ServerName string `json:"server_name,omitempty"`
@@ -86,7 +86,7 @@ type Check struct {
 	// the server's address and port.
 	Command string `json:"command,omitempty"`
 	// UseWeight lets the answer of script and file set the server's weight.
-	UseWeight bool `json:"use_weight"`
+	UseWeight bool `json:"use_weight,omitempty"`
 
 	// Pos is where the block is opened.
 	Pos Pos `json:"-"`

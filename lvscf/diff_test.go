@@ -231,7 +231,7 @@ func TestDigest(t *testing.T) {
 	}
 	// Routers of different versions compare digests: it may change only
 	// together with digestForm.
-	const want = "4a32253f78706c8d78f70d21d81d0488d687092922b0554e546befec5562e5f8"
+	const want = "1f58dab5b5cd6e69acb40ee057d1ee2c55bc76c1087f772114d30dba18388d89"
 	if got := hex.EncodeToString(before[:]); got != want {
 		t.Errorf("digest %s, want %s", got, want)
 	}
