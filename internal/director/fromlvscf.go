@@ -79,6 +79,9 @@ func Load(ctx context.Context, path string, src []byte) (*Setup, error) {
 		return nil, err
 	}
 	for _, d := range diags {
+		if d.Severity == lvscf.Hint {
+			continue // advice is for check to give
+		}
 		s.Notes = append(s.Notes, d.String())
 	}
 	return s, nil
