@@ -74,12 +74,9 @@ func (p *parser) openLine(l *Line) {
 		p.place(l, b)
 	}
 	if len(p.open) == MaxDepth {
-		p.errorAt(codeTooDeep, l, l.Tokens[0].Column, fmt.Sprintf("blocks nest more than %d deep; the rest was not read", MaxDepth),
-			"only a server block within a virtual block is possible; close the others with }")
-		p.file.faulty = true
-		if p.inUnknown() { // not told within an unknown block, but reading ends
-			p.giveUp = true
-		}
+		p.c.at(codeTooDeep, l, l.Tokens[0].Column, fmt.Sprintf("blocks nest more than %d deep; the rest was not read", MaxDepth),
+			"close blocks with } on a line of its own")
+		p.file.faulty, p.giveUp = true, true
 	}
 	p.keep(b)
 	p.open = append(p.open, b)
@@ -122,6 +119,9 @@ func (p *parser) frame(l *Line) {
 			what = "{ must be a word of its own"
 		} else if len(t) == 2 && !last.is("{") {
 			p.braceless = true
+			if p.braceFollows() {
+				code = codeBraceNext
+			}
 			want += ", all on one line"
 			what = "{ is missing on this line"
 		} else if len(t) == 1 {

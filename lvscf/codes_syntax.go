@@ -49,6 +49,7 @@ const (
 	codePasted       Code = "LVS045"
 	codeIdleServer   Code = "LVS046"
 	codeIdleCommand  Code = "LVS047"
+	codeOtherProgram Code = "LVS048"
 )
 
 func syntaxCodes() []CodeInfo {
@@ -290,6 +291,11 @@ func syntaxCodes() []CodeInfo {
 			codeIdleCommand, "a directive without effect in its block",
 			"start_cmd and stop_cmd belong to failover services; a virtual service does not run them.",
 			exampleService(`start_cmd = "/etc/init.d/httpd start"`), "remove the line, or make the block a failover block",
+		),
+		failure(
+			codeOtherProgram, "the file of another program",
+			"The line is of the language of keepalived or ldirectord, which cannot be read as an lvs.cf.",
+			"virtual_server 192.0.2.10 80 {\n}\n", "convert the file: lvsctl convert",
 		),
 	}
 }

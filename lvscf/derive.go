@@ -92,6 +92,9 @@ func (d *deriver) block(b *Block, s *scope) {
 	if b.Open != nil {
 		pos = Pos{b.Open.Number, b.Open.Tokens[0].Column}
 	}
+	if b.Open != nil && !b.Open.faulty && isTemplate(b.Name) {
+		d.c.atAs(Warning, codeTemplate, b.Open, b.Open.Tokens[1].Column, "the name "+quote(b.Name)+" looks like a placeholder", "write the name in its place")
+	}
 	switch {
 	case b.Kind == ServerBlock:
 		v := s.v
@@ -283,6 +286,10 @@ func (d *deriver) unknown(l *Line, s *scope) (meant string) {
 	case near != "":
 		meant = near
 		cure = fmt.Sprintf("did you mean %q?", near)
+	case d.c.count[Error] < maxStructureErrors:
+		if near = nearest(key, directiveNames(allPlaces)); near != "" {
+			cure = fmt.Sprintf("did you mean %q? It belongs in %s", near, placeOf(blocksOf(near)))
+		}
 	}
 	if !l.faulty {
 		code, cure = teachLine(l, code, cure)

@@ -238,7 +238,7 @@ func (x *lexer) bare(s string, start, end int) int {
 			x.push(s, start, start+1)
 			return start + 1
 		}
-		if isBlock && len(word) > 1 && word[len(word)-1] == '{' && !strings.HasPrefix(s[skipBlanks(s, end):], "{") {
+		if isBlock && len(word) > 1 && word[len(word)-1] == '{' && word[len(word)-2] != '{' && !strings.HasPrefix(s[skipBlanks(s, end):], "{") {
 			x.note(codeGluedBrace, end-1, "there is no blank before {, which Piranha needs", "write a blank before {")
 			x.push(s, start, end-1)
 			x.push(s, end-1, end)

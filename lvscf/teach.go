@@ -25,6 +25,15 @@ func teach(l *Line, code Code, cure string) (Code, string) {
 	case isTemplate(text):
 		return codeTemplate, "a placeholder of a template seems to be left here: write the value"
 	}
+	for i, t := range l.Tokens {
+		switch {
+		case t.Quote != 0:
+		case (i == 0 || i > 2) && (strings.HasPrefix(t.Text, "//") || strings.HasPrefix(t.Text, ";") || strings.HasPrefix(t.Text, "/*")):
+			return code, "a comment starts with #, and stands on a line of its own"
+		case i == 2 && strings.Contains(t.Text, "#"):
+			return code, "a comment stands on a line of its own, above this one"
+		}
+	}
 	if n := len(l.Tokens); n > 0 {
 		if t := l.Tokens[n-1]; t.Quote == 0 && len(t.Text) > 1 && strings.HasSuffix(t.Text, ";") {
 			return code, "end the line without ;"
@@ -35,14 +44,31 @@ func teach(l *Line, code Code, cure string) (Code, string) {
 
 // teachLine is teach for a line whose first word is not of the language.
 func teachLine(l *Line, code Code, cure string) (Code, string) {
-	better, betterCure := teach(l, code, cure)
-	switch better {
+	if program := programOfLine(l); program != "" && (code == codeUnknown || code == codeNoSuchBlock) {
+		return codeOtherProgram, "this is the language of " + program + "; convert the file with lvsctl convert"
+	}
+	switch code {
 	case codeUnknown, codeNoSuchBlock, codeBlockWords, codeOneLine, codeBraceAlone, codeStrayBrace:
 		if isPasted(l.Text[:min(len(l.Text), 1000)]) {
 			return codePasted, "this seems to be copied with the file and no part of it: remove it"
 		}
 	}
-	return better, betterCure
+	return teach(l, code, cure)
+}
+
+// programOfLine returns whose language a line is that has a first word of
+// another program.
+func programOfLine(l *Line) string {
+	switch l.Tokens[0].Text {
+	case "virtual_server", "virtual_server_group", "real_server", "vrrp_instance", "vrrp_sync_group", "vrrp_script", "global_defs",
+		"static_ipaddress", "static_routes":
+		return "keepalived"
+	case "virtual", "real", "checktimeout", "checkinterval", "fallback", "negotiatetimeout", "logfile", "quiescent":
+		if len(l.Tokens) > 2 && l.Tokens[1].is("=") {
+			return "ldirectord"
+		}
+	}
+	return ""
 }
 
 // oddBlank returns the first character that looks like a blank or like
@@ -89,7 +115,7 @@ func isPasted(s string) bool {
 	switch {
 	case strings.Contains(first, "@") && strings.ContainsAny(s, "#$~]"),
 		first == "$", first == ">", first == ">>", first == "EOF", first == "@@", first == "diff", first == "cat", first == "vi", first == "vim",
-		strings.HasPrefix(first, "<"), strings.HasPrefix(first, "&"), strings.HasPrefix(first, "```"),
+		strings.HasPrefix(first, "<") && !strings.HasPrefix(first, "<%"), strings.HasPrefix(first, "&"), strings.HasPrefix(first, "```"),
 		len(first) > 2 && strings.Trim(first, "-=*_~") == "":
 		return true
 	case (s[0] == '+' || s[0] == '-') && isDirectiveWord(strings.TrimSpace(s[1:])):
@@ -104,6 +130,25 @@ func isPasted(s string) bool {
 func isDirectiveWord(s string) bool {
 	word := s[:indexBlank(s, 0)]
 	return word == "}" || blockKind(word) != UnknownBlock || blocksOf(word) != 0
+}
+
+// wordOfOthers returns what a word of other load balancers is called here.
+func wordOfOthers(word string) string {
+	switch strings.ToLower(word) {
+	case "dr", "dsr", "gate", "gatewaying", "direct_routing":
+		return "direct"
+	case "masq", "masquerade", "masquerading":
+		return "nat"
+	case "tun", "ipip", "tunneling", "tunnelling":
+		return "tunnel"
+	case "roundrobin", "round-robin", "round_robin":
+		return "rr"
+	case "leastconn", "leastconns", "least-connection", "least_conn":
+		return "lc"
+	case "source", "iphash", "ip_hash", "source-hash":
+		return "sh"
+	}
+	return ""
 }
 
 // curlyQuote reports whether a word starts with a quote that is none.

@@ -68,15 +68,22 @@ func isRange(err error) bool {
 	return ok && e.Err == strconv.ErrRange
 }
 
+// integer reads a number by the rules of the dialect: the default one takes
+// leading zeros for nothing.
+func (v *values) integer(s string) (n int64, base int, ok bool) {
+	n, base, ok = cNumber(s)
+	if v.c.dialect != Strict && base == 8 {
+		var err error
+		n, err = strconv.ParseInt(s, 10, 64)
+		ok = err == nil || isRange(err)
+	}
+	return n, base, ok
+}
+
 // number reads an integer within bounds.
 func (v *values) number(lo, hi int64) (int64, bool) {
 	t := v.args[0]
-	n, base, ok := cNumber(t.Text)
-	if v.c.dialect != Strict && base == 8 {
-		var err error
-		n, err = strconv.ParseInt(t.Text, 10, 64)
-		ok = err == nil || isRange(err)
-	}
+	n, base, ok := v.integer(t.Text)
 	switch {
 	case !ok:
 		cure := v.example()
@@ -114,38 +121,44 @@ func (v *values) seconds(lo int64) (time.Duration, bool) {
 
 // boolean reads 0 or 1.
 func (v *values) boolean() (value, ok bool) {
+	const cure = "write 1 for yes or 0 for no"
 	t := v.args[0]
-	n, _, isNumber := cNumber(t.Text)
-	if word := strings.ToLower(t.Text); !isNumber && v.c.dialect != Strict && t.Quote == 0 {
-		yes := slices.Contains([]string{"yes", "true", "on", "enable", "enabled"}, word)
-		if yes || slices.Contains([]string{"no", "false", "off", "disable", "disabled"}, word) {
-			digit := map[bool]string{true: "1", false: "0"}[yes]
-			v.warn(codeBooleanWord, t, quote(t.Text)+" is read as "+digit+", and Piranha refuses it", "write "+digit)
-			return yes, true
-		}
-	}
+	n, _, isNumber := v.integer(t.Text)
 	switch {
 	case !isNumber:
-		cure := "write 1 for yes or 0 for no"
-		switch strings.ToLower(t.Text) {
-		case "yes", "true", "on", "enable", "enabled":
-			cure = "write 1"
-		case "no", "false", "off", "disable", "disabled":
-			cure = "write 0"
+		digit := booleanWord(t.Text)
+		switch {
+		case digit == "" || t.Quote != 0:
+			v.fail(codeNotBoolean, t, "integer expected: "+quote(t.Text)+" is not a whole number", cure)
+			return false, false
+		case v.c.dialect == Strict:
+			v.fail(codeBooleanWord, t, "integer expected: "+quote(t.Text)+" is not a whole number", "write "+digit)
+			return false, false
 		}
-		v.fail(codeNotBoolean, t, "integer expected: "+quote(t.Text)+" is not a whole number", cure)
-		return false, false
+		v.warn(codeBooleanWord, t, quote(t.Text)+" is read as "+digit+", and Piranha refuses it", "write "+digit)
+		return digit == "1", true
 	case n != 0 && n != 1:
-		v.fail(codeNotBoolean, t, "boolean expected: "+quote(t.Text)+" is neither 0 nor 1", "write 1 for yes or 0 for no")
+		v.fail(codeNotBoolean, t, "boolean expected: "+quote(t.Text)+" is neither 0 nor 1", cure)
 		return false, false
 	}
 	return n == 1, true
 }
 
+// booleanWord returns the digit that a word stands for, or "".
+func booleanWord(word string) string {
+	switch strings.ToLower(word) {
+	case "yes", "true", "on", "enable", "enabled":
+		return "1"
+	case "no", "false", "off", "disable", "disabled":
+		return "0"
+	}
+	return ""
+}
+
 // port reads a port number, or a service name where the language allows one.
 func (v *values) port(names bool) (uint16, bool) {
 	t := v.args[0]
-	if _, _, isNumber := cNumber(t.Text); !isNumber && names {
+	if _, _, isNumber := v.integer(t.Text); !isNumber && names {
 		if n, ok := servicePort(t.Text); ok {
 			return n, true
 		}
@@ -203,17 +216,30 @@ func (v *values) word(words []string) (int, bool) {
 			known = append(known, w)
 		}
 	}
-	cure := "write one of " + strings.Join(known, ", ")
+	code, cure := codeNotWord, "write one of "+strings.Join(known, ", ")
 	if near := nearest(t.Text, known); near != "" {
 		cure = fmt.Sprintf("did you mean %q? The words are %s", near, strings.Join(known, ", "))
 	}
-	v.fail(codeNotWord, t, fmt.Sprintf("invalid argument: %s is no %s", quote(t.Text), v.dir.name), cure)
+	if other := wordOfOthers(t.Text); slices.Contains(known, other) {
+		cure = fmt.Sprintf("here that is called %q", other)
+	}
+	if slices.Contains(known, strings.ToLower(t.Text)) {
+		code = codeCase
+	}
+	v.fail(code, t, fmt.Sprintf("invalid argument: %s is no %s", quote(t.Text), v.dir.name), cure)
 	return 0, false
 }
 
 func (v *values) protocol() (Protocol, bool) {
-	n, ok := v.word(protocolWords)
-	if !ok || Protocol(n) == SCTP && !v.extension(v.args[0], "this protocol") {
+	words := protocolWords
+	if v.c.dialect == Strict {
+		if v.args[0].Text == protocolWords[SCTP] {
+			return 0, v.extension(v.args[0], "this protocol")
+		}
+		words = words[:SCTP]
+	}
+	n, ok := v.word(words)
+	if !ok {
 		return 0, false
 	}
 	return Protocol(n), true
@@ -229,8 +255,15 @@ func (v *values) scheduler() (Scheduler, bool) {
 		v.fail(codeOldName, t, `invalid argument: "pcc" is the old name of a scheduler`, `write "scheduler = lc"`)
 		return "", false
 	}
-	n, ok := v.word(schedulerWords)
-	if !ok || n >= piranhaSchedulers && !v.extension(t, "this scheduler") {
+	words := schedulerWords
+	if v.c.dialect == Strict {
+		if slices.Contains(words[piranhaSchedulers:], t.Text) {
+			return "", v.extension(t, "this scheduler")
+		}
+		words = words[:piranhaSchedulers]
+	}
+	n, ok := v.word(words)
+	if !ok {
 		return "", false
 	}
 	return Scheduler(schedulerWords[n]), true
@@ -287,6 +320,9 @@ func (v *values) host(required bool) (Host, bool) {
 		v.noteAddress(t, note)
 		return Host{Addr: addr}, true
 	case isHostName(t.Text):
+		if isTemplate(t.Text) {
+			v.c.atAs(Warning, codeTemplate, v.line, t.Column, "the host name "+quote(t.Text)+" looks like a placeholder", "write the address in its place")
+		}
 		return Host{Name: t.Text}, true
 	}
 	v.fail(codeNotHost, t, "invalid argument: "+quote(t.Text)+" is no address and no host name", v.addressCure(t))
