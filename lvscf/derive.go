@@ -174,7 +174,7 @@ func (d *deriver) directive(l *Line, s *scope) {
 	v := &values{c: d.c, line: l, dir: dir}
 	if d.form(l, v) {
 		v.args = l.Tokens[2:]
-		dir.set(s, v)
+		dir.set.read(s, v)
 	}
 	s.origins.set(name, pos, v.failed)
 	if earlier := s.seen[name]; earlier != nil && !v.failed && !dir.repeats {

@@ -51,38 +51,11 @@ type directive struct {
 	// kinds are the kinds of check that read it; none is all.
 	kinds []CheckKind
 	doc   string
-	set   func(s *scope, v *values)
+	// set is where the value goes, and how it is written.
+	set setting
 }
 
 const listArgs = -1
-
-// to makes a setter of a reader and a place to put what it reads.
-func to[T any](read func(*values) (T, bool), field func(*scope) *T) func(*scope, *values) {
-	return func(s *scope, v *values) {
-		if x, ok := read(v); ok {
-			*field(s) = x
-		}
-	}
-}
-
-// add makes a setter of a reader and a list to add to.
-func add[T any](read func(*values) (T, bool), field func(*scope) *[]T) func(*scope, *values) {
-	return func(s *scope, v *values) {
-		if x, ok := read(v); ok {
-			list := field(s)
-			*list = append(*list, x)
-		}
-	}
-}
-
-// optional makes a setter of a reader and a pointer to set.
-func optional[T any](read func(*values) (T, bool), field func(*scope) **T) func(*scope, *values) {
-	return func(s *scope, v *values) {
-		if x, ok := read(v); ok {
-			*field(s) = &x
-		}
-	}
-}
 
 // The readers that the rows share.
 var (

@@ -85,7 +85,7 @@ var globalDirectives = []directive{
 	{
 		name: "nat_router", where: inGlobal, kind: "host and device", example: "10.0.0.254 eth1:1", args: 2,
 		doc: "floating inside address, the gateway of the real servers with network = nat",
-		set: setNATRouter,
+		set: setting{setNATRouter, writeNATRouter},
 	},
 	{
 		name: "nat_nmask", where: inGlobal, kind: "netmask", example: "255.255.255.0", args: 1,
@@ -108,7 +108,7 @@ var globalDirectives = []directive{
 	{
 		name: "monitor_links", where: inGlobal, kind: "integer", def: "0", example: "1", args: 1,
 		doc: "1: watch the links that hold this router's addresses",
-		set: setMonitorLinks,
+		set: setting{setMonitorLinks, from(func(s *scope) *bool { return &s.c.MonitorLinks })},
 	},
 	{
 		name: "syncdaemon", where: inGlobal, kind: "boolean", def: "0", example: "1", args: 1,
@@ -123,7 +123,7 @@ var globalDirectives = []directive{
 	{
 		name: "syncd_id", where: inGlobal, kind: "integer 0..255", def: "0", example: "0", args: 1,
 		doc: "identifies the connection synchronisation; only the low 8 bits count",
-		set: setSyncdID,
+		set: setting{setSyncdID, from(func(s *scope) *uint8 { return &s.c.SyncdID })},
 	},
 	{
 		name: "tcp_timeout", where: inGlobal, kind: "seconds", def: "0", example: "900", args: 1,

@@ -19,7 +19,7 @@ var serverDirectives = []directive{
 	{
 		name: "port", where: inServer, kind: "port", example: "8080", args: 1,
 		doc: "real port; without it the virtual port set so far",
-		set: setServerPort,
+		set: setting{setServerPort, from(func(s *scope) *uint16 { return &s.s.Port })},
 	},
 	{
 		name: "weight", where: inServer, kind: "integer", def: "1", example: "1", args: 1,

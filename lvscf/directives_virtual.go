@@ -1,6 +1,7 @@
 package lvscf
 
 import (
+	"net/netip"
 	"time"
 )
 
@@ -14,7 +15,7 @@ var virtualDirectives = []directive{
 	{
 		name: "address", where: inVirtual, kind: "host and device", example: "192.0.2.10 eth0:1", args: 2,
 		doc: "virtual address and the device with alias that carries it",
-		set: setVirtualAddress,
+		set: setting{setVirtualAddress, writeVirtualAddress},
 	},
 	{
 		name: "vip_nmask", where: inVirtual, kind: "netmask", example: "255.255.255.0", args: 1,
@@ -24,17 +25,17 @@ var virtualDirectives = []directive{
 	{
 		name: "sorry_server", where: inVirtual, kind: "address", example: "192.0.2.99", args: 1,
 		doc: "takes the traffic when no real server is up",
-		set: setSorryServer,
+		set: setting{setSorryServer, from(func(s *scope) *netip.Addr { return &s.v.SorryServer })},
 	},
 	{
 		name: "fwmark", where: inVirtual, kind: "integer", def: "0", example: "100", args: 1,
 		doc: "select packets by this firewall mark; 0 is by address and port",
-		set: setFWMark,
+		set: setting{setFWMark, from(func(s *scope) *uint32 { return &s.v.FWMark })},
 	},
 	{
 		name: "port", where: inVirtual, kind: "port or service name", def: "80", example: "80", args: 1,
 		doc: "virtual port, and the port of the servers that follow in the file",
-		set: setVirtualPort,
+		set: setting{setVirtualPort, from(func(s *scope) *uint16 { return &s.v.Port })},
 	},
 	{
 		name: "protocol", where: inVirtual, kind: "tcp, udp or sctp", def: "tcp", example: "tcp", args: 1, words: []string{"tcp", "udp", "sctp"},
@@ -49,12 +50,12 @@ var virtualDirectives = []directive{
 	{
 		name: "persistent", where: inVirtual, kind: "seconds", def: "0", example: "300", args: 1,
 		doc: "keep a client on its server for so long; 0 is off",
-		set: setPersistent,
+		set: setting{setPersistent, from(func(s *scope) *time.Duration { return &s.v.Persistent })},
 	},
 	{
 		name: "pmask", where: inVirtual, kind: "netmask", example: "255.255.255.0", args: 1,
 		doc: "group the clients of persistent by network",
-		set: setPMask,
+		set: setting{setPMask, from(func(s *scope) *Netmask { return &s.v.PMask })},
 	},
 	{
 		name: "send", where: inVirtual, kind: "text, at most 255 bytes", example: `"GET / HTTP/1.0\r\n\r\n"`, args: 1,
@@ -89,7 +90,7 @@ var virtualDirectives = []directive{
 	{
 		name: "reentry", where: inVirtual, kind: "seconds", def: "180", example: "15", args: 1,
 		doc: "how long a failed server must be good again; 0 is 180",
-		set: setReentry,
+		set: setting{setReentry, from(func(s *scope) *time.Duration { return &s.v.Reentry })},
 	},
 	{
 		name: "quiesce_server", where: inVirtual, kind: "boolean", def: "0", example: "0", args: 1,
