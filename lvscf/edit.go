@@ -138,7 +138,7 @@ func ParseEdit(text string) (Edit, error) {
 	}
 	if value, ok := strings.CutPrefix(rest, "="); ok && (e.Op == SetOp || e.Op == AddOp) {
 		l := Line{Text: "x = " + strings.Trim(value, " \t")}
-		if bad := (&lexer{}).split(&l); bad != 0 {
+		if bad := (&lexer{dialect: Strict}).split(&l); bad != 0 {
 			return fail("the quotes of the value do not match")
 		}
 		for _, t := range l.Tokens[2:] {
@@ -243,11 +243,16 @@ func (e *EditError) Error() string {
 // Unwrap returns the reason.
 func (e *EditError) Unwrap() error { return e.Err }
 
-// notFound and exists are errors of paths.
-func notFound(format string, args ...any) error {
-	return fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), fs.ErrNotExist)
+// placeError is a path that leads nowhere, or to what is there already.
+type placeError struct {
+	text string
+	is   error
 }
 
-func exists(format string, args ...any) error {
-	return fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), fs.ErrExist)
-}
+func (e *placeError) Error() string { return e.text }
+
+func (e *placeError) Unwrap() error { return e.is }
+
+func notFound(text string) error { return &placeError{text, fs.ErrNotExist} }
+
+func exists(text string) error { return &placeError{text, fs.ErrExist} }

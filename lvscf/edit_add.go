@@ -60,6 +60,15 @@ func (b *Block) roomFor(name string, where blockMask) (at int, model *Line) {
 			before = i
 		}
 	}
+	// What follows at once and belongs before it in the canonical order stays
+	// with the line found.
+	for after >= 0 && after+1 < len(b.Body) {
+		l, ok := b.Body[after+1].(*Line)
+		if !ok || l.Kind != DirectiveLine || rankOf(l.Tokens[0].Text, where) > rank {
+			break
+		}
+		after++
+	}
 	switch {
 	case after >= 0:
 		return after + 1, b.Body[after].(*Line)
@@ -109,6 +118,9 @@ func (e *editor) styleFor(b *Block, model *Line) lineStyle {
 		t := model.Tokens
 		style.before = model.Text[t[0].End()-1 : t[1].Column-1]
 		style.after = model.Text[t[1].Column : t[2].Column-1]
+		if strings.HasPrefix(style.before, "  ") { // padded to a column that is none
+			style.before = " "
+		}
 	}
 	return style
 }
@@ -154,10 +166,14 @@ func (e *editor) innerIndent(b *Block) (indent string, model *Line) {
 		return "", nil
 	}
 	own := indentOf(b.Open.Text)
-	for _, anyKind := range []bool{false, true} {
+	for _, like := range []func(*Block) bool{
+		func(other *Block) bool { return other.Kind == b.Kind },
+		func(other *Block) bool { return indentOf(other.Open.Text) == own },
+		func(*Block) bool { return true },
+	} {
 		for other := range e.top.blocks() {
 			l := other.firstDirective()
-			if l == nil || other.Kind != b.Kind && !anyKind {
+			if l == nil || !like(other) {
 				continue
 			}
 			if unit, ok := strings.CutPrefix(indentOf(l.Text), indentOf(other.Open.Text)); ok {

@@ -133,7 +133,7 @@ func (b *Block) checkName(kind BlockKind, name string) error {
 		return fmt.Errorf("the name %s is no text of one line", quote(name))
 	}
 	if _, err := b.child(Step{Kind: kind, Name: name, Index: 1}); err == nil {
-		return exists("there is a block %s already", Step{Kind: kind, Name: name})
+		return exists("there is a block " + Step{Kind: kind, Name: name}.String() + " already")
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ func (l *Line) values() []Token {
 
 // spell turns values into the words of a line, and judges whether the
 // directive can have them.
-func (d *directive) spell(texts []string) ([]word, error) {
+func (d *directive) spell(texts []string, dialect Dialect) ([]word, error) {
 	words := make([]word, 0, len(texts)+2)
 	for _, v := range texts {
 		switch {
@@ -56,7 +56,7 @@ func (d *directive) spell(texts []string) ([]word, error) {
 		l.Tokens = append(l.Tokens, Token{Text: w.text, Column: len(l.Text) + 2})
 		l.Text += " " + w.text
 	}
-	c := &collector{}
+	c := &collector{dialect: dialect}
 	d.set.read(scratchScope(d.where), &values{c: c, line: l, dir: d, args: l.Tokens[2:]})
 	for _, diag := range c.finish() {
 		if diag.Severity == Error {
@@ -109,7 +109,7 @@ func wordForms(s string, q byte, wanted bool) []string {
 // split reads a text as one line of the file.
 func (e *editor) split(text string) (*Line, bool) {
 	l := &Line{Text: text}
-	bad := (&lexer{}).split(l)
+	bad := (&lexer{dialect: e.old.dialect}).split(l)
 	return l, bad == 0
 }
 

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Apply returns a copy of the file with the edits made in their order, all of
@@ -75,7 +76,7 @@ func (f *File) Values(directive Path) ([]string, error) {
 		i = len(at)
 	}
 	if i == 0 || i > len(at) {
-		return nil, notFound("%s", directive)
+		return nil, notFound(directive.String() + ": there is no such line")
 	}
 	var words []string
 	for _, t := range b.Body[at[i-1]].(*Line).values() {
@@ -92,6 +93,8 @@ type editor struct {
 	top Block
 	// end is the line end of the file.
 	end string
+	// mark is the byte order mark, which is left out of the copy.
+	mark string
 	// changed tells that any edit did something, serialSet that one set
 	// serial_no.
 	changed, serialSet bool
@@ -100,6 +103,19 @@ type editor struct {
 func newEditor(f *File) *editor {
 	e := &editor{old: f, end: "\n"}
 	e.top.Body = cloneNodes(f.Body)
+	if f.dialect != Strict {
+		first := true
+		e.top.replaceLines(func(l *Line) *Line {
+			if text, ok := strings.CutPrefix(l.Text, byteOrderMark); ok && first {
+				e.mark = byteOrderMark
+				c, _ := e.split(text)
+				c.Number, c.Kind, c.End = l.Number, l.Kind, l.End
+				l = c
+			}
+			first = false
+			return l
+		})
+	}
 	for l := range f.Lines() {
 		if l.End != "" {
 			e.end = l.End
@@ -229,7 +245,7 @@ func (e *editor) editDirective(edit Edit) error {
 	if edit.Op == AddOp && len(at) > 0 && !dir.repeats {
 		return exists("there is such a line already: set it, or remove it first")
 	}
-	words, err := dir.spell(edit.Values)
+	words, err := dir.spell(edit.Values, e.old.dialect)
 	if err != nil {
 		return err
 	}
@@ -296,7 +312,7 @@ func (e *editor) bumpSerial() error {
 func (e *editor) finish() (*File, error) {
 	e.mendEnds()
 	want := &File{Name: e.old.Name, Body: e.top.Body}
-	got, ds := e.reparse(want.Bytes())
+	got, ds := e.reparse(append([]byte(e.mark), want.Bytes()...))
 	if err := ds.Err(); err != nil {
 		return nil, err
 	}
@@ -352,7 +368,9 @@ func (b *Block) replaceLines(with func(*Line) *Line) {
 }
 
 // reparse reads a text as the old file was read.
-func (e *editor) reparse(src []byte) (*File, Diagnostics) { return Parse(e.old.Name, src) }
+func (e *editor) reparse(src []byte) (*File, Diagnostics) {
+	return Options{Dialect: e.old.dialect}.Parse(e.old.Name, src)
+}
 
 // differs returns the first line of a tree that another tree, read from its
 // text, has in another meaning.
