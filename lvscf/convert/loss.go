@@ -1,0 +1,170 @@
+package convert
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/lvskit/lvskit/lvscf"
+)
+
+// Where is a place in what is converted: of a file, of the structure, or of
+// both. The zero value is the whole.
+type Where struct {
+	// File is the name given by the caller, or that of an included file;
+	// empty when a configuration without a file is converted.
+	File string `json:"file,omitempty"`
+	// Pos is the place in the file; the zero value is none.
+	lvscf.Pos
+	// Path names the block, from the outside to the inside, such as
+	// `virtual_server 192.0.2.1 80 / real_server 10.0.0.1 80`; empty for the
+	// top of a file.
+	Path string `json:"path,omitempty"`
+}
+
+// String returns "file:line:column, path" with the parts that there are, or
+// "the whole file".
+func (w Where) String() string {
+	var parts []string
+	switch {
+	case w.File != "" && w.IsValid():
+		parts = append(parts, w.File+":"+w.Pos.String())
+	case w.IsValid():
+		parts = append(parts, "line "+w.Pos.String())
+	case w.File != "":
+		parts = append(parts, w.File)
+	}
+	if w.Path != "" {
+		parts = append(parts, w.Path)
+	}
+	if len(parts) == 0 {
+		return "the whole file"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Loss is one thing that a conversion cannot carry.
+type Loss struct {
+	// Number counts from 1 in the order of the source.
+	Number int `json:"number"`
+	// Where is the place in the source.
+	Where Where `json:"where"`
+	// What names the thing, in the words of the source.
+	What string `json:"what"`
+	// Why says what keeps it from being carried.
+	Why string `json:"why"`
+	// Nearest says what was done in its place, or what an operator can do.
+	Nearest string `json:"nearest"`
+}
+
+// String returns "number. where: what: why; nearest: nearest" in one line.
+func (l Loss) String() string {
+	return fmt.Sprintf("%d. %s: %s: %s; nearest: %s", l.Number, l.Where, l.What, l.Why, l.Nearest)
+}
+
+// Losses are all that a conversion cannot carry, numbered from 1. At most
+// [MaxLosses] are kept; one last entry then tells how many more there were.
+type Losses []Loss
+
+// MaxLosses is the number of losses that are reported one by one.
+const MaxLosses = 1000
+
+// String returns the losses, one a line, each line ended.
+func (ls Losses) String() string {
+	var b strings.Builder
+	for _, l := range ls {
+		b.WriteString(l.String())
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// Result is what an import gives: the configuration, and what it could not
+// take over.
+type Result struct {
+	Config *lvscf.Config `json:"config"`
+	Losses Losses        `json:"losses,omitempty"`
+}
+
+// ledger gathers losses within bounds. Its zero value is ready.
+type ledger struct {
+	list Losses
+	more int
+	last Where
+}
+
+// lose enters a loss. None of the texts may be empty.
+func (l *ledger) lose(where Where, what, why, nearest string) {
+	if len(l.list) >= MaxLosses {
+		l.more++
+		l.last = where
+		return
+	}
+	l.list = append(l.list, Loss{
+		Number: len(l.list) + 1, Where: where,
+		What: clean(what), Why: clean(why), Nearest: clean(nearest),
+	})
+}
+
+// losses returns what was entered, nil if nothing was.
+func (l *ledger) losses() Losses {
+	if l.more == 0 {
+		return l.list
+	}
+	return append(l.list, Loss{
+		Number: len(l.list) + 1, Where: l.last,
+		What:    fmt.Sprintf("and %d more", l.more),
+		Why:     fmt.Sprintf("only %d are listed one by one", MaxLosses),
+		Nearest: "see to the ones above, then convert again",
+	})
+}
+
+// clean bounds a text of a message and makes it one printable line.
+func clean(s string) string {
+	const most = 300
+	cut := ""
+	if len(s) > most {
+		s, cut = strings.ToValidUTF8(s[:most], ""), "..."
+	}
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t' || r == '\n' || r == '\r':
+			return ' '
+		case r < ' ' || r == 0x7f || r == '\uFFFD':
+			return '?'
+		}
+		return r
+	}, s) + cut
+}
+
+// faults gathers the errors that make a file unreadable, within bounds. Its
+// zero value is ready.
+type faults struct {
+	list lvscf.Diagnostics
+	more int
+}
+
+// add enters an error with its cure.
+func (f *faults) add(where Where, source, message, cure string) {
+	if len(f.list) >= lvscf.MaxDiagnostics {
+		f.more++
+		return
+	}
+	f.list = append(f.list, lvscf.Diagnostic{
+		File: where.File, Pos: where.Pos, Severity: lvscf.Error,
+		Message: clean(message), Cure: clean(cure), Source: clean(source),
+	})
+}
+
+// err returns nil if nothing was entered, else a [*lvscf.InvalidFileError].
+func (f *faults) err() error {
+	list := f.list
+	if f.more > 0 {
+		last := list[len(list)-1]
+		list = append(list, lvscf.Diagnostic{
+			File: last.File, Pos: last.Pos, Severity: lvscf.Error,
+			Message: fmt.Sprintf("and %d more errors", f.more),
+			Cure:    "mend the ones above, then convert again",
+		})
+	}
+	return list.Err()
+}
