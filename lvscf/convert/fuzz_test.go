@@ -22,10 +22,10 @@ func FuzzParseKeepalived(f *testing.F) {
 		count := 0
 		var walk func(body []*statement, depth int)
 		walk = func(body []*statement, depth int) {
-			if depth > MaxKeepalivedDepth {
-				t.Fatal("too deep")
-			}
 			for _, s := range body {
+				if depth > MaxKeepalivedDepth {
+					t.Fatal("too deep")
+				}
 				count++
 				if s.where.File == "k.conf" && (s.where.Line < 1 || s.where.Line > len(lines) || s.where.Column < 1 || s.where.Column > len(lines[s.where.Line-1])+1) {
 					t.Errorf("%q at %v is out of the file", s.name, s.where)
