@@ -1,0 +1,58 @@
+package convert
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestKeepalivedCorpus imports every file of the folder that
+// LVSKIT_KEEPALIVED_CORPUS names: each loss must be explained, and what comes
+// out must be a configuration without errors.
+func TestKeepalivedCorpus(t *testing.T) {
+	folder := os.Getenv("LVSKIT_KEEPALIVED_CORPUS")
+	if folder == "" {
+		t.Skip("LVSKIT_KEEPALIVED_CORPUS names no folder of keepalived.conf files")
+	}
+	files, err := filepath.Glob(filepath.Join(folder, "*"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no file in %s, error %v", folder, err)
+	}
+	for _, path := range files {
+		name := filepath.Base(path)
+		src, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg, losses, err := FromKeepalived(name, src, KeepalivedOptions{})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		checkLosses(t, losses)
+		if ds := cfg.Check(); ds.HasErrors() {
+			t.Errorf("%s: the configuration has errors: %v", name, ds)
+		}
+		if want := strings.Count(string(src), "\nvirtual_server "); len(cfg.Virtuals) < want {
+			t.Errorf("%s: %d virtual services of %d", name, len(cfg.Virtuals), want)
+		}
+		t.Logf("%-40s %d services, %d vrrp blocks, %d losses", name, len(cfg.Virtuals), len(cfg.VRRPs), len(losses))
+		if testing.Verbose() {
+			for _, l := range losses {
+				t.Log("    " + l.String())
+			}
+		}
+	}
+}
+
+// checkLosses checks that each loss says what, where, why and what is nearest,
+// and that they are numbered.
+func checkLosses(t *testing.T, losses Losses) {
+	t.Helper()
+	for i, l := range losses {
+		if l.Number != i+1 || l.What == "" || l.Why == "" || l.Nearest == "" || l.Where == (Where{}) || strings.ContainsAny(l.String(), "\n\r\x00") {
+			t.Errorf("bad loss %q", l.String())
+		}
+	}
+}

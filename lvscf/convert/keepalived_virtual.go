@@ -1,0 +1,540 @@
+package convert
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/lvskit/lvskit/lvscf"
+)
+
+// maxGroupMembers bounds what a virtual_server_group may stand for: a range of
+// addresses is written as one virtual block each.
+const maxGroupMembers = 4096
+
+// level are the settings that a virtual server hands to its real servers, and
+// they to their checks.
+type level struct {
+	connect time.Duration
+	retry   int64 // -1: that of the kind of check
+	before  time.Duration
+	loop    time.Duration
+	alpha   bool
+	inhibit bool
+	host    string
+}
+
+var defaultLevel = level{connect: 5 * time.Second, retry: -1, before: -1, loop: 60 * time.Second}
+
+// handlers are those of the settings.
+func (l *level) handlers(p place) handlers {
+	return handlers{
+		"connect_timeout":    func(s *statement) { p.duration(s, maxTimer, &l.connect) },
+		"delay_before_retry": func(s *statement) { p.duration(s, maxTimer, &l.before) },
+		"delay_loop":         func(s *statement) { p.duration(s, maxDelayLoop, &l.loop) },
+		"retry": func(s *statement) {
+			if n, ok := p.number(s, 0, 0, math.MaxInt32-1); ok {
+				l.retry = n
+			}
+		},
+		"alpha":              func(s *statement) { p.flag(s, &l.alpha) },
+		"inhibit_on_failure": func(s *statement) { p.flag(s, &l.inhibit) },
+		"virtualhost":        func(s *statement) { l.host, _ = p.text(s) },
+	}
+}
+
+func (p place) flag(s *statement, to *bool) {
+	if b, ok := p.boolean(s, 0); ok {
+		*to = b
+	}
+}
+
+// member is one of the services that a virtual_server stands for.
+type member struct {
+	addr   netip.Addr
+	port   uint16
+	mark   uint32
+	family string // of a mark: inet, inet6 or nothing
+}
+
+func (m member) String() string {
+	switch {
+	case m.mark != 0:
+		return fmt.Sprintf("mark-%d", m.mark)
+	case m.port == 0:
+		return m.addr.String()
+	}
+	return netip.AddrPortFrom(m.addr, m.port).String()
+}
+
+// members reads what follows virtual_server.
+func (im *importer) members(top place, s *statement) []member {
+	switch s.word(0) {
+	case "fwmark":
+		if n, ok := top.number(s, 1, 1, math.MaxUint32); ok {
+			return []member{{mark: uint32(n)}}
+		}
+		return nil
+	case "group":
+		g := im.groups[s.word(1)]
+		if g == nil {
+			top.lose(s, "there is no virtual_server_group of that name", "nothing was carried")
+			return nil
+		}
+		return im.groupMembers(top.in(g), g)
+	}
+	return im.oneMember(top, s, s.words)
+}
+
+func (im *importer) oneMember(p place, s *statement, words []string) []member {
+	var port uint16
+	if len(words) > 1 {
+		n, err := strconv.ParseUint(words[1], 10, 16)
+		if err != nil {
+			p.lose(s, "no port number, so keepalived ignores the block", "write the port as a number")
+			return nil
+		}
+		port = uint16(n)
+	}
+	first, last, ok := addressRange(words[0])
+	if !ok {
+		p.lose(s, "no address and no range of them, so keepalived ignores it", "nothing was carried")
+		return nil
+	}
+	var out []member
+	for a := first; ; a = a.Next() {
+		if len(out) >= maxGroupMembers {
+			p.lose(s, fmt.Sprintf("more than %d addresses", maxGroupMembers), "a firewall mark for all of them; the first ones were taken")
+			break
+		}
+		out = append(out, member{addr: a, port: port})
+		if a == last {
+			break
+		}
+	}
+	return out
+}
+
+// addressRange reads 192.0.2.1, 192.0.2.1-9, 192.0.2.1-192.0.2.9, and
+// 192.0.2.8/29; the short form counts the last part, in hexadecimal for IPv6.
+func addressRange(s string) (first, last netip.Addr, ok bool) {
+	if p, err := netip.ParsePrefix(s); err == nil {
+		p = p.Masked()
+		bytes := p.Addr().AsSlice()
+		for i := p.Bits(); i < len(bytes)*8; i++ {
+			bytes[i/8] |= 0x80 >> (i % 8)
+		}
+		last, _ = netip.AddrFromSlice(bytes)
+		return p.Addr(), last, true
+	}
+	from, to, isRange := strings.Cut(s, "-")
+	first, err := netip.ParseAddr(from)
+	if err != nil || first.Zone() != "" {
+		return first, last, false
+	}
+	first = first.Unmap()
+	if !isRange {
+		return first, first, true
+	}
+	if last, err = netip.ParseAddr(to); err != nil {
+		if first.Is4() {
+			last, err = netip.ParseAddr(from[:strings.LastIndexByte(from, '.')+1] + to)
+		} else {
+			last, err = netip.ParseAddr(from[:strings.LastIndexByte(from, ':')+1] + to)
+		}
+	}
+	last = last.Unmap()
+	return first, last, err == nil && first.BitLen() == last.BitLen() && first.Compare(last) <= 0
+}
+
+func (im *importer) groupMembers(p place, g *statement) []member {
+	var out []member
+	for _, line := range g.body {
+		if line.name == "fwmark" {
+			if n, ok := p.number(line, 0, 1, math.MaxUint32); ok {
+				out = append(out, member{mark: uint32(n), family: line.word(1)})
+			}
+			continue
+		}
+		out = append(out, im.oneMember(p, line, append([]string{line.name}, line.words...))...)
+		if len(out) > maxGroupMembers {
+			p.lose(line, fmt.Sprintf("a group of more than %d services", maxGroupMembers), "a firewall mark for all of them; the first ones were taken")
+			return out[:maxGroupMembers]
+		}
+	}
+	return out
+}
+
+func (im *importer) virtualServer(top place, s *statement) {
+	p := top.in(s)
+	members := im.members(top, s)
+	if len(members) == 0 {
+		return
+	}
+	v := lvscf.NewVirtual("")
+	v.Active = true
+	v.Port = members[0].port
+	v.Protocol = lvscf.UDP // what keepalived takes when nothing is said
+	v.Rise = 1
+	v.StartState = lvscf.StartUp
+	v.Forward = new(lvscf.Network)
+	var sorry, sorryMethod, protocol, persistent *statement
+	var reals []*statement
+	name, family, sorryInhibit := "", "", false
+	l := defaultLevel
+	h := l.handlers(p)
+	scheduler := func(s *statement) { im.scheduler(p, s, &v) }
+	method := func(s *statement) { p.method(s, v.Forward, &v.Tunneling) }
+	flag := func(f lvscf.SchedulerFlags, only lvscf.Scheduler) func(*statement) {
+		return func(s *statement) {
+			if only != "" && v.Scheduler != only {
+				p.lose(s, "only the scheduler "+string(only)+" has it, so keepalived ignores it", "leave it out")
+				return
+			}
+			v.SchedulerFlags |= f
+		}
+	}
+	for word, do := range (handlers{
+		"lvs_sched": scheduler, "lb_algo": scheduler, "lvs_method": method, "lb_kind": method,
+		"flag-1": flag(lvscf.FlagFallback, ""), "flag-2": flag(lvscf.FlagPort, ""), "flag-3": flag(lvscf.FlagThird, ""),
+		"sh-port": flag(lvscf.FlagPort, lvscf.SourceHash), "sh-fallback": flag(lvscf.FlagFallback, lvscf.SourceHash),
+		"mh-port": flag(lvscf.FlagPort, lvscf.MaglevHash), "mh-fallback": flag(lvscf.FlagFallback, lvscf.MaglevHash),
+		"ops":                     func(*statement) { v.OnePacket = true },
+		"persistence_engine":      func(s *statement) { v.PersistenceEngine = clip(s.word(0)) },
+		"persistence_timeout":     func(s *statement) { persistent = s; im.persistence(p, s, &v) },
+		"persistence_granularity": func(s *statement) { im.granularity(p, s, &v) },
+		"protocol": func(s *statement) {
+			protocol = s
+			if err := v.Protocol.UnmarshalText([]byte(strings.ToLower(s.word(0)))); err != nil {
+				p.lose(s, "no protocol of keepalived, so it takes UDP", "protocol = udp was taken")
+			}
+		},
+		"snmp_name": func(s *statement) { name, _ = p.text(s) },
+		"omega":     func(s *statement) { p.flag(s, &v.DownOnStop) },
+		"quorum": func(s *statement) {
+			if n, ok := p.number(s, 0, 1, math.MaxInt32); ok {
+				v.Quorum = int(n)
+			}
+		},
+		"hysteresis": func(s *statement) {
+			if n, ok := p.number(s, 0, 0, math.MaxInt32); ok {
+				v.QuorumHysteresis = int(n)
+			}
+		},
+		"quorum_up":               func(s *statement) { v.QuorumUpCmd, _ = p.command(s) },
+		"quorum_down":             func(s *statement) { v.QuorumDownCmd, _ = p.command(s) },
+		"ip_family":               func(s *statement) { family = s.word(0) },
+		"sorry_server":            func(s *statement) { sorry = s },
+		"sorry_server_inhibit":    func(s *statement) { p.flag(s, &sorryInhibit) },
+		"sorry_server_lvs_method": func(s *statement) { sorryMethod = s },
+		"real_server":             func(s *statement) { reals = append(reals, s) },
+	}) {
+		h[word] = do
+	}
+	p.each(sortedFlags(s.body), inVirtual, h)
+	if v.OnePacket && v.Protocol != lvscf.UDP {
+		p.loseAs(s, "ops", "one packet scheduling needs UDP, so keepalived ignores it", "protocol = udp, or without it")
+		v.OnePacket = false
+	}
+	if protocol == nil && members[0].mark != 0 {
+		v.Protocol = lvscf.TCP // a mark has no protocol; this is that of the checks
+	}
+	if v.QuorumHysteresis > 0 && v.QuorumHysteresis >= max(1, v.Quorum) {
+		p.loseAs(s, fmt.Sprintf("hysteresis %d", v.QuorumHysteresis), "it is not smaller than the quorum, so keepalived takes 0", "a smaller one, or a larger quorum")
+		v.QuorumHysteresis = 0
+	}
+	if v.Quorum == 1 {
+		v.Quorum = 0 // the default, which the file need not say
+	}
+	if persistent == nil && v.PMask != 0 {
+		v.PMask = 0
+	}
+	v.QuiesceServer = l.inhibit
+	for _, r := range reals {
+		im.realServer(p, r, &v, l, members[0])
+	}
+	im.sorryServer(p, sorry, sorryMethod, sorryInhibit, &v)
+	hoistChecks(&v)
+	im.addVirtuals(p, s, v, members, name, family)
+}
+
+// sortedFlags puts the scheduler before its flags, which are judged by it.
+func sortedFlags(body []*statement) []*statement {
+	body = slices.Clone(body)
+	slices.SortStableFunc(body, func(a, b *statement) int {
+		first := func(s *statement) int {
+			if s.name == "lvs_sched" || s.name == "lb_algo" {
+				return 0
+			}
+			return 1
+		}
+		return cmp.Compare(first(a), first(b))
+	})
+	return body
+}
+
+// addVirtuals adds a block for each service.
+func (im *importer) addVirtuals(p place, s *statement, v lvscf.Virtual, members []member, name, family string) {
+	if family == "inet6" && !slices.ContainsFunc(v.Servers, func(r lvscf.Server) bool { return r.Address.Addr.Is6() }) {
+		p.loseAs(s, "ip_family inet6", "the family of a marked service is that of its servers", "servers of IPv6")
+	}
+	for _, m := range members {
+		one := v
+		one.Servers = slices.Clone(v.Servers)
+		one.Port, one.FWMark = m.port, m.mark
+		if m.mark == 0 {
+			one.Address = lvscf.Host{Addr: m.addr}
+			one.Device, one.Netmask, one.VRRP = im.vipOf(p, s, m.addr)
+			if m.port == 0 && v.Persistent == 0 {
+				p.lose(s, "a service of every port must be persistent, so keepalived makes it so", "persistent = 360 was taken")
+				one.Persistent = 360 * time.Second
+			}
+		} else if len(v.Servers) > 0 {
+			one.Port, _ = commonPort(v.Servers) // that of the checks; the mark alone chooses packets
+		}
+		if m.family == "inet6" && !slices.ContainsFunc(v.Servers, func(r lvscf.Server) bool { return r.Address.Addr.Is6() }) {
+			p.loseAs(s, fmt.Sprintf("fwmark %d inet6", m.mark), "the family of a marked service is that of its servers", "servers of IPv6")
+		}
+		one.Name = im.uniqueName(p, s, name, m, v.Protocol)
+		if len(im.cfg.Virtuals) >= maxVirtuals {
+			p.lose(s, fmt.Sprintf("more than %d virtual services", maxVirtuals), "a firewall mark for many addresses")
+			return
+		}
+		im.cfg.Virtuals = append(im.cfg.Virtuals, one)
+	}
+}
+
+// maxVirtuals bounds what groups can make of a short file.
+const maxVirtuals = 50_000
+
+// commonPort returns the port that all servers have.
+func commonPort(servers []lvscf.Server) (uint16, bool) {
+	for _, s := range servers {
+		if s.Port != servers[0].Port {
+			return 0, false
+		}
+	}
+	return servers[0].Port, servers[0].Port != 0
+}
+
+func (im *importer) uniqueName(p place, s *statement, name string, m member, protocol lvscf.Protocol) string {
+	if name == "" {
+		name = m.String()
+		if m.mark == 0 && protocol != lvscf.TCP {
+			name += "/" + protocol.String()
+		}
+	}
+	name = im.blockName(p, s, name)
+	im.names[name]++
+	if n := im.names[name]; n > 1 {
+		name += "-" + strconv.Itoa(n)
+		im.names[name]++
+	}
+	return name
+}
+
+func (im *importer) scheduler(p place, s *statement, v *lvscf.Virtual) {
+	var got lvscf.Scheduler
+	if err := got.UnmarshalText([]byte(s.word(0))); err != nil || !slices.Contains(keepalivedSchedulers, s.word(0)) {
+		p.lose(s, "no scheduler that keepalived knows, so it takes wlc", "scheduler = wlc was taken")
+		return
+	}
+	v.Scheduler = got
+}
+
+var keepalivedSchedulers = strings.Fields("rr wrr lc wlc lblc sh mh dh fo ovf lblcr sed nq twos")
+
+// method reads NAT, DR, or TUN with its options.
+func (p place) method(s *statement, to *lvscf.Network, t *lvscf.Tunneling) {
+	switch s.word(0) {
+	case "NAT":
+		*to = lvscf.NAT
+	case "DR":
+		*to = lvscf.Direct
+	case "TUN":
+		*to = lvscf.Tunnel
+		p.tunnel(s, t)
+	default:
+		p.lose(s, "no forwarding method of keepalived 2, which takes NAT", "nat was taken")
+		*to = lvscf.NAT
+	}
+}
+
+func (p place) tunnel(s *statement, t *lvscf.Tunneling) {
+	*t = lvscf.Tunneling{}
+	words := s.words[1:]
+	for len(words) > 0 {
+		switch words[0] {
+		case "type":
+		case "ipip":
+			t.TunnelType = lvscf.IPIP
+		case "gue":
+			t.TunnelType = lvscf.GUE
+		case "gre":
+			t.TunnelType = lvscf.GRE
+		case "nocsum":
+			t.TunnelChecksum = lvscf.TunnelNoChecksum
+		case "csum":
+			t.TunnelChecksum = lvscf.TunnelFullChecksum
+		case "remcsum":
+			t.TunnelChecksum = lvscf.TunnelRemoteChecksum
+		case "port":
+			one := *s
+			one.words = words[min(1, len(words)):]
+			if n, ok := p.number(&one, 0, 1, 65535); ok {
+				t.TunnelPort = uint16(n)
+			}
+			words = words[min(1, len(words)-1):]
+		default:
+			p.loseAs(s, s.name+" ... "+words[0], "no word of a tunnel", "it was left out")
+		}
+		words = words[1:]
+	}
+}
+
+func (im *importer) persistence(p place, s *statement, v *lvscf.Virtual) {
+	v.Persistent = 360 * time.Second
+	if len(s.words) == 0 {
+		return
+	}
+	if n, ok := p.number(s, 0, 1, 2678400); ok {
+		v.Persistent = time.Duration(n) * time.Second
+	}
+}
+
+func (im *importer) granularity(p place, s *statement, v *lvscf.Virtual) {
+	var m lvscf.Netmask
+	if err := m.UnmarshalText([]byte(s.word(0))); err != nil {
+		p.lose(s, "no mask, so keepalived ignores it", "each client on its own")
+		return
+	}
+	v.PMask = m
+}
+
+func (im *importer) realServer(p place, s *statement, v *lvscf.Virtual, l level, m member) {
+	first, last, ok := addressRange(s.word(0))
+	if !ok || first != last || strings.ContainsAny(s.word(0), "-/") {
+		p.lose(s, "no address of a server, so keepalived ignores it", "nothing was carried")
+		return
+	}
+	inside := p.in(s)
+	r := lvscf.NewServer("", m.port)
+	r.Active, r.Address = true, lvscf.Host{Addr: first}
+	r.Port = 0
+	if len(s.words) > 1 {
+		n, err := strconv.ParseUint(s.word(1), 10, 16)
+		if err != nil {
+			p.lose(s, "no port number, so keepalived ignores the block", "write the port as a number")
+			return
+		}
+		r.Port = uint16(n)
+	}
+	var method *statement
+	name := ""
+	l.inhibit = v.QuiesceServer
+	h := l.handlers(inside)
+	var checks []*statement
+	for word, do := range (handlers{
+		"weight": func(s *statement) {
+			if n, ok := inside.number(s, 0, 0, math.MaxInt32); ok {
+				r.Weight = int(n)
+			}
+		},
+		"lvs_method": func(s *statement) { method = s }, "lb_kind": func(s *statement) { method = s },
+		"notify_up":   func(s *statement) { r.UpCmd, _ = inside.command(s) },
+		"notify_down": func(s *statement) { r.DownCmd, _ = inside.command(s) },
+		"uthreshold":  func(s *statement) { inside.threshold(s, &r.UpperThreshold) },
+		"lthreshold":  func(s *statement) { inside.threshold(s, &r.LowerThreshold) },
+		"snmp_name":   func(s *statement) { name, _ = inside.text(s) },
+	}) {
+		h[word] = do
+	}
+	for kind := range checkKinds {
+		h[kind] = func(s *statement) { checks = append(checks, s) }
+	}
+	inside.each(s.body, inReal, h)
+	if method != nil {
+		network, tunnel := lvscf.NAT, lvscf.Tunneling{}
+		inside.method(method, &network, &tunnel)
+		if network != *v.Forward {
+			r.Forward = &network
+		}
+		if tunnel != v.Tunneling && network == lvscf.Tunnel {
+			if tunnel == (lvscf.Tunneling{}) {
+				inside.lose(method, "a server without options of its own has the tunnel of the virtual block", "give each server its tunnel, and the virtual block none")
+			}
+			r.Tunneling = tunnel
+		}
+	}
+	if l.inhibit != v.QuiesceServer {
+		r.QuiesceServer = &l.inhibit
+	}
+	for _, c := range checks {
+		r.Checks = append(r.Checks, im.check(inside, c, l)...)
+	}
+	nameChecks(r.Checks)
+	if len(checks) == 0 {
+		r.Check = lvscf.CheckNone // keepalived takes a server without checks for good
+	} else if len(r.Checks) == 0 {
+		r.Check = lvscf.CheckNone
+		inside.loseAs(s, "all checks of the server", "none of them can be carried", "check = none was taken: the server always counts as good")
+	}
+	r.Name = serverName(im.blockName(inside, s, cmp.Or(name, member{addr: first, port: r.Port}.String())), v.Servers)
+	v.Servers = append(v.Servers, r)
+}
+
+func (p place) threshold(s *statement, to *uint32) {
+	if n, ok := p.number(s, 0, 0, math.MaxInt32); ok {
+		*to = uint32(n)
+	}
+}
+
+func serverName(name string, others []lvscf.Server) string {
+	made := name
+	for n := 2; slices.ContainsFunc(others, func(r lvscf.Server) bool { return r.Name == made }); n++ {
+		made = name + "-" + strconv.Itoa(n)
+	}
+	return made
+}
+
+func (im *importer) sorryServer(p place, s, method *statement, inhibit bool, v *lvscf.Virtual) {
+	if s == nil {
+		return
+	}
+	a, ok := p.addr(s, 0)
+	if !ok {
+		return
+	}
+	r := lvscf.NewServer(serverName("sorry", v.Servers), v.Port)
+	r.Active, r.Sorry, r.Address = true, true, lvscf.Host{Addr: a}
+	if len(s.words) > 1 {
+		if n, ok := p.number(s, 1, 0, 65535); ok {
+			r.Port = uint16(n)
+		}
+	}
+	for _, w := range s.words[min(2, len(s.words)):] {
+		if w == "inhibit" {
+			inhibit = true
+		} else {
+			p.rest(s, 2)
+		}
+	}
+	if method != nil {
+		network, tunnel := lvscf.NAT, lvscf.Tunneling{}
+		p.method(method, &network, &tunnel)
+		if network != *v.Forward {
+			r.Forward = &network
+		}
+		r.Tunneling = tunnel
+	}
+	if inhibit != v.QuiesceServer {
+		r.QuiesceServer = &inhibit
+	}
+	r.Check = lvscf.CheckNone // keepalived never checks it
+	v.Servers = append(v.Servers, r)
+}
