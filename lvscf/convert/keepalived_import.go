@@ -67,6 +67,11 @@ func (p place) lose(s *statement, why, nearest string) { p.loseAs(s, s.text(), w
 func (p place) loseAs(s *statement, what, why, nearest string) {
 	w := s.where
 	w.Path = p.path
+	if p.path == s.text() { // said of the block itself
+		w.Path = ""
+	} else {
+		w.Path = strings.TrimSuffix(w.Path, " / "+s.text())
+	}
 	p.im.ledger.lose(w, what, why, nearest)
 }
 

@@ -26,8 +26,12 @@ func (s *statement) word(i int) string {
 	return ""
 }
 
-// text returns the whole statement without its block, for messages.
+// text returns the whole statement without its block, for messages: secrets
+// are not in it.
 func (s *statement) text() string {
+	if s.name == "auth_pass" || s.name == "password" {
+		return s.name + " ..."
+	}
 	return clip(strings.TrimRight(s.name+" "+s.raw, blanks))
 }
 

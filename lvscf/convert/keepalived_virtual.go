@@ -285,7 +285,7 @@ func (im *importer) addVirtuals(p place, s *statement, v lvscf.Virtual, members 
 	}
 	for _, m := range members {
 		one := v
-		one.Servers = slices.Clone(v.Servers)
+		one.Servers = im.ofFamily(p, s, &v, m)
 		one.Port, one.FWMark = m.port, m.mark
 		if m.mark == 0 {
 			one.Address = lvscf.Host{Addr: m.addr}
@@ -311,6 +311,22 @@ func (im *importer) addVirtuals(p place, s *statement, v lvscf.Virtual, members 
 
 // maxVirtuals bounds what groups can make of a short file.
 const maxVirtuals = 50_000
+
+// ofFamily returns the servers that a service can have: of its own family,
+// unless packets are tunnelled to them.
+func (im *importer) ofFamily(p place, s *statement, v *lvscf.Virtual, m member) []lvscf.Server {
+	return slices.DeleteFunc(slices.Clone(v.Servers), func(r lvscf.Server) bool {
+		forward := *v.Forward
+		if r.Forward != nil {
+			forward = *r.Forward
+		}
+		other := m.mark == 0 && forward != lvscf.Tunnel && r.Address.Addr.Is4() != m.addr.Is4()
+		if other {
+			p.loseAs(s, fmt.Sprintf("the server %s of %s", r.Address, m), "it is of another family than the service, so keepalived leaves it out", "lvs_method TUN, or a server of the same family")
+		}
+		return other
+	})
+}
 
 // commonPort returns the port that all servers have.
 func commonPort(servers []lvscf.Server) (uint16, bool) {

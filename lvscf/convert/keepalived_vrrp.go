@@ -236,7 +236,7 @@ func (im *importer) vipOf(p place, s *statement, addr netip.Addr) (device string
 				im.leftAlone = map[netip.Addr]bool{}
 			}
 			im.leftAlone[addr] = true
-			p.lose(s, "no vrrp_instance carries the address, so keepalived leaves it to the system", "the director brings it up on "+device+"; name the device that is meant")
+			p.loseAs(s, "the address "+addr.String(), "no vrrp_instance carries it, so keepalived leaves it to the system", "the director brings it up on "+device+"; name the device that is meant")
 		}
 		return device, 0, ""
 	}

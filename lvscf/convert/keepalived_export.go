@@ -1,0 +1,259 @@
+package convert
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/lvskit/lvskit/lvscf"
+)
+
+// ToKeepalived writes a configuration as a keepalived.conf of version 2.2.7.
+//
+// What is written is read back with [FromKeepalived], and each field that is
+// not what it was is a loss: Where names the block, and What the directive
+// with its value.
+//
+// A keepalived.conf is that of one router. Where the two differ the lines of
+// the backup router begin with @backup: start it with --config-id backup.
+func ToKeepalived(cfg *lvscf.Config) ([]byte, Losses) {
+	e := &exporter{cfg: cfg}
+	e.file()
+	text := []byte(e.b.String())
+	back, _, err := FromKeepalived("", text, KeepalivedOptions{ConfigID: configIDPrimary})
+	var l ledger
+	if err != nil {
+		// A text that cannot be written: nothing is kept back in silence.
+		l.lose(Where{}, "the whole file", "it cannot be read back: "+err.Error(), "look for a text with unusual characters")
+		return text, l.losses()
+	}
+	compare(&l, cfg, back)
+	return text, l.losses()
+}
+
+// The config ids of the two routers; any other one reads what the primary does.
+const (
+	configIDPrimary = "primary"
+	configIDBackup  = "backup"
+)
+
+// maxAdvertised is how many addresses go into the advertisements: as many as
+// fit into a packet of the smallest networks with room to spare.
+const maxAdvertised = 20
+
+// exporter writes a configuration.
+type exporter struct {
+	cfg    *lvscf.Config
+	b      strings.Builder
+	indent int
+}
+
+func (e *exporter) line(format string, args ...any) {
+	e.b.WriteString(strings.Repeat("    ", e.indent))
+	fmt.Fprintf(&e.b, format, args...)
+	e.b.WriteByte('\n')
+}
+
+// comment writes a remark; names of the file are made harmless.
+func (e *exporter) comment(format string, args ...any) {
+	e.line("# %s", clean(fmt.Sprintf(format, args...)))
+}
+
+// block writes a block unless there is nothing in it.
+func (e *exporter) block(head string, body func()) {
+	start := e.b.Len()
+	e.line("%s {", head)
+	inside := e.b.Len()
+	e.indent++
+	body()
+	e.indent--
+	if e.b.Len() == inside {
+		text := e.b.String()[:start]
+		e.b.Reset()
+		e.b.WriteString(text)
+		return
+	}
+	e.line("}")
+}
+
+func (e *exporter) blank() { e.b.WriteByte('\n') }
+
+func (e *exporter) file() {
+	e.comment("keepalived.conf made from lvs.cf")
+	e.blank()
+	virtuals := e.virtuals()
+	carriers := e.carriers(virtuals)
+	e.globals(virtuals, carriers)
+	if len(e.cfg.StaticAddresses) > 0 {
+		e.block("static_ipaddress", func() {
+			for _, a := range e.cfg.StaticAddresses {
+				e.line("%s", addressLine(a.Prefix.Addr(), a.Prefix.Bits(), a.Device))
+			}
+		})
+		e.blank()
+	}
+	e.syncGroups()
+	for _, c := range carriers {
+		e.instance(c)
+	}
+	for _, v := range virtuals {
+		e.virtual(v)
+	}
+}
+
+// virtuals returns the blocks that can be written: active ones with an address
+// or a mark, and at least one server of which the same is true.
+func (e *exporter) virtuals() []*lvscf.Virtual {
+	var out []*lvscf.Virtual
+	if e.cfg.Service != lvscf.LVS {
+		return nil
+	}
+	for i := range e.cfg.Virtuals {
+		v := &e.cfg.Virtuals[i]
+		if v.Active && (v.FWMark != 0 || v.Address.Addr.IsValid()) && len(writable(v)) > 0 {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// writable returns the servers that can be written, without sorry servers.
+func writable(v *lvscf.Virtual) []*lvscf.Server {
+	var out []*lvscf.Server
+	for i := range v.Servers {
+		if s := &v.Servers[i]; s.Active && !s.Sorry && s.Address.Addr.IsValid() && familyFits(v, s.Address.Addr) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// familyFits reports whether keepalived lets a server be of the family: other
+// than the service's only with the tunnel method, which is seldom; it is left
+// out here.
+func familyFits(v *lvscf.Virtual, a netip.Addr) bool {
+	return !v.Address.Addr.IsValid() || v.FWMark != 0 || v.Address.Addr.Is4() == a.Is4()
+}
+
+func (e *exporter) globals(virtuals []*lvscf.Virtual, carriers []*carrier) {
+	c := e.cfg
+	e.block("global_defs", func() {
+		if e.runsPrograms(virtuals, carriers) {
+			e.comment("who runs the programs named below")
+			e.line("script_user root")
+			e.line("enable_script_security")
+		}
+		if c.SyncDaemon && c.SyncdIface != "" {
+			line := "lvs_sync_daemon " + c.SyncdIface
+			if len(carriers) > 0 {
+				line += " inst " + carriers[0].vrrp.Name
+			}
+			line += fmt.Sprintf(" id %d", c.SyncdID)
+			for _, o := range []struct {
+				word string
+				n    int
+			}{{"maxlen", int(c.SyncdMaxLen)}, {"port", int(c.SyncdPort)}, {"ttl", int(c.SyncdTTL)}} {
+				if o.n != 0 {
+					line += fmt.Sprintf(" %s %d", o.word, o.n)
+				}
+			}
+			if c.SyncdGroup.IsValid() {
+				line += " group " + c.SyncdGroup.String()
+			}
+			e.line("%s", line)
+		}
+		timeouts := ""
+		for _, o := range []struct {
+			word string
+			d    time.Duration
+		}{{"tcp", c.TCPTimeout}, {"tcpfin", c.TCPFinTimeout}, {"udp", c.UDPTimeout}} {
+			if o.d >= time.Second {
+				timeouts += fmt.Sprintf(" %s %d", o.word, o.d/time.Second)
+			}
+		}
+		if timeouts != "" {
+			e.line("lvs_timeouts%s", timeouts)
+		}
+		if d := garpInterval(carriers); d > 0 {
+			e.line("vrrp_garp_interval %s", timer(d))
+		}
+	})
+	e.blank()
+}
+
+// garpInterval returns the one time between announcements that keepalived can
+// have for all.
+func garpInterval(carriers []*carrier) time.Duration {
+	var d time.Duration
+	for _, c := range carriers {
+		d = cmp.Or(d, c.vrrp.GARPInterval)
+	}
+	return min(d, maxTimer)
+}
+
+// runsPrograms reports whether any program is named: keepalived wants to be
+// told who runs it.
+func (e *exporter) runsPrograms(virtuals []*lvscf.Virtual, carriers []*carrier) bool {
+	for _, c := range carriers {
+		if r := c.vrrp; r.MasterCmd+r.BackupCmd+r.FaultCmd+r.NotifyCmd != "" {
+			return true
+		}
+	}
+	for _, v := range virtuals {
+		if v.QuorumUpCmd+v.QuorumDownCmd != "" {
+			return true
+		}
+		for _, s := range writable(v) {
+			script := func(c lvscf.Check) bool { return c.Kind == lvscf.CheckScript || c.Command != "" }
+			if s.UpCmd+s.DownCmd != "" || slices.ContainsFunc(v.ChecksOf(s), script) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// timer writes seconds with a fraction of microseconds.
+func timer(d time.Duration) string {
+	d = max(d.Round(time.Microsecond), time.Microsecond)
+	text := strconv.FormatInt(int64(d/time.Second), 10)
+	if rest := d % time.Second; rest != 0 {
+		text += strings.TrimRight(fmt.Sprintf(".%06d", rest/time.Microsecond), "0")
+	}
+	return text
+}
+
+// quoted writes a text so that keepalived reads it as one word. A text that it
+// would change gives "", false.
+func quoted(s string) (string, bool) {
+	if s == "" || len(s) > 8<<10 || strings.Contains(s, "$_") || strings.Contains(s, "${_") || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' }) {
+		return "", false
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`, true
+}
+
+// text writes a keyword with a text, if there is one.
+func (e *exporter) text(word, s string) {
+	if q, ok := quoted(s); ok {
+		e.line("%s %s", word, q)
+	}
+}
+
+// addressLine writes an address with its device: an alias becomes a label.
+func addressLine(a netip.Addr, bits int, device string) string {
+	line := a.String()
+	if bits >= 0 {
+		line += "/" + strconv.Itoa(bits)
+	}
+	if base, _, alias := strings.Cut(device, ":"); device != "" {
+		line += " dev " + base
+		if alias {
+			line += " label " + device
+		}
+	}
+	return line
+}

@@ -1,0 +1,239 @@
+package convert
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lvskit/lvskit/lvscf"
+)
+
+// carrier is a vrrp_instance to be: its settings, and its addresses.
+type carrier struct {
+	vrrp      lvscf.VRRP
+	addresses []carried
+	// made tells that it stands for Piranha's heartbeats.
+	made bool
+}
+
+// carried is an address of an instance; bits are those of its network, less
+// than 0 if nothing is said.
+type carried struct {
+	lvscf.DeviceAddress
+	bits     int
+	excluded bool
+}
+
+// add adds an address that is not there yet.
+func (c *carrier) add(a carried) {
+	if !slices.ContainsFunc(c.addresses, func(o carried) bool { return o.Prefix.Addr() == a.Prefix.Addr() }) {
+		c.addresses = append(c.addresses, a)
+	}
+}
+
+// carriers returns what carries the floating addresses. Piranha's pair of
+// routers becomes one instance with all addresses: they move together.
+func (e *exporter) carriers(virtuals []*lvscf.Virtual) []*carrier {
+	var out []*carrier
+	if e.cfg.FailoverMode == lvscf.VRRPMode {
+		for _, r := range e.cfg.VRRPs {
+			out = append(out, &carrier{vrrp: r})
+		}
+	}
+	if len(out) == 0 {
+		out = []*carrier{{vrrp: e.pulse(virtuals), made: true}}
+	}
+	find := func(name string) *carrier {
+		for _, c := range out {
+			if c.vrrp.Name == name {
+				return c
+			}
+		}
+		return out[0]
+	}
+	for _, v := range virtuals {
+		if a := v.Address.Addr; a.IsValid() {
+			bits := -1
+			if v.Netmask != 0 {
+				bits = min(v.Netmask.Bits(), a.BitLen())
+			}
+			prefix, _ := a.Prefix(a.BitLen())
+			find(v.VRRP).add(carried{lvscf.DeviceAddress{Prefix: prefix, Device: v.Device}, bits, false})
+		}
+	}
+	for _, c := range out {
+		for _, a := range c.vrrp.Addresses {
+			c.add(carried{a, a.Prefix.Bits(), false})
+		}
+	}
+	for _, a := range e.cfg.FloatingAddresses {
+		out[0].add(carried{a, a.Prefix.Bits(), true})
+	}
+	if a := e.cfg.NATRouter.Address.Addr; out[0].made && e.cfg.Network == lvscf.NAT && a.IsValid() {
+		bits := -1
+		if e.cfg.NATNetmask != 0 {
+			bits = e.cfg.NATNetmask.Bits()
+		}
+		prefix, _ := a.Prefix(a.BitLen())
+		out[0].add(carried{lvscf.DeviceAddress{Prefix: prefix, Device: e.cfg.NATRouter.Device}, bits, false})
+	}
+	for _, c := range out {
+		c.exclude()
+	}
+	return slices.DeleteFunc(out, func(c *carrier) bool { return c.made && len(c.addresses) == 0 })
+}
+
+// exclude keeps addresses out of the advertisements that cannot be in them:
+// those of another family than the first, and what a packet has no room for.
+func (c *carrier) exclude() {
+	n := 0
+	var first *carried
+	for i := range c.addresses {
+		a := &c.addresses[i]
+		switch {
+		case a.excluded:
+		case first == nil:
+			first, n = a, 1
+		case a.Prefix.Addr().Is4() != first.Prefix.Addr().Is4(), n == maxAdvertised:
+			a.excluded = true
+		default:
+			n++
+		}
+	}
+}
+
+// pulse makes an instance that does what Piranha's heartbeats do.
+func (e *exporter) pulse(virtuals []*lvscf.Virtual) lvscf.VRRP {
+	c := e.cfg
+	r := lvscf.NewVRRP("lvs")
+	r.VRID, r.Priority, r.BackupPriority = 51, 150, 100
+	if !c.BackupActive {
+		r.BackupPriority = 0
+	}
+	r.Version = 2
+	r.Announcing = c.Announcing
+	for _, v := range virtuals {
+		if base, _, _ := strings.Cut(v.Device, ":"); r.Interface == "" {
+			r.Interface = base
+		}
+		if v.Address.Addr.Is6() {
+			r.Version = 3
+		}
+	}
+	r.Interface = cmp.Or(r.Interface, "eth0")
+	r.MasterCmd, r.BackupCmd = c.ActiveCmd, c.InactiveCmd
+	if beat := c.Keepalive.Truncate(time.Second); beat >= time.Second {
+		r.AdvertInterval = min(beat, 40*time.Second)
+		r.DownAdverts = uint8(min(max(1, c.Deadtime/r.AdvertInterval), 100))
+	}
+	return r
+}
+
+// syncGroups writes the groups that the instances name.
+func (e *exporter) syncGroups() {
+	var names []string
+	members := map[string][]string{}
+	if e.cfg.FailoverMode == lvscf.VRRPMode {
+		for _, r := range e.cfg.VRRPs {
+			if r.SyncGroup == "" {
+				continue
+			}
+			if members[r.SyncGroup] == nil {
+				names = append(names, r.SyncGroup)
+			}
+			members[r.SyncGroup] = append(members[r.SyncGroup], r.Name)
+		}
+	}
+	for _, name := range names {
+		e.block("vrrp_sync_group "+name, func() {
+			e.block("group", func() {
+				for _, m := range members[name] {
+					e.line("%s", m)
+				}
+			})
+		})
+		e.blank()
+	}
+}
+
+func (e *exporter) instance(c *carrier) {
+	r := &c.vrrp
+	if c.made {
+		e.comment("in place of the heartbeats of lvs.cf: all addresses move together")
+	}
+	e.block("vrrp_instance "+r.Name, func() {
+		e.line("state BACKUP")
+		if r.Interface != "" {
+			e.line("interface %s", r.Interface)
+		}
+		if r.VRID != 0 {
+			e.line("virtual_router_id %d", r.VRID)
+		}
+		if r.BackupPriority != 0 && r.BackupPriority != r.Priority {
+			e.comment("start the backup router with --config-id %s", configIDBackup)
+			e.line("@^%s priority %d", configIDBackup, r.Priority)
+			e.line("@%s priority %d", configIDBackup, r.BackupPriority)
+		} else {
+			e.line("priority %d", r.Priority)
+		}
+		e.line("version %d", r.Version)
+		e.line("advert_int %s", timer(r.AdvertInterval))
+		if r.DownAdverts != 3 {
+			e.line("down_timer_adverts %d", r.DownAdverts)
+		}
+		if !r.Preempt {
+			e.line("nopreempt")
+		}
+		if r.PreemptDelay > 0 {
+			e.line("preempt_delay %s", timer(min(r.PreemptDelay, 1000*time.Second)))
+		}
+		if !r.Accept {
+			e.line("no_accept")
+		}
+		if r.VirtualMAC {
+			e.line("use_vmac")
+			if len(r.UnicastPeers) > 0 {
+				e.line("vmac_xmit_base")
+			}
+		}
+		if r.UnicastSource.Addr.IsValid() {
+			e.line("unicast_src_ip %s", r.UnicastSource.Addr)
+		}
+		e.block("unicast_peer", func() {
+			for _, p := range r.UnicastPeers {
+				if p.Addr.IsValid() {
+					e.line("%s", p.Addr)
+				}
+			}
+		})
+		if r.GARPCount > 0 {
+			e.line("garp_master_repeat %d", r.GARPCount)
+		}
+		if r.GARPRefresh > 0 {
+			e.line("garp_master_refresh %d", (r.GARPRefresh+time.Second-1)/time.Second)
+		}
+		e.block("track_interface", func() {
+			for _, d := range r.TrackInterfaces {
+				e.line("%s", d)
+			}
+		})
+		for _, excluded := range []bool{false, true} {
+			head := "virtual_ipaddress"
+			if excluded {
+				head = "virtual_ipaddress_excluded"
+			}
+			e.block(head, func() {
+				for _, a := range c.addresses {
+					if a.excluded == excluded {
+						e.line("%s", addressLine(a.Prefix.Addr(), a.bits, a.Device))
+					}
+				}
+			})
+		}
+		e.text("notify_master", r.MasterCmd)
+		e.text("notify_backup", r.BackupCmd)
+		e.text("notify_fault", r.FaultCmd)
+	})
+	e.blank()
+}

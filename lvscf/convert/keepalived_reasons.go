@@ -1,0 +1,74 @@
+package convert
+
+import (
+	"slices"
+	"strings"
+)
+
+// exportReasons tell why keepalived.conf cannot say what a directive says. The
+// first row that fits counts; a row without a kind fits all.
+var exportReasons = []struct {
+	kind, words  string
+	why, nearest string
+}{
+	{"", "serial_no heartbeat debug_level sync ipvsadm client_monitor rsh_command hard_shutdown master dirs", "it is about Piranha's own programs", "leave it out"},
+	{
+		"", "failover_mode primary backup primary_private backup_private backup_active heartbeat_port heartbeat_path keepalive deadtime",
+		"keepalived speaks VRRP and no heartbeats", "the vrrp_instance that was written: it carries all addresses together, by multicast on one network",
+	},
+	{"", "heartbeat_key_file", "keepalived 2.2.7 has only passwords in plain text", "keep strangers from the network of the vrrp_instance"},
+	{"", "primary_shared backup_shared reservation_conflict_action service", "keepalived runs no failover services", "notify_master and notify_backup with programs of your own"},
+	{"", "network", "it is said for each virtual server", "lvs_method"},
+	{"", "nat_router nat_nmask", "keepalived has no word for the router of the real servers", "the address is one of the vrrp_instance"},
+	{"", "monitor_links", "keepalived always watches the device of a vrrp_instance", "track_interface for more of them"},
+	{"", "active_cmd inactive_cmd", "they are commands of a vrrp_instance", "notify_master and notify_backup, which were written"},
+	{"", "include", "the file stands for itself", "include with a keepalived.conf"},
+	{"", "floating_address", "several vrrp blocks have no addresses in common", "virtual_ipaddress_excluded of the first one"},
+	{"", "drain_time", "keepalived removes a server at once", "set its weight to 0 and wait before it is removed"},
+	{"", "notify_cmd notify_fifo", "keepalived calls it with other words", "notify, or notify_fifo, with a program that knows its words"},
+	{"", "tcp_timeout tcpfin_timeout udp_timeout", "lvs_timeouts has whole seconds", "the next smaller number"},
+	{"", "syncdaemon syncd_iface syncd_id", "lvs_sync_daemon needs a device", "write syncd_iface"},
+	{"", "garp_count garp_interval garp_refresh", "keepalived has other bounds, one interval for all, and refreshes in whole seconds", "garp_master_repeat, vrrp_garp_interval and garp_master_refresh"},
+
+	{"vrrp", "backup_priority", "a keepalived.conf is that of one router", "the line with @backup, read with --config-id backup"},
+	{"vrrp", "auth key_file", "keepalived has the password in its own file", "authentication, with the password of key_file put in by hand"},
+	{"vrrp", "checksum", "keepalived finds out by itself for unicast, and has one form for multicast", "old_unicast_checksum"},
+	{"vrrp", "unicast_peer unicast_source", "keepalived looks no names up", "write addresses"},
+	{"vrrp", "preempt_delay", "at most 1000 seconds", "preempt_delay 1000"},
+	{"vrrp", "address", "the address belongs to a virtual service, or to another vrrp block", "the line in virtual_ipaddress that was written"},
+	{"vrrp", "vrid", "keepalived needs a number for each vrrp_instance", "write vrid"},
+
+	{"virtual", "fwmark address device vip_nmask vrrp", "a virtual_server by mark has no address of its own, and an address one device and one vrrp_instance", "the address is one of the vrrp_instance"},
+	{"virtual", "port", "a virtual_server by mark has no port", "the port of the real servers"},
+	{"virtual", "load_monitor", "keepalived measures no load", "misc_dynamic with a program that does"},
+	{"virtual", "persistent pmask persistence_engine", "at most 2678400 whole seconds", "persistence_timeout within these bounds"},
+	{"virtual", "one_packet", "ops is for UDP only", "leave it out"},
+	{"virtual", "quorum quorum_hysteresis", "keepalived wants no more than the weights of the servers add up to, and a hysteresis below it", "the largest that it takes"},
+	{"virtual", "start_cmd stop_cmd", "keepalived runs no failover services", "notify_master and notify_backup with programs of your own"},
+
+	{"server", "maintenance", "keepalived has no switch for that", "weight 0"},
+	{"server", "weight", "a server in maintenance takes no new connections", "weight 0"},
+	{"server", "slow_start", "keepalived gives the whole weight at once", "leave it out"},
+	{"server", "name", "keepalived has no name for a sorry server", "leave it"},
+	{"server", "tunnel_type tunnel_port tunnel_checksum", "keepalived has no such combination", "what was written in lvs_method"},
+
+	{"check", "rise", "keepalived takes a server back after one good answer", "leave it out"},
+	{"check", "start_state", "keepalived has up, and alpha for down", "alpha"},
+	{"check", "down_interval", "keepalived has one interval", "delay_loop"},
+	{"check", "timeout connect_timeout tls_timeout read_timeout", "keepalived has one limit for each step of a check, of whole seconds for a program", "connect_timeout"},
+	{"check", "interval fast_interval fall", "keepalived has other bounds", "delay_loop, delay_before_retry and retry"},
+	{"check", "send expect use_regex", "keepalived asks nothing of this kind of service", "MISC_CHECK with a program that does"},
+	{"check", "method header body tls verify server_name ca_file cert_file key_file http_version user password_file digest", "its checks have no such option: certificates are never verified, and the server name is that of virtualhost", "MISC_CHECK with a program such as curl"},
+	{"check", "address source", "keepalived looks no names up", "write the address"},
+}
+
+// exportReason returns why a directive of a kind of block is lost, and what is
+// nearest.
+func exportReason(kind, key string) (why, nearest string) {
+	for _, r := range exportReasons {
+		if (r.kind == "" || r.kind == kind) && slices.Contains(strings.Fields(r.words), key) {
+			return r.why, r.nearest
+		}
+	}
+	return "keepalived.conf has no word for it", "leave it out"
+}
