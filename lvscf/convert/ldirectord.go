@@ -1,7 +1,6 @@
 package convert
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/lvskit/lvskit/lvscf"
@@ -27,6 +26,7 @@ type ldImport struct {
 	path    string
 	forks   bool
 	servers int
+	told    map[said]bool
 }
 
 // FromLdirectord reads an ldirectord.cf, as ldirectord 4.12 does and its manual
@@ -38,7 +38,7 @@ type ldImport struct {
 // page, ours are not: a server whose page answers with a redirection needs
 // the status codes of those, or the path that is redirected to.
 func FromLdirectord(name string, src []byte, opt ImportOptions) (*lvscf.Config, Losses, error) {
-	im := &ldImport{config: lvscf.NewConfig(), labels: labels{}}
+	im := &ldImport{config: lvscf.NewConfig(), labels: labels{}, told: map[said]bool{}}
 	im.file = parseLdirectord(name, src, &im.faults)
 	im.global()
 	for _, s := range im.file.sections {
@@ -140,4 +140,3 @@ func (im *ldImport) mail(d *ldLine) {
 
 // defaultInterval is the time between two rounds of checks.
 const defaultInterval = 10 * time.Second
-

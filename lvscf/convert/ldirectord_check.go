@@ -59,24 +59,7 @@ func (im *ldImport) kind(v *ldVirtual) {
 // whose port makes a difference get their own in serverChecks.
 func (im *ldImport) virtualChecks(v *ldVirtual) {
 	v.Checks = im.checks(v, v.Port, nil)
-	v.Check, v.Checks = short(v.Checks)
-}
-
-// short says checks as one word if that is all there is to them.
-func short(checks []lvscf.Check) (lvscf.CheckKind, []lvscf.Check) {
-	if len(checks) != 1 {
-		return "", checks
-	}
-	plain := lvscf.NewCheck(checks[0].Name)
-	plain.Kind = checks[0].Kind
-	// A certificate is not looked at where there is none.
-	if !checks[0].UsesTLS() {
-		plain.Verify = checks[0].Verify
-	}
-	if sameCheck(&plain, &checks[0]) {
-		return plain.Kind, nil
-	}
-	return "", checks
+	shorten(&v.Check, &v.Checks)
 }
 
 // serverChecks gives a server its own checks if they differ from the block's:
@@ -93,7 +76,8 @@ func (im *ldImport) serverChecks(d *ldLine, v *ldVirtual, s *lvscf.Server, port 
 		port = usual
 	}
 	own := &ldQuestion{at: d, request: f.request, receive: f.receive, asks: f.asks, noPort: port == 0 && v.checkPort == 0, port: port}
-	s.Check, s.Checks = short(im.checks(v, s.Port, own))
+	s.Checks = im.checks(v, s.Port, own)
+	shorten(&s.Check, &s.Checks)
 }
 
 // ldQuestion is what a real server asks for by itself.
@@ -401,11 +385,12 @@ func (im *ldImport) proxy(v *ldVirtual, c lvscf.Check, q question) lvscf.Check {
 // checkText is a text of a check with its escapes.
 func (im *ldImport) checkText(d *ldLine, s string) string {
 	const most = 255 // bytes, of send and expect
-	if s = escapeText(s); len(s) > most || !lineText(s) {
+	text, ok := escapeText(s)
+	if !ok || len(text) > most {
 		im.lose(d, d.name+" "+clip(s), fmt.Sprintf("send and expect have at most %d bytes, and no quotes of both kinds", most), "left out; a check of kind script can do it")
 		return ""
 	}
-	return s
+	return text
 }
 
 // dns is the check of a name server.

@@ -11,9 +11,28 @@ import (
 	"github.com/lvskit/lvskit/lvscf"
 )
 
-// lose enters what a directive says as a loss.
+// lose enters what a directive says as a loss, once even if it is read for
+// several services or servers.
 func (im *ldImport) lose(d *ldLine, what, why, nearest string) {
-	im.ledger.lose(im.in(d.where), what, why, nearest)
+	if im.first(d, what) {
+		im.ledger.lose(im.in(d.where), what, why, nearest)
+	}
+}
+
+// said is what was told of a line.
+type said struct {
+	where Where
+	what  string
+}
+
+// first reports whether this is told of a line for the first time.
+func (im *ldImport) first(d *ldLine, what string) bool {
+	key := said{d.where, what}
+	if im.told[key] {
+		return false
+	}
+	im.told[key] = true
+	return true
 }
 
 // fail enters a directive as faulty at its value.
@@ -22,7 +41,9 @@ func (im *ldImport) fail(d *ldLine, message, cure string) {
 	if d.value == "" {
 		where, message = d.where, d.name+" has no value"
 	}
-	im.faults.add(where, d.source, message, templateCure(d.value, cure))
+	if im.first(d, message) {
+		im.faults.add(where, d.source, message, templateCure(d.value, cure))
+	}
 }
 
 // in adds the open section to a place.
@@ -166,12 +187,6 @@ func ldPort(s string) (uint16, bool) {
 	}
 	n, err := strconv.ParseUint(s, 10, 16)
 	return uint16(n), err == nil
-}
-
-// escapeText writes a text as send and expect of lvs.cf have it, so that
-// [lvscf.Unescape] gives it back.
-func escapeText(s string) string {
-	return strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\r", `\r`, "\t", `\t`, `"`, `\"`).Replace(s)
 }
 
 // posixExpression turns a Perl expression into one of POSIX, false if that

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -63,8 +64,22 @@ func (im *ldImport) virtual() {
 		}
 	}
 	im.fallback(v)
+	usualPort(v)
 	im.fallbackCommand(v)
 	im.config.Virtuals = append(im.config.Virtuals, v.Virtual)
+}
+
+// usualPort leaves out the port of the checks where it is that of every server.
+func usualPort(v *ldVirtual) {
+	if slices.ContainsFunc(v.Servers, func(s lvscf.Server) bool { return !s.Sorry && s.Port != v.checkPort }) {
+		return
+	}
+	for i := range v.Checks {
+		if v.Checks[i].Port == v.checkPort {
+			v.Checks[i].Port = 0
+		}
+	}
+	shorten(&v.Check, &v.Checks)
 }
 
 // address reads what the service answers to: address and port, or a mark.

@@ -13,7 +13,7 @@ import (
 // file, those of servers within their block.
 type labels map[string]bool
 
-func (u labels) virtual(name string) string        { return unique(u, "", name) }
+func (u labels) virtual(name string) string         { return unique(u, "", name) }
 func (u labels) server(virtual, name string) string { return unique(u, virtual+" ", name) }
 
 // unique returns a name that is not in use yet, with a number if needed.
