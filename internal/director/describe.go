@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/lvskit/lvskit/failover"
 	"github.com/lvskit/lvskit/failover/pulse"
@@ -78,10 +79,13 @@ func describeService(v VirtualService, entry ipvs.Entry, in bool, monitor *healt
 		s.Servers = append(s.Servers, srv)
 	}
 	s.Reason = fmt.Sprintf("%d of %d servers up", up, len(v.Servers))
-	if v.Sorry != nil {
-		s.Sorry = v.Sorry.Key.String()
-		_, s.SorryUsed = here[v.Sorry.Key]
+	var sorry []string
+	for _, d := range v.Sorry {
+		sorry = append(sorry, d.Key.String())
+		_, used := here[d.Key]
+		s.SorryUsed = s.SorryUsed || used
 	}
+	s.Sorry = strings.Join(sorry, ", ")
 	return s
 }
 
@@ -132,8 +136,8 @@ func (s *Setup) names() func(ipvs.ServiceKey, ipvs.DestinationKey) string {
 		for _, r := range v.Servers {
 			m[pair{v.Service.Key, r.Destination.Key}] = r.Name
 		}
-		if v.Sorry != nil {
-			m[pair{v.Service.Key, v.Sorry.Key}] = "sorry server"
+		for _, d := range v.Sorry {
+			m[pair{v.Service.Key, d.Key}] = "sorry server"
 		}
 	}
 	return func(s ipvs.ServiceKey, d ipvs.DestinationKey) string { return m[pair{s, d}] }

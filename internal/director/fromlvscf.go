@@ -15,6 +15,7 @@ import (
 	"github.com/lvskit/lvskit/health"
 	"github.com/lvskit/lvskit/ipvs"
 	"github.com/lvskit/lvskit/lvscf"
+	"github.com/lvskit/lvskit/lvscf/convert"
 )
 
 // ReadFile reads an lvs.cf, and no more of it than the language's own limit.
@@ -115,17 +116,17 @@ func FromLVSCF(c *lvscf.Config) (*Setup, error) {
 		s.note("deadtime %v leaves no room for two heartbeats %v apart: one is sent every %v", c.Deadtime, c.Keepalive, h.Interval)
 	}
 	used := make(map[string]bool)
-	for i := range c.Virtuals {
-		v := &c.Virtuals[i]
-		if !v.Active {
-			continue
-		}
-		vs, err := s.virtualService(c, v, used)
+	services, losses := convert.Services(c)
+	for _, l := range losses {
+		s.note("%s: %s: %s: %s", l.Where.Path, l.What, l.Why, l.Nearest)
+	}
+	for i := range services {
+		vs, err := s.virtualService(c, &services[i], used)
 		if err != nil {
 			return nil, err
 		}
 		s.Services = append(s.Services, vs)
-		if v.Address.Addr.IsValid() {
+		if v := services[i].Virtual; v.Address.Addr.IsValid() {
 			s.addAddress(c, v.Address.Addr, v.Netmask, v.Device)
 		}
 	}
@@ -199,16 +200,11 @@ func unique(name string, used map[string]bool, id func(string) string) string {
 	return try
 }
 
-func (s *Setup) virtualService(c *lvscf.Config, v *lvscf.Virtual, used map[string]bool) (VirtualService, error) {
-	out := VirtualService{Name: unique(v.Name, used, func(n string) string { return "virtual\x00" + n }), Quiesce: v.QuiesceServer}
-	out.Service = ipvs.Service{
-		Key:               serviceKey(v),
-		Scheduler:         v.Scheduler.String(),
-		Persistence:       v.Persistent,
-		PersistencePrefix: v.PMask.Bits(),
-	}
-	if v.Persistent == 0 {
-		out.Service.PersistencePrefix = 0
+func (s *Setup) virtualService(c *lvscf.Config, from *convert.Service, used map[string]bool) (VirtualService, error) {
+	v := from.Virtual
+	out := VirtualService{
+		Name:    unique(v.Name, used, func(n string) string { return "virtual\x00" + n }),
+		Service: from.Service, Quiesce: v.QuiesceServer,
 	}
 	transport := health.OverTCP
 	if v.Protocol == lvscf.UDP {
@@ -230,39 +226,18 @@ func (s *Setup) virtualService(c *lvscf.Config, v *lvscf.Virtual, used map[strin
 		// re-entry time, as nanny had it.
 		Fall: 1, Rise: max(1, int(v.Reentry/v.Timeout)),
 	}
-	forward := forwardMethod(c.Network)
-	taken := make(map[ipvs.DestinationKey]string)
-	for i := range v.Servers {
-		r := &v.Servers[i]
-		if !r.Active {
-			continue
-		}
-		key := netip.AddrPortFrom(r.Address.Addr, s.destinationPort(v, r, forward))
-		if other, dup := taken[key]; dup {
-			s.note("virtual %s: server %s is the same destination as %s and is left out", v.Name, r.Name, other)
-			continue
-		}
-		name := unique(r.Name, used, func(n string) string { return WatchID(out.Name, n) })
-		taken[key] = name
+	for _, r := range from.Servers {
+		name := unique(r.Server.Name, used, func(n string) string { return WatchID(out.Name, n) })
 		out.Servers = append(out.Servers, RealServer{
 			Name:        name,
-			Destination: ipvs.Destination{Key: key, Forward: forward, Weight: r.Weight},
-			Target:      health.Target{Addr: netip.AddrPortFrom(r.Address.Addr, r.Port), Name: name},
+			Destination: r.Destination,
+			Target:      health.Target{Addr: netip.AddrPortFrom(r.Server.Address.Addr, r.Server.Port), Name: name},
 			Checker:     checker,
 			Policy:      policy,
 		})
 	}
-	if v.SorryServer.IsValid() {
-		port := v.Port
-		if out.Service.Key.IsMark() {
-			port = 0
-		}
-		d := ipvs.Destination{Key: netip.AddrPortFrom(v.SorryServer, port), Forward: forward, Weight: 1}
-		if other, dup := taken[d.Key]; dup {
-			s.note("virtual %s: the sorry server is the same destination as server %s and is left out", v.Name, other)
-		} else {
-			out.Sorry = &d
-		}
+	for _, r := range from.Sorry {
+		out.Sorry = append(out.Sorry, r.Destination)
 	}
 	return out, nil
 }
@@ -275,45 +250,4 @@ func checkPos(v *lvscf.Virtual) lvscf.Pos {
 		}
 	}
 	return v.Pos
-}
-
-func serviceKey(v *lvscf.Virtual) ipvs.ServiceKey {
-	if v.FWMark != 0 {
-		return ipvs.MarkService(v.FWMark)
-	}
-	addr := netip.AddrPortFrom(v.Address.Addr, v.Port)
-	if v.Protocol == lvscf.UDP {
-		return ipvs.UDPService(addr)
-	}
-	return ipvs.TCPService(addr)
-}
-
-func forwardMethod(n lvscf.Network) ipvs.ForwardMethod {
-	switch n {
-	case lvscf.Direct:
-		return ipvs.DirectRoute
-	case lvscf.Tunnel:
-		return ipvs.Tunnel
-	}
-	return ipvs.Masquerade
-}
-
-// destinationPort is the server's port as the table has it. Only NAT can
-// turn one port into another: with the other methods packets arrive at the
-// virtual port whatever the table says, and a table that says otherwise has
-// brought whole balancers down. A mark may stand for several ports, so its
-// destinations keep that of the connection unless the file asks for another.
-func (s *Setup) destinationPort(v *lvscf.Virtual, r *lvscf.Server, forward ipvs.ForwardMethod) uint16 {
-	port := v.Port
-	if v.FWMark != 0 {
-		port = 0
-	}
-	if r.Port == v.Port {
-		return port
-	}
-	if forward == ipvs.Masquerade {
-		return r.Port
-	}
-	s.note("virtual %s: server %s: port %d is only checked: without NAT its packets arrive at port %d", v.Name, r.Name, r.Port, v.Port)
-	return port
 }

@@ -44,7 +44,7 @@ func TestSetupServices(t *testing.T) {
 		service ipvs.Service
 		dests   []ipvs.Destination
 		targets []string
-		sorry   *ipvs.Destination
+		sorry   []ipvs.Destination
 		notes   string
 	}
 	d := func(a string, w int, f ipvs.ForwardMethod) ipvs.Destination {
@@ -69,7 +69,7 @@ func TestSetupServices(t *testing.T) {
 			want{
 				service: ipvs.Service{Key: ipvs.TCPService(addr("192.0.2.10:80")), Scheduler: "wlc"},
 				dests:   []ipvs.Destination{d("10.0.0.1:80", 1, ipvs.DirectRoute)}, targets: []string{"10.0.0.1:8080"},
-				notes: "port 8080 is only checked",
+				notes: "port 8080 of server a: without NAT its packets arrive at port 80: the port is only checked",
 			},
 		},
 		{
@@ -101,7 +101,7 @@ func TestSetupServices(t *testing.T) {
 			"network = direct\n" + virtual("web", "sorry_server = 10.0.0.9\n"+realServer("a", "address = 10.0.0.1")),
 			want{
 				service: ipvs.Service{Key: ipvs.TCPService(addr("192.0.2.10:80")), Scheduler: "wlc"},
-				dests:   []ipvs.Destination{d("10.0.0.1:80", 1, ipvs.DirectRoute)}, targets: []string{"10.0.0.1:80"}, sorry: &sorry,
+				dests:   []ipvs.Destination{d("10.0.0.1:80", 1, ipvs.DirectRoute)}, targets: []string{"10.0.0.1:80"}, sorry: []ipvs.Destination{sorry},
 			},
 		},
 		{
@@ -110,7 +110,7 @@ func TestSetupServices(t *testing.T) {
 			want{
 				service: ipvs.Service{Key: ipvs.TCPService(addr("192.0.2.10:80")), Scheduler: "wlc"},
 				dests:   []ipvs.Destination{d("10.0.0.1:80", 1, ipvs.DirectRoute)}, targets: []string{"10.0.0.1:80"},
-				notes: "the sorry server is the same destination as server a",
+				notes: "the sorry server: it is the same destination as server a",
 			},
 		},
 		{
@@ -119,7 +119,7 @@ func TestSetupServices(t *testing.T) {
 			want{
 				service: ipvs.Service{Key: ipvs.TCPService(addr("192.0.2.10:80")), Scheduler: "wlc"},
 				dests:   []ipvs.Destination{d("10.0.0.1:80", 1, ipvs.DirectRoute), d("10.0.0.2:80", 1, ipvs.DirectRoute)},
-				targets: []string{"10.0.0.1:80", "10.0.0.2:80"}, notes: "server c is the same destination as a and is left out",
+				targets: []string{"10.0.0.1:80", "10.0.0.2:80"}, notes: "server c: it is the same destination as server a, and the table has each once: it is left out",
 			},
 		},
 		{

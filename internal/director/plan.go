@@ -73,8 +73,8 @@ func planService(v *VirtualService, states serverStates, here map[ipvs.Destinati
 		}
 		e.Destinations = append(e.Destinations, d)
 	}
-	if !alive && v.Sorry != nil {
-		e.Destinations = append(e.Destinations, *v.Sorry)
+	if !alive {
+		e.Destinations = append(e.Destinations, v.Sorry...)
 	}
 	return e
 }

@@ -46,7 +46,7 @@ func in(t ipvs.Table) func(ipvs.ServiceKey) (ipvs.Entry, bool) {
 
 func TestPlan(t *testing.T) {
 	sorry := dest("10.0.0.9:80", 1)
-	withSorry := func(v *VirtualService) { v.Sorry = &sorry }
+	withSorry := func(v *VirtualService) { v.Sorry = []ipvs.Destination{sorry} }
 	quiesce := func(v *VirtualService) { v.Quiesce = true }
 	foreign := ipvs.Entry{Service: ipvs.Service{Key: ipvs.MarkService(7)}, Destinations: []ipvs.Destination{dest("10.9.9.9:0", 1)}}
 	web := func(ds ...ipvs.Destination) ipvs.Table {

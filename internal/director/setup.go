@@ -56,8 +56,8 @@ type VirtualService struct {
 	// Quiesce keeps a failed server in the table with weight 0 instead of
 	// taking it out.
 	Quiesce bool
-	// Sorry takes the clients while no server is up; nil for none.
-	Sorry   *ipvs.Destination
+	// Sorry take the clients while no server is up.
+	Sorry   []ipvs.Destination
 	Servers []RealServer
 }
 
