@@ -1,0 +1,207 @@
+package convert
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/lvskit/lvskit/ipvs"
+	"github.com/lvskit/lvskit/ipvs/ipvsadm"
+	"github.com/lvskit/lvskit/lvscf"
+)
+
+// RuleOptions are what rule text depends on beside its words. The zero value
+// reads numeric text.
+type RuleOptions struct {
+	ImportOptions
+	// Resolver looks up names; nil refuses them. See [ipvsadm.Options].
+	Resolver ipvsadm.Resolver
+}
+
+// FromIPVSAdm reads rule text: what `ipvsadm -S` saves, or the commands of a
+// script, as package [ipvsadm] reads them. The name is for messages. The
+// commands are played on an empty table, and the table that results is what
+// the configuration makes again; rules have neither names nor checks, so that
+// blocks are named after their addresses and no server is checked. The context
+// is for the resolver. A text that cannot be read, or that a kernel would
+// refuse, gives a [*lvscf.InvalidFileError].
+func FromIPVSAdm(ctx context.Context, name string, text []byte, opt RuleOptions) (*lvscf.Config, Losses, error) {
+	commands, err := ipvsadm.Parse(ctx, string(text), ipvsadm.Options{File: name, Resolver: opt.Resolver})
+	if err != nil {
+		return nil, nil, ruleError(name, err)
+	}
+	table, err := ipvsadm.Table(commands)
+	if err != nil {
+		return nil, nil, ruleError(name, err)
+	}
+	im := &ruleImport{name: name, config: lvscf.NewConfig(), labels: labels{}, places: map[ipvs.ServiceKey]lvscf.Pos{}}
+	im.config.Path = name
+	for i := range commands {
+		im.setting(&commands[i])
+	}
+	if len(table) == 0 && im.settings == 0 {
+		var f faults
+		f.add(Where{File: name, Pos: lvscf.Pos{Line: 1, Column: 1}}, "", "no rule in this text", "convert what ipvsadm -S -n prints")
+		return nil, nil, f.err()
+	}
+	for _, e := range table {
+		im.service(e)
+	}
+	shortenForward(im.config)
+	giveDevices(im.config, opt.Device, Where{File: name}, &im.ledger)
+	im.compare(table)
+	im.ledger.sort()
+	return im.config, im.ledger.losses(), nil
+}
+
+// ruleError turns what is wrong with rules into diagnostics.
+func ruleError(name string, err error) error {
+	var f faults
+	var all *ipvsadm.Errors
+	if !errors.As(err, &all) {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	for _, e := range all.List {
+		f.add(Where{File: name, Pos: lvscf.Pos{Line: e.Line, Column: e.Column}}, "", e.Msg, "see ipvsadm(8)")
+	}
+	f.more = all.More
+	return f.err()
+}
+
+type ruleImport struct {
+	ledger   ledger
+	name     string
+	config   *lvscf.Config
+	labels   labels
+	places   map[ipvs.ServiceKey]lvscf.Pos
+	settings int
+}
+
+func (im *ruleImport) at(p lvscf.Pos, path string) Where { return Where{im.name, p, path} }
+
+// setting takes over a command that changes no entry of the table, and
+// remembers where the others stand.
+func (im *ruleImport) setting(c *ipvsadm.Command) {
+	pos := lvscf.Pos{Line: c.Pos.Line, Column: c.Pos.Column}
+	lose := func(why, nearest string) {
+		im.ledger.lose(im.at(pos, ""), "the command --"+c.Verb.String(), why, nearest)
+	}
+	switch c.Verb {
+	case ipvsadm.AddService:
+		im.places[c.Change.Service.Key] = pos
+	case ipvsadm.SetTimeouts:
+		im.timeouts(*c.Timeouts)
+		im.settings++
+	case ipvsadm.StartDaemon:
+		im.daemon(c, lose)
+		im.settings++
+	case ipvsadm.StopDaemon:
+		im.config.SyncDaemon = false
+	case ipvsadm.List, ipvsadm.Save, ipvsadm.Restore, ipvsadm.Zero, ipvsadm.Help, ipvsadm.Version:
+		lose("it shows or counts something and configures nothing", "see lvsctl list, lvsctl save and lvsctl zero")
+	}
+}
+
+// timeouts takes over those that are set: zero leaves a value alone, there and
+// here.
+func (im *ruleImport) timeouts(t ipvs.Timeouts) {
+	if t.TCP > 0 {
+		im.config.TCPTimeout = t.TCP
+	}
+	if t.TCPFin > 0 {
+		im.config.TCPFinTimeout = t.TCPFin
+	}
+	if t.UDP > 0 {
+		im.config.UDPTimeout = t.UDP
+	}
+}
+
+// daemon takes over the synchronisation of connections.
+func (im *ruleImport) daemon(c *ipvsadm.Command, lose func(why, nearest string)) {
+	d := c.Daemon
+	if im.config.SyncDaemon && (im.config.SyncdIface != d.Interface || im.config.SyncdID != uint8(d.SyncID)) {
+		lose("lvs.cf has one interface and id for both directions", "the last ones were taken")
+	} else if !im.config.SyncDaemon {
+		lose("with syncdaemon = 1 the active router sends and the other one listens, whichever this one is", "syncdaemon = 1 with the same interface and id")
+	}
+	im.config.SyncDaemon, im.config.SyncdIface, im.config.SyncdID = true, d.Interface, uint8(d.SyncID)
+	im.config.SyncdGroup, im.config.SyncdPort, im.config.SyncdTTL, im.config.SyncdMaxLen = d.Group, d.Port, d.TTL, uint16(min(d.MaxLength, 65507))
+}
+
+// service takes over one entry of the table.
+func (im *ruleImport) service(e ipvs.Entry) {
+	v := lvscf.NewVirtual("")
+	v.Active = true
+	v.Check = lvscf.CheckNone
+	key := e.Service.Key
+	pos := im.places[key]
+	v.FWMark = key.Mark
+	if !key.IsMark() {
+		v.Protocol = lvscf.Protocol(key.Protocol)
+		v.Address = lvscf.Host{Addr: key.Addr.Addr()}
+	}
+	v.Port = key.Addr.Port()
+	v.Name = im.labels.virtual(nameOf(&v))
+	path := "service " + key.String()
+	if err := v.Scheduler.UnmarshalText([]byte(e.Service.Scheduler)); err != nil {
+		im.ledger.lose(im.at(pos, path), "-s "+e.Service.Scheduler, "lvs.cf has the schedulers of the kernel by name, and this is none of them", "wlc, the default, was taken")
+	}
+	v.Persistent = e.Service.Persistence
+	v.PMask = lvscf.Netmask(max(e.Service.PersistencePrefix, 0))
+	v.PersistenceEngine = e.Service.Engine
+	for _, f := range schedulerFlags {
+		if e.Service.Flags&f.own != 0 {
+			v.SchedulerFlags |= f.lvs
+		}
+	}
+	v.OnePacket = e.Service.Flags&ipvs.OnePacket != 0
+	for _, d := range e.Destinations {
+		v.Servers = append(v.Servers, im.server(&v, d))
+	}
+	if len(v.Servers) == 0 && key.Mark6 {
+		im.ledger.lose(im.at(pos, path), "-6", "without a server or an address lvs.cf does not tell the family of a mark", "add a server with an IPv6 address, or an address line")
+	}
+	im.config.Virtuals = append(im.config.Virtuals, v)
+}
+
+func (im *ruleImport) server(v *lvscf.Virtual, d ipvs.Destination) lvscf.Server {
+	s := lvscf.NewServer("", v.Port)
+	s.Active, s.Address, s.Port, s.Weight = true, lvscf.Host{Addr: d.Key.Addr()}, d.Key.Port(), d.Weight
+	s.UpperThreshold, s.LowerThreshold = d.UpperThreshold, d.LowerThreshold
+	forward := lvscf.NAT
+	switch d.Forward {
+	case ipvs.DirectRoute:
+		forward = lvscf.Direct
+	case ipvs.Tunnel:
+		forward = lvscf.Tunnel
+		s.TunnelType, s.TunnelPort = lvscf.TunnelType(d.Tunnel.Type), d.Tunnel.Port
+		s.TunnelChecksum = lvscf.TunnelChecksum(d.Tunnel.Flags)
+	}
+	s.Forward = &forward
+	s.Name = im.labels.server(v.Name, nameOfServer(&s))
+	return s
+}
+
+// compare finds what the configuration makes otherwise than the rules did, so
+// that nothing can be left out in silence.
+func (im *ruleImport) compare(table ipvs.Table) {
+	services := tableServices(im.config, &ledger{})
+	all := func(ipvs.ServiceKey) bool { return true }
+	for _, c := range ipvs.Diff(tableOf(services), table, all) {
+		where := im.at(im.places[c.Service.Key], "service "+c.Service.Key.String())
+		what := ipvsadm.Line(c)
+		switch c.Op {
+		case ipvs.OpAddDestination:
+			why, nearest := "lvs.cf gives no such entry", "add it by hand"
+			if c.Destination.Forward != ipvs.Masquerade {
+				why = "without -m packets arrive at the port that the client asked for, whatever the rule says"
+				nearest = "the server was taken, and the port in the table will be that; two servers that differ in their port alone are one"
+			}
+			im.ledger.lose(where, what, why, nearest)
+		case ipvs.OpSetService, ipvs.OpSetDestination:
+			im.ledger.lose(where, what, "lvs.cf cannot say it all", "what it can say was taken")
+		case ipvs.OpAddService:
+			im.ledger.lose(where, what, "lvs.cf cannot say it", "add it by hand")
+		}
+	}
+}
