@@ -94,8 +94,8 @@ func (x *ruleExport) at(pos lvscf.Pos, v *lvscf.Virtual) Where {
 type fate uint8
 
 const (
-	// carried stands in the rules, or is judged with them.
-	carried fate = iota
+	// kept stands in the rules, or is judged with them.
+	kept fate = iota
 	// unread is read by no daemon.
 	unread
 	lostFailover
@@ -124,7 +124,7 @@ var whyLost = map[fate]struct{ what, why, nearest string }{
 // stands in several blocks may have one for all.
 var ruleFates = map[string]map[string]fate{
 	"global": {
-		"network": carried, "tcp_timeout": carried, "tcpfin_timeout": carried, "udp_timeout": carried, "service": carried,
+		"network": kept, "tcp_timeout": kept, "tcpfin_timeout": kept, "udp_timeout": kept, "service": kept,
 		"serial_no": unread, "heartbeat": unread, "debug_level": unread, "sync": unread, "ipvsadm": unread, "include": unread,
 		"primary_shared": unread, "backup_shared": unread, "reservation_conflict_action": unread,
 		"primary": lostFailover, "primary_private": lostFailover, "backup": lostFailover, "backup_private": lostFailover,
@@ -138,11 +138,11 @@ var ruleFates = map[string]map[string]fate{
 		"hard_shutdown": lostRunning, "drain_time": lostRunning, "rsh_command": lostCheck,
 	},
 	"virtual": {
-		"active": carried, "fwmark": carried, "port": carried, "protocol": carried, "scheduler": carried, "persistent": carried,
-		"pmask": carried, "forward": carried, "tunnel_type": carried, "tunnel_port": carried, "tunnel_checksum": carried,
-		"scheduler_flags": carried, "one_packet": carried, "persistence_engine": carried,
+		"active": kept, "fwmark": kept, "port": kept, "protocol": kept, "scheduler": kept, "persistent": kept,
+		"pmask": kept, "forward": kept, "tunnel_type": kept, "tunnel_port": kept, "tunnel_checksum": kept,
+		"scheduler_flags": kept, "one_packet": kept, "persistence_engine": kept,
 		"master": unread, "dirs": unread, "start_cmd": unread, "stop_cmd": unread,
-		"address": carried, "vip_nmask": lostAddress, "device": lostAddress, "vrrp": lostFailover,
+		"address": kept, "vip_nmask": lostAddress, "device": lostAddress, "vrrp": lostFailover,
 		"sorry_server": lostSorry, "quiesce_server": lostCheck, "load_monitor": lostCheck, "client_monitor": lostCheck,
 		"send": lostCheck, "expect": lostCheck, "use_regex": lostCheck, "send_program": lostCheck, "timeout": lostCheck,
 		"reentry": lostCheck, "check": lostCheck, "interval": lostCheck, "fast_interval": lostCheck, "down_interval": lostCheck,
@@ -151,8 +151,8 @@ var ruleFates = map[string]map[string]fate{
 		"quorum_up_cmd": lostCommand, "quorum_down_cmd": lostCommand, "down_on_stop": lostCommand,
 	},
 	"server": {
-		"active": carried, "address": carried, "port": carried, "weight": carried, "forward": carried, "tunnel_type": carried,
-		"tunnel_port": carried, "tunnel_checksum": carried, "upper_threshold": carried, "lower_threshold": carried,
+		"active": kept, "address": kept, "port": kept, "weight": kept, "forward": kept, "tunnel_type": kept,
+		"tunnel_port": kept, "tunnel_checksum": kept, "upper_threshold": kept, "lower_threshold": kept,
 		"sorry": lostSorry, "maintenance": lostMaintenance, "quiesce_server": lostCheck, "slow_start": lostCheck, "check": lostCheck,
 		"up_cmd": lostCommand, "down_cmd": lostCommand,
 	},
