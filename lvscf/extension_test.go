@@ -98,7 +98,7 @@ func TestStrictValuesAreNoExtensions(t *testing.T) {
 			srv := NewServer("", 80)
 			s := &scope{where: tt.place, c: NewConfig(), v: &vs, s: &srv, origins: &Origins{}}
 			v := &values{c: c, line: l, dir: findDirective(l.Tokens[0].Text, tt.place), args: l.Tokens[2:]}
-			v.dir.set(s, v)
+			v.dir.set.read(s, v)
 			if v.failed != strict || len(c.diags) != c.count[Error] {
 				t.Errorf("%q, strict %v: %v", tt.line, strict, c.diags)
 			}
