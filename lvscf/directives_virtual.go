@@ -55,7 +55,7 @@ var virtualDirectives = []directive{
 	{
 		name: "pmask", where: inVirtual, kind: "netmask", example: "255.255.255.0", args: 1,
 		doc: "group the clients of persistent by network",
-		set: setting{setPMask, from(func(s *scope) *Netmask { return &s.v.PMask })},
+		set: setting{setPMask, writePMask},
 	},
 	{
 		name: "send", where: inVirtual, kind: "text, at most 255 bytes", example: `"GET / HTTP/1.0\r\n\r\n"`, args: 1,

@@ -15,10 +15,10 @@ func (e *editor) addLine(b *Block, dir *directive, words []word) error {
 		return style.indent + dir.name + style.sign(dir.name) + strings.Join(forms, " ")
 	}
 	quotes := func(int) (byte, bool) { return 0, dir.quotesWanted() }
-	l, err := e.writeWords(dir.name, words, quotes, build)
+	l, err := e.old.dialect.writeWords(dir.name, words, quotes, build)
 	if err != nil { // the neighbours' way may be no way for this value
 		style.before, style.after, style.column = " ", " ", 0
-		if l, err = e.writeWords(dir.name, words, quotes, build); err != nil {
+		if l, err = e.old.dialect.writeWords(dir.name, words, quotes, build); err != nil {
 			return err
 		}
 	}

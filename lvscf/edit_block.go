@@ -140,14 +140,14 @@ func (b *Block) checkName(kind BlockKind, name string) error {
 
 // openingLine returns the line that build makes of one of the ways to write a
 // name: the first that is read as opening such a block.
-func (e *editor) openingLine(kind BlockKind, name string, build func(form string) string) (*Line, error) {
+func (d Dialect) openingLine(kind BlockKind, name string, build func(form string) string) (*Line, error) {
 	var forms []string
 	if !strings.ContainsAny(name, " \t") {
 		forms = append(forms, name)
 	}
 	forms = append(forms, wordForms(name, 0, true)...)
 	for _, form := range forms {
-		l, ok := e.split(build(form))
+		l, ok := d.split(build(form))
 		if t := l.Tokens; ok && len(t) >= 2 && len(t) <= 3 && t[0].is(kind.String()) && t[1].Text == name && t[len(t)-1].is("{") == (len(t) == 3) {
 			l.Kind = OpenLine
 			return l, nil
@@ -170,14 +170,14 @@ func (e *editor) addBlock(b *Block, step Step) error {
 	if room.model != nil {
 		openIndent, closeIndent = indentOf(room.model.Open.Text), indentOf(room.model.Close.Text)
 	}
-	open, err := e.openingLine(step.Kind, step.Name, func(form string) string {
+	open, err := e.old.dialect.openingLine(step.Kind, step.Name, func(form string) string {
 		return openIndent + step.Kind.String() + " " + form + " {"
 	})
 	if err != nil {
 		return err
 	}
 	open.End = e.end
-	closing, _ := e.split(closeIndent + "}")
+	closing, _ := e.old.dialect.split(closeIndent + "}")
 	closing.Kind, closing.End = CloseLine, e.end
 	add := slices.Repeat([]Node{&Line{End: e.end}}, room.blanks)
 	added := &Block{Kind: step.Kind, Name: step.Name, Open: open, Close: closing}
@@ -271,7 +271,7 @@ func (e *editor) rename(b *Block, at int, name string) error {
 	}
 	old := block.Open
 	t := old.Tokens[1]
-	open, err := e.openingLine(block.Kind, name, func(form string) string {
+	open, err := e.old.dialect.openingLine(block.Kind, name, func(form string) string {
 		return old.Text[:t.Column-1] + form + old.Text[t.End()-1:]
 	})
 	if err != nil {

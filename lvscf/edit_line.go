@@ -25,9 +25,9 @@ func (l *Line) values() []Token {
 	return t
 }
 
-// spell turns values into the words of a line, and judges whether the
-// directive can have them.
-func (d *directive) spell(texts []string, dialect Dialect) ([]word, error) {
+// check turns values into the words of a line, judges whether the directive
+// can have them, and sets the field of a scope that is made for that.
+func (d *directive) check(texts []string, dialect Dialect, scratch *scope) ([]word, error) {
 	words := make([]word, 0, len(texts)+2)
 	for _, v := range texts {
 		switch {
@@ -57,7 +57,7 @@ func (d *directive) spell(texts []string, dialect Dialect) ([]word, error) {
 		l.Text += " " + w.text
 	}
 	c := &collector{dialect: dialect}
-	d.set.read(scratchScope(d.where), &values{c: c, line: l, dir: d, args: l.Tokens[2:]})
+	d.set.read(scratch, &values{c: c, line: l, dir: d, args: l.Tokens[2:]})
 	for _, diag := range c.finish() {
 		if diag.Severity == Error {
 			return nil, errors.New(diag.Message + ": " + diag.Cure)
@@ -106,41 +106,53 @@ func wordForms(s string, q byte, wanted bool) []string {
 	return forms
 }
 
-// split reads a text as one line of the file.
-func (e *editor) split(text string) (*Line, bool) {
+// split reads a text as one line of a file, which is not the first.
+func (d Dialect) split(text string) (*Line, bool) {
 	l := &Line{Text: text}
-	bad := (&lexer{dialect: e.old.dialect}).split(l)
+	bad := (&lexer{dialect: d}).split(l)
 	return l, bad == 0
 }
 
-// writeWords calls build with the ways to write the words, until it gives a
-// line that is read as those words; build returns its text.
-func (e *editor) writeWords(name string, words []word, style func(i int) (q byte, wanted bool), build func([]string) string) (*Line, error) {
-	forms := make([][]string, len(words))
-	tries := 1
-	for i, w := range words {
-		if w.bare {
-			forms[i] = []string{w.text}
-			continue
-		}
-		q, wanted := style(i)
-		forms[i] = wordForms(w.text, q, wanted)
-		tries = max(tries, len(forms[i]))
-	}
-	for try := range tries {
-		chosen := make([]string, len(words))
-		for i, f := range forms {
-			if len(f) == 0 {
-				return nil, fmt.Errorf("the value %s has quotes of both kinds, which the language cannot write: it has no escapes", quote(words[i].text))
+// maxTries bounds the search for a way to write words side by side.
+const maxTries = 1000
+
+// writeWords calls build with ways to write the words, or the first of them,
+// until it has a line that is read as those words; build returns its text. How
+// a quoted word is read depends on what follows it, so that each word's way may
+// rule out another's.
+func (d Dialect) writeWords(name string, words []word, style func(i int) (q byte, wanted bool), build func([]string) string) (*Line, error) {
+	tries := 0
+	var found *Line
+	var place func(forms []string) bool
+	place = func(forms []string) bool {
+		i := len(forms)
+		if i > 0 {
+			tries++
+			l, ok := d.split(build(forms))
+			if !ok || !l.says(name, words[:i]) {
+				return false
 			}
-			chosen[i] = f[min(try, len(f)-1)]
+			found = l
 		}
-		l, ok := e.split(build(chosen))
-		if ok && l.says(name, words) {
-			return l, nil
+		if i == len(words) {
+			return true
 		}
+		choice := []string{words[i].text}
+		if !words[i].bare {
+			q, wanted := style(i)
+			choice = wordForms(words[i].text, q, wanted)
+		}
+		for _, form := range choice {
+			if tries < maxTries && place(append(forms[:i:i], form)) {
+				return true
+			}
+		}
+		return false
 	}
-	return nil, fmt.Errorf("the language has no way to write this value of %s on this line", name)
+	if !place(nil) || found == nil {
+		return nil, fmt.Errorf("the language has no way to write this value of %s", name)
+	}
+	return found, nil
 }
 
 // says reports whether a directive line has exactly this name and these words.
@@ -183,7 +195,7 @@ func (e *editor) withValues(l *Line, words []word) (*Line, error) {
 		}
 		return text + keepColumn(l.Text[end:], len(text)-end)
 	}
-	n, err := e.writeWords(l.Tokens[0].Text, words, style, build)
+	n, err := e.old.dialect.writeWords(l.Tokens[0].Text, words, style, build)
 	if err != nil {
 		return nil, err
 	}

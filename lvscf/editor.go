@@ -108,7 +108,7 @@ func newEditor(f *File) *editor {
 		e.top.replaceLines(func(l *Line) *Line {
 			if text, ok := strings.CutPrefix(l.Text, byteOrderMark); ok && first {
 				e.mark = byteOrderMark
-				c, _ := e.split(text)
+				c, _ := f.dialect.split(text)
 				c.Number, c.Kind, c.End = l.Number, l.Kind, l.End
 				l = c
 			}
@@ -245,7 +245,7 @@ func (e *editor) editDirective(edit Edit) error {
 	if edit.Op == AddOp && len(at) > 0 && !dir.repeats {
 		return exists("there is such a line already: set it, or remove it first")
 	}
-	words, err := dir.spell(edit.Values, e.old.dialect)
+	words, err := dir.check(edit.Values, e.old.dialect, scratchScope(dir.where))
 	if err != nil {
 		return err
 	}

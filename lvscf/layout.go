@@ -1,7 +1,6 @@
 package lvscf
 
 import (
-	"math"
 	"slices"
 	"strings"
 )
@@ -57,12 +56,25 @@ var directiveOrder = map[blockMask][]string{
 // blockOrder is the order of the blocks within a block.
 var blockOrder = []BlockKind{VRRPBlock, FailoverBlock, VirtualBlock, CheckBlock, ServerBlock}
 
-// rankOf returns where a directive stands in the canonical order.
+// rankOf returns where a directive stands in the canonical order, one that the
+// language has not behind all others.
 func rankOf(name string, where blockMask) int {
 	if i := slices.Index(directiveOrder[where], name); i >= 0 {
 		return i
 	}
-	return math.MaxInt
+	return len(directiveOrder[where])
+}
+
+// inOrder returns the directives of a place in the canonical order.
+func inOrder(where blockMask) []*directive {
+	var list []*directive
+	for i := range directives {
+		if directives[i].where&where != 0 {
+			list = append(list, &directives[i])
+		}
+	}
+	slices.SortStableFunc(list, func(a, b *directive) int { return rankOf(a.name, where) - rankOf(b.name, where) })
+	return list
 }
 
 // quotesWanted reports whether a directive's words are quoted even where they

@@ -115,3 +115,12 @@ func hostAndDevice(host Host, device string) [][]string {
 	}
 	return [][]string{{wordsFor(host)[0], device}}
 }
+
+// writePMask writes 32 as the length of an IPv6 prefix: for IPv4 it would be
+// no mask, and the zero value.
+func writePMask(s *scope) [][]string {
+	if m := s.v.PMask; m == 32 {
+		return [][]string{{strconv.Itoa(m.Bits())}}
+	}
+	return [][]string{wordsFor(s.v.PMask)}
+}

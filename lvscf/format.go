@@ -1,0 +1,158 @@
+package lvscf
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+)
+
+// Format returns the file in the canonical layout:
+//
+//   - four blanks of indentation for each block around a line, also for
+//     comments on lines of their own,
+//   - one blank on both sides of the sign, between words and before a brace,
+//     which stands on the line of its name,
+//   - two blanks before a comment behind a value,
+//   - a blank line before and after each block and its comments, none at the
+//     start and end of a block or file, never two in a row, and none between
+//     directives where the file has one after almost each,
+//   - no blanks at the ends of lines, LF line ends, also of the last line, no
+//     byte order mark.
+//
+// Words, their quotes, comments and the order of all lines stay as they are,
+// and so does the meaning. A file in this layout is returned equal. A file
+// with errors is refused with [InvalidFileError].
+func (f *File) Format() (*File, error) {
+	o := Options{Dialect: f.dialect}
+	if f.faulty {
+		_, ds := o.Parse(f.Name, f.Bytes())
+		return nil, errors.Join(ds.Err(), errors.New("a file with broken lines or blocks is not formatted"))
+	}
+	before, ds := f.Config()
+	if err := ds.Err(); err != nil {
+		return nil, err
+	}
+	p := &printer{dense: f.almostDoubleSpaced()}
+	p.body(f.Body, 0)
+	g, ds := o.Parse(f.Name, p.out.Bytes())
+	if err := ds.Err(); err != nil {
+		return nil, err
+	}
+	after, ds := g.Config()
+	if err := ds.Err(); err != nil {
+		return nil, err
+	}
+	if err := saysSame(before, after); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// printer prints a tree in the canonical layout.
+type printer struct {
+	out bytes.Buffer
+	// dense leaves out blank lines between directives.
+	dense bool
+	// blank tells that a blank line belongs before what comes next, fresh
+	// that nothing was printed in the body yet.
+	blank, fresh bool
+}
+
+func (p *printer) line(depth int, text string) {
+	if p.blank && !p.fresh {
+		p.out.WriteByte('\n')
+	}
+	p.blank, p.fresh = false, false
+	p.out.WriteString(strings.Repeat(indentUnit, depth) + text + "\n")
+}
+
+func (p *printer) body(nodes []Node, depth int) {
+	p.blank, p.fresh = false, true
+	b := &Block{Body: nodes}
+	blockAt := map[int]bool{} // where the units of blocks start
+	for i, n := range nodes {
+		if _, ok := n.(*Block); ok {
+			start := i
+			for start > 0 && isLineOf(b.Body[start-1], CommentLine) {
+				start--
+			}
+			blockAt[start] = true
+		}
+	}
+	afterDirective, afterBlock := false, false
+	for i, n := range nodes {
+		if blockAt[i] || afterBlock && !isBlankLine(n) {
+			p.blank = true
+		}
+		switch n := n.(type) {
+		case *Block:
+			p.block(n, depth)
+		case *Line:
+			switch n.Kind {
+			case BlankLine:
+				p.blank = true
+				continue
+			case OpenLine: // the brace below the name, printed there
+				continue
+			case DirectiveLine:
+				if p.dense && afterDirective && !blockAt[i] {
+					p.blank = false
+				}
+			}
+			p.line(depth, n.canonical())
+		}
+		afterBlock = isBlock(n)
+		afterDirective = isLineOf(n, DirectiveLine)
+	}
+	p.blank = false
+}
+
+func isBlock(n Node) bool {
+	_, ok := n.(*Block)
+	return ok
+}
+
+func (p *printer) block(b *Block, depth int) {
+	open := *b.Open
+	if len(open.Tokens) == 2 { // the brace stands below
+		open.Tokens = append(open.Tokens[:2:2], Token{Text: "{"})
+	}
+	p.line(depth, open.canonical())
+	p.body(b.Body, depth+1)
+	p.fresh = false
+	p.line(depth, b.Close.canonical())
+}
+
+// canonical returns the text of a line without its indentation: the words as
+// they are written, and the comment.
+func (l *Line) canonical() string {
+	text := strings.TrimPrefix(l.Text, byteOrderMark)
+	if l.Kind == CommentLine {
+		return strings.Trim(text, " \t")
+	}
+	var words []string
+	for _, t := range l.Tokens {
+		word := t.Text
+		if t.Quote != 0 {
+			word = string(t.Quote) + word + string(t.Quote)
+		}
+		words = append(words, word)
+	}
+	text = strings.Join(words, " ")
+	if l.Comment > 0 {
+		text += "  " + strings.TrimRight(l.Text[l.Comment-1:], " \t")
+	}
+	return text
+}
+
+// almostDoubleSpaced reports whether the file has blank lines between most
+// directives.
+func (f *File) almostDoubleSpaced() bool {
+	top := &Block{Body: f.Body}
+	tight, spaced := top.spacing()
+	for b := range top.blocks() {
+		t, s := b.spacing()
+		tight, spaced = tight+t, spaced+s
+	}
+	return spaced >= 4 && spaced > 4*tight
+}
