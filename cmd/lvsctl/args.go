@@ -9,13 +9,15 @@ import (
 
 // reorder puts the flags of a command before its arguments: the flag parser
 // ends at the first argument, and people write flags where they come to mind.
-// What follows "--" are arguments.
+// What follows "--" are arguments. Who asks for help gets that of the command
+// and not of its first argument, which the parser would take for a topic.
 func reorder(app *cli.App, args []string) []string {
 	if len(args) == 0 || args[len(args)-1] == "--generate-bash-completion" {
 		return args
 	}
 	out := []string{args[0]}
 	var options, rest []string
+	help := false
 	flags, commands := app.Flags, app.Commands
 	for i := 1; i < len(args); i++ {
 		arg := args[i]
@@ -25,6 +27,7 @@ func reorder(app *cli.App, args []string) []string {
 		}
 		if isOption(arg) {
 			options = append(options, arg)
+			help = help || arg == "--help" || arg == "-h"
 			if takesNext(flags, arg) && i+1 < len(args) {
 				i++
 				options = append(options, args[i])
@@ -41,8 +44,12 @@ func reorder(app *cli.App, args []string) []string {
 		}
 		out = append(append(out, options...), arg)
 		options, flags, commands = nil, commands[at].Flags, commands[at].Subcommands
+		help = false // that of a command above is shown by itself
 	}
 	out = append(out, options...)
+	if help {
+		return out
+	}
 	if len(rest) > 0 && isOption(rest[0]) {
 		out = append(out, "--")
 	}
