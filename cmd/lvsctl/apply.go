@@ -132,6 +132,11 @@ func (h host) apply(c *cli.Context, path, format string, dryRun bool) error {
 	for _, n := range w.notes {
 		fmt.Fprintf(c.App.ErrWriter, "lvsctl: note: %s\n", n)
 	}
+	// A file is empty more often because what should have written it failed
+	// than because somebody wants that.
+	if c.Bool("delete-others") && len(w.table) == 0 {
+		return fmt.Errorf("%s names no service, so --delete-others would delete all there are: look at what wrote it, or say lvsctl flush if that is meant", w.name)
+	}
 	return h.withKernel(c, func(ctx context.Context, k kernel) error {
 		have, err := k.Snapshot(ctx)
 		if err != nil {
