@@ -42,6 +42,10 @@ func (h host) listConnections(c *cli.Context, keys []ipvs.ServiceKey, asJSON boo
 			return usagef("the connection table does not tell firewall marks: leave %v out", key)
 		}
 	}
+	netns, err := netnsOf(c)
+	if err != nil {
+		return err
+	}
 	w := bufio.NewWriterSize(c.App.Writer, 64<<10)
 	appendTo := appendRow
 	before, between, after := rowHeading, "", ""
@@ -52,7 +56,7 @@ func (h host) listConnections(c *cli.Context, keys []ipvs.ServiceKey, asJSON boo
 	io.WriteString(w, before) // Flush has the errors of all writes
 	var odd failures
 	first := true
-	for row, err := range h.connections(c.String("netns")) {
+	for row, err := range h.connections(netns) {
 		if line, ok := errors.AsType[*procfs.LineError](err); ok {
 			odd.add(fmt.Errorf("connection table: %w", line))
 			continue

@@ -68,8 +68,22 @@ func dialKernel(ctx context.Context, netns string) (kernel, error) {
 	return k, nil
 }
 
+// netnsOf reads the flag. Empty it is an unset variable of a script, which
+// means another namespace than the one it would work in.
+func netnsOf(c *cli.Context) (string, error) {
+	netns := c.String("netns")
+	if netns == "" && c.IsSet("netns") {
+		return "", usagef("--netns is empty: name a network namespace, or leave it out to work in this one")
+	}
+	return netns, nil
+}
+
 func (h host) withKernel(c *cli.Context, do func(context.Context, kernel) error) error {
-	k, err := h.dial(c.Context, c.String("netns"))
+	netns, err := netnsOf(c)
+	if err != nil {
+		return err
+	}
+	k, err := h.dial(c.Context, netns)
 	if err != nil {
 		return err
 	}
