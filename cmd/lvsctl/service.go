@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -71,7 +72,7 @@ func (h host) serviceAdd() *cli.Command {
 				return err
 			}
 			s := u.Apply(ipvs.Service{Key: key})
-			if err := checkService(s, u, true); err != nil {
+			if err := errors.Join(checkService(s, u, true), checkFlags(s, c.String("flags"))); err != nil {
 				return err
 			}
 			return h.one(c, func(ctx context.Context, k kernel) (ipvs.Change, error) {
@@ -119,7 +120,8 @@ func (h host) serviceEdit() *cli.Command {
 					return ipvs.Change{}, during(ipvs.OpSetService, err)
 				}
 				s := u.Apply(have.Service)
-				return ipvs.Change{Op: ipvs.OpSetService, Service: s, OldService: &have.Service}, checkService(s, u, u.Persistence != nil)
+				err = errors.Join(checkService(s, u, u.Persistence != nil), checkFlags(s, c.String("flags")))
+				return ipvs.Change{Op: ipvs.OpSetService, Service: s, OldService: &have.Service}, err
 			}, func(ctx context.Context, k kernel) error { return k.UpdateService(ctx, key, u) })
 		},
 	}
@@ -161,6 +163,23 @@ func checkService(s ipvs.Service, u ipvs.ServiceUpdate, portZero bool) error {
 		}
 	}
 	return refused(s.Validate())
+}
+
+// checkFlags refuses words for flags that the service would take and ignore,
+// as ipvsadm does. A flag that is there already, or comes by its number, is
+// none of its business.
+func checkFlags(s ipvs.Service, words string) error {
+	for word := range strings.SplitSeq(words, ",") {
+		word = strings.ToLower(strings.TrimSpace(word))
+		scheduler, _, _ := strings.Cut(word, "-")
+		switch {
+		case (word == "one-packet" || word == "ops") && !s.Key.IsMark() && s.Key.Protocol != ipvs.UDP:
+			return usagef("service %v: one-packet scheduling is for UDP and firewall marks only", s.Key)
+		case (scheduler == "sh" || scheduler == "mh") && scheduler != s.Normalized().Scheduler:
+			return usagef("service %v: %s is a flag of the scheduler %s, and this one is %s", s.Key, word, scheduler, s.Normalized().Scheduler)
+		}
+	}
+	return nil
 }
 
 // serviceArgs reads the command line of the service verbs. To add is to
