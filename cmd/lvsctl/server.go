@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"strings"
 	"syscall"
@@ -184,15 +185,9 @@ func (a *serverArgs) tunnelGiven() bool {
 // choice, and not what was found.
 func (a *serverArgs) apply(d ipvs.Destination, checkPort bool) (ipvs.Destination, error) {
 	if a.tunnelGiven() {
-		t := d.Tunnel
-		if a.tunnelType != nil {
-			t.Type = *a.tunnelType
-		}
-		if a.tunnelPort != nil {
-			t.Port = *a.tunnelPort
-		}
-		if a.tunnelFlags != nil {
-			t.Flags = *a.tunnelFlags
+		t, err := a.tunnel(d.Tunnel)
+		if err != nil {
+			return d, usagef("server %v of %v: %v", d.Key, a.service, err)
 		}
 		a.update.Tunnel = &t
 	}
@@ -205,6 +200,29 @@ func (a *serverArgs) apply(d ipvs.Destination, checkPort bool) (ipvs.Destination
 			d.Key, a.service, d.Forward, a.service.Addr.Port())
 	}
 	return d.Normalized(), refused(d.Validate())
+}
+
+// tunnel is the tunnel that there was with what was given. A type brings its
+// own settings; those that it would ignore are refused.
+func (a *serverArgs) tunnel(t ipvs.TunnelOptions) (ipvs.TunnelOptions, error) {
+	if a.tunnelType != nil && *a.tunnelType != t.Type {
+		t = ipvs.TunnelOptions{Type: *a.tunnelType}
+	}
+	if a.tunnelPort != nil {
+		t.Port = *a.tunnelPort
+	}
+	if a.tunnelFlags != nil {
+		t.Flags = *a.tunnelFlags
+	}
+	switch {
+	case t.Port != 0 && t.Type != ipvs.GUE:
+		return t, fmt.Errorf("only a gue tunnel has a port, not %v", t.Type)
+	case t.Flags != 0 && t.Type == ipvs.IPIP:
+		return t, errors.New("an ipip tunnel has no checksum: say --tunnel-type gue or gre")
+	case t.Flags == remoteChecksum && t.Type != ipvs.GUE:
+		return t, fmt.Errorf("remote-checksum is for gue tunnels only, not %v", t.Type)
+	}
+	return t, nil
 }
 
 func (a *serverArgs) change(op ipvs.Op, d ipvs.Destination) ipvs.Change {
@@ -247,6 +265,9 @@ func parseForward(s string) (ipvs.ForwardMethod, error) {
 	return 0, errors.New("want direct (dr), masquerade (nat), tunnel (tun), local or bypass")
 }
 
+// remoteChecksum is the kernel's flag for a gue tunnel.
+const remoteChecksum = 2
+
 func parseTunnelFlags(s string) (uint16, error) {
 	switch strings.ToLower(s) {
 	case "none":
@@ -254,7 +275,7 @@ func parseTunnelFlags(s string) (uint16, error) {
 	case "checksum":
 		return 1, nil
 	case "remote-checksum":
-		return 2, nil
+		return remoteChecksum, nil
 	}
 	return 0, errors.New("want none, checksum or remote-checksum")
 }
