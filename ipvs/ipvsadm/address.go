@@ -109,7 +109,7 @@ func (p *parser) host(w word) (netip.Addr, *SyntaxError) {
 	case !isName(w.text):
 		return ip, p.errorf(w, "%s is neither an address nor the name of a host", quoted(w.text))
 	case p.options.Resolver == nil:
-		return ip, p.errorf(w, "%s: names of hosts are not looked up here, write the address (ipvsadm -S -n saves addresses)", quoted(w.text))
+		return ip, p.wrap(w, quoted(w.text)+": names of hosts are not looked up here, write the address (ipvsadm -S -n saves addresses)", ErrName)
 	}
 	list, err := p.lookup(w.text)
 	if err != nil {
@@ -157,7 +157,7 @@ func (p *parser) port(w word, protocol ipvs.Protocol) (uint16, *SyntaxError) {
 	case strings.Trim(w.text, "+-0123456789") == "", !isName(w.text):
 		return 0, p.errorf(w, "port %s: want 0..65535", quoted(w.text))
 	case p.options.Resolver == nil:
-		return 0, p.errorf(w, "%s: names of ports are not looked up here, write the number (ipvsadm -S -n saves numbers)", quoted(w.text))
+		return 0, p.wrap(w, quoted(w.text)+": names of ports are not looked up here, write the number (ipvsadm -S -n saves numbers)", ErrName)
 	}
 	network := "tcp"
 	if protocol == ipvs.UDP {

@@ -1,6 +1,7 @@
 package ipvsadm
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -29,6 +30,9 @@ func (p Pos) String() string {
 	}
 	return p.File + ":" + s
 }
+
+// ErrName: a host or a port has a name, and [Options.Resolver] is nil.
+var ErrName = errors.New("names are not looked up")
 
 // SyntaxError is one thing that is wrong with a command: one that cannot be
 // read, or one that a kernel would refuse after those before it.

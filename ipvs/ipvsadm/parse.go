@@ -14,7 +14,8 @@ type Options struct {
 	// File is the name of the text in errors; it is never opened.
 	File string
 	// Resolver looks up the names of hosts and ports, which `ipvsadm -S`
-	// writes unless it is called with -n. Nil refuses them.
+	// writes unless it is called with -n. Nil refuses them
+	// with [ErrName].
 	Resolver Resolver
 }
 

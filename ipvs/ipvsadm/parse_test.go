@@ -283,3 +283,17 @@ func TestVerbsAsText(t *testing.T) {
 		t.Error("no-verb is taken")
 	}
 }
+
+// A caller can tell that it is names alone that keep a text from being read.
+func TestNamesWithoutResolver(t *testing.T) {
+	for text, want := range map[string]bool{
+		"-A -t 192.0.2.1:http":  true,
+		"-A -t www:80":          true,
+		"-A -t 192.0.2.1:99999": false,
+		"-A -t 192.0.2.1:80":    false,
+	} {
+		if _, err := Parse(t.Context(), text, Options{}); errors.Is(err, ErrName) != want {
+			t.Errorf("%s: %v, is ErrName: %v", text, err, !want)
+		}
+	}
+}
