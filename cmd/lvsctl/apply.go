@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 
 	"github.com/urfave/cli/v2"
 
@@ -37,7 +38,7 @@ it to scripts.`,
 		Flags: []cli.Flag{
 			formatFlag(),
 			&cli.StringFlag{Name: "as", Value: "words", Usage: "print the changes as `words` for people or as lines for ipvsadm"},
-			deleteOthersFlag(), netnsFlag(), outputFlag(),
+			resolveFlag(), deleteOthersFlag(), netnsFlag(), outputFlag(),
 		},
 		Action: func(c *cli.Context) error {
 			if err := wantArgs(c, "a FILE"); err != nil {
@@ -90,7 +91,8 @@ wrong line. The changes are printed, a line each.
 ` + applied + `
 
   lvsctl save >rules; lvsctl restore rules
-  lvsctl restore --delete-others --yes </etc/ipvsadm.rules`,
+  lvsctl restore --delete-others --yes </etc/ipvsadm.rules
+  ipvsadm-save | lvsctl restore --resolve`,
 		ArgsUsage: "[FILE]",
 		Flags:     applyFlags(),
 		Action: func(c *cli.Context) error {
@@ -110,12 +112,16 @@ func formatFlag() cli.Flag {
 	return &cli.StringFlag{Name: "format", Value: formatAuto, Usage: "what the FILE is, a `FORMAT`: lvscf, rules, or auto: what it looks like"}
 }
 
+func resolveFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "resolve", Usage: "look up the names of hosts and ports in rules, as ipvsadm-save writes them without -n"}
+}
+
 func deleteOthersFlag() cli.Flag {
 	return &cli.BoolFlag{Name: "delete-others", Usage: "also delete the services that the FILE does not name, whoever made them"}
 }
 
 func applyFlags() []cli.Flag {
-	return []cli.Flag{deleteOthersFlag(), yesFlag(), netnsFlag(), dryRunFlag(), outputFlag()}
+	return []cli.Flag{resolveFlag(), deleteOthersFlag(), yesFlag(), netnsFlag(), dryRunFlag(), outputFlag()}
 }
 
 // apply compares the table with a file, and makes it so unless it is a dry
@@ -125,7 +131,11 @@ func (h host) apply(c *cli.Context, path, format string, dryRun bool) error {
 	if err != nil {
 		return err
 	}
-	w, err := readWanted(c.Context, h.stdin, path, format)
+	var names ipvsadm.Resolver
+	if c.Bool("resolve") {
+		names = net.DefaultResolver
+	}
+	w, err := readWanted(c.Context, h.stdin, path, format, names)
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,8 @@ type wanted struct {
 
 // readWanted reads the whole of a file and finds all that is wrong with it
 // before anything is changed.
-func readWanted(ctx context.Context, stdin io.Reader, path, format string) (wanted, error) {
+// The resolver is for the names in rules, nil to take numbers only.
+func readWanted(ctx context.Context, stdin io.Reader, path, format string, names ipvsadm.Resolver) (wanted, error) {
 	switch format {
 	case formatAuto, formatLVSCF, formatRules:
 	default:
@@ -56,7 +57,7 @@ func readWanted(ctx context.Context, stdin io.Reader, path, format string) (want
 		format = formatOf(text)
 	}
 	if format == formatRules {
-		return wantedByRules(ctx, name, text)
+		return wantedByRules(ctx, name, text, names)
 	}
 	setup, err := director.Load(ctx, name, text)
 	if err != nil {
@@ -134,8 +135,11 @@ func formatOf(text []byte) string {
 	return formatLVSCF
 }
 
-func wantedByRules(ctx context.Context, name string, text []byte) (wanted, error) {
-	commands, err := ipvsadm.Parse(ctx, string(text), ipvsadm.Options{File: name})
+func wantedByRules(ctx context.Context, name string, text []byte, names ipvsadm.Resolver) (wanted, error) {
+	commands, err := ipvsadm.Parse(ctx, string(text), ipvsadm.Options{File: name, Resolver: names})
+	if errors.Is(err, ipvsadm.ErrName) {
+		return wanted{}, errors.Join(err, fmt.Errorf("%s has names: --resolve looks them up", name))
+	}
 	if err != nil {
 		return wanted{}, err
 	}
