@@ -183,7 +183,9 @@ func fromIPVSAdm(flag string) string {
 		return "services are changed by lvsctl service add, edit and del"
 	case "a", "e", "d":
 		return "servers are changed by lvsctl server add, edit and del"
-	case "L", "l", "Ln", "ln", "Lnc", "lnc":
+	case "n", "numeric":
+		return "addresses and ports are numbers in any case"
+	case "L", "l", "nL", "Ln", "ln", "Lnc", "lnc":
 		return "the table is shown by lvsctl list"
 	case "C":
 		return "everything is deleted by lvsctl flush"
