@@ -70,6 +70,9 @@ func duration(s string) (time.Duration, error) {
 	if err != nil || d < 0 {
 		return 0, errors.New("want seconds (300) or a duration (5m)")
 	}
+	if d%time.Second != 0 {
+		return 0, errors.New("want whole seconds, the kernel has no parts of one")
+	}
 	return d, nil
 }
 
