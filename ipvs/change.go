@@ -112,7 +112,8 @@ func (o Op) onDestination() bool { return o >= OpAddDestination && o <= OpDelDes
 type Change struct {
 	Op Op `json:"op"`
 	// Service is the service that is changed or that holds the destination;
-	// changes of destinations and OpDelService read only its Key.
+	// changes of destinations and OpDelService read only its Key. [Diff] tells
+	// with OpDelService what is deleted, and so it does of a destination.
 	Service Service `json:"service"`
 	// Destination is read by the destination changes; OpDelDestination
 	// reads only its Key.

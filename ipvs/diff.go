@@ -54,8 +54,8 @@ func Diff(have, want Table, owned func(ServiceKey) bool) []Change {
 		return d.changes
 	}
 	for i := range have {
-		if key := have[i].Service.Key; !kept[i] && owned(key) {
-			d.add(Change{Op: OpDelService, Service: Service{Key: key}})
+		if s := &have[i].Service; !kept[i] && owned(s.Key) {
+			d.add(Change{Op: OpDelService, Service: *s})
 		}
 	}
 	return d.changes
@@ -138,7 +138,7 @@ func (d *differ) destinations(key ServiceKey, have, want []Destination) {
 	if deletions > 0 {
 		for i := range have {
 			if !kept[i] {
-				d.changes = append(d.changes, Change{Op: OpDelDestination, Service: service, Destination: Destination{Key: have[i].Key}})
+				d.changes = append(d.changes, Change{Op: OpDelDestination, Service: service, Destination: have[i]})
 			}
 		}
 	}

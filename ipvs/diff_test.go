@@ -223,3 +223,19 @@ func BenchmarkDiff(b *testing.B) {
 		}
 	}
 }
+
+// What is deleted can be read from the change, and so be brought back.
+func TestDiffTellsWhatIsDeleted(t *testing.T) {
+	key := ipvs.MarkService(7)
+	service := ipvs.Service{Key: key, Scheduler: "sh", Flags: ipvs.SHPort}
+	server := ipvs.Destination{Key: netip.MustParseAddrPort("10.0.0.1:80"), Forward: ipvs.DirectRoute, Weight: 3}
+	have := ipvs.Table{{Service: service, Destinations: []ipvs.Destination{server}}}
+	want := []ipvs.Change{{Op: ipvs.OpDelDestination, Service: ipvs.Service{Key: key}, Destination: server}}
+	if diff := cmp.Diff(want, ipvs.Diff(have, ipvs.Table{{Service: service}}, nil), equate); diff != "" {
+		t.Errorf("a server (-want +got):\n%s", diff)
+	}
+	want = []ipvs.Change{{Op: ipvs.OpDelService, Service: service}}
+	if diff := cmp.Diff(want, ipvs.Diff(have, nil, func(ipvs.ServiceKey) bool { return true }), equate); diff != "" {
+		t.Errorf("a service (-want +got):\n%s", diff)
+	}
+}

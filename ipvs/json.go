@@ -9,7 +9,7 @@ import (
 // in the kernel and in ipvsadm.
 type serviceJSON struct {
 	Key                ServiceKey   `json:"key"`
-	Scheduler          string       `json:"scheduler"`
+	Scheduler          string       `json:"scheduler,omitempty"`
 	Flags              ServiceFlags `json:"flags,omitempty"`
 	PersistenceSeconds int64        `json:"persistence_seconds,omitempty"`
 	PersistencePrefix  int          `json:"persistence_prefix,omitempty"`

@@ -136,8 +136,8 @@ func (h host) serverDel() *cli.Command {
 				return err
 			}
 			return h.one(c, func(ctx context.Context, k kernel) (ipvs.Change, error) {
-				_, err := a.find(ctx, k, ipvs.OpDelDestination)
-				return a.change(ipvs.OpDelDestination, ipvs.Destination{Key: a.server}), err
+				old, err := a.find(ctx, k, ipvs.OpDelDestination)
+				return a.change(ipvs.OpDelDestination, old), err
 			}, func(ctx context.Context, k kernel) error { return k.DelDestination(ctx, a.service, a.server) })
 		},
 	}

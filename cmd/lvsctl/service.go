@@ -82,7 +82,7 @@ func (h host) serviceAdd() *cli.Command {
 				case !errors.Is(err, ipvs.ErrServiceNotFound):
 					return ipvs.Change{}, during(ipvs.OpAddService, err)
 				}
-				return ipvs.Change{Op: ipvs.OpAddService, Service: s}, nil
+				return ipvs.Change{Op: ipvs.OpAddService, Service: s.Normalized()}, nil
 			}, func(ctx context.Context, k kernel) error { return k.AddService(ctx, s) })
 		},
 	}
@@ -119,7 +119,7 @@ func (h host) serviceEdit() *cli.Command {
 				if err != nil {
 					return ipvs.Change{}, during(ipvs.OpSetService, err)
 				}
-				s := u.Apply(have.Service)
+				s := u.Apply(have.Service).Normalized()
 				err = errors.Join(checkService(s, u, u.Persistence != nil), checkFlags(s, c.String("flags")))
 				return ipvs.Change{Op: ipvs.OpSetService, Service: s, OldService: &have.Service}, err
 			}, func(ctx context.Context, k kernel) error { return k.UpdateService(ctx, key, u) })
@@ -141,8 +141,8 @@ func (h host) serviceDel() *cli.Command {
 				return err
 			}
 			return h.one(c, func(ctx context.Context, k kernel) (ipvs.Change, error) {
-				_, err := k.Service(ctx, key)
-				return ipvs.Change{Op: ipvs.OpDelService, Service: ipvs.Service{Key: key}}, during(ipvs.OpDelService, err)
+				have, err := k.Service(ctx, key)
+				return ipvs.Change{Op: ipvs.OpDelService, Service: have.Service}, during(ipvs.OpDelService, err)
 			}, func(ctx context.Context, k kernel) error { return k.DelService(ctx, key) })
 		},
 	}
