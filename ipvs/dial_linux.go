@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"syscall"
@@ -138,7 +139,19 @@ type netnsError struct {
 }
 
 func (e *netnsError) Error() string {
-	return fmt.Sprintf("network namespace %s: %v (entering one needs CAP_SYS_ADMIN)", e.path, e.err)
+	err, cure := e.err, ""
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
+		err = pe.Err
+	}
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		cure = ": entering one needs CAP_SYS_ADMIN"
+	case errors.Is(err, fs.ErrNotExist):
+		cure = ": ip netns lists those that have a name"
+	case errors.Is(err, syscall.EINVAL):
+		cure = ": the file is no network namespace"
+	}
+	return fmt.Sprintf("network namespace %s: %v%s", e.path, err, cure)
 }
 
 func (e *netnsError) Is(target error) bool { return errors.Is(e.err, target) }

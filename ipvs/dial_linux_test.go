@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -80,5 +81,21 @@ func TestDialHere(t *testing.T) {
 	cancel()
 	if c, err := Dial(ctx, nil); err == nil {
 		c.Close() // the answer was there
+	}
+}
+
+// The cure is that of the cause.
+func TestDialNoNamespace(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		"/nonexistent/netns": "network namespace /nonexistent/netns: no such file or directory: ip netns lists those that have a name",
+		file:                 "network namespace " + file + ": setns: invalid argument: the file is no network namespace",
+	} {
+		if _, err := Dial(t.Context(), &Config{NetNS: path}); err == nil || err.Error() != "ipvs: open: "+want {
+			t.Errorf("got  %v\nwant ipvs: open: %s", err, want)
+		}
 	}
 }
