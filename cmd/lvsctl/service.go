@@ -71,6 +71,11 @@ func (h host) serviceAdd() *cli.Command {
 			if err != nil {
 				return err
 			}
+			switch key.Protocol {
+			case 0, ipvs.TCP, ipvs.UDP, ipvs.SCTP: // 0: a firewall mark
+			default: // the kernel takes it and schedules nothing
+				return usagef("service %v: IPVS balances tcp, udp and sctp only", key)
+			}
 			s := u.Apply(ipvs.Service{Key: key})
 			if err := errors.Join(checkService(s, u, true), checkFlags(s, c.String("flags"))); err != nil {
 				return err

@@ -90,6 +90,9 @@ func number[T int | uint8 | uint16 | uint32](most uint64) func(string) (T, error
 // parseService reads a service as it stands on the command line, and knows
 // what people write instead.
 func parseService(s string) (ipvs.ServiceKey, error) {
+	if err := zoneless("service", s); err != nil {
+		return ipvs.ServiceKey{}, err
+	}
 	key, err := ipvs.ParseServiceKey(s)
 	if err == nil {
 		return key, nil
@@ -120,6 +123,9 @@ func parseService(s string) (ipvs.ServiceKey, error) {
 // parseServer reads a server of a service; without a port it has the
 // service's.
 func parseServer(s string, of ipvs.ServiceKey) (ipvs.DestinationKey, error) {
+	if err := zoneless("server", s); err != nil {
+		return ipvs.DestinationKey{}, err
+	}
 	if a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")); err == nil {
 		return netip.AddrPortFrom(a.Unmap(), of.Addr.Port()), nil
 	}
@@ -128,6 +134,18 @@ func parseServer(s string, of ipvs.ServiceKey) (ipvs.DestinationKey, error) {
 		return a, usagef("server %q: want an address in numbers, with a port or without: 10.0.0.1:80, 10.0.0.1 or [2001:db8::1]:80", s)
 	}
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), nil
+}
+
+// zoneless refuses a zone, which would be lost on the way to the kernel.
+func zoneless(what, s string) error {
+	if before, zone, ok := strings.Cut(s, "%"); ok {
+		zone, after, _ := strings.Cut(zone, "]")
+		if after != "" || strings.Contains(before, "[") {
+			before += "]" + after
+		}
+		return usagef("%s %q: IPVS knows no zones, leave %%%s out: %s", what, s, zone, before)
+	}
+	return nil
 }
 
 // services reads arguments that are all services.
