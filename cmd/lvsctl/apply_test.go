@@ -28,6 +28,7 @@ func TestFormatOf(t *testing.T) {
 		"serial_no = 1\n-A":              formatLVSCF,
 		"virtual web {":                  formatLVSCF,
 		"# made by ipvsadm\nservice=lvs": formatLVSCF,
+		"\ufeff-A -t x":                  formatRules,
 		"\x00\xff":                       formatLVSCF,
 	} {
 		if got := formatOf([]byte(text)); got != want {

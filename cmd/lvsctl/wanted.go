@@ -118,7 +118,8 @@ func patient[T any](ctx context.Context, do func() (T, error)) (T, error) {
 // formatOf tells rule text from an lvs.cf by its first line that says
 // something: a rule begins with an option, perhaps after a program's name.
 func formatOf(text []byte) string {
-	for line := range bytes.Lines(text) {
+	// The rule language takes a byte order mark, an lvs.cf does not.
+	for line := range bytes.Lines(bytes.TrimPrefix(text, []byte("\ufeff"))) {
 		words := strings.Fields(string(line))
 		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
 			continue
