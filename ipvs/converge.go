@@ -16,7 +16,8 @@ type Plane interface {
 	// Snapshot reads the whole table with its counters.
 	Snapshot(context.Context) (Snapshot, error)
 	// Apply carries out changes in their order, as [Client.Apply] does. Its
-	// error is an [*ApplyError], or one of the whole.
+	// error is an [*ApplyError], or one of the whole. Of the changes that did
+	// not fail, those that were applied come before all others.
 	Apply(context.Context, []Change) error
 }
 
@@ -113,7 +114,12 @@ func (c *convergence) apply(ctx context.Context, changes []Change) (again bool, 
 		c.done(changes, c.report.Rounds)
 		again = cameBetween(result.Failed)
 	} else {
-		c.pending, c.inRound = changes, c.report.Rounds
+		known := 0
+		if ok {
+			known = min(result.Applied, len(changes))
+		}
+		c.done(changes[:known], c.report.Rounds)
+		c.pending, c.inRound = changes[known:], c.report.Rounds
 		again = isPassing(err)
 	}
 	return again && ctx.Err() == nil, fmt.Errorf("change the table: %w", err)

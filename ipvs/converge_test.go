@@ -243,3 +243,26 @@ func TestConvergeEndsWithItsContext(t *testing.T) {
 		t.Errorf("error %v after %d rounds, want one and no other", err, rep.Rounds)
 	}
 }
+
+// interrupted ends the context behind the first change, as between two sends.
+type interrupted struct {
+	*ipvstest.Kernel
+	end context.CancelFunc
+}
+
+func (i *interrupted) Apply(ctx context.Context, changes []ipvs.Change) error {
+	if err := i.Kernel.Apply(ctx, changes[:1]); err != nil {
+		return err
+	}
+	i.end()
+	return &ipvs.ApplyError{Applied: 1, Unsent: len(changes) - 1, Cause: &ipvs.OpError{Op: ipvs.OpApply, Err: ctx.Err()}}
+}
+
+func TestConvergeTellsWhatWasDoneBeforeItsContextEnded(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	k := ipvstest.New()
+	rep, err := ipvs.Converge(ctx, &interrupted{k, cancel}, ipvs.Table{entry(web(1), 1, 1)}, nobody)
+	if !errors.Is(err, context.Canceled) || len(rep.Changes) != 1 || rep.Changes[0].Op != ipvs.OpAddService {
+		t.Errorf("error %v, report %+v; want the service that was added", err, rep.Changes)
+	}
+}
