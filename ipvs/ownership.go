@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Ownership remembers in a small file which services are ours, so that a
@@ -23,9 +24,16 @@ import (
 type Ownership struct {
 	path string
 
+	// writing is held while the file is written, mu never: whoever asks what
+	// is ours does not wait for a disk. It guards failed, why the last write
+	// failed, and retryAt.
+	writing sync.Mutex
+	failed  error
+	retryAt time.Time
+
 	mu   sync.Mutex
 	keys map[ServiceKey]struct{}
-	// unsaved tells that the file does not have the keys: a write failed.
+	// unsaved tells that the file does not have the keys.
 	unsaved bool
 }
 
@@ -120,28 +128,30 @@ func (o *Ownership) sorted() []ServiceKey {
 
 // claim makes services ours and writes the file if it does not have them.
 func (o *Ownership) claim(keys []ServiceKey) error {
+	news := false
 	o.mu.Lock()
-	defer o.mu.Unlock()
 	for _, k := range keys {
 		if _, ok := o.keys[k]; !ok {
 			o.keys[k] = struct{}{}
-			o.unsaved = true
+			o.unsaved, news = true, true
 		}
 	}
-	return o.save()
+	o.mu.Unlock()
+	return o.save(news)
 }
 
 // forget gives services up and writes the file if it has them.
 func (o *Ownership) forget(keys []ServiceKey) error {
+	news := false
 	o.mu.Lock()
-	defer o.mu.Unlock()
 	for _, k := range keys {
 		if _, ok := o.keys[k]; ok {
 			delete(o.keys, k)
-			o.unsaved = true
+			o.unsaved, news = true, true
 		}
 	}
-	return o.save()
+	o.mu.Unlock()
+	return o.save(news)
 }
 
 // unless lists the services that are ours and that keep does not want.
@@ -157,23 +167,51 @@ func (o *Ownership) unless(keep func(ServiceKey) bool) []ServiceKey {
 	return list
 }
 
-// save writes what the file does not have yet; what failed is tried again the
-// next time.
-func (o *Ownership) save() error {
-	if o.path == "" || !o.unsaved {
+// ownershipRetry is how long a write that failed waits for the next attempt
+// when there is nothing new to write: it costs what the whole table costs.
+const ownershipRetry = time.Second
+
+// save writes what the file does not have yet; news tells that the caller
+// added to that. What failed is tried again the next time.
+func (o *Ownership) save(news bool) error {
+	if o.path == "" {
 		return nil
 	}
-	data, err := formatOwnership(o.sorted())
+	o.writing.Lock()
+	defer o.writing.Unlock()
+	o.mu.Lock()
+	if !o.unsaved {
+		o.mu.Unlock()
+		return nil
+	}
+	if !news && time.Now().Before(o.retryAt) {
+		o.mu.Unlock()
+		return o.failed
+	}
+	keys := o.sorted()
+	o.unsaved = false
+	o.mu.Unlock()
+	err := o.write(keys)
+	if err != nil {
+		o.failed, o.retryAt = err, time.Now().Add(ownershipRetry)
+		o.mu.Lock()
+		o.unsaved = true
+		o.mu.Unlock()
+	}
+	return err
+}
+
+func (o *Ownership) write(keys []ServiceKey) error {
+	data, err := formatOwnership(keys)
 	if err != nil {
 		return fmt.Errorf("state file: %w", err)
 	}
 	if len(data) > maxOwnershipFile {
-		return fmt.Errorf("state file %s: %d services are more than it can hold", o.path, len(o.keys))
+		return fmt.Errorf("state file %s: %d services are more than it can hold", o.path, len(keys))
 	}
 	if err := replaceFile(o.path, data); err != nil {
 		return fmt.Errorf("state file %s: %w", o.path, err)
 	}
-	o.unsaved = false
 	return nil
 }
 

@@ -3,9 +3,12 @@ package ipvs
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func TestOwnershipSurvivesARestart(t *testing.T) {
@@ -51,18 +54,52 @@ func TestOwnershipWritesLaterWhatFailed(t *testing.T) {
 	}
 	o.path = filepath.Join(dir, "state.json")
 	web := TCPService(ap("192.0.2.1:80"))
-	if err := o.claim([]ServiceKey{web}); err == nil {
-		t.Fatal("a file was written below a file")
-	}
-	if err := os.Remove(dir); err != nil {
-		t.Fatal(err)
-	}
-	if err := o.claim([]ServiceKey{web}); err != nil {
-		t.Fatal(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		failed := o.claim([]ServiceKey{web})
+		if failed == nil {
+			t.Fatal("a file was written below a file")
+		}
+		if err := os.Remove(dir); err != nil {
+			t.Fatal(err)
+		}
+		// Each attempt costs what the table costs, so they are not made with
+		// each change.
+		if err := o.claim([]ServiceKey{web}); err != failed {
+			t.Errorf("at once, with nothing new: %v, want the error of before", err)
+		}
+		time.Sleep(ownershipRetry)
+		if err := o.claim([]ServiceKey{web}); err != nil {
+			t.Fatal(err)
+		}
+	})
 	again, err := OpenOwnership(o.path)
 	if err != nil || !again.Has(web) {
 		t.Errorf("the file has %v, %v", again.keys, err)
+	}
+}
+
+// Whoever asks what is ours, a reconciler with a lock of its own among them,
+// does not wait for the disk.
+func TestOwnershipAnswersWhileItWrites(t *testing.T) {
+	o, err := OpenOwnership(filepath.Join(t.TempDir(), "state.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := TCPService(ap("192.0.2.1:80"))
+	o.writing.Lock() // a disk that takes its time
+	claimed := make(chan error)
+	go func() { claimed <- o.claim([]ServiceKey{web}) }()
+	for !o.Has(web) {
+		runtime.Gosched()
+	}
+	select {
+	case <-claimed:
+		t.Error("a claim did not wait for the file")
+	default:
+	}
+	o.writing.Unlock()
+	if err := <-claimed; err != nil {
+		t.Error(err)
 	}
 }
 
