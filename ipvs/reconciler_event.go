@@ -118,17 +118,24 @@ func (q *eventQueue) deliver() {
 		return
 	}
 	q.busy = true
+	defer func() { q.busy = false }()
 	for len(q.queue) > 0 {
 		e := q.queue[0]
 		q.queue = q.queue[1:]
-		q.mu.Unlock()
-		q.write(e)
-		if q.hook != nil {
-			q.hook(e)
-		}
-		q.mu.Lock()
+		q.pass(e)
 	}
-	q.queue, q.busy = nil, false
+	q.queue = nil
+}
+
+// pass tells an event without the lock, and holds it again afterwards even if
+// the hook panics: whoever recovers finds the queue in order.
+func (q *eventQueue) pass(e Event) {
+	q.mu.Unlock()
+	defer q.mu.Lock()
+	q.write(e)
+	if q.hook != nil {
+		q.hook(e)
+	}
 }
 
 // logChanges is how many changes of one step are logged by themselves.

@@ -400,3 +400,27 @@ func TestEventKindText(t *testing.T) {
 		t.Error("a word that is none was read")
 	}
 }
+
+// A server that recovers from the panic of a hook goes on with its reconciler.
+func TestReconcilerOutlivesAHookThatPanics(t *testing.T) {
+	k := ipvstest.New()
+	panics := true
+	var rec recorder
+	r := ipvs.NewReconciler(k, &ipvs.ReconcilerConfig{OnEvent: func(e ipvs.Event) {
+		if panics {
+			panics = false
+			panic("the hook's own")
+		}
+		rec.event(e)
+	}})
+	func() {
+		defer func() {
+			if p := recover(); p != "the hook's own" {
+				t.Errorf("panic %v", p)
+			}
+		}()
+		_ = r.Put(t.Context(), entry(web(1), 1))
+	}()
+	must(t, r.Put(t.Context(), entry(web(1), 2)))
+	wantLines(t, "events", rec.take(), "changed; set destination 10.0.0.1:80 of tcp/192.0.0.1:80: weight 1 -> 2")
+}
