@@ -155,7 +155,7 @@ func (c *Client) begin(ctx context.Context) error {
 		}
 		if err != nil && !errors.Is(err, syscall.ENOBUFS) {
 			c.end()
-			return err
+			return c.cause(err)
 		}
 	}
 	c.end()

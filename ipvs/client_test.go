@@ -462,6 +462,25 @@ func TestCloseEndsAWaitingCall(t *testing.T) {
 	})
 }
 
+// closedMeanwhile is a transport whose client is closed while it receives.
+type closedMeanwhile struct {
+	transport
+	c *Client
+}
+
+func (m *closedMeanwhile) tryReceive([]byte) (int, bool, error) {
+	m.c.Close()
+	return 0, false, os.ErrClosed
+}
+
+func TestCloseWhileStaleAnswersAreCleared(t *testing.T) {
+	c, s := scripted(t, nil)
+	c.t, c.dirty = &closedMeanwhile{s, c}, true
+	if _, err := c.Info(t.Context()); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("error %v, want %v", err, net.ErrClosed)
+	}
+}
+
 func TestAContextEndsTheWaitForATurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _ := scripted(t, func([]message) [][]byte { return nil })
