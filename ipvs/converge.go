@@ -66,6 +66,8 @@ type convergence struct {
 	// in the round inRound.
 	pending []Change
 	inRound int
+	// tried tells that changes were sent, whatever became of them.
+	tried bool
 }
 
 // run reads, compares and applies until nothing is left to do, or to repair.
@@ -100,6 +102,7 @@ func (c *convergence) run(ctx context.Context, compare func(Snapshot) []Change) 
 // one that reading the table again can mend.
 func (c *convergence) apply(ctx context.Context, changes []Change) (again bool, err error) {
 	c.report.Failed = nil
+	c.tried = true
 	err = c.plane.Apply(ctx, changes)
 	if err == nil {
 		c.done(changes, c.report.Rounds)

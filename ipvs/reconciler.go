@@ -68,7 +68,9 @@ const (
 //
 // The reconciler remembers what it wrote, so that a change costs what the
 // change costs: one comparison of the services that are named, and one send.
-// The table is read at the start, after a failure, and at each resync.
+// The table is read at the start, after a failure, and at each resync. While
+// it cannot be read, because others keep changing it, changes go on from what
+// is remembered.
 //
 // A destination of one of our services that is not wanted there, whoever put
 // it there, leaves as the policy says. So a drain needs no memory: a program
@@ -95,6 +97,9 @@ type Reconciler struct {
 	// have is the table as last read or written, others' services included.
 	have  map[ServiceKey]Entry
 	known bool // have was read once
+	// unread: the table was to be read and could not be. have is as good as it
+	// was before.
+	unread bool
 	// open are the services that may not be as wanted; a Set opens them all
 	// by its version, zero when none is open. version counts the changes of
 	// what is wanted.
@@ -223,7 +228,7 @@ func (r *Reconciler) Resync(ctx context.Context) error {
 		return err
 	}
 	defer r.end()
-	err := r.converge(ctx, &convergence{plane: r.plane})
+	err := r.converge(ctx, &convergence{plane: r.plane}, goal{})
 	if err == nil {
 		r.mu.Lock()
 		r.st.LastResync = time.Now()

@@ -60,18 +60,23 @@ func (r *Reconciler) Run(ctx context.Context) error {
 func (r *Reconciler) pending() (due bool, after time.Duration, drains bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	due = len(r.open) > 0 || r.allOpen != 0 || r.st.Err != nil
-	return due, max(time.Until(r.retryAt), 0), len(r.drains) > 0
+	return r.troubled(), max(time.Until(r.retryAt), 0), len(r.drains) > 0
 }
 
-// tryAgain settles what is open, if it is time.
+// troubled tells whether the table may not be as wanted.
+func (r *Reconciler) troubled() bool {
+	return len(r.open) > 0 || r.allOpen != 0 || r.unread || r.st.Err != nil
+}
+
+// tryAgain settles what is open, and reads what could not be read, if it is
+// time.
 func (r *Reconciler) tryAgain(ctx context.Context) {
 	if r.begin(ctx) != nil {
 		return
 	}
 	defer r.end()
 	r.mu.Lock()
-	if len(r.open) == 0 && r.allOpen == 0 && r.st.Err == nil || time.Now().Before(r.retryAt) {
+	if !r.troubled() || time.Now().Before(r.retryAt) {
 		r.mu.Unlock()
 		return
 	}
@@ -86,8 +91,20 @@ func (r *Reconciler) tryAgain(ctx context.Context) {
 	if r.st.Err != nil {
 		r.st.Retries++
 	}
+	remembered, open := r.remembers(keys), len(r.open) > 0 || r.allOpen != 0
 	r.mu.Unlock()
-	_ = r.settleNow(ctx, keys)
+	if !remembered || open || !r.isUnread() {
+		_ = r.settleNow(ctx, keys)
+	}
+	if remembered && r.isUnread() {
+		_ = r.converge(ctx, &convergence{plane: r.plane}, goal{})
+	}
+}
+
+func (r *Reconciler) isUnread() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.unread
 }
 
 // pollDrains counts the connections of what drains, and removes what has

@@ -22,7 +22,7 @@ func (r *Reconciler) settleNow(ctx context.Context, keys []ServiceKey) error {
 	r.mu.Lock()
 	if !r.remembers(keys) {
 		r.mu.Unlock()
-		return concerning(r.converge(ctx, &convergence{plane: r.plane}), keys)
+		return concerning(r.converge(ctx, &convergence{plane: r.plane}, goal{}), keys)
 	}
 	g := r.compare(keys)
 	r.mu.Unlock()
@@ -34,7 +34,7 @@ func (r *Reconciler) settleNow(ctx context.Context, keys []ServiceKey) error {
 	c := &convergence{plane: r.plane, report: Report{Rounds: 1}}
 	again, err := c.apply(ctx, g.changes)
 	if again {
-		return concerning(r.converge(ctx, c), keys)
+		return concerning(r.converge(ctx, c, g), keys)
 	}
 	r.concluded(ctx, g, c, err)
 	return err
@@ -61,9 +61,8 @@ func (r *Reconciler) remembers(keys []ServiceKey) bool {
 }
 
 // converge reads the table and makes all of ours what it should be; c may
-// have a round behind it.
-func (r *Reconciler) converge(ctx context.Context, c *convergence) error {
-	var g goal
+// have a round behind it, which was for the goal g.
+func (r *Reconciler) converge(ctx context.Context, c *convergence, g goal) error {
 	var repairs map[changeID]struct{} // nil until the first reading
 	err := c.run(ctx, func(snap Snapshot) []Change {
 		r.mu.Lock()
@@ -237,7 +236,7 @@ func (r *Reconciler) observe(snap Snapshot) {
 			r.count(k, snap[i].Destinations, now)
 		}
 	}
-	r.have, r.known = have, true
+	r.have, r.known, r.unread = have, true, false
 	for k := range r.drains {
 		if _, there := have[k]; !there {
 			r.cancelDrains(k, nil)
@@ -284,15 +283,19 @@ func (r *Reconciler) concluded(ctx context.Context, g goal, c *convergence, err 
 		r.commit(g, nil)
 		return
 	}
-	result, ok := errors.AsType[*ApplyError](err)
-	if ok && result.Cause == nil {
+	switch result, ok := errors.AsType[*ApplyError](err); {
+	case ok && result.Cause == nil:
 		bad := make(map[ServiceKey]struct{}, len(result.Failed))
 		for _, f := range result.Failed {
 			bad[f.Service] = struct{}{}
 		}
 		r.commit(g, bad)
-	} else {
+	case c.tried:
 		r.lost(g)
+	default:
+		r.mu.Lock()
+		r.unread = true
+		r.mu.Unlock()
 	}
 	if ctx.Err() == nil {
 		r.failed(err)
@@ -324,7 +327,7 @@ func (r *Reconciler) commit(g goal, bad map[ServiceKey]struct{}) {
 		forget = append(forget, r.vanished()...)
 	}
 	r.closeDoubts(g, bad)
-	if r.st.Err != nil && len(r.open) == 0 && r.allOpen == 0 {
+	if r.st.Err != nil && len(r.open) == 0 && r.allOpen == 0 && !r.unread {
 		r.st.Err, r.st.FailingSince, r.retry, r.retryAt = nil, time.Time{}, 0, time.Time{}
 		r.tell(Event{Kind: EventRecovered})
 	}

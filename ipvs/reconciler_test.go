@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -423,4 +424,60 @@ func TestReconcilerOutlivesAHookThatPanics(t *testing.T) {
 	}()
 	must(t, r.Put(t.Context(), entry(web(1), 2)))
 	wantLines(t, "events", rec.take(), "changed; set destination 10.0.0.1:80 of tcp/192.0.0.1:80: weight 1 -> 2")
+}
+
+// unreadable is a plane whose table cannot be read while others keep changing
+// it.
+type unreadable struct {
+	*ipvstest.Kernel
+	changing atomic.Bool
+}
+
+func (u *unreadable) Snapshot(ctx context.Context) (ipvs.Snapshot, error) {
+	if u.changing.Load() {
+		return nil, &ipvs.OpError{Op: ipvs.OpListServices, Err: ipvs.ErrTableChanging}
+	}
+	return u.Kernel.Snapshot(ctx)
+}
+
+// A server that died has to leave also while the table cannot be read.
+func TestReconcilerGoesOnWhileItCannotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := &unreadable{Kernel: ipvstest.New()}
+		var rec recorder
+		r := ipvs.NewReconciler(k, &ipvs.ReconcilerConfig{OnEvent: rec.event})
+		must(t, r.Set(t.Context(), ipvs.Table{entry(web(1), 1, 1), entry(web(2), 1, 1)}))
+		k.changing.Store(true)
+		if err := r.Resync(t.Context()); !errors.Is(err, ipvs.ErrTableChanging) {
+			t.Errorf("a resync: %v", err)
+		}
+		must(t, r.Put(t.Context(), entry(web(1), 1, -1)))
+		wantTable(t, k.Kernel, entry(web(1), 1, -1), entry(web(2), 1, 1))
+
+		// A server that somebody else took out is not known to be gone.
+		must(t, k.DelDestination(t.Context(), web(2), server(2)))
+		if err := r.Put(t.Context(), entry(web(2), 1, 5)); !errors.Is(err, ipvs.ErrTableChanging) {
+			t.Errorf("a change of what is not there: %v", err)
+		}
+		must(t, r.Put(t.Context(), entry(web(1), 3, -1)))
+		wantTable(t, k.Kernel, entry(web(1), 3, -1), entry(web(2), 1, -1))
+		if st := r.Status(); !errors.Is(st.Err, ipvs.ErrTableChanging) {
+			t.Errorf("status %v", st.Err)
+		}
+
+		defer start(r)()
+		time.Sleep(25 * time.Second)
+		must(t, k.DelDestination(t.Context(), web(1), server(1)))
+		rec.take()
+		k.changing.Store(false)
+		time.Sleep(11 * time.Second)
+		wantTable(t, k.Kernel, entry(web(1), 3, -1), entry(web(2), 1, 5))
+		wantLines(t, "events", rec.take(),
+			"repaired; add destination 10.0.0.1:80 of tcp/192.0.0.1:80: masquerade, weight 3",
+			"changed; add destination 10.0.0.2:80 of tcp/192.0.0.2:80: masquerade, weight 5",
+			"recovered")
+		if st := r.Status(); st.Err != nil {
+			t.Errorf("status %v", st.Err)
+		}
+	})
 }
