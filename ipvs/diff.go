@@ -10,8 +10,8 @@ package ipvs
 // a service, is never a change by itself. Of several entries with one key the
 // last counts.
 //
-// Additions come before deletions, within a service and over the whole, so
-// that there is always something to take a connection. The destinations of a
+// Within a service destinations are added before any is deleted, so that there
+// is always something to take a connection, and services are deleted last. The destinations of a
 // service are added last one first: a kernel lists the newest first, so they
 // end up in the order of want.
 //

@@ -25,6 +25,11 @@ type ReconcilerConfig struct {
 	// firewall marks. Persistence templates hold it always: they bring
 	// clients back to a server of weight 0 unless the sysctl
 	// net.ipv4.vs.expire_quiescent_template is 1.
+	//
+	// The schedulers dh, and sh without the flag SHFallback, choose a server
+	// of weight 0 all the same and then refuse the connection: while it
+	// drains, its share of the clients gets none. With them a removal at once
+	// is the lesser evil.
 	Drain time.Duration
 	// Ownership remembers which services are ours over restarts; nil
 	// remembers only for the life of the reconciler.
