@@ -2,6 +2,7 @@ package ipvs
 
 import (
 	"encoding/json"
+	"math"
 	"time"
 )
 
@@ -21,7 +22,7 @@ func (s Service) json() serviceJSON {
 }
 
 func (j serviceJSON) service() Service {
-	return Service{j.Key, j.Scheduler, j.Flags, time.Duration(j.PersistenceSeconds) * time.Second, j.PersistencePrefix, j.Engine}
+	return Service{j.Key, j.Scheduler, j.Flags, fromSeconds(j.PersistenceSeconds), j.PersistencePrefix, j.Engine}
 }
 
 // MarshalJSON writes the service with its persistence in whole seconds,
@@ -77,8 +78,15 @@ func (t *Timeouts) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &j); err != nil {
 		return err
 	}
-	*t = Timeouts{time.Duration(j.TCP) * time.Second, time.Duration(j.TCPFin) * time.Second, time.Duration(j.UDP) * time.Second}
+	*t = Timeouts{fromSeconds(j.TCP), fromSeconds(j.TCPFin), fromSeconds(j.UDP)}
 	return nil
+}
+
+// fromSeconds is the longest duration for what does not fit one, so that
+// Validate refuses it: the product could be anything.
+func fromSeconds(n int64) time.Duration {
+	const most = int64(math.MaxInt64 / time.Second)
+	return time.Duration(min(max(n, -most), most)) * time.Second
 }
 
 func seconds(d time.Duration) int64 { return int64(roundUpSeconds(d) / time.Second) }

@@ -3,7 +3,9 @@ package ipvs
 import (
 	"encoding"
 	"encoding/json"
+	"errors"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -56,6 +58,24 @@ func TestText(t *testing.T) {
 	var f ServiceFlags
 	if err := f.UnmarshalText([]byte("ops, sh-fallback,mh-port,0x40")); err != nil || f != OnePacket|Sched1|Sched2|0x40 {
 		t.Errorf("ipvsadm's names read as %v, %v", f, err)
+	}
+}
+
+func TestJSONOfTimesThatFitNoDuration(t *testing.T) {
+	var s Service
+	// Times 10^9 it wraps around to a third of a second.
+	if err := json.Unmarshal([]byte(`{"key": "tcp/192.0.2.1:80", "persistence_seconds": 18446744074}`), &s); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Validate(); !errors.Is(err, syscall.EINVAL) {
+		t.Errorf("persistence %v passes: %v", s.Persistence, err)
+	}
+	var timeouts Timeouts
+	if err := json.Unmarshal([]byte(`{"udp_seconds": 18446744074}`), &timeouts); err != nil {
+		t.Fatal(err)
+	}
+	if err := timeouts.Validate(); !errors.Is(err, syscall.EINVAL) {
+		t.Errorf("time-outs %+v pass: %v", timeouts, err)
 	}
 }
 
