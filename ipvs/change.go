@@ -262,7 +262,13 @@ func (c Change) Validate() error {
 	case OpAddService, OpSetService:
 		return c.Service.Validate()
 	case OpDelService:
-		return validateServiceKey(c.Service.Key)
+		// Another program may have made a service of a mapped address, which
+		// the kernel takes; it has to be possible to get rid of it.
+		key := c.Service.Key
+		if ip := key.Addr.Addr(); ip.Is4In6() && ip.Zone() == "" {
+			key = key.canonical()
+		}
+		return validateServiceKey(key)
 	case OpAddDestination, OpSetDestination, OpDelDestination:
 		if err := validateServiceKey(c.Service.Key); err != nil {
 			return err

@@ -3,9 +3,12 @@
 package ipvs
 
 import (
+	"bytes"
+	"errors"
 	"slices"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // TestKernelServicesThatNoKeyCanName makes what another program can make.
@@ -74,5 +77,52 @@ func TestKernelServicesThatNoKeyCanName(t *testing.T) {
 	}
 	if !slices.ContainsFunc(snap, func(e EntryState) bool { return e.Service.Key == ours }) {
 		t.Errorf("snapshot %v lacks %v", snap, ours)
+	}
+}
+
+// What another program made has to go where the caller says so, and to change
+// in parts.
+func TestKernelServicesThatWeDoNotMake(t *testing.T) {
+	ctx := t.Context()
+	c, err := Dial(ctx, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	raw := func(s Service, edit func([]byte)) {
+		t.Helper()
+		err := c.command(ctx, cmdNewService, func(b []byte) []byte {
+			start := len(b)
+			b = appendService(b, &s)
+			edit(b[start:])
+			return b
+		})
+		if err != nil {
+			t.Fatalf("the kernel refuses %+v: %v", s, err)
+		}
+	}
+	mapped := ServiceKey{Protocol: TCP, Addr: ap("[::ffff:192.0.2.72]:80")}
+	raw(Service{Key: mapped, Scheduler: "rr"}, func([]byte) {})
+	withGaps := func(b []byte) {
+		full := append(appendHeader(nil, svcNetmask, 4), 0xff, 0xff, 0xff, 0xff)
+		copy(b[bytes.Index(b, full)+4:], []byte{0xff, 0, 0xff, 0})
+	}
+	odd, oddPersistent := TCPService(ap("192.0.2.73:80")), TCPService(ap("192.0.2.74:80"))
+	raw(Service{Key: odd, Scheduler: "rr"}, withGaps)
+	raw(Service{Key: oddPersistent, Scheduler: "rr", Persistence: time.Minute}, withGaps)
+
+	if err := c.UpdateService(ctx, odd, ServiceUpdate{Scheduler: new("wrr")}); err != nil {
+		t.Error(err)
+	}
+	if err := c.UpdateService(ctx, oddPersistent, ServiceUpdate{Scheduler: new("wrr")}); !errors.Is(err, ErrInvalid) {
+		t.Errorf("a netmask was lost without a word: %v", err)
+	}
+	if err := c.UpdateService(ctx, oddPersistent, ServiceUpdate{Scheduler: new("wrr"), PersistencePrefix: new(24)}); err != nil {
+		t.Error(err)
+	}
+	ours := func(k ServiceKey) bool { return k == mapped || k == odd || k == oddPersistent }
+	rep, err := Converge(ctx, c, nil, ours)
+	if err != nil || len(rep.Changes) != 3 {
+		t.Errorf("%v, changes %v, want three deletions", err, rep.Changes)
 	}
 }

@@ -79,8 +79,9 @@ func (u DestinationUpdate) Apply(d Destination) Destination {
 // The kernel only replaces a service as a whole, its persistence engine too.
 // So the service is read first, which costs one more system call each way, and
 // what another program changes between reading and writing is lost, but for
-// flags that the update does not name. A program that knows the whole service
-// better uses [Client.SetService].
+// flags that the update does not name. A netmask that is no prefix cannot be
+// kept: the update of such a persistent service has to set the prefix, too. A
+// program that knows the whole service better uses [Client.SetService].
 func (c *Client) UpdateService(ctx context.Context, key ServiceKey, u ServiceUpdate) error {
 	err := u.Validate()
 	if err == nil {
@@ -106,6 +107,12 @@ func (c *Client) doUpdateService(ctx context.Context, key ServiceKey, u ServiceU
 	}
 	s := u.Apply(have.Service)
 	s.Flags &^= flagPersistent // its bit is the mask's business
+	if s.PersistencePrefix < 0 && u.PersistencePrefix == nil {
+		if s.Persistence > 0 {
+			return fmt.Errorf("its netmask is no prefix and cannot be kept: set the persistence prefix, too: %w", syscall.EINVAL)
+		}
+		s.PersistencePrefix = 0 // a netmask without persistence means nothing
+	}
 	if err := s.Validate(); err != nil {
 		return err
 	}

@@ -69,8 +69,7 @@ func commandOf(c *ipvs.Change) Command {
 
 // validKey is the check of a client of a service's key.
 func validKey(key ipvs.ServiceKey) error {
-	c := ipvs.Change{Op: ipvs.OpDelService, Service: ipvs.Service{Key: key}}
-	return c.Validate()
+	return ipvs.Service{Key: key}.Validate()
 }
 
 // UpdateService is like [ipvs.Client.UpdateService]. Faults count it as one
