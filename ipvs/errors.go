@@ -152,14 +152,14 @@ func onDial(o Op) bool         { return o == OpDial }
 // Linux 6.1 and 6.12 by the conformance suite as far as a caller can cause
 // them.
 var errnoTable = []errnoRow{
-	{syscall.EEXIST, onDestination, ErrDestinationExists, "set it instead of adding it"},
+	{syscall.EEXIST, onDestination, ErrDestinationExists, "it can be changed instead of added"},
 	{syscall.EEXIST, onSync, ErrSyncRunning, "stop it first to start it with other settings"},
 	{syscall.ESRCH, onSync, ErrSyncNotRunning, ""},
 	{syscall.ENODEV, onSync, ErrNoInterface, "list the devices with: ip link"},
 	{syscall.EINVAL, onSync, ErrInvalid, "the group must be multicast, and no service may have a destination of the other address family"},
 	{syscall.ENETUNREACH, onSync, nil, "the device needs an address of the group's family"},
 	{syscall.EADDRNOTAVAIL, onSync, nil, "the device needs an address of the group's family"},
-	{syscall.EEXIST, nil, ErrServiceExists, "set it instead of adding it"},
+	{syscall.EEXIST, nil, ErrServiceExists, "it can be changed instead of added"},
 	{syscall.ESRCH, nil, ErrServiceNotFound, "list the services to see what is there"},
 	{syscall.ENOENT, onDestination, ErrDestinationNotFound, "list the service's destinations to see what is there"},
 	{syscall.ENOENT, onServiceWrite, ErrSchedulerNotFound, "check the names; their modules are ip_vs_SCHEDULER and ip_vs_pe_ENGINE"},

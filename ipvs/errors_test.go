@@ -19,14 +19,14 @@ func TestErrnoTable(t *testing.T) {
 		is    []error
 		hint  string // a part of it
 	}{
-		{OpAddDestination, syscall.EEXIST, []error{ErrDestinationExists, fs.ErrExist}, "set it"},
+		{OpAddDestination, syscall.EEXIST, []error{ErrDestinationExists, fs.ErrExist}, "changed instead"},
 		{OpStartSync, syscall.EEXIST, []error{ErrSyncRunning, fs.ErrExist}, "stop it first"},
 		{OpStopSync, syscall.ESRCH, []error{ErrSyncNotRunning, fs.ErrNotExist}, ""},
 		{OpStartSync, syscall.ENODEV, []error{ErrNoInterface, fs.ErrNotExist}, "ip link"},
 		{OpStartSync, syscall.EINVAL, []error{ErrInvalid, fs.ErrInvalid}, "multicast"},
 		{OpStartSync, syscall.ENETUNREACH, nil, "an address of the group's family"},
 		{OpStartSync, syscall.EADDRNOTAVAIL, nil, "an address of the group's family"},
-		{OpAddService, syscall.EEXIST, []error{ErrServiceExists, fs.ErrExist}, "set it"},
+		{OpAddService, syscall.EEXIST, []error{ErrServiceExists, fs.ErrExist}, "changed instead"},
 		{OpSetService, syscall.ESRCH, []error{ErrServiceNotFound, fs.ErrNotExist}, "list the services"},
 		{OpSetDestination, syscall.ENOENT, []error{ErrDestinationNotFound, fs.ErrNotExist}, "list the service's"},
 		{OpSetService, syscall.ENOENT, []error{ErrSchedulerNotFound, fs.ErrNotExist}, "ip_vs_"},

@@ -125,8 +125,12 @@ func probeNames(ctx context.Context, c *Client, f *Features) error {
 			f.Schedulers = append(f.Schedulers, name)
 		}
 	}
+	if len(f.Schedulers) == 0 {
+		return errors.New("no scheduler could be loaded")
+	}
+	first := f.Schedulers[0]
 	for _, name := range engineNames {
-		has, err := try(Service{Scheduler: "none", Persistence: time.Minute, Engine: name})
+		has, err := try(Service{Scheduler: first, Persistence: time.Minute, Engine: name})
 		if err != nil {
 			return err
 		}
@@ -134,7 +138,7 @@ func probeNames(ctx context.Context, c *Client, f *Features) error {
 			f.Engines = append(f.Engines, name)
 		}
 	}
-	has, err := can(c.AddService(ctx, Service{Key: TCPService(probeVIP6), Scheduler: "none"}), ErrNotSupported)
+	has, err := can(c.AddService(ctx, Service{Key: TCPService(probeVIP6), Scheduler: first}), ErrNotSupported)
 	f.IPv6 = has
 	return err
 }
@@ -142,7 +146,7 @@ func probeNames(ctx context.Context, c *Client, f *Features) error {
 // probeAttributes looks which attributes the kernel reports.
 func probeAttributes(ctx context.Context, c *Client, f *Features) error {
 	key := TCPService(probeVIP)
-	if err := c.AddService(ctx, Service{Key: key, Scheduler: "none"}); err != nil {
+	if err := c.AddService(ctx, Service{Key: key, Scheduler: f.Schedulers[0]}); err != nil {
 		return err
 	}
 	if err := c.AddDestination(ctx, key, Destination{Key: probeReal, Forward: Tunnel, Weight: 1}); err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -197,18 +196,24 @@ func showPlan(c *cli.Context, doc changesDoc, asJSON bool) error {
 	if asJSON || c.String("as") != "ipvsadm" {
 		return doc.write(c.App.Writer, asJSON)
 	}
-	lines := bufio.NewWriter(c.App.Writer)
+	// What rule text cannot say is an error and no line of it: the real
+	// program ends at what it does not know.
+	var text []byte
+	var errs []error
 	for _, ch := range doc.Changes {
-		fmt.Fprintln(lines, ipvsadm.Line(ch)) // Flush has the error
+		var err error
+		if text, err = ipvsadm.AppendChange(text, ch); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	if doc.Timeouts != nil {
-		line, err := ipvsadm.AppendTimeouts(nil, *doc.Timeouts)
-		if err != nil {
-			return errors.Join(lines.Flush(), err)
+		var err error
+		if text, err = ipvsadm.AppendTimeouts(text, *doc.Timeouts); err != nil {
+			errs = append(errs, err)
 		}
-		lines.Write(line)
 	}
-	return lines.Flush()
+	_, err := c.App.Writer.Write(text)
+	return errors.Join(append(errs, err)...)
 }
 
 // unnamed are the services of a snapshot that a table does not have.

@@ -44,11 +44,18 @@ type kernel interface {
 var _ kernel = (*ipvs.Client)(nil)
 
 func thisHost() host {
-	info, err := os.Stdin.Stat()
-	return host{
-		dial: dialKernel, connections: connectionRows,
-		stdin: os.Stdin, terminal: err == nil && info.Mode()&os.ModeCharDevice != 0,
+	return host{dial: dialKernel, connections: connectionRows, stdin: os.Stdin, terminal: isPerson(os.Stdin)}
+}
+
+// isPerson tells whether a file is a device at which somebody may sit, which
+// the null device is not.
+func isPerson(f *os.File) bool {
+	info, err := f.Stat()
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
 	}
+	null, err := os.Stat(os.DevNull)
+	return err != nil || !os.SameFile(info, null)
 }
 
 // netnsPath is the file of a network namespace that is given as a path or, as

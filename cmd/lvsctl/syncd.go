@@ -54,15 +54,12 @@ func (h host) syncdList() *cli.Command {
 				return err
 			}
 			return h.withKernel(c, func(ctx context.Context, k kernel) error {
+				if asJSON {
+					return writeSyncDaemons(ctx, c, k)
+				}
 				ds, err := k.SyncDaemons(ctx)
 				if err != nil {
 					return err
-				}
-				if asJSON {
-					return writeJSON(c.App.Writer, struct {
-						Schema  string            `json:"schema"`
-						Daemons []ipvs.SyncDaemon `json:"daemons"`
-					}{"lvskit.syncd/v1", append([]ipvs.SyncDaemon{}, ds...)})
 				}
 				tw := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
 				fmt.Fprintf(tw, "ROLE\tINTERFACE\tID\tGROUP\tPORT\tTTL\tMAX LENGTH\n")
@@ -76,6 +73,32 @@ func (h host) syncdList() *cli.Command {
 			})
 		},
 	}
+}
+
+// writeSyncDaemons prints the daemons that run, for scripts.
+func writeSyncDaemons(ctx context.Context, c *cli.Context, k syncer) error {
+	ds, err := k.SyncDaemons(ctx)
+	if err != nil {
+		return err
+	}
+	return writeJSON(c.App.Writer, struct {
+		Schema  string            `json:"schema"`
+		Daemons []ipvs.SyncDaemon `json:"daemons"`
+	}{"lvskit.syncd/v1", append([]ipvs.SyncDaemon{}, ds...)})
+}
+
+// changeSync starts or stops a daemon, and with JSON tells what runs then.
+func (h host) changeSync(c *cli.Context, change func(context.Context, syncer) error) error {
+	asJSON, err := wantJSON(c)
+	if err != nil {
+		return err
+	}
+	return h.withKernel(c, func(ctx context.Context, k kernel) error {
+		if err := change(ctx, k); err != nil || !asJSON {
+			return err
+		}
+		return writeSyncDaemons(ctx, c, k)
+	})
 }
 
 func (h host) syncdStart() *cli.Command {
@@ -94,7 +117,7 @@ func (h host) syncdStart() *cli.Command {
 			&cli.StringFlag{Name: "port", Usage: "UDP `PORT` (default: 8848)"},
 			&cli.StringFlag{Name: "ttl", Usage: "the `HOPS` that messages may go (default: 1)"},
 			&cli.StringFlag{Name: "max-length", Usage: "the most `BYTES` of a message (default: what the device takes)"},
-			netnsFlag(),
+			netnsFlag(), outputFlag(),
 		},
 		Action: func(c *cli.Context) error {
 			role, err := syncRole(c)
@@ -120,7 +143,7 @@ func (h host) syncdStart() *cli.Command {
 			if err := d.Validate(); err != nil {
 				return refused(err)
 			}
-			return h.withKernel(c, func(ctx context.Context, k kernel) error { return k.StartSync(ctx, d) })
+			return h.changeSync(c, func(ctx context.Context, k syncer) error { return k.StartSync(ctx, d) })
 		},
 	}
 }
@@ -130,13 +153,13 @@ func (h host) syncdStop() *cli.Command {
 		Name:      "stop",
 		Usage:     "stop a sync daemon",
 		ArgsUsage: "master|backup",
-		Flags:     []cli.Flag{netnsFlag()},
+		Flags:     []cli.Flag{netnsFlag(), outputFlag()},
 		Action: func(c *cli.Context) error {
 			role, err := syncRole(c)
 			if err != nil {
 				return err
 			}
-			return h.withKernel(c, func(ctx context.Context, k kernel) error { return k.StopSync(ctx, role) })
+			return h.changeSync(c, func(ctx context.Context, k syncer) error { return k.StopSync(ctx, role) })
 		},
 	}
 }

@@ -28,7 +28,7 @@ It prints nothing when it succeeds.
 		ArgsUsage: "SERVICE... | --all",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all", Usage: "the counters of all services, and the totals"},
-			netnsFlag(),
+			netnsFlag(), outputFlag(),
 		},
 		Action: func(c *cli.Context) error {
 			keys, err := services(c.Args().Slice())
@@ -38,7 +38,20 @@ It prints nothing when it succeeds.
 			if c.Bool("all") != (len(keys) == 0) {
 				return usagef(`zero needs services, or --all alone (see "lvsctl zero --help")`)
 			}
-			return h.withKernel(c, func(ctx context.Context, k kernel) error { return zero(ctx, k, keys) })
+			asJSON, err := wantJSON(c)
+			if err != nil {
+				return err
+			}
+			return h.withKernel(c, func(ctx context.Context, k kernel) error {
+				if err := zero(ctx, k, keys); err != nil || !asJSON {
+					return err
+				}
+				return writeJSON(c.App.Writer, struct {
+					Schema   string            `json:"schema"`
+					All      bool              `json:"all"`
+					Services []ipvs.ServiceKey `json:"services"`
+				}{"lvskit.zero/v1", len(keys) == 0, append([]ipvs.ServiceKey{}, keys...)})
+			})
 		},
 	}
 }
