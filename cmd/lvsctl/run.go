@@ -108,9 +108,11 @@ func runDaemon(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	pair, identity, err := setup.Pair(director.PairOptions{
-		Role: c.String("role"), Channels: channels, KeyFile: c.String("key-file"), Local: localAddrs,
-	})
+	options := director.PairOptions{Role: c.String("role"), Channels: channels, DefaultKeyFile: c.String("key-file"), Local: localAddrs}
+	if c.IsSet("key-file") {
+		options.KeyFile = c.String("key-file")
+	}
+	pair, identity, err := setup.Pair(options)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/lvskit/lvskit/health"
 	"github.com/lvskit/lvskit/internal/control"
 	"github.com/lvskit/lvskit/ipvs"
+	"github.com/lvskit/lvskit/lvscf"
 )
 
 const heartbeatNote = "the heartbeat settings changed: they take effect when the daemon is started again"
@@ -71,6 +72,8 @@ type Director struct {
 	started time.Time
 	// heartbeat is what the node was started with, whatever was loaded since.
 	heartbeat Heartbeat
+	// drain is what the reconciler was started with.
+	drain time.Duration
 
 	// reload is written by the loop's goroutine alone.
 	loaded      time.Time
@@ -89,7 +92,7 @@ func New(ctx context.Context, cfg Config) (*Director, error) {
 	if err != nil {
 		cfg.Logger.Warn("starting without the list of own services", "err", err)
 	}
-	d := &Director{cfg: cfg, log: cfg.Logger, setup: setup, started: time.Now(), loaded: time.Now(), heartbeat: setup.Heartbeat}
+	d := &Director{cfg: cfg, log: cfg.Logger, setup: setup, started: time.Now(), loaded: time.Now(), heartbeat: setup.Heartbeat, drain: setup.Drain}
 	d.loop = newLoop(d.log, cfg.Dataplane, owned, setup)
 	d.monitor = health.NewMonitor(&health.Config{
 		Logger:  d.log,
@@ -228,6 +231,10 @@ func (d *Director) adopt(ctx context.Context, setup *Setup) error {
 		return err
 	}
 	d.node.SetDigest(setup.Digest)
+	if setup.Drain != d.drain {
+		d.log.Warn("drain_time changed: it counts from the next start of the director", "now", d.drain, "then", setup.Drain)
+	}
+	d.logChanges(setup)
 	d.setup = setup
 	d.setTimeouts(ctx)
 	d.loaded, d.reloadError = time.Now(), ""
@@ -253,6 +260,22 @@ func (d *Director) adopt(ctx context.Context, setup *Setup) error {
 	}
 	d.log.Info("configuration loaded", "config", setup.Source, "serial", setup.Serial)
 	return nil
+}
+
+// logChanges says in the operator's words what a reload changes, up to a bound:
+// who exchanges the whole file has read it.
+func (d *Director) logChanges(next *Setup) {
+	const most = 50
+	if d.setup.Config == nil || next.Config == nil {
+		return
+	}
+	changes := lvscf.Diff(d.setup.Config, next.Config)
+	for _, c := range changes[:min(len(changes), most)] {
+		d.log.Info("configuration changes", "what", c.String())
+	}
+	if more := len(changes) - most; more > 0 {
+		d.log.Info("configuration changes", "what", fmt.Sprintf("and %d more", more))
+	}
 }
 
 // Status describes the director; it implements [control.Source].

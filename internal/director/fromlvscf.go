@@ -107,7 +107,7 @@ func FromLVSCF(c *lvscf.Config) (*Setup, error) {
 	if c.Service == lvscf.FOS {
 		return nil, fmt.Errorf("%s:%v: service = fos: failover services are not run, only virtual ones: set service = lvs", c.Path, c.Origins.Pos("service"))
 	}
-	s := &Setup{Source: c.Path, Serial: int(c.Serial), Digest: c.Digest()}
+	s := &Setup{Source: c.Path, Serial: int(c.Serial), Digest: c.Digest(), Config: c, Drain: c.DrainTime}
 	s.Timeouts = ipvs.Timeouts{TCP: c.TCPTimeout, TCPFin: c.TCPFinTimeout, UDP: c.UDPTimeout}
 	s.Heartbeat = heartbeat(c)
 	if h := &s.Heartbeat; h.Enabled && h.DeadAfter < 2*h.Interval {
@@ -133,6 +133,10 @@ func FromLVSCF(c *lvscf.Config) (*Setup, error) {
 	if c.Network == lvscf.NAT && c.NATRouter.Address.Addr.IsValid() {
 		s.addAddress(c, c.NATRouter.Address.Addr, c.NATNetmask, c.NATRouter.Device)
 	}
+	for _, a := range c.FloatingAddresses {
+		s.addAddress(c, a.Prefix.Addr(), lvscf.Netmask(a.Prefix.Bits()), a.Device)
+	}
+	s.noteIdle(c)
 	if c.SyncDaemon {
 		s.note("syncdaemon = 1 has no effect yet: connections are not copied to the partner")
 	}
@@ -157,9 +161,13 @@ func heartbeat(c *lvscf.Config) Heartbeat {
 		Enabled: c.BackupActive,
 		Primary: []netip.Addr{c.Primary.Addr}, Backup: []netip.Addr{c.Backup.Addr},
 		Port: c.HeartbeatPort, Interval: c.Keepalive, DeadAfter: c.Deadtime,
+		KeyFile: c.HeartbeatKeyFile,
 	}
 	if p, b, ok := c.PrivatePath(); ok {
 		h.Primary, h.Backup = append(h.Primary, p.Addr), append(h.Backup, b.Addr)
+	}
+	for _, p := range c.HeartbeatPaths {
+		h.Primary, h.Backup = append(h.Primary, p.Primary.Addr), append(h.Backup, p.Backup.Addr)
 	}
 	return h
 }
@@ -181,7 +189,10 @@ func (s *Setup) addAddress(c *lvscf.Config, a netip.Addr, mask lvscf.Netmask, de
 		}
 	}
 	bits := a.BitLen()
-	if mask != 0 {
+	switch {
+	case mask.Bits() > bits:
+		s.note("virtual address %v: a mask of %d bits is longer than the address: it stands alone", a, mask.Bits())
+	case mask != 0:
 		bits = mask.Bits()
 	}
 	base, label := failover.SplitAlias(device)
@@ -204,46 +215,41 @@ func (s *Setup) virtualService(c *lvscf.Config, from *convert.Service, used map[
 	v := from.Virtual
 	out := VirtualService{
 		Name:    unique(v.Name, used, func(n string) string { return "virtual\x00" + n }),
-		Service: from.Service, Quiesce: v.QuiesceServer,
-	}
-	transport := health.OverTCP
-	if v.Protocol == lvscf.UDP {
-		transport = health.OverUDP
-	}
-	checker, err := health.NewPiranha(health.PiranhaConfig{
-		Transport: transport, VirtualPort: v.Port,
-		Send: v.Send, Expect: v.Expect, SendProgram: v.SendProgram, UseRegex: v.UseRegex,
-	})
-	if err != nil {
-		return out, fmt.Errorf("%s:%v: virtual %s: %w", c.Path, checkPos(v), v.Name, err)
+		Service: from.Service, Quiesce: v.QuiesceServer, Quorum: v.Quorum,
 	}
 	if v.LoadMonitor != "" && v.LoadMonitor != "none" {
 		s.note("virtual %s: load_monitor = %s has no effect yet: weights stay as configured", v.Name, v.LoadMonitor)
 	}
-	policy := health.Policy{
-		Interval: v.Timeout, Timeout: v.Timeout,
-		// One failure is enough, and as many good answers as fit into the
-		// re-entry time, as nanny had it.
-		Fall: 1, Rise: max(1, int(v.Reentry/v.Timeout)),
-	}
 	for _, r := range from.Servers {
 		name := unique(r.Server.Name, used, func(n string) string { return WatchID(out.Name, n) })
+		check, err := s.check(v, r.Server, fmt.Sprintf("virtual %s: server %s", v.Name, r.Server.Name))
+		if err != nil {
+			return out, fmt.Errorf("%s:%v: virtual %s: server %s: %w", c.Path, checkPos(v, r.Server), v.Name, r.Server.Name, err)
+		}
 		out.Servers = append(out.Servers, RealServer{
 			Name:        name,
 			Destination: r.Destination,
 			Target:      health.Target{Addr: netip.AddrPortFrom(r.Server.Address.Addr, r.Server.Port), Name: name},
-			Checker:     checker,
-			Policy:      policy,
+			Checker:     check.checker, Policy: check.policy, Initial: check.initial,
+			Quiesce: r.Server.QuiesceServer,
 		})
 	}
 	for _, r := range from.Sorry {
+		if k := r.Server; k != nil && (len(k.Checks) > 0 || k.Check != lvscf.CheckPiranha && k.Check != lvscf.CheckNone) {
+			s.note("virtual %s: server %s: its checks have no effect yet: sorry servers are not checked", v.Name, k.Name)
+		}
 		out.Sorry = append(out.Sorry, r.Destination)
 	}
 	return out, nil
 }
 
-// checkPos is where the check of a virtual stands that cannot be made.
-func checkPos(v *lvscf.Virtual) lvscf.Pos {
+// checkPos is where the check of a server stands that cannot be made.
+func checkPos(v *lvscf.Virtual, r *lvscf.Server) lvscf.Pos {
+	for _, list := range [][]lvscf.Check{r.Checks, v.Checks} {
+		if len(list) > 0 && list[0].Pos.IsValid() {
+			return list[0].Pos
+		}
+	}
 	for _, directive := range []string{"send_program", "expect", "send"} {
 		if p := v.Origins.Pos(directive); p.IsValid() {
 			return p

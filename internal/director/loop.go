@@ -42,6 +42,7 @@ type loop struct {
 func newLoop(log *slog.Logger, plane Dataplane, owned *ipvs.Ownership, setup *Setup) *loop {
 	l := &loop{inbox: newInbox(), giveUp: func() {}, over: make(chan struct{})}
 	l.rec = ipvs.NewReconciler(plane, &ipvs.ReconcilerConfig{
+		Drain:     setup.Drain,
 		Ownership: owned,
 		Owned:     func(k ipvs.ServiceKey) bool { return (*l.named.Load())[k] },
 		OnEvent:   l.onEvent,

@@ -2,6 +2,7 @@ package director
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,8 +21,9 @@ type PairOptions struct {
 	// Channels replace the heartbeat paths of the configuration; for pairs
 	// whose paths differ in more than the address.
 	Channels []failover.Channel
-	// KeyFile holds the key that both routers share.
-	KeyFile string
+	// KeyFile holds the key that both routers share, in place of the one that
+	// the configuration names; DefaultKeyFile counts when neither does.
+	KeyFile, DefaultKeyFile string
 	// Local lists the addresses of this machine.
 	Local func() ([]netip.Addr, error)
 }
@@ -47,7 +49,7 @@ func (s *Setup) Pair(o PairOptions) (failover.Config, string, error) {
 	if err != nil {
 		return failover.Config{}, "", err
 	}
-	key, err := readKey(o.KeyFile)
+	key, err := readKey(cmp.Or(o.KeyFile, h.KeyFile, o.DefaultKeyFile))
 	if err != nil {
 		return failover.Config{}, "", err
 	}
@@ -65,8 +67,12 @@ func (s *Setup) Pair(o PairOptions) (failover.Config, string, error) {
 		}
 		names := []string{"public", "private"}
 		for i := range min(len(mine), len(theirs)) {
+			name := fmt.Sprintf("path %d", i+1)
+			if i < len(names) {
+				name = names[i]
+			}
 			c.Channels = append(c.Channels, failover.Channel{
-				Name:  names[i],
+				Name:  name,
 				Local: netip.AddrPortFrom(mine[i], h.Port),
 				Peer:  netip.AddrPortFrom(theirs[i], h.Port),
 			})
@@ -109,7 +115,7 @@ const (
 	maxKey = 4096
 )
 
-const keyCure = "make one with: (umask 077; head -c 32 /dev/urandom | base64 >FILE), give the same file to both routers, and name it with --key-file FILE"
+const keyCure = "make one with: (umask 077; head -c 32 /dev/urandom | base64 >FILE), give the same file to both routers, and name it with heartbeat_key_file = FILE or --key-file FILE"
 
 func readKey(path string) ([]byte, error) {
 	info, err := os.Stat(path)

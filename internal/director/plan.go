@@ -50,14 +50,14 @@ type serverStates func(service, server string) serverState
 // planService is the plan of one service; here are its destinations as found.
 func planService(v *VirtualService, states serverStates, here map[ipvs.DestinationKey]ipvs.Destination) ipvs.Entry {
 	e := ipvs.Entry{Service: v.Service, Destinations: make([]ipvs.Destination, 0, len(v.Servers))}
-	alive := false
+	alive := 0
 	for _, r := range v.Servers {
 		d := r.Destination
 		switch states(v.Name, r.Name) {
 		case serverUp:
-			alive = alive || d.Weight > 0
+			alive += d.Weight
 		case serverDown:
-			if !v.Quiesce {
+			if quiesce := r.Quiesce; quiesce == nil && !v.Quiesce || quiesce != nil && !*quiesce {
 				continue
 			}
 			d.Weight = 0
@@ -69,11 +69,15 @@ func planService(v *VirtualService, states serverStates, here map[ipvs.Destinati
 			if old.Weight == 0 {
 				d.Weight = 0
 			}
-			alive = alive || d.Weight > 0
+			alive += d.Weight
 		}
 		e.Destinations = append(e.Destinations, d)
 	}
-	if !alive {
+	if alive < max(1, v.Quorum) && len(v.Sorry) > 0 {
+		// Too few are left: they end what they have, and get nothing new.
+		for i := range e.Destinations {
+			e.Destinations[i].Weight = 0
+		}
 		e.Destinations = append(e.Destinations, v.Sorry...)
 	}
 	return e

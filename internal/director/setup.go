@@ -8,6 +8,7 @@ import (
 	"github.com/lvskit/lvskit/failover"
 	"github.com/lvskit/lvskit/health"
 	"github.com/lvskit/lvskit/ipvs"
+	"github.com/lvskit/lvskit/lvscf"
 )
 
 // Setup is what the director needs of a configuration, in the terms of the
@@ -20,12 +21,18 @@ type Setup struct {
 	Serial int
 	// Digest covers the meaning of the configuration; the two routers
 	// compare theirs over the heartbeat.
-	Digest   [32]byte
+	Digest [32]byte
+	// Config is what it was made of, nil if it was made by hand.
+	Config   *lvscf.Config
 	Services []VirtualService
 	// Addresses are the floating addresses the active router carries.
 	Addresses []failover.VirtualAddress
 	Heartbeat Heartbeat
 	Timeouts  ipvs.Timeouts
+	// Drain is how long a server that leaves the configuration may keep its
+	// connections; zero removes it at once. It counts from the start of the
+	// director, not from a reload.
+	Drain time.Duration
 	// Notes are what an operator should know about this configuration, such
 	// as directives that have no effect here.
 	Notes []string
@@ -41,11 +48,14 @@ type Heartbeat struct {
 	Port            uint16
 	Interval        time.Duration
 	DeadAfter       time.Duration
+	// KeyFile holds the key that both routers share, if the configuration
+	// names one.
+	KeyFile string
 }
 
 // differs tells whether two settings cannot run side by side unnoticed.
 func (h Heartbeat) differs(o Heartbeat) bool {
-	return h.Enabled != o.Enabled || h.Port != o.Port || h.Interval != o.Interval || h.DeadAfter != o.DeadAfter ||
+	return h.Enabled != o.Enabled || h.Port != o.Port || h.Interval != o.Interval || h.DeadAfter != o.DeadAfter || h.KeyFile != o.KeyFile ||
 		!slices.Equal(h.Primary, o.Primary) || !slices.Equal(h.Backup, o.Backup)
 }
 
@@ -56,7 +66,10 @@ type VirtualService struct {
 	// Quiesce keeps a failed server in the table with weight 0 instead of
 	// taking it out.
 	Quiesce bool
-	// Sorry take the clients while no server is up.
+	// Quorum is the sum of the weights of live servers that the service
+	// needs; zero is 1.
+	Quorum int
+	// Sorry take the clients while the quorum is lost, unchecked.
 	Sorry   []ipvs.Destination
 	Servers []RealServer
 }
@@ -69,6 +82,10 @@ type RealServer struct {
 	Target      health.Target
 	Checker     health.Checker
 	Policy      health.Policy
+	// Initial counts before the first answer.
+	Initial health.State
+	// Quiesce is that of the service if nil.
+	Quiesce *bool
 }
 
 // WatchID names the check of a server: "VIRTUAL/SERVER" in the words of the
@@ -85,6 +102,7 @@ func (s *Setup) Watches() []health.Watch {
 				Target:  r.Target,
 				Checker: r.Checker,
 				Policy:  r.Policy,
+				Initial: r.Initial,
 			})
 		}
 	}

@@ -1,0 +1,102 @@
+package director
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/lvskit/lvskit/lvscf"
+)
+
+// effective are the extensions that do what they say here, by the block that
+// they stand in.
+var effective = map[string][]string{
+	"global": {"include", "heartbeat_path", "heartbeat_key_file", "floating_address", "drain_time"},
+	"virtual": {
+		"forward", "tunnel_type", "tunnel_port", "tunnel_checksum", "scheduler_flags", "one_packet", "persistence_engine",
+		"check", "interval", "fast_interval", "down_interval", "rise", "fall", "start_state", "quorum",
+	},
+	"server": {
+		"forward", "tunnel_type", "tunnel_port", "tunnel_checksum", "sorry", "maintenance", "upper_threshold", "lower_threshold",
+		"quiesce_server", "check",
+	},
+	// Kinds without a check of their own are noted where it is chosen.
+	"check": {
+		"kind", "address", "port", "timeout", "interval", "fast_interval", "down_interval", "rise", "fall", "start_state",
+		"send", "expect", "use_regex", "require_reply", "method", "path", "host", "header", "status", "body", "body_regex",
+		"tls", "server_name", "verify", "ca_file", "command",
+	},
+}
+
+// noteIdle notes each extension that the configuration uses and that has no
+// effect: whatever differs from a file that says nothing, as far as it runs.
+func (s *Setup) noteIdle(c *lvscf.Config) {
+	extension := make(map[string]bool)
+	for _, d := range lvscf.Directives() {
+		extension[d.Block+" "+d.Name] = d.Since != ""
+	}
+	have := running(c)
+	for _, d := range lvscf.Diff(blank(have), have) {
+		block := "global"
+		if d.Block != "" {
+			last := d.Block[strings.LastIndex(d.Block, ": ")+1:]
+			block, _, _ = strings.Cut(strings.TrimSpace(last), " ")
+		}
+		if !extension[block+" "+d.Directive] || slices.Contains(effective[block], d.Directive) {
+			continue
+		}
+		if where := d.Block; where == "" {
+			s.note("%s = %s has no effect yet", d.Directive, d.New)
+		} else {
+			s.note("%s: %s = %s has no effect yet", where, d.Directive, d.New)
+		}
+	}
+	if c.FailoverMode == lvscf.PulseMode && len(c.VRRPs) > 0 {
+		s.note("vrrp blocks have no effect without failover_mode = vrrp")
+	}
+}
+
+// running is a configuration without what is not active.
+func running(c *lvscf.Config) *lvscf.Config {
+	out := *c
+	out.Failovers = nil
+	out.Virtuals = nil
+	for _, v := range c.Virtuals {
+		if !v.Active {
+			continue
+		}
+		servers := v.Servers
+		v.Servers = nil
+		for _, r := range servers {
+			if r.Active {
+				v.Servers = append(v.Servers, r)
+			}
+		}
+		out.Virtuals = append(out.Virtuals, v)
+	}
+	return &out
+}
+
+// blank has the same blocks with nothing in them.
+func blank(c *lvscf.Config) *lvscf.Config {
+	out := lvscf.NewConfig()
+	checks := func(list []lvscf.Check) (out []lvscf.Check) {
+		for _, k := range list {
+			out = append(out, lvscf.NewCheck(k.Name))
+		}
+		return out
+	}
+	for _, v := range c.Virtuals {
+		plain := lvscf.NewVirtual(v.Name)
+		plain.Checks = checks(v.Checks)
+		for _, r := range v.Servers {
+			server := lvscf.NewServer(r.Name, v.Port)
+			server.Checks = checks(r.Checks)
+			plain.Servers = append(plain.Servers, server)
+		}
+		out.Virtuals = append(out.Virtuals, plain)
+	}
+	for _, r := range c.VRRPs {
+		out.VRRPs = append(out.VRRPs, lvscf.NewVRRP(r.Name))
+	}
+	return out
+}
