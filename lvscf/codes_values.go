@@ -29,6 +29,7 @@ const (
 	codeReentryZero  Code = "LVS073"
 	codeLookup       Code = "LVS074"
 	codeBadValue     Code = "LVS075"
+	codeInclude      Code = "LVS076"
 )
 
 func valueCodes() []CodeInfo {
@@ -159,6 +160,11 @@ func valueCodes() []CodeInfo {
 			codeBadValue, "a value that cannot be read",
 			"The directives beyond Piranha's have values of many forms; the message says which one is wanted.",
 			exampleService("slow_start = soon"), "write a value of the form that the message shows",
+		),
+		doubt(
+			codeInclude, "an included file is not read",
+			"Another program than the balancer may have only the one file at hand. Where files are included, one that cannot be read is an error.",
+			exampleGlobal("include = /etc/lvs.d/mail.cf"), "check the main file with lvsctl check, which reads all of them",
 		),
 	}
 }

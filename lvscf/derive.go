@@ -23,8 +23,10 @@ func (f *File) Config() (*Config, Diagnostics) {
 	return cfg, c.finish()
 }
 
-func (f *File) config(c *collector) *Config {
-	d := &deriver{c: c, cfg: NewConfig()}
+func (f *File) config(c *collector) *Config { return f.configWith(c, nil) }
+
+func (f *File) configWith(c *collector, inc *includer) *Config {
+	d := &deriver{c: c, cfg: NewConfig(), includer: inc}
 	d.cfg.Path = f.Name
 	d.body(f.Body, &scope{where: inGlobal, c: d.cfg, origins: &d.cfg.Origins})
 	d.repeats()
@@ -33,7 +35,7 @@ func (f *File) config(c *collector) *Config {
 		c.add(codeNoBackup, at, "", "backup_active = 1 without a backup router has no effect", `write its address, "backup = 192.0.2.2", or remove the line`)
 		d.cfg.BackupActive = false
 	}
-	d.cfg.check(c, f.faulty || c.count[Error] > 0)
+	d.cfg.check(c, f.faulty || c.count[Error] > 0 || c.included.HasErrors())
 	f.addSources(c)
 	return d.cfg
 }
@@ -69,6 +71,10 @@ type deriver struct {
 	// again holds the lines whose directive came before in the same body
 	// with another value, each with the earlier line.
 	again []repeat
+	// includer is nil where included files are not read; at is the place of
+	// the directive by which the file came in that is being read.
+	includer *includer
+	at       Pos
 }
 
 type repeat struct{ line, earlier *Line }
@@ -91,6 +97,9 @@ func (d *deriver) block(b *Block, s *scope) {
 	var pos Pos
 	if b.Open != nil {
 		pos = Pos{b.Open.Number, b.Open.Tokens[0].Column}
+		if d.at.IsValid() {
+			pos = d.at
+		}
 	}
 	if b.Open != nil && !b.Open.faulty && isTemplate(b.Name) {
 		d.c.atAs(Warning, codeTemplate, b.Open, b.Open.Tokens[1].Column, "the name "+quote(b.Name)+" looks like a placeholder", "write the name in its place")
@@ -155,6 +164,9 @@ func (d *deriver) directive(l *Line, s *scope) {
 	first := l.Tokens[0]
 	name := first.Text
 	pos := Pos{l.Number, first.Column}
+	if d.at.IsValid() {
+		pos = d.at
+	}
 	dir := findDirective(name, s.where)
 	if l.faulty || dir == nil {
 		meant := name
@@ -177,6 +189,9 @@ func (d *deriver) directive(l *Line, s *scope) {
 		dir.set.read(s, v)
 	}
 	s.origins.set(name, pos, v.failed)
+	if name == "include" && !v.failed {
+		d.include(l, s)
+	}
 	if earlier := s.seen[name]; earlier != nil && !v.failed && !dir.repeats {
 		d.again = append(d.again, repeat{l, earlier})
 	}
@@ -212,6 +227,9 @@ func (d *deriver) form(l *Line, v *values) bool {
 		code, what := codeNoValue, "there is no value"
 		if len(t) > 2 {
 			code, what = codeNoDevice, "a device belongs after the address"
+			if v.dir.kind == "two hosts" {
+				code, what = codeNoValue, "a second host belongs after the first"
+			}
 		}
 		v.fail(code, end, "missing arguments: "+what, v.example())
 	case v.dir.args != listArgs && len(t) > 2+v.dir.args:

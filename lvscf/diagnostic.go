@@ -148,6 +148,8 @@ type collector struct {
 	cutLevel Severity
 	// severities holds the table's, once there was anything to report.
 	severities map[Code]Severity
+	// included is what was found in included files.
+	included Diagnostics
 }
 
 // severityOf returns the severity of a code in the dialect.
@@ -238,7 +240,7 @@ func (c *collector) finish() Diagnostics {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 	if !c.firstCut.IsValid() {
-		return c.diags
+		return append(c.diags, c.included...)
 	}
 	var parts []string
 	for _, sev := range []Severity{Error, Warning, Hint} {
@@ -246,11 +248,11 @@ func (c *collector) finish() Diagnostics {
 			parts = append(parts, plural(n, "more "+sev.String()))
 		}
 	}
-	return append(c.diags, Diagnostic{
+	return append(append(c.diags, Diagnostic{
 		File: c.file, Pos: c.firstCut, EndColumn: c.firstCut.Column, Character: c.firstCut.Column, EndCharacter: c.firstCut.Column, Severity: c.cutLevel, Code: codeMore,
 		Message: "and " + strings.Join(parts, " and "),
 		Cure:    "mend the ones above, then check again",
-	})
+	}), c.included...)
 }
 
 func plural(n int, word string) string {

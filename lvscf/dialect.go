@@ -1,6 +1,9 @@
 package lvscf
 
-import "fmt"
+import (
+	"fmt"
+	"path"
+)
 
 // Dialect is how strictly a file is read.
 type Dialect uint8
@@ -41,6 +44,10 @@ func (d *Dialect) UnmarshalText(text []byte) error {
 type Options struct {
 	// Dialect is Lenient or Strict.
 	Dialect Dialect
+	// Include reads the files that include directives name, for Load; nil
+	// reads none and warns. Their names are joined to the folder of the file
+	// that includes them. It need not read more than [MaxSize] bytes.
+	Include func(path string) ([]byte, error)
 }
 
 // Parse is [Parse] with options.
@@ -53,7 +60,11 @@ func (o Options) Parse(name string, src []byte) (*File, Diagnostics) {
 // Load is [Load] with options.
 func (o Options) Load(name string, src []byte) (*Config, Diagnostics) {
 	c := &collector{file: name, dialect: o.Dialect}
-	cfg := parse(c, name, src).config(c)
+	var inc *includer
+	if o.Include != nil {
+		inc = &includer{read: o.Include, open: []string{path.Clean(name)}}
+	}
+	cfg := parse(c, name, src).configWith(c, inc)
 	ds := c.finish()
 	if ds.HasErrors() {
 		return nil, ds

@@ -16,7 +16,8 @@
 //
 // One directive stands on each line, NAME = VALUE with blanks or tabs around
 // the sign. Blocks are "virtual NAME {", "failover NAME {" and, inside them,
-// "server NAME {"; each closing brace stands alone on its line. A line whose
+// "server NAME {"; lvskit's own are "vrrp NAME {" and, in virtual and server
+// blocks, "check NAME {". Each closing brace stands alone on its line. A line whose
 // first mark is # is a comment; nothing may follow a value. Values with blanks
 // are quoted with ' or ". Numbers are those of C: 0x10 is sixteen and 010 is
 // eight. The last of repeated directives wins. [Directives] lists them all.
@@ -31,6 +32,13 @@
 // names until [Config.Resolve] is given a look-up function. Input is bounded
 // by [MaxSize], [MaxLines] and [MaxDepth].
 //
-// Editing a file, the accepted but irregular forms that people write, and
-// directives beyond Piranha's are not part of this package yet.
+// Included files are read by the function of [Options.Include].
+//
+// # One table
+//
+// All there is to know of a directive stands in one row of one table: its
+// name, places, values, default and the version that brought it. The manual
+// page lvs.cf.5, the schema lvs.cf.schema.json of the JSON form and the syntax
+// files of vim in editors/vim are made of it by "go test ./lvscf -update", and
+// its tests fail when they are not what the table says.
 package lvscf

@@ -50,6 +50,9 @@ func (s *Setup) noteIdle(c *lvscf.Config) {
 			s.note("%s: %s = %s has no effect yet", where, d.Directive, d.New)
 		}
 	}
+	for _, name := range c.Includes {
+		s.note("include = %s was not read: it has no effect", name)
+	}
 	if c.FailoverMode == lvscf.PulseMode && len(c.VRRPs) > 0 {
 		s.note("vrrp blocks have no effect without failover_mode = vrrp")
 	}

@@ -352,3 +352,32 @@ func TestReloadSaysWhatChanges(t *testing.T) {
 		}
 	}
 }
+
+func TestLoadFileReadsIncludedFiles(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return filepath.ToSlash(path)
+	}
+	write("mail.cf", strings.Replace(virtual("mail", realServer("a", "address = 10.0.0.1")), "192.0.2.10 eth0:1", "192.0.2.11 eth0:2", 1))
+	path := write("lvs.cf", "network = direct\ninclude = mail.cf\n"+virtual("web", realServer("a", "address = 10.0.0.1")))
+	s, err := LoadFile(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Services) != 2 || s.Services[0].Name != "mail" || strings.Contains(strings.Join(s.Notes, "\n"), "include") {
+		t.Errorf("services %v, notes %v", s.Services, s.Notes)
+	}
+	if err := os.Remove(filepath.Join(dir, "mail.cf")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LoadFile(t.Context(), path); err == nil || !strings.Contains(err.Error(), "mail.cf") || !strings.Contains(err.Error(), ":2:11:") {
+		t.Errorf("an included file that is missing: %v", err)
+	}
+	if s := setupOf(t, "include = /x.cf\nnetwork = direct\n"+virtual("web", "")); !strings.Contains(strings.Join(s.Notes, "\n"), "/x.cf was not read") {
+		t.Errorf("nothing is said of a file that was not read: %v", s.Notes)
+	}
+}

@@ -67,7 +67,7 @@ func LoadFile(ctx context.Context, path string) (*Setup, error) {
 // Load is LoadFile for a file that was read already; path names it in
 // messages.
 func Load(ctx context.Context, path string, src []byte) (*Setup, error) {
-	conf, diags := lvscf.Load(path, src)
+	conf, diags := lvscf.Options{Include: ReadFile}.Load(path, src)
 	if err := diags.Err(); err != nil {
 		return nil, err
 	}
