@@ -3,6 +3,7 @@ package lvscf
 import (
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Code names one kind of fault or doubt, as in "LVS012". A code keeps its
@@ -28,10 +29,23 @@ type CodeInfo struct {
 	Cure string `json:"cure"`
 }
 
-// Codes returns a new list of all codes in their order.
-func Codes() []CodeInfo {
+// codeTable makes the table when it is first asked for: programs that find no
+// fault never need it.
+var codeTable = sync.OnceValue(func() []CodeInfo {
 	return slices.Concat(syntaxCodes(), valueCodes(), routerCodes(), serviceCodes())
-}
+})
+
+// severityTable is the column of severities for each dialect.
+var severityTable = sync.OnceValue(func() map[Code][2]Severity {
+	severities := map[Code][2]Severity{}
+	for _, info := range codeTable() {
+		severities[info.Code] = [2]Severity{Lenient: info.Severity, Strict: info.Strict}
+	}
+	return severities
+})
+
+// Codes returns a new list of all codes in their order.
+func Codes() []CodeInfo { return slices.Clone(codeTable()) }
 
 // Explain returns what there is to know of a code. Letters of either case and
 // the number alone ("42") are understood; ok is false for an unknown code.
@@ -42,7 +56,7 @@ func Explain(code string) (info CodeInfo, ok bool) {
 		return CodeInfo{}, false
 	}
 	want := Code("LVS" + strings.Repeat("0", max(0, 3-len(digits))) + digits)
-	for _, info := range Codes() {
+	for _, info := range codeTable() {
 		if info.Code == want {
 			return info, true
 		}

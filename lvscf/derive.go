@@ -272,15 +272,18 @@ var foreign = []struct {
 func (d *deriver) unknown(l *Line, s *scope) (meant string) {
 	t := l.Tokens[0]
 	cure := "remove the line"
+	if d.c.count[Error] >= maxStructureErrors { // counted, and not shown
+		if !l.faulty {
+			d.c.atAs(Error, codeUnknown, l, t.Column, "unknown command", cure)
+		}
+		return ""
+	}
 	if here := directiveNames(s.where); len(here) <= 4 {
 		cure += "; the directives of this block are " + strings.Join(here, ", ")
 	}
 	code := codeUnknown
 	key, _, glued := strings.Cut(t.Text, "=")
-	near := ""
-	if d.c.count[Error] < maxStructureErrors { // beyond that nothing is shown
-		near = nearest(key, directiveNames(s.where))
-	}
+	near := nearest(key, directiveNames(s.where))
 	switch {
 	case l.Number == 1 && strings.HasPrefix(t.Text, "\ufeff"):
 		code, meant = codeBOM, strings.TrimPrefix(t.Text, "\ufeff")
@@ -304,7 +307,7 @@ func (d *deriver) unknown(l *Line, s *scope) (meant string) {
 	case near != "":
 		meant = near
 		cure = fmt.Sprintf("did you mean %q?", near)
-	case d.c.count[Error] < maxStructureErrors:
+	default:
 		if near = nearest(key, directiveNames(allPlaces)); near != "" {
 			cure = fmt.Sprintf("did you mean %q? It belongs in %s", near, placeOf(blocksOf(near)))
 		}

@@ -146,24 +146,16 @@ type collector struct {
 	count    [3]int // found, by severity
 	firstCut Pos    // where the first one that was not kept stands
 	cutLevel Severity
-	// severities holds the table's, once there was anything to report.
-	severities map[Code]Severity
 	// included is what was found in included files.
 	included Diagnostics
 }
 
 // severityOf returns the severity of a code in the dialect.
 func (c *collector) severityOf(code Code) Severity {
-	if c.severities == nil {
-		c.severities = map[Code]Severity{}
-		for _, info := range Codes() {
-			c.severities[info.Code] = info.Severity
-			if c.dialect == Strict {
-				c.severities[info.Code] = info.Strict
-			}
-		}
+	if c.dialect == Strict {
+		return severityTable()[code][Strict]
 	}
-	return c.severities[code]
+	return severityTable()[code][Lenient]
 }
 
 func (c *collector) add(code Code, pos Pos, source, message, cure string) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/lvskit/lvskit/lvscf"
 )
@@ -93,4 +94,14 @@ func ExampleConfig_Resolve() {
 func ExampleUnescape() {
 	fmt.Printf("%q\n", lvscf.Unescape(`GET / HTTP/1.0\r\n\r\n`))
 	// Output: "GET / HTTP/1.0\r\n\r\n"
+}
+
+func ExampleDiagnostics_WriteSARIF() {
+	_, diags := lvscf.Load("lvs.cf", []byte("network = direct # fast\n"))
+	var log strings.Builder
+	if err := diags.WriteSARIF(&log, "1.0"); err != nil {
+		fmt.Println(err)
+	}
+	fmt.Println(strings.Count(log.String(), `"ruleId": "LVS012"`))
+	// Output: 1
 }

@@ -12,56 +12,106 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// FuzzParse checks what holds for any input: it is printed as it was read,
-// diagnostics point into it and are one printable line each, and an accepted
-// configuration survives JSON.
+// FuzzParse checks what holds for any input in both dialects: it is printed as
+// it was read, diagnostics point into it and are one printable line each, and
+// an accepted configuration survives JSON. What the strict dialect accepts the
+// default one accepts, with the same meaning.
 func FuzzParse(f *testing.F) {
-	files, err := filepath.Glob("testdata/*.cf")
-	if err != nil || len(files) == 0 {
-		f.Fatalf("no fixtures, error %v", err)
-	}
-	more, err := filepath.Glob("testdata/extensions/*.cf")
-	if err != nil || len(more) == 0 {
-		f.Fatalf("no fixtures of extensions, error %v", err)
-	}
-	for _, path := range append(files, more...) {
-		src, err := os.ReadFile(path)
-		if err != nil {
-			f.Fatal(err)
+	for _, folder := range []string{"testdata/*.cf", "testdata/extensions/*.cf", "testdata/bad/*.cf"} {
+		files, err := filepath.Glob(folder)
+		if err != nil || len(files) == 0 {
+			f.Fatalf("%s: no fixtures, error %v", folder, err)
 		}
-		f.Add(src)
+		for _, path := range files {
+			src, err := os.ReadFile(path)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(src)
+		}
 	}
-	f.Fuzz(func(t *testing.T, src []byte) {
-		tree := checkIdentity(t, src)
-		checkDiagnostics(t, src)
-		lenient, first := Parse("lvs.cf", src)
-		again, second := Parse("lvs.cf", tree.Bytes())
+	f.Fuzz(checkAnyInput)
+}
+
+func checkAnyInput(t *testing.T, src []byte) {
+	texts := map[Dialect]string{}
+	octal := false
+	for _, dialect := range []Dialect{Strict, Lenient} {
+		o := Options{Dialect: dialect}
+		tree, first := o.Parse("lvs.cf", src)
+		if got := tree.Bytes(); !bytes.Equal(got, src) {
+			t.Fatalf("%v: printing gives other bytes than were read:\nread    %.200q\nprinted %.200q", dialect, src, got)
+		}
+		checkTokens(t, tree)
+		again, second := o.Parse("lvs.cf", tree.Bytes())
 		if diff := cmp.Diff(first, second); diff != "" || again == nil {
-			t.Errorf("second reading (-first +second):\n%s", diff)
+			t.Errorf("%v: second reading (-first +second):\n%s", dialect, diff)
 		}
-		cfg, _ := Load("lvs.cf", src)
-		if cfg != nil && lenient.faulty {
-			t.Error("accepted although the parser had to guess")
-		}
+		cfg, ds := o.Load("lvs.cf", src)
+		checkDiagnostics(t, src, cfg, ds)
 		if cfg == nil {
-			return
+			continue
 		}
-		text, err := json.Marshal(cfg)
-		if err != nil {
-			t.Fatal(err)
+		if tree.faulty {
+			t.Errorf("%v: accepted although the parser had to guess", dialect)
 		}
-		back := NewConfig()
-		if err := json.Unmarshal(text, back); err != nil {
-			t.Fatalf("%v in %s", err, text)
+		for _, d := range ds {
+			octal = octal || d.Code == codeLeadingZero || d.Code == codeOddAddress
 		}
-		if text2, err := json.Marshal(back); err != nil || !bytes.Equal(text, text2) {
-			t.Errorf("JSON is read as another configuration, error %v:\n%s\n%s", err, text, text2)
+		texts[dialect] = roundTripJSON(t, cfg)
+	}
+	strict, accepted := texts[Strict]
+	lenient, also := texts[Lenient]
+	switch {
+	case !accepted || octal:
+	case !also:
+		t.Error("the strict dialect accepts what the default one refuses")
+	case strict != lenient:
+		t.Errorf("the dialects differ:\n%s\n%s", strict, lenient)
+	}
+}
+
+// checkTokens checks that words and comments stand where they say.
+func checkTokens(t *testing.T, f *File) {
+	t.Helper()
+	for l := range f.Lines() {
+		last := 0
+		for _, k := range l.Tokens {
+			start, end := k.Column-1, k.End()-1
+			if k.Quote != 0 {
+				start++
+				end = min(end-1, len(l.Text)) // the closing quote may be missing
+			}
+			if start < last || end > len(l.Text) || end < start || !strings.EqualFold(l.Text[start:min(end, start+len(k.Text))], k.Text) {
+				t.Fatalf("line %d %q: token %+v stands elsewhere", l.Number, l.Text, k)
+			}
+			last = end
 		}
-	})
+		if l.Comment != 0 && (l.Comment <= last || l.Text[l.Comment-1] != '#') {
+			t.Fatalf("line %d %q: comment at %d", l.Number, l.Text, l.Comment)
+		}
+	}
+}
+
+// roundTripJSON checks that a configuration survives JSON, and returns it.
+func roundTripJSON(t *testing.T, cfg *Config) string {
+	t.Helper()
+	text, err := json.Marshal(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back := NewConfig()
+	if err := json.Unmarshal(text, back); err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+	if text2, err := json.Marshal(back); err != nil || !bytes.Equal(text, text2) {
+		t.Errorf("JSON is read as another configuration, error %v:\n%s\n%s", err, text, text2)
+	}
+	return string(text)
 }
 
 // checkDiagnostics checks the promises about diagnostics for one input.
-func checkDiagnostics(t *testing.T, src []byte) {
+func checkDiagnostics(t *testing.T, src []byte, cfg *Config, ds Diagnostics) {
 	t.Helper()
 	var ends []int // length of each line
 	for rest := string(src); rest != ""; {
@@ -72,11 +122,10 @@ func checkDiagnostics(t *testing.T, src []byte) {
 	if len(ends) == 0 {
 		ends = []int{0}
 	}
-	cfg, ds := Load("lvs.cf", src)
 	if (cfg == nil) != ds.HasErrors() {
 		t.Errorf("configuration %v with errors %v", cfg != nil, ds.HasErrors())
 	}
-	if len(ds) > 2*MaxDiagnostics+1 {
+	if len(ds) > 3*MaxDiagnostics+1 {
 		t.Errorf("%d diagnostics, more than the bound", len(ds))
 	}
 	errorLines := map[int]int{}
@@ -87,6 +136,12 @@ func checkDiagnostics(t *testing.T, src []byte) {
 		}
 		if i > 0 && !more && (d.Line < ds[i-1].Line || d.Line == ds[i-1].Line && d.Column < ds[i-1].Column) {
 			t.Errorf("%v stands after %v", d, ds[i-1])
+		}
+		if d.EndColumn < d.Column || d.EndColumn > ends[d.Line-1]+1 || d.Character > d.Column || d.EndCharacter < d.Character {
+			t.Errorf("%v ends at column %d, in characters %d to %d", d, d.EndColumn, d.Character, d.EndCharacter)
+		}
+		if _, ok := Explain(string(d.Code)); !ok {
+			t.Errorf("%v has no code", d)
 		}
 		text := d.String()
 		if d.Message == "" || d.Cure == "" || len(text) > 2000 || strings.ContainsAny(text, "\r\n\x00") || !utf8.ValidString(text) {
