@@ -80,6 +80,12 @@ func (p *parser) openLine(l *Line) {
 	}
 	p.keep(b)
 	p.open = append(p.open, b)
+	switch b.Kind {
+	case ServerBlock:
+		b.Body = make([]Node, 0, 4)
+	case VirtualBlock:
+		b.Body = make([]Node, 0, 16)
+	}
 }
 
 // unknownBlock reports a block that the language does not have, and takes it

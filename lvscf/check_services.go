@@ -26,11 +26,10 @@ func (k *checker) virtual(v *Virtual) {
 	if bits := v.Netmask.Bits(); bits > 0 && bits < 8 && !v.Address.Addr.Is6() {
 		k.add(codeWideMask, v.Origins.Pos("vip_nmask"), fmt.Sprintf("netmask %v spans %d addresses", v.Netmask, uint64(1)<<(32-bits)), "write the mask of the network, or 255.255.255.255")
 	}
-	for _, e := range []struct{ name, address string }{{"primary", k.c.Primary.String()}, {"backup", k.c.Backup.String()},
-		{"primary_private", k.c.PrimaryPrivate.String()}, {"backup_private", k.c.BackupPrivate.String()}} {
-		if e.address != "" && e.address == v.Address.String() {
-			k.add(codeRouterIsVirtual, firstPos(pos, v.Pos), fmt.Sprintf("address %s of service %s is the %s router's own", v.Address, quote(v.Name), strings.TrimSuffix(e.name, "_private")),
-				"give the service an address of its own")
+	for i, own := range [...]Host{k.c.Primary, k.c.PrimaryPrivate, k.c.Backup, k.c.BackupPrivate} {
+		if !own.IsZero() && own == v.Address {
+			router := [...]string{"primary", "backup"}[i/2]
+			k.add(codeRouterIsVirtual, firstPos(pos, v.Pos), fmt.Sprintf("address %s of service %s is the %s router's own", v.Address, quote(v.Name), router), "give the service an address of its own")
 			break
 		}
 	}
@@ -91,7 +90,11 @@ func (k *checker) failover(v *Virtual) {
 func (k *checker) servers(v *Virtual) {
 	active, broken, weighty := 0, false, false
 	overlapTold := false
-	seen := map[string]*Server{}
+	type key struct {
+		host Host
+		port uint16
+	}
+	seen := make(map[key]*Server, len(v.Servers))
 	for i := range v.Servers {
 		s := &v.Servers[i]
 		broken = broken || s.Origins.refused("active")
@@ -114,9 +117,9 @@ func (k *checker) servers(v *Virtual) {
 			k.add(codeOverlap, pos, fmt.Sprintf("server %s (%s) is in the network of virtual address %s: its answers do not pass the director", quote(s.Name), s.Address, v.Address),
 				"put the real servers into a network behind the director, or use another network method")
 		}
-		id := fmt.Sprintf("%s port %d", s.Address, s.Port)
+		id := key{s.Address, s.Port}
 		if other := seen[id]; other != nil && !s.Origins.refused("port") {
-			k.add(codeSameServer, pos, fmt.Sprintf("%s of server %s is that of server %s of line %d too", id, quote(s.Name), quote(other.Name), other.Pos.Line),
+			k.add(codeSameServer, pos, fmt.Sprintf("%s port %d of server %s is that of server %s of line %d too", s.Address, s.Port, quote(s.Name), quote(other.Name), other.Pos.Line),
 				"remove one of the two, or make it inactive")
 		}
 		seen[id] = s
@@ -215,7 +218,7 @@ func (k *checker) names(blocks []Virtual) {
 		} else {
 			seen[v.Name] = v
 		}
-		servers := map[string]*Server{}
+		servers := make(map[string]*Server, len(v.Servers))
 		for j := range v.Servers {
 			s := &v.Servers[j]
 			if other := servers[s.Name]; other != nil && s.Name != "" {

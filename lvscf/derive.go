@@ -75,12 +75,34 @@ type deriver struct {
 	// the directive by which the file came in that is being read.
 	includer *includer
 	at       Pos
+	// values serves one line after the other.
+	values values
 }
 
 type repeat struct{ line, earlier *Line }
 
 func (d *deriver) body(nodes []Node, s *scope) {
-	s.seen = map[string]*Line{}
+	lines, blocks := 0, 0
+	for _, n := range nodes {
+		switch n := n.(type) {
+		case *Line:
+			lines++
+		case *Block:
+			if n.Kind == ServerBlock && s.v != nil || n.Kind == VirtualBlock && s.where == inGlobal {
+				blocks++
+			}
+		}
+	}
+	switch {
+	case s.v != nil:
+		s.v.Servers = slices.Grow(s.v.Servers, blocks)
+	case s.where == inGlobal:
+		s.c.Virtuals = slices.Grow(s.c.Virtuals, blocks)
+	}
+	if *s.origins == nil {
+		*s.origins = make(Origins, 0, min(lines, 32))
+	}
+	s.seen = make([]*Line, 0, min(lines, 32))
 	for _, n := range nodes {
 		switch n := n.(type) {
 		case *Line:
@@ -101,7 +123,7 @@ func (d *deriver) block(b *Block, s *scope) {
 			pos = d.at
 		}
 	}
-	if b.Open != nil && !b.Open.faulty && isTemplate(b.Name) {
+	if strings.ContainsAny(b.Name, "{<$@[%") && b.Open != nil && !b.Open.faulty && isTemplate(b.Name) {
 		d.c.atAs(Warning, codeTemplate, b.Open, b.Open.Tokens[1].Column, "the name "+quote(b.Name)+" looks like a placeholder", "write the name in its place")
 	}
 	switch {
@@ -114,11 +136,11 @@ func (d *deriver) block(b *Block, s *scope) {
 		if s.kind == FailoverBlock && b.Open != nil && !b.Open.faulty {
 			d.c.at(codeIdleServer, b.Open, pos.Column, "a server block has no effect in a failover block", "remove it, or make the block a virtual one")
 		}
-		srv := NewServer(b.Name, v.Port)
+		v.Servers = append(v.Servers, NewServer(b.Name, v.Port))
+		srv := &v.Servers[len(v.Servers)-1]
 		srv.Pos = pos
-		d.body(b.Body, &scope{where: inServer, c: s.c, s: &srv, kind: b.Kind, origins: &srv.Origins, virtualPort: v.Port})
+		d.body(b.Body, &scope{where: inServer, c: s.c, s: srv, kind: b.Kind, origins: &srv.Origins, virtualPort: v.Port})
 		cutOff(b, &srv.Origins)
-		v.Servers = append(v.Servers, srv)
 	case b.Kind == CheckBlock:
 		k := NewCheck(b.Name)
 		k.Pos = pos
@@ -138,17 +160,18 @@ func (d *deriver) block(b *Block, s *scope) {
 			s.c.VRRPs = append(s.c.VRRPs, r)
 		}
 	case b.Kind != UnknownBlock:
-		v := NewVirtual(b.Name)
-		v.Pos = pos
-		d.body(b.Body, &scope{where: inVirtual, c: s.c, v: &v, kind: b.Kind, origins: &v.Origins})
-		cutOff(b, &v.Origins)
+		into := &s.c.Virtuals
 		switch {
 		case b.Open == nil: // assumed after an error
-		case b.Kind == VirtualBlock:
-			s.c.Virtuals = append(s.c.Virtuals, v)
-		default:
-			s.c.Failovers = append(s.c.Failovers, v)
+			into = new([]Virtual)
+		case b.Kind == FailoverBlock:
+			into = &s.c.Failovers
 		}
+		*into = append(*into, NewVirtual(b.Name))
+		v := &(*into)[len(*into)-1]
+		v.Pos = pos
+		d.body(b.Body, &scope{where: inVirtual, c: s.c, v: v, kind: b.Kind, origins: &v.Origins})
+		cutOff(b, &v.Origins)
 	}
 }
 
@@ -183,21 +206,28 @@ func (d *deriver) directive(l *Line, s *scope) {
 		s.origins.set(name, pos, true)
 		return
 	}
-	v := &values{c: d.c, line: l, dir: dir}
+	v := &d.values
+	*v = values{c: d.c, line: l, dir: dir}
 	if d.form(l, v) {
 		v.args = l.Tokens[2:]
 		dir.set.read(s, v)
 	}
 	s.origins.set(name, pos, v.failed)
-	if name == "include" && !v.failed {
+	if v.failed {
+		return
+	}
+	if name == "include" {
 		d.include(l, s)
 	}
-	if earlier := s.seen[name]; earlier != nil && !v.failed && !dir.repeats {
-		d.again = append(d.again, repeat{l, earlier})
+	i := slices.IndexFunc(s.seen, func(l *Line) bool { return l.Tokens[0].Text == name })
+	if i < 0 {
+		s.seen = append(s.seen, l)
+		return
 	}
-	if !v.failed {
-		s.seen[name] = l
+	if !dir.repeats {
+		d.again = append(d.again, repeat{l, s.seen[i]})
 	}
+	s.seen[i] = l
 }
 
 // form judges whether a directive has its sign and the right number of values.

@@ -2,6 +2,7 @@ package lvscf
 
 import (
 	"iter"
+	"math/bits"
 	"slices"
 )
 
@@ -15,6 +16,8 @@ const (
 	inCheck
 	inVRRP
 
+	// places is their number.
+	places    = 5
 	allPlaces = inGlobal | inVirtual | inServer | inCheck | inVRRP
 )
 
@@ -79,35 +82,44 @@ var directives = slices.Concat(
 	serverDirectives, serverExtensions,
 )
 
-// directiveIndex finds a directive by its place and name.
-var directiveIndex = func() map[directiveKey]*directive {
-	index := make(map[directiveKey]*directive, len(directives))
+// namesakes are the directives of one name, by the bit of their place.
+type namesakes struct {
+	where blockMask
+	at    [places]*directive
+}
+
+// directiveIndex finds directives by their name.
+var directiveIndex = func() map[string]*namesakes {
+	index := make(map[string]*namesakes, len(directives))
 	for i := range directives {
-		for where := range directives[i].where.each() {
-			index[directiveKey{where, directives[i].name}] = &directives[i]
+		d := &directives[i]
+		n := index[d.name]
+		if n == nil {
+			n = &namesakes{}
+			index[d.name] = n
+		}
+		for where := range d.where.each() {
+			n.where |= where
+			n.at[bits.TrailingZeros8(uint8(where))] = d
 		}
 	}
 	return index
 }()
 
-type directiveKey struct {
-	where blockMask
-	name  string
-}
-
 // findDirective returns the directive of that name in that place, or nil.
 func findDirective(name string, where blockMask) *directive {
-	return directiveIndex[directiveKey{where, name}]
+	if n := directiveIndex[name]; n != nil && where != 0 {
+		return n.at[bits.TrailingZeros8(uint8(where))]
+	}
+	return nil
 }
 
 // blocksOf returns the places where a directive may stand.
 func blocksOf(name string) (where blockMask) {
-	for place := range allPlaces.each() {
-		if findDirective(name, place) != nil {
-			where |= place
-		}
+	if n := directiveIndex[name]; n != nil {
+		return n.where
 	}
-	return where
+	return 0
 }
 
 // directiveNames returns the names of the directives of some places.

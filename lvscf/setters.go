@@ -21,7 +21,7 @@ type scope struct {
 	// virtualPort is that of the virtual block around a server block so far.
 	virtualPort uint16
 	// seen holds the last line of each directive of the body.
-	seen map[string]*Line
+	seen []*Line
 }
 
 // wholeSeconds reads seconds; whether zero can be run depends on others.

@@ -111,6 +111,9 @@ func isTemplate(s string) bool {
 // of a patch, of quoting or of a web page.
 func isPasted(s string) bool {
 	s = strings.TrimSpace(s)
+	if s == "" {
+		return false
+	}
 	first, rest, _ := strings.Cut(s, " ")
 	switch {
 	case strings.Contains(first, "@") && strings.ContainsAny(s, "#$~]"),
