@@ -28,10 +28,15 @@ func effectiveChecks(v *lvscf.Virtual, s *lvscf.Server) []lvscf.Check {
 		if c.Kind == lvscf.CheckPiranha {
 			piranhaCheck(v, s, c)
 		}
+		if portKinds(c.Kind) {
+			c.Port = cmp.Or(c.Port, s.Port)
+		} else {
+			c.Port = 0
+		}
 		c.FastInterval = cmp.Or(c.FastInterval, c.Interval)
 		c.DownInterval = cmp.Or(c.DownInterval, c.Interval)
-		if c.Fall <= 1 && c.Rise <= 1 {
-			c.FastInterval = 0 // never used
+		if c.Fall <= 1 && c.Rise <= 1 || c.FastInterval == c.Interval {
+			c.FastInterval = 0 // never used, or no other
 		}
 		effectiveLimits(c)
 		switch c.Kind {
@@ -69,6 +74,11 @@ func effectiveChecks(v *lvscf.Virtual, s *lvscf.Server) []lvscf.Check {
 		}
 	}
 	return out
+}
+
+// portKinds reports whether a kind of check asks at a port.
+func portKinds(k lvscf.CheckKind) bool {
+	return k != lvscf.CheckNone && k != lvscf.CheckPing && k != lvscf.CheckFile && k != lvscf.CheckScript
 }
 
 // piranhaCheck names the kind of what send, expect and send_program ask for.
@@ -214,10 +224,36 @@ type differ struct {
 	ledger *ledger
 	cfg    *lvscf.Config
 	seen   map[string]bool
+	// virtual is the block that the servers compared are in.
+	virtual *lvscf.Virtual
+}
+
+// inherits reports whether a server has a thing from its virtual block, which
+// is then where a loss is reported, and once.
+func (d *differ) inherits(name, key string) bool {
+	if d.virtual == nil {
+		return false
+	}
+	for _, s := range d.virtual.Servers {
+		if s.Name == name {
+			switch key {
+			case "checks":
+				return s.Check == lvscf.CheckPiranha && len(s.Checks) == 0
+			case "slow_start":
+				return s.SlowStart == 0
+			case "forward":
+				return s.Forward == nil
+			}
+		}
+	}
+	return false
 }
 
 // blocksOf are the lists that hold blocks, with the word of each.
 var blocksOf = map[string]string{"virtuals": "virtual", "failovers": "failover", "servers": "server", "vrrps": "vrrp", "checks": "check"}
+
+// addressLists are the directives with an address that a router carries.
+var addressLists = []string{"static_address", "floating_address", "address"}
 
 // object compares two blocks of a kind.
 func (d *differ) object(path, kind string, from, to map[string]any) {
@@ -233,10 +269,25 @@ func (d *differ) object(path, kind string, from, to map[string]any) {
 	for _, k := range keys {
 		word, isBlocks := blocksOf[k]
 		list, _ := from[k].([]any)
+		path := path
+		if name, _ := from["name"].(string); kind == "server" && d.inherits(name, k) {
+			path = path[:strings.LastIndex(path, " / server ")]
+		}
 		switch {
 		case isBlocks:
 			other, _ := to[k].([]any)
 			d.blocks(path, word, list, other)
+		case slices.Contains(addressLists, k):
+			// That there are more is what became of another directive.
+			other, _ := to[k].([]any)
+			for _, e := range list {
+				if !slices.ContainsFunc(other, func(o any) bool { return same(e, o) }) {
+					d.lose(path, kind, k, e)
+				}
+			}
+			if _, isList := from[k].([]any); from[k] != nil && !isList && !same(from[k], to[k]) {
+				d.lose(path, kind, k, from[k])
+			}
 		case !same(from[k], to[k]):
 			d.lose(path, kind, k, from[k])
 		}
@@ -283,12 +334,16 @@ func (d *differ) blocks(path, word string, from, to []any) {
 			d.loseBlock(at, word, block)
 			continue
 		}
+		if word == "virtual" {
+			d.virtual = &d.cfg.Virtuals[i]
+		}
 		d.object(at, word, block, rest[j].(map[string]any))
 		rest = slices.Delete(rest, j, j+1)
 	}
 }
 
 func (d *differ) enter(path, what, why, nearest string) {
+	path = cmp.Or(path, "global section")
 	key := path + "\x00" + what
 	if !d.seen[key] {
 		d.seen[key] = true
@@ -298,18 +353,40 @@ func (d *differ) enter(path, what, why, nearest string) {
 
 // lose enters a directive.
 func (d *differ) lose(path, kind, key string, value any) {
-	what := key
-	switch v := value.(type) {
-	case nil:
-		what += ", which is not set"
-	case map[string]any:
-		what += " = " + fmt.Sprint(cmp.Or(v["name"], v["addr"], v["address"], any("")))
-	default:
-		text, _ := json.Marshal(value)
-		what += " = " + string(text)
+	what := key + ", which is not set"
+	if value != nil {
+		what = key + " = " + written(value)
 	}
 	why, nearest := exportReason(kind, key)
 	d.enter(path, what, why, nearest)
+}
+
+// written returns a value about as a file has it.
+func written(value any) string {
+	switch v := value.(type) {
+	case bool:
+		return map[bool]string{false: "0", true: "1"}[v]
+	case string:
+		if v == "" || strings.ContainsAny(v, " \t") {
+			return strconv.Quote(v)
+		}
+		return v
+	case []any:
+		var words []string
+		for _, e := range v {
+			words = append(words, written(e))
+		}
+		return strings.Join(words, ", ")
+	case map[string]any:
+		var words []string
+		for _, key := range []string{"name", "addr", "address", "primary", "backup", "device"} {
+			if v[key] != nil {
+				words = append(words, written(v[key]))
+			}
+		}
+		return strings.Join(words, " ")
+	}
+	return fmt.Sprint(value)
 }
 
 // loseBlock enters a whole block.
@@ -322,7 +399,7 @@ func (d *differ) loseBlock(path, word string, block map[string]any) {
 	case word == "failover" || d.cfg.Service == lvscf.FOS:
 		why, nearest = "keepalived runs no failover services", "notify_master and notify_backup of a vrrp_instance, with programs that start and stop it"
 	case word == "check":
-		why, nearest = "keepalived has no check of this kind", "TCP_CHECK was written; MISC_CHECK with a program asks more"
+		why, nearest = "keepalived has no check of this kind", "TCP_CHECK was written, or HTTP_GET for a GET by hand; MISC_CHECK with a program asks more"
 	case block["active"] == false:
 		why, nearest = "it is not active, and keepalived has no switch for that", "leave it out, or make it active"
 	case block["sorry"] == true:
@@ -332,7 +409,7 @@ func (d *differ) loseBlock(path, word string, block map[string]any) {
 	case addr != nil && addr["addr"] == nil && block["fwmark"] == nil:
 		why, nearest = "keepalived looks no names up", "resolve the names first, or write the address"
 	case word == "virtual":
-		why, nearest = "keepalived ignores a virtual server without real servers", "give it an active server with an address"
+		why, nearest = "keepalived ignores a virtual server without real servers", "give it an active server with an address; names must be resolved first"
 	case word == "server":
 		why, nearest = "its address is of another family than the service's", "a server of the same family"
 	}

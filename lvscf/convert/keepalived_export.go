@@ -23,7 +23,7 @@ import (
 func ToKeepalived(cfg *lvscf.Config) ([]byte, Losses) {
 	e := &exporter{cfg: cfg}
 	e.file()
-	text := []byte(e.b.String())
+	text := []byte(strings.TrimRight(e.b.String(), "\n") + "\n")
 	back, _, err := FromKeepalived("", text, KeepalivedOptions{ConfigID: configIDPrimary})
 	var l ledger
 	if err != nil {
@@ -63,6 +63,15 @@ func (e *exporter) comment(format string, args ...any) {
 	e.line("# %s", clean(fmt.Sprintf(format, args...)))
 }
 
+// section writes a block and a blank line behind it.
+func (e *exporter) section(head string, body func()) {
+	before := e.b.Len()
+	e.block(head, body)
+	if e.b.Len() > before {
+		e.blank()
+	}
+}
+
 // block writes a block unless there is nothing in it.
 func (e *exporter) block(head string, body func()) {
 	start := e.b.Len()
@@ -88,21 +97,55 @@ func (e *exporter) file() {
 	virtuals := e.virtuals()
 	carriers := e.carriers(virtuals)
 	e.globals(virtuals, carriers)
-	if len(e.cfg.StaticAddresses) > 0 {
-		e.block("static_ipaddress", func() {
-			for _, a := range e.cfg.StaticAddresses {
-				e.line("%s", addressLine(a.Prefix.Addr(), a.Prefix.Bits(), a.Device))
-			}
-		})
-		e.blank()
-	}
+	e.tlsFiles(virtuals)
+	e.statics(carriers)
 	e.syncGroups()
 	for _, c := range carriers {
-		e.instance(c)
+		if !c.lone {
+			e.instance(c)
+		}
 	}
 	for _, v := range virtuals {
 		e.virtual(v)
 	}
+}
+
+// statics writes the addresses that a router always has: those of a lone
+// router, too, need no vrrp_instance.
+func (e *exporter) statics(carriers []*carrier) {
+	e.section("static_ipaddress", func() {
+		for _, c := range carriers {
+			for _, a := range c.addresses {
+				if c.lone {
+					e.line("%s", addressLine(a.Prefix.Addr(), a.bits, a.Device))
+				}
+			}
+		}
+		for _, a := range e.cfg.StaticAddresses {
+			e.line("%s", addressLine(a.Prefix.Addr(), a.Prefix.Bits(), a.Device))
+		}
+	})
+}
+
+// tlsFiles writes the certificate that all checks over TLS show.
+func (e *exporter) tlsFiles(virtuals []*lvscf.Virtual) {
+	cert, key := "", ""
+	for _, v := range virtuals {
+		for _, s := range writable(v) {
+			for _, c := range v.ChecksOf(s) {
+				if c.Kind == lvscf.CheckHTTPS && cert == "" {
+					cert, key = c.CertFile, c.KeyFile
+				}
+			}
+		}
+	}
+	if cert == "" {
+		return
+	}
+	e.section("SSL", func() {
+		e.text("certificate", cert)
+		e.text("key", key)
+	})
 }
 
 // virtuals returns the blocks that can be written: active ones with an address
@@ -141,7 +184,7 @@ func familyFits(v *lvscf.Virtual, a netip.Addr) bool {
 
 func (e *exporter) globals(virtuals []*lvscf.Virtual, carriers []*carrier) {
 	c := e.cfg
-	e.block("global_defs", func() {
+	e.section("global_defs", func() {
 		if e.runsPrograms(virtuals, carriers) {
 			e.comment("who runs the programs named below")
 			e.line("script_user root")
@@ -149,7 +192,7 @@ func (e *exporter) globals(virtuals []*lvscf.Virtual, carriers []*carrier) {
 		}
 		if c.SyncDaemon && c.SyncdIface != "" {
 			line := "lvs_sync_daemon " + c.SyncdIface
-			if len(carriers) > 0 {
+			if len(carriers) > 0 && !carriers[0].lone {
 				line += " inst " + carriers[0].vrrp.Name
 			}
 			line += fmt.Sprintf(" id %d", c.SyncdID)
@@ -182,7 +225,6 @@ func (e *exporter) globals(virtuals []*lvscf.Virtual, carriers []*carrier) {
 			e.line("vrrp_garp_interval %s", timer(d))
 		}
 	})
-	e.blank()
 }
 
 // garpInterval returns the one time between announcements that keepalived can

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"cmp"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -26,7 +27,7 @@ func (e *exporter) virtual(v *lvscf.Virtual) {
 		e.text("snmp_name", v.Name)
 		e.line("lvs_sched %s", v.Scheduler)
 		e.schedulerFlags(v)
-		if v.OnePacket && v.Protocol == lvscf.UDP {
+		if v.OnePacket && (v.Protocol == lvscf.UDP || v.FWMark != 0) {
 			e.line("ops")
 		}
 		e.line("lvs_method %s", method(forward, v.Tunneling))
@@ -39,7 +40,9 @@ func (e *exporter) virtual(v *lvscf.Virtual) {
 				e.line("persistence_engine %s", v.PersistenceEngine)
 			}
 		}
-		e.line("protocol %s", strings.ToUpper(v.Protocol.String()))
+		if v.FWMark == 0 { // a mark has none
+			e.line("protocol %s", strings.ToUpper(v.Protocol.String()))
+		}
 		e.quorum(v, servers)
 		if v.QuiesceServer {
 			e.line("inhibit_on_failure")
@@ -149,8 +152,8 @@ func (e *exporter) sorry(v *lvscf.Virtual, forward lvscf.Network) {
 			continue
 		}
 		line := "sorry_server " + s.Address.Addr.String()
-		if s.Port != 0 {
-			line += fmt.Sprintf(" %d", s.Port)
+		if port := e.realPort(v, &s); port != 0 {
+			line += fmt.Sprintf(" %d", port)
 		}
 		e.line("%s", line)
 		if v.QuiescesServer(&s) {
@@ -184,8 +187,9 @@ func sorryServers(v *lvscf.Virtual) []lvscf.Server {
 
 func (e *exporter) server(v *lvscf.Virtual, s *lvscf.Server, forward lvscf.Network) {
 	head := "real_server " + s.Address.Addr.String()
-	if s.Port != 0 {
-		head += fmt.Sprintf(" %d", s.Port)
+	port := e.realPort(v, s)
+	if port != 0 {
+		head += fmt.Sprintf(" %d", port)
 	}
 	e.block(head, func() {
 		e.text("snmp_name", s.Name)
@@ -210,9 +214,24 @@ func (e *exporter) server(v *lvscf.Virtual, s *lvscf.Server, forward lvscf.Netwo
 		e.text("notify_up", s.UpCmd)
 		e.text("notify_down", s.DownCmd)
 		for _, c := range effectiveChecks(v, s) {
+			if c.Port == port {
+				c.Port = 0
+			}
 			e.check(&c)
 		}
 	})
+}
+
+// realPort returns the port that a server can have: that of the service, which
+// is none with a mark, unless NAT can change it.
+func (e *exporter) realPort(v *lvscf.Virtual, s *lvscf.Server) uint16 {
+	switch {
+	case v.FWMark != 0:
+		return 0
+	case e.cfg.ForwardOf(v, s) == lvscf.NAT:
+		return s.Port
+	}
+	return v.Port
 }
 
 // checkWords are the blocks of the kinds that keepalived has. Of all others
@@ -225,6 +244,10 @@ var checkWords = map[lvscf.CheckKind]string{
 func (e *exporter) check(c *lvscf.Check) {
 	if c.Kind == lvscf.CheckNone {
 		return
+	}
+	if h, ok := httpOf(c); ok {
+		e.comment("in place of send and expect")
+		c = h
 	}
 	word := checkWords[c.Kind]
 	if word == "" || c.Kind == lvscf.CheckScript && c.Command == "" {
@@ -262,10 +285,40 @@ func (e *exporter) check(c *lvscf.Check) {
 		}
 		e.line("delay_loop %s", timer(c.Interval))
 		e.line("retry %d", c.Fall-1)
-		if c.Fall > 1 && c.FastInterval > 0 {
-			e.line("delay_before_retry %s", timer(min(c.FastInterval, maxTimer)))
+		if c.Fall > 1 {
+			e.line("delay_before_retry %s", timer(min(cmp.Or(c.FastInterval, c.Interval), maxTimer)))
 		}
 	})
+}
+
+// httpOf returns the page that a text asks for by hand, as most files of
+// Piranha do: GET PATH HTTP/1.0, perhaps with a Host, and HTTP to come back.
+func httpOf(c *lvscf.Check) (*lvscf.Check, bool) {
+	request := lvscf.Unescape(c.Send)
+	first, headers, _ := strings.Cut(request, "\n")
+	words := strings.Fields(first)
+	if c.Kind != lvscf.CheckText || c.UseRegex || len(words) < 2 || words[0] != "GET" || !strings.HasPrefix(words[1], "/") {
+		return nil, false
+	}
+	h := *c
+	h.Kind, h.Path, h.HTTPVersion = lvscf.CheckHTTP, words[1], "1.0"
+	switch status, isStatus := strings.CutPrefix(c.Expect, "HTTP/1.1 "); {
+	case isStatus && len(status) >= 3:
+		if err := h.Status.UnmarshalText([]byte(status[:3])); err != nil {
+			return nil, false
+		}
+	case strings.HasPrefix("HTTP/1.", c.Expect): // any answer at all
+		h.Status = lvscf.StatusCodes{{Min: 100, Max: 599}}
+	default:
+		return nil, false
+	}
+	for line := range strings.SplitSeq(headers, "\n") {
+		if name, value, _ := strings.Cut(line, ":"); strings.EqualFold(name, "host") {
+			h.Host = strings.TrimSpace(value)
+		}
+	}
+	h.Send, h.Expect = "", ""
+	return &h, true
 }
 
 // hexOr writes a text of lvs.cf as hexadecimal digits.
@@ -309,7 +362,7 @@ func (e *exporter) http(c *lvscf.Check, tls bool) {
 		e.line("enable_sni")
 	}
 	e.block("url", func() {
-		e.text("path", c.Path)
+		e.text("path", cmp.Or(c.Path, "/"))
 		e.text("virtualhost", c.Host)
 		if len(c.Status) > 0 {
 			e.line("status_code %s", strings.ReplaceAll(c.Status.String(), ",", " "))

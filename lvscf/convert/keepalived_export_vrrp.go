@@ -2,6 +2,7 @@ package convert
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -9,12 +10,18 @@ import (
 	"github.com/lvskit/lvskit/lvscf"
 )
 
+// notifyWords are the words of lvs.cf for what keepalived adds to notify, but
+// for the priority behind them.
+const notifyWords = " %k %n %s"
+
 // carrier is a vrrp_instance to be: its settings, and its addresses.
 type carrier struct {
 	vrrp      lvscf.VRRP
 	addresses []carried
 	// made tells that it stands for Piranha's heartbeats.
 	made bool
+	// lone tells that there is no other router to agree with.
+	lone bool
 }
 
 // carried is an address of an instance; bits are those of its network, less
@@ -42,7 +49,8 @@ func (e *exporter) carriers(virtuals []*lvscf.Virtual) []*carrier {
 		}
 	}
 	if len(out) == 0 {
-		out = []*carrier{{vrrp: e.pulse(virtuals), made: true}}
+		lone := e.cfg.FailoverMode == lvscf.PulseMode && !e.cfg.BackupActive
+		out = []*carrier{{vrrp: e.pulse(virtuals), made: true, lone: lone}}
 	}
 	find := func(name string) *carrier {
 		for _, c := range out {
@@ -78,26 +86,41 @@ func (e *exporter) carriers(virtuals []*lvscf.Virtual) []*carrier {
 		prefix, _ := a.Prefix(a.BitLen())
 		out[0].add(carried{lvscf.DeviceAddress{Prefix: prefix, Device: e.cfg.NATRouter.Device}, bits, false})
 	}
+	numbers := map[uint8]bool{}
 	for _, c := range out {
+		numbers[c.vrrp.VRID] = true
 		c.exclude()
+	}
+	for _, c := range out {
+		for n := uint8(51); c.vrrp.VRID == 0; n++ { // keepalived needs a number
+			if n != 0 && !numbers[n] || len(out) > 200 {
+				c.vrrp.VRID, numbers[n] = max(n, 1), true
+			}
+		}
 	}
 	return slices.DeleteFunc(out, func(c *carrier) bool { return c.made && len(c.addresses) == 0 })
 }
 
 // exclude keeps addresses out of the advertisements that cannot be in them:
-// those of another family than the first, and what a packet has no room for.
+// those of another family than the peers or the first, and what a packet has no room for.
 func (c *carrier) exclude() {
 	n := 0
-	var first *carried
+	var family netip.Addr
+	for _, h := range append([]lvscf.Host{c.vrrp.UnicastSource}, c.vrrp.UnicastPeers...) {
+		if h.Addr.IsValid() {
+			family = h.Addr
+		}
+	}
 	for i := range c.addresses {
 		a := &c.addresses[i]
-		switch {
-		case a.excluded:
-		case first == nil:
-			first, n = a, 1
-		case a.Prefix.Addr().Is4() != first.Prefix.Addr().Is4(), n == maxAdvertised:
-			a.excluded = true
-		default:
+		if a.excluded {
+			continue
+		}
+		if !family.IsValid() {
+			family = a.Prefix.Addr()
+		}
+		a.excluded = a.Prefix.Addr().Is4() != family.Is4() || n == maxAdvertised
+		if !a.excluded {
 			n++
 		}
 	}
@@ -167,9 +190,7 @@ func (e *exporter) instance(c *carrier) {
 		if r.Interface != "" {
 			e.line("interface %s", r.Interface)
 		}
-		if r.VRID != 0 {
-			e.line("virtual_router_id %d", r.VRID)
-		}
+		e.line("virtual_router_id %d", r.VRID)
 		if r.BackupPriority != 0 && r.BackupPriority != r.Priority {
 			e.comment("start the backup router with --config-id %s", configIDBackup)
 			e.line("@^%s priority %d", configIDBackup, r.Priority)
@@ -234,6 +255,9 @@ func (e *exporter) instance(c *carrier) {
 		e.text("notify_master", r.MasterCmd)
 		e.text("notify_backup", r.BackupCmd)
 		e.text("notify_fault", r.FaultCmd)
+		if cmd, ok := strings.CutSuffix(r.NotifyCmd, notifyWords); ok {
+			e.text("notify", cmd)
+		}
 	})
 	e.blank()
 }

@@ -242,7 +242,7 @@ func parsePrefix(s string) (netip.Prefix, bool) {
 
 func (im *importer) staticAddresses(top place, s *statement) {
 	for _, v := range im.addresses(top, s, im.global.device, "", false) {
-		im.cfg.StaticAddresses = append(im.cfg.StaticAddresses, lvscf.DeviceAddress{Prefix: v.prefix, Device: v.device})
+		im.statics = append(im.statics, v)
 		if im.vips[v.prefix.Addr()] == nil {
 			im.vips[v.prefix.Addr()] = v
 		}

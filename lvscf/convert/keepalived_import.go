@@ -42,7 +42,8 @@ type importer struct {
 	trackFiles map[string]string
 	groups     map[string]*statement
 	names      map[string]int // of virtual blocks, with how many there are
-	order      []*vip         // those of vrrp_instance, in their order
+	statics    []*vip
+	order      []*vip // those of vrrp_instance, in their order
 	leftAlone  map[netip.Addr]bool
 }
 

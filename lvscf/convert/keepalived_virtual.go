@@ -237,12 +237,29 @@ func (im *importer) virtualServer(top place, s *statement) {
 		h[word] = do
 	}
 	p.each(sortedFlags(s.body), inVirtual, h)
-	if v.OnePacket && v.Protocol != lvscf.UDP {
-		p.loseAs(s, "ops", "one packet scheduling needs UDP, so keepalived ignores it", "protocol = udp, or without it")
-		v.OnePacket = false
+	marks := 0
+	for _, m := range members {
+		if m.mark != 0 {
+			marks++
+		}
 	}
-	if protocol == nil && members[0].mark != 0 {
-		v.Protocol = lvscf.TCP // a mark has no protocol; this is that of the checks
+	if v.OnePacket && v.Protocol != lvscf.UDP && marks < len(members) {
+		p.loseAs(s, "ops", "one packet scheduling needs UDP, so keepalived ignores it", "protocol = udp, or without it")
+	}
+	if protocol != nil && marks == len(members) {
+		p.lose(protocol, "a mark stands for any protocol, so keepalived ignores it", "a protocol was taken for the checks alone")
+	}
+	v.QuiesceServer = l.inhibit
+	for _, r := range reals {
+		im.realServer(p, r, &v, l, members[0])
+	}
+	sum := 0
+	for _, r := range v.Servers {
+		sum += r.Weight
+	}
+	if v.Quorum > max(1, sum) {
+		p.loseAs(s, fmt.Sprintf("quorum %d", v.Quorum), "the weights of the servers do not add up to it, so keepalived lowers it", fmt.Sprintf("quorum = %d was taken", max(1, sum)))
+		v.Quorum = max(1, sum)
 	}
 	if v.QuorumHysteresis > 0 && v.QuorumHysteresis >= max(1, v.Quorum) {
 		p.loseAs(s, fmt.Sprintf("hysteresis %d", v.QuorumHysteresis), "it is not smaller than the quorum, so keepalived takes 0", "a smaller one, or a larger quorum")
@@ -254,12 +271,7 @@ func (im *importer) virtualServer(top place, s *statement) {
 	if persistent == nil && v.PMask != 0 {
 		v.PMask = 0
 	}
-	v.QuiesceServer = l.inhibit
-	for _, r := range reals {
-		im.realServer(p, r, &v, l, members[0])
-	}
 	im.sorryServer(p, sorry, sorryMethod, sorryInhibit, &v)
-	hoistChecks(&v)
 	im.addVirtuals(p, s, v, members, name, family)
 }
 
@@ -286,7 +298,18 @@ func (im *importer) addVirtuals(p place, s *statement, v lvscf.Virtual, members 
 	for _, m := range members {
 		one := v
 		one.Servers = im.ofFamily(p, s, &v, m)
+		if !slices.ContainsFunc(one.Servers, func(r lvscf.Server) bool { return !r.Sorry }) {
+			p.loseAs(s, "the service "+m.String(), "it has no real servers, so keepalived ignores it", "give it one")
+			continue
+		}
 		one.Port, one.FWMark = m.port, m.mark
+		if m.mark != 0 { // it has no protocol; this is for the checks alone
+			one.Protocol = lvscf.TCP
+			if v.OnePacket {
+				one.Protocol = lvscf.UDP
+			}
+		}
+		one.OnePacket = v.OnePacket && one.Protocol == lvscf.UDP
 		if m.mark == 0 {
 			one.Address = lvscf.Host{Addr: m.addr}
 			one.Device, one.Netmask, one.VRRP = im.vipOf(p, s, m.addr)
@@ -294,9 +317,9 @@ func (im *importer) addVirtuals(p place, s *statement, v lvscf.Virtual, members 
 				p.lose(s, "a service of every port must be persistent, so keepalived makes it so", "persistent = 360 was taken")
 				one.Persistent = 360 * time.Second
 			}
-		} else if len(v.Servers) > 0 {
-			one.Port, _ = commonPort(v.Servers) // that of the checks; the mark alone chooses packets
 		}
+		im.fixPorts(p, s, &one)
+		hoistChecks(&one)
 		if m.family == "inet6" && !slices.ContainsFunc(v.Servers, func(r lvscf.Server) bool { return r.Address.Addr.Is6() }) {
 			p.loseAs(s, fmt.Sprintf("fwmark %d inet6", m.mark), "the family of a marked service is that of its servers", "servers of IPv6")
 		}
@@ -315,7 +338,11 @@ const maxVirtuals = 50_000
 // ofFamily returns the servers that a service can have: of its own family,
 // unless packets are tunnelled to them.
 func (im *importer) ofFamily(p place, s *statement, v *lvscf.Virtual, m member) []lvscf.Server {
-	return slices.DeleteFunc(slices.Clone(v.Servers), func(r lvscf.Server) bool {
+	servers := slices.Clone(v.Servers)
+	for i := range servers {
+		servers[i].Checks = slices.Clone(servers[i].Checks)
+	}
+	return slices.DeleteFunc(servers, func(r lvscf.Server) bool {
 		forward := *v.Forward
 		if r.Forward != nil {
 			forward = *r.Forward
@@ -328,14 +355,26 @@ func (im *importer) ofFamily(p place, s *statement, v *lvscf.Virtual, m member) 
 	})
 }
 
-// commonPort returns the port that all servers have.
-func commonPort(servers []lvscf.Server) (uint16, bool) {
-	for _, s := range servers {
-		if s.Port != servers[0].Port {
-			return 0, false
+// fixPorts does what keepalived does with ports that the kernel cannot have: a
+// mark keeps the port of each packet, and only NAT can change one. The checks
+// still ask where they were told to.
+func (im *importer) fixPorts(p place, s *statement, v *lvscf.Virtual) {
+	for i := range v.Servers {
+		r := &v.Servers[i]
+		forward := *v.Forward
+		if r.Forward != nil {
+			forward = *r.Forward
 		}
+		if r.Port == v.Port || v.FWMark == 0 && forward == lvscf.NAT {
+			continue
+		}
+		p.loseAs(s, fmt.Sprintf("port %d of the server %s", r.Port, r.Address), "a mark keeps the port of each packet, and no method but NAT can change one, so keepalived takes that of the service",
+			"lvs_method NAT and a service by address; the checks still ask the port")
+		for j := range r.Checks {
+			r.Checks[j].Port = cmp.Or(r.Checks[j].Port, r.Port)
+		}
+		r.Port = v.Port
 	}
-	return servers[0].Port, servers[0].Port != 0
 }
 
 func (im *importer) uniqueName(p place, s *statement, name string, m member, protocol lvscf.Protocol) string {
@@ -410,6 +449,10 @@ func (p place) tunnel(s *statement, t *lvscf.Tunneling) {
 			p.loseAs(s, s.name+" ... "+words[0], "no word of a tunnel", "it was left out")
 		}
 		words = words[1:]
+	}
+	if t.TunnelType == lvscf.GRE && t.TunnelChecksum == lvscf.TunnelRemoteChecksum {
+		p.loseAs(s, s.name+" ... remcsum", "a gre tunnel has no remote checksum", "without a checksum")
+		t.TunnelChecksum = lvscf.TunnelNoChecksum
 	}
 }
 

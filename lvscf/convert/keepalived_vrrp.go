@@ -75,8 +75,8 @@ func (im *importer) vrrpInstance(top place, s *statement) {
 		"notify": func(s *statement) {
 			if cmd, ok := p.command(s); ok {
 				// keepalived adds the same, in capitals, and the priority.
-				p.lose(s, "the program gets its facts as the words %k, %n and %s, and no priority", "notify_cmd = "+cmd+" %k %n %s was taken")
-				r.NotifyCmd = cmd + " %k %n %s"
+				p.lose(s, "the program gets its facts as the words %k, %n and %s, and no priority", "notify_cmd = "+cmd+notifyWords+" was taken")
+				r.NotifyCmd = cmd + notifyWords
 			}
 		},
 		"lvs_sync_daemon_interface": func(s *statement) {
@@ -88,6 +88,10 @@ func (im *importer) vrrpInstance(top place, s *statement) {
 	if noPreempt != nil && !r.Preempt && stateMaster != nil {
 		p.lose(noPreempt, "it has no effect with state MASTER", "preempt = 1 was taken")
 		r.Preempt = true
+	}
+	if r.VRID == 0 {
+		p.loseAs(s, s.text()+" without virtual_router_id", "keepalived refuses an instance without a number", "give it a number of 1 to 255; the block was left out")
+		return
 	}
 	for _, list := range lists {
 		device := cmp.Or(r.Interface, im.global.device)
@@ -103,9 +107,6 @@ func (im *importer) vrrpInstance(top place, s *statement) {
 			}
 			im.order = append(im.order, v)
 		}
-	}
-	if r.VRID == 0 {
-		p.loseAs(s, s.text()+" without virtual_router_id", "lvs.cf needs a number for each vrrp block", "write vrid")
 	}
 	if r.Version == 2 && r.AdvertInterval%time.Second != 0 {
 		p.loseAs(s, fmt.Sprintf("advert_int %v", r.AdvertInterval.Seconds()), "version 2 of the protocol has whole seconds", "version = 3; the next whole second was taken")
@@ -197,6 +198,11 @@ func (im *importer) syncGroup(top place, s *statement) {
 
 // finishVRRP puts the addresses that no virtual block took where they belong.
 func (im *importer) finishVRRP(top place) {
+	for _, v := range im.statics {
+		if !v.used {
+			im.cfg.StaticAddresses = append(im.cfg.StaticAddresses, lvscf.DeviceAddress{Prefix: v.prefix, Device: v.device})
+		}
+	}
 	for _, v := range im.order {
 		a := lvscf.DeviceAddress{Prefix: v.prefix, Device: v.device}
 		switch {
@@ -218,12 +224,13 @@ func (im *importer) finishVRRP(top place) {
 	}
 }
 
-// vipOf returns how the address of a virtual service is carried. The director
+// vipOf returns how the address of a virtual service is carried: by a
+// vrrp_instance, or as a static one of a lone router. The director
 // brings it up in any case, so one that keepalived leaves to the system is
 // said to be lost.
 func (im *importer) vipOf(p place, s *statement, addr netip.Addr) (device string, mask lvscf.Netmask, instance string) {
 	v := im.vips[addr]
-	if v == nil || v.instance == "" {
+	if v == nil || v.instance == "" && len(im.cfg.VRRPs) > 0 {
 		device = im.global.device
 		if len(im.cfg.VRRPs) == 1 {
 			device = cmp.Or(im.cfg.VRRPs[0].Interface, device)
@@ -236,7 +243,7 @@ func (im *importer) vipOf(p place, s *statement, addr netip.Addr) (device string
 				im.leftAlone = map[netip.Addr]bool{}
 			}
 			im.leftAlone[addr] = true
-			p.loseAs(s, "the address "+addr.String(), "no vrrp_instance carries it, so keepalived leaves it to the system", "the director brings it up on "+device+"; name the device that is meant")
+			p.loseAs(s, "the address "+addr.String(), "no vrrp_instance carries it, nor static_ipaddress of a lone router, so the system must", "the director brings it up on "+device+"; name the device that is meant")
 		}
 		return device, 0, ""
 	}
