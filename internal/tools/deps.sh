@@ -10,7 +10,7 @@ packages() {
 	make) echo make ;;
 	host) echo gcc libc6-dev xz-utils mandoc ;;
 	netns) echo iproute2 ;;
-	peers) echo nginx-light wrk ;;
+	peers) echo nginx-light wrk keepalived ;;
 	debian) echo user-mode-linux kmod ipvsadm ;;
 	own) echo xz-utils ipvsadm ;;
 	build) echo linux-source-6.12 gcc make libc6-dev flex bison bc xz-utils ;;
@@ -56,18 +56,24 @@ fi
 
 echo "deps.sh: installing ${missing[*]}" >&2
 # With a runlevel of 1 Debian's invoke-rc.d starts no services; the links keep
-# systemd from starting the one we know of.
+# systemd from starting those we know of.
 env_vars=(env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 PATH="$PATH:/usr/sbin:/sbin")
-masked=
+masked=()
 for package in "${missing[@]}"; do
-	if [ "$package" = nginx-light ] && [ ! -e /etc/systemd/system/nginx.service ]; then
-		masked=/etc/systemd/system/nginx.service
-	fi
+	case "$package" in
+	nginx-light) unit=nginx ;;
+	keepalived) unit=keepalived ;;
+	*) continue ;;
+	esac
+	link=/etc/systemd/system/$unit.service
+	[ -e "$link" ] || [ -L "$link" ] || masked+=("$link")
 done
-if [ -n "$masked" ]; then
-	"${as_root[@]}" mkdir -p "${masked%/*}"
-	"${as_root[@]}" ln -s /dev/null "$masked"
-	trap '"${as_root[@]}" rm -f "$masked"' EXIT
+if [ ${#masked[@]} -gt 0 ]; then
+	trap '"${as_root[@]}" rm -f "${masked[@]}"' EXIT
+	"${as_root[@]}" mkdir -p /etc/systemd/system
+	for link in "${masked[@]}"; do
+		"${as_root[@]}" ln -s /dev/null "$link"
+	done
 fi
 "${as_root[@]}" "${env_vars[@]}" apt-get -q update >&2 || {
 	echo "deps.sh: apt-get update failed" >&2

@@ -3,6 +3,9 @@ package convert
 // KeepalivedOptions are what a keepalived.conf depends on beside its text. The
 // zero value reads no other files and stands for no machine.
 type KeepalivedOptions struct {
+	// ImportOptions has the device for virtual addresses that the file leaves
+	// to the system; empty is that of the only vrrp_instance, or eth0.
+	ImportOptions
 	// ConfigID is the word that lines starting with @ are compared with:
 	// keepalived's --config-id, by default the first part of the machine's
 	// name. When empty only lines with @^ are read, and each line with a

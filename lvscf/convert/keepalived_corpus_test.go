@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/lvskit/lvskit/lvscf"
 )
 
 // TestKeepalivedCorpus imports every file of the folder that
@@ -33,6 +35,11 @@ func TestKeepalivedCorpus(t *testing.T) {
 		checkLosses(t, losses)
 		if ds := cfg.Check(); ds.HasErrors() {
 			t.Errorf("%s: the configuration has errors: %v", name, ds)
+		}
+		if file, err := cfg.File(); err != nil {
+			t.Errorf("%s: cannot be written: %v", name, err)
+		} else if _, ds := lvscf.Load(name, file.Bytes()); ds.HasErrors() {
+			t.Errorf("%s: what is written has errors: %v", name, ds)
 		}
 		if want := strings.Count(string(src), "\nvirtual_server "); len(cfg.Virtuals) < want {
 			t.Errorf("%s: %d virtual services of %d", name, len(cfg.Virtuals), want)

@@ -293,7 +293,7 @@ func addressLine(a netip.Addr, bits int, device string) string {
 	}
 	if base, _, alias := strings.Cut(device, ":"); device != "" {
 		line += " dev " + base
-		if alias {
+		if alias && a.Is4() { // IPv6 has no labels
 			line += " label " + device
 		}
 	}

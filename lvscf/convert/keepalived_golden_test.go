@@ -2,7 +2,6 @@ package convert
 
 import (
 	"bytes"
-	"encoding/json"
 	"flag"
 	"os"
 	"path/filepath"
@@ -67,13 +66,13 @@ func TestImportKeepalivedGolden(t *testing.T) {
 		if ds := cfg.Check(); ds.HasErrors() {
 			t.Errorf("the configuration has errors: %v", ds)
 		}
-		var out bytes.Buffer
-		out.WriteString(losses.String())
-		text, err := json.MarshalIndent(cfg, "", "  ")
+		file, err := cfg.File()
 		if err != nil {
 			t.Fatal(err)
 		}
-		out.Write(append(text, '\n'))
+		var out bytes.Buffer
+		out.WriteString(losses.String())
+		out.Write(file.Bytes())
 		golden(t, strings.TrimSuffix(path, ".conf")+".want", out.Bytes())
 		for _, secret := range []string{"topsecret", "hush-hush"} {
 			if strings.Contains(out.String(), secret) {

@@ -41,10 +41,10 @@ type importer struct {
 	tls        tlsFiles
 	trackFiles map[string]string
 	groups     map[string]*statement
-	names      map[string]int // of virtual blocks, with how many there are
+	labels     labels
 	statics    []*vip
-	order      []*vip // those of vrrp_instance, in their order
-	leftAlone  map[netip.Addr]bool
+	order      []*vip                // those of vrrp_instance, in their order
+	leftAlone  map[netip.Addr]string // devices of addresses that the system has
 }
 
 // place is where in the structure the importer is.
@@ -99,7 +99,8 @@ func (p place) each(body []*statement, in blockKind, h handlers) {
 // all takes over the whole tree: first what others refer to.
 func (im *importer) all(tree []*statement) {
 	top := place{im: im}
-	im.vips, im.trackFiles, im.groups, im.names = map[netip.Addr]*vip{}, map[string]string{}, map[string]*statement{}, map[string]int{}
+	im.vips, im.leftAlone = map[netip.Addr]*vip{}, map[netip.Addr]string{}
+	im.trackFiles, im.groups, im.labels = map[string]string{}, map[string]*statement{}, labels{}
 	im.global.version = 2
 	im.global.device = "eth0"
 	pass := func(h handlers) {
@@ -136,27 +137,20 @@ func (im *importer) all(tree []*statement) {
 	top.each(tree, inTop, known)
 	im.finishVRRP(top)
 	im.finishGlobal(top)
-	im.chooseNetwork()
+	im.chooseForward()
 }
 
-// chooseNetwork makes the most used forwarding method that of the whole file.
-func (im *importer) chooseNetwork() {
-	count := map[lvscf.Network]int{}
+// chooseForward says the ways of forwarding where they are said best.
+func (im *importer) chooseForward() {
 	for i := range im.cfg.Virtuals {
-		count[*im.cfg.Virtuals[i].Forward]++
-	}
-	best := lvscf.NAT
-	for _, n := range []lvscf.Network{lvscf.Direct, lvscf.Tunnel} {
-		if count[n] > count[best] {
-			best = n
+		v := &im.cfg.Virtuals[i]
+		for j := range v.Servers {
+			s := &v.Servers[j]
+			s.Forward = cmp.Or(s.Forward, v.Forward)
 		}
+		v.Forward = nil
 	}
-	im.cfg.Network = best
-	for i := range im.cfg.Virtuals {
-		if v := &im.cfg.Virtuals[i]; *v.Forward == best {
-			v.Forward = nil
-		}
-	}
+	shortenForward(im.cfg)
 }
 
 // number reads a whole number that the statement has as its word. What is none

@@ -9,7 +9,8 @@ import (
 )
 
 // IncludeFrom returns a function for [KeepalivedOptions] that finds included
-// files in a file system: os.DirFS("/") for those of the machine. Patterns are
+// files in a file system: os.DirFS("/") for those of the machine, with an
+// absolute name for the first file. Patterns are
 // those of [path.Match], and braces with commas between list several.
 func IncludeFrom(fsys fs.FS) func(folder, pattern string) ([]Included, error) {
 	return func(folder, pattern string) ([]Included, error) {

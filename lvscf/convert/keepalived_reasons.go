@@ -38,7 +38,7 @@ var exportReasons = []struct {
 	{"vrrp", "address", "the address belongs to a virtual service, or to another vrrp block", "the line in virtual_ipaddress that was written"},
 	{"vrrp", "vrid", "keepalived needs a number for each vrrp_instance", "the first free one from 51 on was written"},
 
-	{"virtual", "fwmark address device vip_nmask vrrp", "an address has one line in keepalived, with one mask, device and vrrp_instance, and a virtual_server by mark has none", "the line that was written, if any"},
+	{"virtual", "fwmark address device vip_nmask vrrp", "an address has one line in keepalived, with one mask, one device (an alias for IPv4 alone) and one vrrp_instance, and a virtual_server by mark has none", "the line that was written, if any"},
 	{"virtual", "port", "a virtual_server by mark has no port", "connect_port of the checks, which was written"},
 	{"virtual", "protocol", "a virtual_server by mark stands for any protocol", "leave it; it matters to the checks alone"},
 	{"virtual", "load_monitor", "keepalived measures no load", "misc_dynamic with a program that does"},

@@ -323,7 +323,7 @@ func (im *importer) addVirtuals(p place, s *statement, v lvscf.Virtual, members 
 		if m.family == "inet6" && !slices.ContainsFunc(v.Servers, func(r lvscf.Server) bool { return r.Address.Addr.Is6() }) {
 			p.loseAs(s, fmt.Sprintf("fwmark %d inet6", m.mark), "the family of a marked service is that of its servers", "servers of IPv6")
 		}
-		one.Name = im.uniqueName(p, s, name, m, v.Protocol)
+		one.Name = im.labels.virtual(im.blockName(p, s, cmp.Or(name, nameOf(&one))))
 		if len(im.cfg.Virtuals) >= maxVirtuals {
 			p.lose(s, fmt.Sprintf("more than %d virtual services", maxVirtuals), "a firewall mark for many addresses")
 			return
@@ -375,22 +375,6 @@ func (im *importer) fixPorts(p place, s *statement, v *lvscf.Virtual) {
 		}
 		r.Port = v.Port
 	}
-}
-
-func (im *importer) uniqueName(p place, s *statement, name string, m member, protocol lvscf.Protocol) string {
-	if name == "" {
-		name = m.String()
-		if m.mark == 0 && protocol != lvscf.TCP {
-			name += "/" + protocol.String()
-		}
-	}
-	name = im.blockName(p, s, name)
-	im.names[name]++
-	if n := im.names[name]; n > 1 {
-		name += "-" + strconv.Itoa(n)
-		im.names[name]++
-	}
-	return name
 }
 
 func (im *importer) scheduler(p place, s *statement, v *lvscf.Virtual) {
@@ -543,7 +527,7 @@ func (im *importer) realServer(p place, s *statement, v *lvscf.Virtual, l level,
 		r.Check = lvscf.CheckNone
 		inside.loseAs(s, "all checks of the server", "none of them can be carried", "check = none was taken: the server always counts as good")
 	}
-	r.Name = serverName(im.blockName(inside, s, cmp.Or(name, member{addr: first, port: r.Port}.String())), v.Servers)
+	r.Name = serverName(im.blockName(inside, s, cmp.Or(name, nameOfServer(&r))), v.Servers)
 	v.Servers = append(v.Servers, r)
 }
 
@@ -553,12 +537,13 @@ func (p place) threshold(s *statement, to *uint32) {
 	}
 }
 
+// serverName makes a name that no other server of the block has.
 func serverName(name string, others []lvscf.Server) string {
-	made := name
-	for n := 2; slices.ContainsFunc(others, func(r lvscf.Server) bool { return r.Name == made }); n++ {
-		made = name + "-" + strconv.Itoa(n)
+	used := labels{}
+	for _, o := range others {
+		used[" "+o.Name] = true
 	}
-	return made
+	return used.server("", name)
 }
 
 func (im *importer) sorryServer(p place, s, method *statement, inhibit bool, v *lvscf.Virtual) {

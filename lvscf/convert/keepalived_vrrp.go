@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -231,20 +232,20 @@ func (im *importer) finishVRRP(top place) {
 func (im *importer) vipOf(p place, s *statement, addr netip.Addr) (device string, mask lvscf.Netmask, instance string) {
 	v := im.vips[addr]
 	if v == nil || v.instance == "" && len(im.cfg.VRRPs) > 0 {
-		device = im.global.device
-		if len(im.cfg.VRRPs) == 1 {
+		if device = im.leftAlone[addr]; device != "" {
+			return device, 0, ""
+		}
+		device = cmp.Or(im.opt.Device, im.global.device)
+		if len(im.cfg.VRRPs) == 1 && im.opt.Device == "" {
 			device = cmp.Or(im.cfg.VRRPs[0].Interface, device)
 		}
 		if v != nil {
 			device = v.device
+		} else if addr.Is4() { // an alias is a label, which IPv6 has not
+			device += ":" + strconv.Itoa(len(im.leftAlone)+1)
 		}
-		if !im.leftAlone[addr] {
-			if im.leftAlone == nil {
-				im.leftAlone = map[netip.Addr]bool{}
-			}
-			im.leftAlone[addr] = true
-			p.loseAs(s, "the address "+addr.String(), "no vrrp_instance carries it, nor static_ipaddress of a lone router, so the system must", "the director brings it up on "+device+"; name the device that is meant")
-		}
+		im.leftAlone[addr] = device
+		p.loseAs(s, "the address "+addr.String(), "no vrrp_instance carries it, nor static_ipaddress of a lone router, so the system must", "the director brings it up on "+device+"; name another device when you convert, or mend the address line")
 		return device, 0, ""
 	}
 	v.used = true
