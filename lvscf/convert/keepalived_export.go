@@ -285,6 +285,13 @@ func (e *exporter) text(word, s string) {
 	}
 }
 
+// command writes a keyword with a command, if both sides read it alike.
+func (e *exporter) command(word, s string) {
+	if plainCommand(s) {
+		e.text(word, s)
+	}
+}
+
 // addressLine writes an address with its device: an alias becomes a label.
 func addressLine(a netip.Addr, bits int, device string) string {
 	line := a.String()

@@ -133,8 +133,8 @@ func (e *exporter) quorum(v *lvscf.Virtual, servers []*lvscf.Server) {
 	if h := min(v.QuorumHysteresis, quorum-1); h > 0 {
 		e.line("hysteresis %d", h)
 	}
-	e.text("quorum_up", v.QuorumUpCmd)
-	e.text("quorum_down", v.QuorumDownCmd)
+	e.command("quorum_up", v.QuorumUpCmd)
+	e.command("quorum_down", v.QuorumDownCmd)
 }
 
 // weight returns the weight to write: none for a server in maintenance.
@@ -211,8 +211,8 @@ func (e *exporter) server(v *lvscf.Virtual, s *lvscf.Server, forward lvscf.Netwo
 		if s.LowerThreshold != 0 {
 			e.line("lthreshold %d", s.LowerThreshold)
 		}
-		e.text("notify_up", s.UpCmd)
-		e.text("notify_down", s.DownCmd)
+		e.command("notify_up", s.UpCmd)
+		e.command("notify_down", s.DownCmd)
 		for _, c := range effectiveChecks(v, s) {
 			if c.Port == port {
 				c.Port = 0
@@ -250,7 +250,7 @@ func (e *exporter) check(c *lvscf.Check) {
 		c = h
 	}
 	word := checkWords[c.Kind]
-	if word == "" || c.Kind == lvscf.CheckScript && c.Command == "" {
+	if word == "" || c.Kind == lvscf.CheckScript && (c.Command == "" || !plainCommand(c.Command)) {
 		e.comment("in place of a check of kind %s", c.Kind)
 		word = "TCP_CHECK"
 	}
@@ -267,7 +267,7 @@ func (e *exporter) check(c *lvscf.Check) {
 			}
 			e.text("name", c.Query)
 		case "MISC_CHECK":
-			e.text("misc_path", c.Command)
+			e.command("misc_path", c.Command)
 			e.line("misc_timeout %d", max(1, (c.Timeout+time.Second-1)/time.Second))
 			if c.UseWeight {
 				e.line("misc_dynamic")

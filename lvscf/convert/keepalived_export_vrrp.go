@@ -169,6 +169,9 @@ func (e *exporter) syncGroups() {
 		}
 	}
 	for _, name := range names {
+		if len(members[name]) < 2 {
+			continue // keepalived takes a group of one for an error
+		}
 		e.block("vrrp_sync_group "+name, func() {
 			e.block("group", func() {
 				for _, m := range members[name] {
@@ -252,11 +255,11 @@ func (e *exporter) instance(c *carrier) {
 				}
 			})
 		}
-		e.text("notify_master", r.MasterCmd)
-		e.text("notify_backup", r.BackupCmd)
-		e.text("notify_fault", r.FaultCmd)
+		e.command("notify_master", r.MasterCmd)
+		e.command("notify_backup", r.BackupCmd)
+		e.command("notify_fault", r.FaultCmd)
 		if cmd, ok := strings.CutSuffix(r.NotifyCmd, notifyWords); ok {
-			e.text("notify", cmd)
+			e.command("notify", cmd)
 		}
 	})
 	e.blank()

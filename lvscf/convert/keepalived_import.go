@@ -243,15 +243,27 @@ func lineText(s string) bool {
 	return !control && !(strings.Contains(s, `"`) && strings.Contains(s, "'"))
 }
 
-// command reads a script with its arguments, and perhaps who it runs as.
+// command reads a script with its arguments, and perhaps who it runs as. A
+// command of lvs.cf is split at blanks alone, so that no argument has one.
 func (p place) command(s *statement) (string, bool) {
-	words := quotedWords(s.raw)
 	text, ok := p.text(s)
-	if ok && len(words) > 1 {
+	if !ok {
+		return "", false
+	}
+	if words := quotedWords(s.raw); len(words) > 1 {
 		p.loseAs(s, s.name+" ... "+strings.Join(words[1:], " "), "programs are run as the user of the director", "run it through runuser -u "+words[1])
 	}
-	return text, ok
+	args := quotedWords(text)
+	if len(args) == 0 || slices.ContainsFunc(args, func(a string) bool { return a == "" || !plainCommand(a) || strings.ContainsAny(a, blanks) }) {
+		p.lose(s, "a command of lvs.cf is split at blanks, and knows no quotes", "a program of your own that calls it")
+		return "", false
+	}
+	return strings.Join(args, " "), true
 }
+
+// plainCommand reports whether keepalived and lvs.cf split a command alike:
+// for one of them quotes and backslashes are something special.
+func plainCommand(command string) bool { return !strings.ContainsAny(command, "'\"\\") }
 
 // rest loses words behind those that a keyword has.
 func (p place) rest(s *statement, from int) {

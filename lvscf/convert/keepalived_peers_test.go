@@ -4,6 +4,7 @@ package convert
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,7 +32,7 @@ func newKeepalived(t *testing.T) *keepalived {
 		t.Skipf("%v: run internal/tools/deps.sh peers", err)
 	}
 	n := lab.New(t).Namespace("router")
-	for _, device := range []string{"eth0", "eth1", "eth2", "eth9", "em1", "em2", "ens33"} {
+	for _, device := range []string{"eth0", "eth1", "eth2", "eth9", "eth3", "em1", "em2", "ens33"} {
 		n.Bridge(device)
 		n.Up(device)
 	}
@@ -114,4 +115,16 @@ func TestPeersKeepalivedTakesExports(t *testing.T) {
 		t.Errorf("only %d files", files)
 	}
 	t.Logf("%d exported files judged", files)
+}
+
+// TestPeersKeepalivedTakesGenerated lets the real keepalived judge what is
+// exported from made configurations.
+func TestPeersKeepalivedTakesGenerated(t *testing.T) {
+	k := newKeepalived(t)
+	for seed := range uint64(60) {
+		text, _ := ToKeepalived(expressible(rand.New(rand.NewPCG(seed, 9))))
+		if k.check(t, text, configIDPrimary); t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
 }

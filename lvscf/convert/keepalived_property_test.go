@@ -54,11 +54,13 @@ func expressible(r *rand.Rand) *lvscf.Config {
 			v.UnicastPeers = []lvscf.Host{{Addr: netip.MustParseAddr("192.0.2.2")}}
 		}
 		v.TrackInterfaces = maybe(r, []string{"eth2", "eth3"})
-		v.SyncGroup = maybe(r, "together")
-		v.MasterCmd, v.BackupCmd, v.FaultCmd = maybe(r, `/bin/master "a b" \d`), maybe(r, "/bin/backup it's"), maybe(r, "/bin/fault # x")
+		v.MasterCmd, v.BackupCmd, v.FaultCmd = maybe(r, "/bin/master a b"), maybe(r, "/bin/backup {x}"), maybe(r, "/bin/fault # x")
 		v.NotifyCmd = maybe(r, "/bin/notify %k %n %s")
 		v.Addresses = maybe(r, []lvscf.DeviceAddress{{Prefix: netip.MustParsePrefix(fmt.Sprintf("198.51.100.%d/24", i)), Device: pick(r, "eth0", "eth0:9")}})
 		c.VRRPs = append(c.VRRPs, v)
+	}
+	if group := maybe(r, "together"); len(c.VRRPs) > 1 {
+		c.VRRPs[0].SyncGroup, c.VRRPs[1].SyncGroup = group, group
 	}
 	c.StaticAddresses = maybe(r, []lvscf.DeviceAddress{{Prefix: netip.MustParsePrefix("10.0.0.1/8"), Device: "eth1"}})
 	for i := range 1 + r.IntN(3) {
@@ -87,7 +89,7 @@ func expressibleVirtual(r *rand.Rand, c *lvscf.Config, i int) lvscf.Virtual {
 	v.Forward = maybe(r, &forward)
 	v.Tunneling = pick(r, lvscf.Tunneling{}, lvscf.Tunneling{TunnelType: lvscf.GRE, TunnelChecksum: lvscf.TunnelFullChecksum})
 	v.QuiesceServer, v.DownOnStop = r.IntN(2) == 0, r.IntN(2) == 0
-	v.QuorumUpCmd, v.QuorumDownCmd = maybe(r, `/bin/up \n "x"`), maybe(r, "/bin/down")
+	v.QuorumUpCmd, v.QuorumDownCmd = maybe(r, "/bin/up %x"), maybe(r, "/bin/down")
 	v.Interval, v.Rise, v.Fall = time.Duration(1+r.IntN(9000))*time.Millisecond, 1, 1+r.IntN(4)
 	v.FastInterval = time.Duration(1+r.IntN(900)) * time.Millisecond
 	v.StartState = pick(r, lvscf.StartUp, lvscf.StartDown)
@@ -159,8 +161,8 @@ func expressibleCheck(r *rand.Rand) lvscf.Check {
 	case lvscf.CheckDNS:
 		c.Query, c.QueryType = pick(r, ".", "example.net"), pick(r, "SOA", "AAAA")
 	case lvscf.CheckScript:
-		c.Command, c.Timeout, c.UseWeight = `/bin/probe 'a b' "c" \d`, time.Duration(1+r.IntN(9))*time.Second, r.IntN(2) == 0
-		c.Command = strings.ReplaceAll(c.Command, `"c"`, pick(r, "c", "$c", "{c}", "@c", "~SEQ(a,2)", "#c", "!c"))
+		c.Command, c.Timeout, c.UseWeight = "/bin/probe a b WORD d", time.Duration(1+r.IntN(9))*time.Second, r.IntN(2) == 0
+		c.Command = strings.ReplaceAll(c.Command, "WORD", pick(r, "c", "$c", "{c}", "@c", "~SEQ(a,2)", "#c", "!c"))
 	case lvscf.CheckUDP:
 		c.Send, c.Expect = `PING\r\n\\é`, maybe(r, `\tPONG`)
 		c.RequireReply = c.Expect != "" || r.IntN(2) == 0
