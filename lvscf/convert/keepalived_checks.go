@@ -245,7 +245,7 @@ var regexFlags = map[string]string{"caseless": "i", "dotall": "s", "multiline": 
 
 // regex takes over an expression of PCRE if RE2 reads it too.
 func (p place) regex(s, options *statement, c *lvscf.Check) {
-	text, ok := p.text(s)
+	text, ok := p.escaped(s)
 	if !ok {
 		return
 	}

@@ -394,6 +394,8 @@ func (d *differ) loseBlock(path, word string, block map[string]any) {
 	why, nearest := "keepalived has no such block", "nothing was written"
 	addr, _ := block["address"].(map[string]any)
 	switch {
+	case word == "vrrp" && d.cfg.FailoverMode == lvscf.VRRPMode:
+		why, nearest = "keepalived takes an instance without addresses for an error", "give it one"
 	case word == "vrrp":
 		why, nearest = "with failover_mode = pulse a vrrp block has no effect", "failover_mode = vrrp"
 	case word == "failover" || d.cfg.Service == lvscf.FOS:

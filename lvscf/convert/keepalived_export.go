@@ -99,7 +99,7 @@ func (e *exporter) file() {
 	e.globals(virtuals, carriers)
 	e.tlsFiles(virtuals)
 	e.statics(carriers)
-	e.syncGroups()
+	e.syncGroups(carriers)
 	for _, c := range carriers {
 		if !c.lone {
 			e.instance(c)
@@ -269,20 +269,27 @@ func timer(d time.Duration) string {
 	return text
 }
 
-// quoted writes a text so that keepalived reads it as one word. A text that it
-// would change gives "", false.
-func quoted(s string) (string, bool) {
-	if s == "" || len(s) > 8<<10 || strings.Contains(s, "$_") || strings.Contains(s, "${_") || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' }) {
-		return "", false
+// text writes a keyword with a text as it stands, if there is one and
+// keepalived takes it so: within quotes, where nothing is escaped.
+func (e *exporter) text(word, s string) {
+	if writableText(s) && !strings.Contains(s, `"`) {
+		e.line("%s \"%s\"", word, s)
 	}
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`, true
 }
 
-// text writes a keyword with a text, if there is one.
-func (e *exporter) text(word, s string) {
-	if q, ok := quoted(s); ok {
-		e.line("%s %s", word, q)
+// escaped writes a keyword whose text knows escapes. A quote becomes its
+// number, as keepalived counts quotes before it knows of escapes.
+func (e *exporter) escaped(word, s string) {
+	if writableText(s) {
+		e.line("%s \"%s\"", word, strings.NewReplacer(`\`, `\\`, `"`, `\042`, "'", `\047`).Replace(s))
 	}
+}
+
+// writableText reports whether a text can stand on a line of its own, and
+// keepalived puts nothing in place of a part.
+func writableText(s string) bool {
+	return s != "" && len(s) <= 8<<10 && !strings.Contains(s, "$_") && !strings.Contains(s, "${_") &&
+		!strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' })
 }
 
 // command writes a keyword with a command, if both sides read it alike.

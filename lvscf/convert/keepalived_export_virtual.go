@@ -370,6 +370,6 @@ func (e *exporter) http(c *lvscf.Check, tls bool) {
 		if len(c.Digest) == 32 {
 			e.line("digest %s", c.Digest)
 		}
-		e.text("regex", c.BodyRegex)
+		e.escaped("regex", c.BodyRegex)
 	})
 }

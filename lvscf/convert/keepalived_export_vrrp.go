@@ -98,7 +98,8 @@ func (e *exporter) carriers(virtuals []*lvscf.Virtual) []*carrier {
 			}
 		}
 	}
-	return slices.DeleteFunc(out, func(c *carrier) bool { return c.made && len(c.addresses) == 0 })
+	// keepalived takes an instance without addresses for an error.
+	return slices.DeleteFunc(out, func(c *carrier) bool { return len(c.addresses) == 0 })
 }
 
 // exclude keeps addresses out of the advertisements that cannot be in them:
@@ -110,6 +111,10 @@ func (c *carrier) exclude() {
 		if h.Addr.IsValid() {
 			family = h.Addr
 		}
+	}
+	if !slices.ContainsFunc(c.addresses, func(a carried) bool { return !a.excluded && a.Prefix.Addr().Is4() == family.Is4() }) {
+		// Peers of another family than all addresses: multicast must do.
+		family, c.vrrp.UnicastSource, c.vrrp.UnicastPeers = netip.Addr{}, lvscf.Host{}, nil
 	}
 	for i := range c.addresses {
 		a := &c.addresses[i]
@@ -154,19 +159,18 @@ func (e *exporter) pulse(virtuals []*lvscf.Virtual) lvscf.VRRP {
 }
 
 // syncGroups writes the groups that the instances name.
-func (e *exporter) syncGroups() {
+func (e *exporter) syncGroups(carriers []*carrier) {
 	var names []string
 	members := map[string][]string{}
-	if e.cfg.FailoverMode == lvscf.VRRPMode {
-		for _, r := range e.cfg.VRRPs {
-			if r.SyncGroup == "" {
-				continue
-			}
-			if members[r.SyncGroup] == nil {
-				names = append(names, r.SyncGroup)
-			}
-			members[r.SyncGroup] = append(members[r.SyncGroup], r.Name)
+	for _, c := range carriers {
+		group := c.vrrp.SyncGroup
+		if group == "" {
+			continue
 		}
+		if members[group] == nil {
+			names = append(names, group)
+		}
+		members[group] = append(members[group], c.vrrp.Name)
 	}
 	for _, name := range names {
 		if len(members[name]) < 2 {
@@ -209,7 +213,7 @@ func (e *exporter) instance(c *carrier) {
 		if !r.Preempt {
 			e.line("nopreempt")
 		}
-		if r.PreemptDelay > 0 {
+		if r.PreemptDelay > 0 && r.Preempt {
 			e.line("preempt_delay %s", timer(min(r.PreemptDelay, 1000*time.Second)))
 		}
 		if !r.Accept {

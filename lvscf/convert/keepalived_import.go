@@ -223,18 +223,29 @@ func (p place) device(s *statement, word int) (string, bool) {
 	return d, true
 }
 
-// text reads one free text.
+// text reads one text that most keywords have: as it stands, without escapes.
 func (p place) text(s *statement) (string, bool) {
-	words := quotedWords(s.raw)
-	if len(words) == 0 || words[0] == "" {
+	p.rest(s, 1)
+	return p.sayable(s, s.word(0))
+}
+
+// escaped reads the text of the keywords that know escapes: expressions and
+// commands.
+func (p place) escaped(s *statement) (string, bool) {
+	return p.sayable(s, append(quotedWords(s.raw), "")[0])
+}
+
+// sayable refuses what no value of lvs.cf can be.
+func (p place) sayable(s *statement, text string) (string, bool) {
+	switch {
+	case text == "":
 		p.lose(s, "there is no text", "nothing was carried")
 		return "", false
-	}
-	if !lineText(words[0]) {
+	case !lineText(text):
 		p.lose(s, "lvs.cf holds no such text: it has a control character or quotes of both kinds", "use another text")
 		return "", false
 	}
-	return words[0], true
+	return text, true
 }
 
 // lineText reports whether a value of lvs.cf can be that text.
@@ -246,7 +257,7 @@ func lineText(s string) bool {
 // command reads a script with its arguments, and perhaps who it runs as. A
 // command of lvs.cf is split at blanks alone, so that no argument has one.
 func (p place) command(s *statement) (string, bool) {
-	text, ok := p.text(s)
+	text, ok := p.escaped(s)
 	if !ok {
 		return "", false
 	}

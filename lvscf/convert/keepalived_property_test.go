@@ -47,7 +47,9 @@ func expressible(r *rand.Rand) *lvscf.Config {
 		}
 		v.DownAdverts = uint8(1 + r.IntN(6))
 		v.Preempt, v.Accept, v.VirtualMAC = r.IntN(2) == 0, r.IntN(2) == 0, r.IntN(2) == 0
-		v.PreemptDelay = maybe(r, 1500*time.Millisecond)
+		if v.Preempt {
+			v.PreemptDelay = maybe(r, 1500*time.Millisecond)
+		}
 		v.GARPCount, v.GARPRefresh, v.GARPInterval = r.IntN(9), time.Duration(r.IntN(3))*time.Minute, garp
 		if r.IntN(2) == 0 {
 			v.UnicastSource = lvscf.Host{Addr: netip.MustParseAddr("192.0.2.1")}
@@ -56,7 +58,7 @@ func expressible(r *rand.Rand) *lvscf.Config {
 		v.TrackInterfaces = maybe(r, []string{"eth2", "eth3"})
 		v.MasterCmd, v.BackupCmd, v.FaultCmd = maybe(r, "/bin/master a b"), maybe(r, "/bin/backup {x}"), maybe(r, "/bin/fault # x")
 		v.NotifyCmd = maybe(r, "/bin/notify %k %n %s")
-		v.Addresses = maybe(r, []lvscf.DeviceAddress{{Prefix: netip.MustParsePrefix(fmt.Sprintf("198.51.100.%d/24", i)), Device: pick(r, "eth0", "eth0:9")}})
+		v.Addresses = []lvscf.DeviceAddress{{Prefix: netip.MustParsePrefix(fmt.Sprintf("198.51.100.%d/24", i)), Device: pick(r, "eth0", "eth0:9")}}
 		c.VRRPs = append(c.VRRPs, v)
 	}
 	if group := maybe(r, "together"); len(c.VRRPs) > 1 {
@@ -151,7 +153,7 @@ func expressibleCheck(r *rand.Rand) lvscf.Check {
 		if c.Kind == lvscf.CheckHTTPS {
 			c.TLSTimeout, c.Timeout, c.Verify = limit, 3*limit, false
 		}
-		c.Path, c.Host = maybe(r, `/a?b={c}#d"\e`), maybe(r, "www.example.net")
+		c.Path, c.Host = maybe(r, `/a?b={c}#d\e'f`), maybe(r, "www.example.net")
 		c.HTTPVersion = maybe(r, "1.0")
 		c.Status = maybe(r, lvscf.StatusCodes{{Min: 200, Max: 204}, {Min: 301, Max: 301}})
 		c.BodyRegex = maybe(r, `(?i)\bok "\d+" \\ x`)
@@ -256,6 +258,7 @@ func full() *lvscf.Config {
 	c := expressible(rand.New(rand.NewPCG(1, 1)))
 	c.VRRPs = append(c.VRRPs[:1], lvscf.NewVRRP("second"))
 	c.VRRPs[1].VRID = 99
+	c.VRRPs[1].Addresses = []lvscf.DeviceAddress{{Prefix: netip.MustParsePrefix("198.51.100.99/24"), Device: "eth0"}}
 	v := lvscf.NewVirtual("full")
 	v.Active, v.Address, v.Device, v.VRRP = true, lvscf.Host{Addr: netip.MustParseAddr("192.0.2.77")}, "eth0", c.VRRPs[0].Name
 	v.Persistent, v.Fall, v.Rise, v.Interval, v.FastInterval = time.Minute, 3, 2, 5*time.Second, time.Second

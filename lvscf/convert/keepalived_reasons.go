@@ -36,9 +36,9 @@ var exportReasons = []struct {
 	{"vrrp", "backup_priority", "a keepalived.conf is that of one router", "the line with @backup, read with --config-id backup"},
 	{"vrrp", "auth key_file", "keepalived has the password in its own file", "authentication, with the password of key_file put in by hand"},
 	{"vrrp", "checksum", "keepalived finds out by itself for unicast, and has one form for multicast", "old_unicast_checksum"},
-	{"vrrp", "unicast_peer unicast_source", "keepalived looks no names up", "write addresses"},
+	{"vrrp", "unicast_peer unicast_source", "keepalived looks no names up, and wants peers of the family of the addresses", "write addresses of that family"},
 	{"vrrp", "sync_group", "keepalived takes a group of one for an error", "leave it out"},
-	{"vrrp", "preempt_delay", "at most 1000 seconds", "preempt_delay 1000"},
+	{"vrrp", "preempt_delay", "at most 1000 seconds, and none with nopreempt", "preempt_delay within these bounds"},
 	{"vrrp", "address", "the address belongs to a virtual service, or to another vrrp block", "the line in virtual_ipaddress that was written"},
 	{"vrrp", "vrid", "keepalived needs a number for each vrrp_instance", "the first free one from 51 on was written"},
 
@@ -65,6 +65,7 @@ var exportReasons = []struct {
 	{"check", "interval fast_interval fall", "keepalived has other bounds", "delay_loop, delay_before_retry and retry"},
 	{"check", "send expect use_regex", "keepalived sends texts over UDP alone, and looks at the exit code of a program alone", "MISC_CHECK with a program that does"},
 	{"check", "method header body tls verify server_name ca_file cert_file key_file http_version user password_file digest", "its checks have no such option: certificates are never verified, and the server name is that of virtualhost", "MISC_CHECK with a program such as curl"},
+	{"check", "path host query body_regex", "a text of keepalived.conf has no double quotes, but for those of regex", "a text without them"},
 	{"check", "address source", "keepalived looks no names up", "write the address"},
 }
 

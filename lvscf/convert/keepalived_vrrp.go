@@ -94,6 +94,10 @@ func (im *importer) vrrpInstance(top place, s *statement) {
 		p.loseAs(s, s.text()+" without virtual_router_id", "keepalived refuses an instance without a number", "give it a number of 1 to 255; the block was left out")
 		return
 	}
+	if !r.Preempt && r.PreemptDelay > 0 {
+		p.loseAs(s, "preempt_delay "+timer(r.PreemptDelay), "it has no meaning with nopreempt, so keepalived ignores it", "leave it out")
+		r.PreemptDelay = 0
+	}
 	for _, list := range lists {
 		device := cmp.Or(r.Interface, im.global.device)
 		for _, v := range im.addresses(p, list, device, name, list != addresses && list.name != "virtual_ipaddress") {

@@ -1,0 +1,46 @@
+package convert
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// FuzzFromKeepalived checks what holds for any keepalived.conf: losses are
+// explained, what comes out can be written as an lvs.cf, and the way back to
+// keepalived.conf can be read again.
+func FuzzFromKeepalived(f *testing.F) {
+	files, err := filepath.Glob("testdata/keepalived/*.conf")
+	if err != nil || len(files) == 0 {
+		f.Fatalf("no fixtures, error %v", err)
+	}
+	for _, path := range files {
+		src, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(src))
+	}
+	f.Fuzz(func(t *testing.T, src string) {
+		cfg, losses, err := FromKeepalived("k.conf", []byte(src), KeepalivedOptions{ConfigID: "main"})
+		if err != nil {
+			if cfg != nil || !strings.Contains(err.Error(), ": ") {
+				t.Errorf("configuration %v with error %v", cfg != nil, err)
+			}
+			return
+		}
+		checkLosses(t, losses)
+		if len(cfg.Virtuals) > 100 {
+			return // a range of addresses: right, but slow to try
+		}
+		if _, err := cfg.File(); err != nil {
+			t.Errorf("cannot be written: %v", err)
+		}
+		text, losses := ToKeepalived(cfg)
+		checkLosses(t, losses)
+		if _, _, err := FromKeepalived("k.conf", text, KeepalivedOptions{ConfigID: configIDPrimary}); err != nil {
+			t.Errorf("cannot be read again: %v\n%s", err, text)
+		}
+	})
+}
