@@ -222,7 +222,7 @@ func sequenceKind(text string) (string, bool) {
 func (r *lineReader) sequence(l sourceLine, kind string, depth int) {
 	close := strings.IndexByte(l.text, ')')
 	if close < 0 {
-		r.faults.add(l.where, l.text, kind+" without a closing parenthesis", "write "+kind+"(NAME, ...) and the line to repeat")
+		r.faults.add(l.where, clip(l.text), kind+" without a closing parenthesis", "write "+kind+"(NAME, ...) and the line to repeat")
 		return
 	}
 	args := l
@@ -231,7 +231,7 @@ func (r *lineReader) sequence(l sourceLine, kind string, depth int) {
 	rest := sourceLine{l.text[close+1:], l.where, false}.trim()
 	names, rows, fault := sequenceRows(kind, list)
 	if fault != "" {
-		r.faults.add(l.where, l.text, kind+": "+fault, "see keepalived.conf(5) for its form")
+		r.faults.add(l.where, clip(l.text), kind+": "+fault, "see keepalived.conf(5) for its form")
 		return
 	}
 	for _, row := range rows {
@@ -330,9 +330,14 @@ func splitGroups(s string) [][]string {
 	return out
 }
 
-// clip shortens a text of the file for a message.
+// clip shortens a text of the file for a message, and leaves secrets out.
 func clip(s string) string {
 	const most = 60
+	for _, word := range []string{"auth_pass", "password"} {
+		if i := strings.Index(s, word); i >= 0 {
+			return s[:min(i, most)] + word + " ..."
+		}
+	}
 	if len(s) > most {
 		return strings.ToValidUTF8(s[:most], "") + "..."
 	}

@@ -22,6 +22,7 @@ type carrier struct {
 	made bool
 	// lone tells that there is no other router to agree with.
 	lone bool
+	seen map[netip.Addr]bool
 }
 
 // carried is an address of an instance; bits are those of its network, less
@@ -34,7 +35,11 @@ type carried struct {
 
 // add adds an address that is not there yet.
 func (c *carrier) add(a carried) {
-	if !slices.ContainsFunc(c.addresses, func(o carried) bool { return o.Prefix.Addr() == a.Prefix.Addr() }) {
+	if c.seen == nil {
+		c.seen = map[netip.Addr]bool{}
+	}
+	if !c.seen[a.Prefix.Addr()] {
+		c.seen[a.Prefix.Addr()] = true
 		c.addresses = append(c.addresses, a)
 	}
 }

@@ -188,7 +188,7 @@ func (r *lineReader) includeFiles(l sourceLine, pattern string, must bool, depth
 	what := fmt.Sprintf("include %q", pattern)
 	switch {
 	case pattern == "":
-		r.faults.add(l.where, l.text, "an include without a file name", "name a file, or remove the line")
+		r.faults.add(l.where, clip(l.text), "an include without a file name", "name a file, or remove the line")
 		return
 	case depth+1 >= MaxKeepalivedDepth:
 		r.stop(l.where, fmt.Sprintf("includes nested more than %d deep", MaxKeepalivedDepth), "a file may include itself; break the circle")
@@ -200,9 +200,9 @@ func (r *lineReader) includeFiles(l sourceLine, pattern string, must bool, depth
 	files, err := r.opt.Include(path.Dir(l.where.File), pattern)
 	switch {
 	case err != nil:
-		r.faults.add(l.where, l.text, fmt.Sprintf("%s: %v", what, err), "make the file readable, or remove the line")
+		r.faults.add(l.where, clip(l.text), fmt.Sprintf("%s: %v", what, err), "make the file readable, or remove the line")
 	case len(files) == 0 && must:
-		r.faults.add(l.where, l.text, what+": no file matches", "add the file, or remove the line")
+		r.faults.add(l.where, clip(l.text), what+": no file matches", "add the file, or remove the line")
 	case len(files) == 0:
 		r.ledger.lose(l.where, what, "no file matches", "nothing was included, as keepalived does")
 	}

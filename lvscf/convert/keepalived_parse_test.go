@@ -159,3 +159,32 @@ func TestKeepalivedFaults(t *testing.T) {
 		})
 	}
 }
+
+func TestConditionsWithoutAMachine(t *testing.T) {
+	got, losses, err := parsed(t, "@m a\n@^m b ${_INSTANCE} ${_RANDOM 1 2}\n@m auth_pass secret\n", KeepalivedOptions{})
+	if want := "b <${_INSTANCE}> <${_RANDOM> <1> <2}> 2:5\n"; got != want || err != nil {
+		t.Errorf("got %q, error %v, want %q", got, err, want)
+	}
+	want := `1. k.conf:1:1: @m a: the line is meant for some machines only, and none was named; nearest: convert again with the config id of a machine; without one only lines with @^ were read (this one: no)
+2. k.conf:2:1: @^m b ${_INSTANCE} ${_RANDOM 1 2}: the line is meant for some machines only, and none was named; nearest: convert again with the config id of a machine; without one only lines with @^ were read (this one: yes)
+3. k.conf:2:5: ${_INSTANCE}: it is the name of a machine, and none was named; nearest: convert again with the config id of a machine; the text was left as it is
+4. k.conf:2:5: ${_RANDOM 1 2}: lvs.cf has no random numbers; nearest: put a number of your own in its place; the text was left as it is
+5. k.conf:3:1: @m auth_pass ...: the line is meant for some machines only, and none was named; nearest: convert again with the config id of a machine; without one only lines with @^ were read (this one: no)
+`
+	if diff := cmp.Diff(want, losses.String()); diff != "" {
+		t.Errorf("losses (-want +got):\n%s", diff)
+	}
+}
+
+func TestFaultsShowNoSecrets(t *testing.T) {
+	_, _, err := parsed(t, "a {\nauth_pass \"hidden\n", KeepalivedOptions{})
+	var invalid *lvscf.InvalidFileError
+	if !errors.As(err, &invalid) {
+		t.Fatalf("got %v", err)
+	}
+	for _, d := range invalid.Diagnostics {
+		if strings.Contains(d.String()+d.Source, "hidden") {
+			t.Errorf("the password is shown: %s (%s)", d, d.Source)
+		}
+	}
+}

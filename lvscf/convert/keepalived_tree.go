@@ -58,7 +58,7 @@ func (t *treeBuilder) line(l sourceLine) {
 		case '"', '\'':
 			end := skipQuoted(l.text, i)
 			if end == len(l.text) {
-				t.faults.add(l.at(i), l.text, "a quote without its end", `close the text with a second "`)
+				t.faults.add(l.at(i), clip(l.text), "a quote without its end", `close the text with a second "`)
 			}
 			i = end
 		case '$': // what is not defined stays, braces and all
@@ -102,13 +102,13 @@ func (t *treeBuilder) statement(l sourceLine, from, to int) {
 func (t *treeBuilder) openBlock(where Where, source string) {
 	s := t.last
 	if s == nil || s.block {
-		t.faults.add(where, source, "a { without a word before it", "remove it, or write what the block is")
+		t.faults.add(where, clip(source), "a { without a word before it", "remove it, or write what the block is")
 		s = &statement{where: where, name: "{"}
 		body := t.body()
 		*body = append(*body, s)
 	}
 	if len(t.open) >= MaxKeepalivedDepth {
-		t.faults.add(where, source, fmt.Sprintf("blocks nested more than %d deep", MaxKeepalivedDepth), "close the blocks above")
+		t.faults.add(where, clip(source), fmt.Sprintf("blocks nested more than %d deep", MaxKeepalivedDepth), "close the blocks above")
 		return
 	}
 	s.block = true
@@ -119,7 +119,7 @@ func (t *treeBuilder) openBlock(where Where, source string) {
 func (t *treeBuilder) closeBlock(where Where, source string) {
 	t.last = nil
 	if len(t.open) == 0 {
-		t.faults.add(where, source, "a } without a { before it", "remove it, or look for a { that is missing above")
+		t.faults.add(where, clip(source), "a } without a { before it", "remove it, or look for a { that is missing above")
 		return
 	}
 	t.open = t.open[:len(t.open)-1]

@@ -4,18 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"math"
-	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/lvskit/lvskit/lvscf"
 )
-
-// maxGroupMembers bounds what a virtual_server_group may stand for: a range of
-// addresses is written as one virtual block each.
-const maxGroupMembers = 4096
 
 // level are the settings that a virtual server hands to its real servers, and
 // they to their checks.
@@ -52,122 +46,6 @@ func (p place) flag(s *statement, to *bool) {
 	if b, ok := p.boolean(s, 0); ok {
 		*to = b
 	}
-}
-
-// member is one of the services that a virtual_server stands for.
-type member struct {
-	addr   netip.Addr
-	port   uint16
-	mark   uint32
-	family string // of a mark: inet, inet6 or nothing
-}
-
-func (m member) String() string {
-	switch {
-	case m.mark != 0:
-		return fmt.Sprintf("mark-%d", m.mark)
-	case m.port == 0:
-		return m.addr.String()
-	}
-	return netip.AddrPortFrom(m.addr, m.port).String()
-}
-
-// members reads what follows virtual_server.
-func (im *importer) members(top place, s *statement) []member {
-	switch s.word(0) {
-	case "fwmark":
-		if n, ok := top.number(s, 1, 1, math.MaxUint32); ok {
-			return []member{{mark: uint32(n)}}
-		}
-		return nil
-	case "group":
-		g := im.groups[s.word(1)]
-		if g == nil {
-			top.lose(s, "there is no virtual_server_group of that name", "nothing was carried")
-			return nil
-		}
-		return im.groupMembers(top.in(g), g)
-	}
-	return im.oneMember(top, s, s.words)
-}
-
-func (im *importer) oneMember(p place, s *statement, words []string) []member {
-	var port uint16
-	if len(words) > 1 {
-		n, err := strconv.ParseUint(words[1], 10, 16)
-		if err != nil {
-			p.lose(s, "no port number, so keepalived ignores the block", "write the port as a number")
-			return nil
-		}
-		port = uint16(n)
-	}
-	first, last, ok := addressRange(words[0])
-	if !ok {
-		p.lose(s, "no address and no range of them, so keepalived ignores it", "nothing was carried")
-		return nil
-	}
-	var out []member
-	for a := first; ; a = a.Next() {
-		if len(out) >= maxGroupMembers {
-			p.lose(s, fmt.Sprintf("more than %d addresses", maxGroupMembers), "a firewall mark for all of them; the first ones were taken")
-			break
-		}
-		out = append(out, member{addr: a, port: port})
-		if a == last {
-			break
-		}
-	}
-	return out
-}
-
-// addressRange reads 192.0.2.1, 192.0.2.1-9, 192.0.2.1-192.0.2.9, and
-// 192.0.2.8/29; the short form counts the last part, in hexadecimal for IPv6.
-func addressRange(s string) (first, last netip.Addr, ok bool) {
-	if p, err := netip.ParsePrefix(s); err == nil {
-		p = p.Masked()
-		bytes := p.Addr().AsSlice()
-		for i := p.Bits(); i < len(bytes)*8; i++ {
-			bytes[i/8] |= 0x80 >> (i % 8)
-		}
-		last, _ = netip.AddrFromSlice(bytes)
-		return p.Addr(), last, true
-	}
-	from, to, isRange := strings.Cut(s, "-")
-	first, err := netip.ParseAddr(from)
-	if err != nil || first.Zone() != "" {
-		return first, last, false
-	}
-	first = first.Unmap()
-	if !isRange {
-		return first, first, true
-	}
-	if last, err = netip.ParseAddr(to); err != nil {
-		if first.Is4() {
-			last, err = netip.ParseAddr(from[:strings.LastIndexByte(from, '.')+1] + to)
-		} else {
-			last, err = netip.ParseAddr(from[:strings.LastIndexByte(from, ':')+1] + to)
-		}
-	}
-	last = last.Unmap()
-	return first, last, err == nil && first.BitLen() == last.BitLen() && first.Compare(last) <= 0
-}
-
-func (im *importer) groupMembers(p place, g *statement) []member {
-	var out []member
-	for _, line := range g.body {
-		if line.name == "fwmark" {
-			if n, ok := p.number(line, 0, 1, math.MaxUint32); ok {
-				out = append(out, member{mark: uint32(n), family: line.word(1)})
-			}
-			continue
-		}
-		out = append(out, im.oneMember(p, line, append([]string{line.name}, line.words...))...)
-		if len(out) > maxGroupMembers {
-			p.lose(line, fmt.Sprintf("a group of more than %d services", maxGroupMembers), "a firewall mark for all of them; the first ones were taken")
-			return out[:maxGroupMembers]
-		}
-	}
-	return out
 }
 
 func (im *importer) virtualServer(top place, s *statement) {
@@ -250,8 +128,9 @@ func (im *importer) virtualServer(top place, s *statement) {
 		p.lose(protocol, "a mark stands for any protocol, so keepalived ignores it", "a protocol was taken for the checks alone")
 	}
 	v.QuiesceServer = l.inhibit
+	used := labels{}
 	for _, r := range reals {
-		im.realServer(p, r, &v, l, members[0])
+		im.realServer(p, r, &v, l, used)
 	}
 	sum := 0
 	for _, r := range v.Servers {
@@ -271,7 +150,7 @@ func (im *importer) virtualServer(top place, s *statement) {
 	if persistent == nil && v.PMask != 0 {
 		v.PMask = 0
 	}
-	im.sorryServer(p, sorry, sorryMethod, sorryInhibit, &v)
+	im.sorryServer(p, sorry, sorryMethod, sorryInhibit, &v, used)
 	im.addVirtuals(p, s, v, members, name, family)
 }
 
@@ -457,128 +336,4 @@ func (im *importer) granularity(p place, s *statement, v *lvscf.Virtual) {
 		return
 	}
 	v.PMask = m
-}
-
-func (im *importer) realServer(p place, s *statement, v *lvscf.Virtual, l level, m member) {
-	first, last, ok := addressRange(s.word(0))
-	if !ok || first != last || strings.ContainsAny(s.word(0), "-/") {
-		p.lose(s, "no address of a server, so keepalived ignores it", "nothing was carried")
-		return
-	}
-	inside := p.in(s)
-	r := lvscf.NewServer("", m.port)
-	r.Active, r.Address = true, lvscf.Host{Addr: first}
-	r.Port = 0
-	if len(s.words) > 1 {
-		n, err := strconv.ParseUint(s.word(1), 10, 16)
-		if err != nil {
-			p.lose(s, "no port number, so keepalived ignores the block", "write the port as a number")
-			return
-		}
-		r.Port = uint16(n)
-	}
-	var method *statement
-	name := ""
-	l.inhibit = v.QuiesceServer
-	h := l.handlers(inside)
-	var checks []*statement
-	for word, do := range (handlers{
-		"weight": func(s *statement) {
-			if n, ok := inside.number(s, 0, 0, math.MaxInt32); ok {
-				r.Weight = int(n)
-			}
-		},
-		"lvs_method": func(s *statement) { method = s }, "lb_kind": func(s *statement) { method = s },
-		"notify_up":   func(s *statement) { r.UpCmd, _ = inside.command(s) },
-		"notify_down": func(s *statement) { r.DownCmd, _ = inside.command(s) },
-		"uthreshold":  func(s *statement) { inside.threshold(s, &r.UpperThreshold) },
-		"lthreshold":  func(s *statement) { inside.threshold(s, &r.LowerThreshold) },
-		"snmp_name":   func(s *statement) { name, _ = inside.text(s) },
-	}) {
-		h[word] = do
-	}
-	for kind := range checkKinds {
-		h[kind] = func(s *statement) { checks = append(checks, s) }
-	}
-	inside.each(s.body, inReal, h)
-	if method != nil {
-		network, tunnel := lvscf.NAT, lvscf.Tunneling{}
-		inside.method(method, &network, &tunnel)
-		if network != *v.Forward {
-			r.Forward = &network
-		}
-		if tunnel != v.Tunneling && network == lvscf.Tunnel {
-			if tunnel == (lvscf.Tunneling{}) {
-				inside.lose(method, "a server without options of its own has the tunnel of the virtual block", "give each server its tunnel, and the virtual block none")
-			}
-			r.Tunneling = tunnel
-		}
-	}
-	if l.inhibit != v.QuiesceServer {
-		r.QuiesceServer = &l.inhibit
-	}
-	for _, c := range checks {
-		r.Checks = append(r.Checks, im.check(inside, c, l)...)
-	}
-	nameChecks(r.Checks)
-	if len(checks) == 0 {
-		r.Check = lvscf.CheckNone // keepalived takes a server without checks for good
-	} else if len(r.Checks) == 0 {
-		r.Check = lvscf.CheckNone
-		inside.loseAs(s, "all checks of the server", "none of them can be carried", "check = none was taken: the server always counts as good")
-	}
-	r.Name = serverName(im.blockName(inside, s, cmp.Or(name, nameOfServer(&r))), v.Servers)
-	v.Servers = append(v.Servers, r)
-}
-
-func (p place) threshold(s *statement, to *uint32) {
-	if n, ok := p.number(s, 0, 0, math.MaxInt32); ok {
-		*to = uint32(n)
-	}
-}
-
-// serverName makes a name that no other server of the block has.
-func serverName(name string, others []lvscf.Server) string {
-	used := labels{}
-	for _, o := range others {
-		used[" "+o.Name] = true
-	}
-	return used.server("", name)
-}
-
-func (im *importer) sorryServer(p place, s, method *statement, inhibit bool, v *lvscf.Virtual) {
-	if s == nil {
-		return
-	}
-	a, ok := p.addr(s, 0)
-	if !ok {
-		return
-	}
-	r := lvscf.NewServer(serverName("sorry", v.Servers), v.Port)
-	r.Active, r.Sorry, r.Address = true, true, lvscf.Host{Addr: a}
-	if len(s.words) > 1 {
-		if n, ok := p.number(s, 1, 0, 65535); ok {
-			r.Port = uint16(n)
-		}
-	}
-	for _, w := range s.words[min(2, len(s.words)):] {
-		if w == "inhibit" {
-			inhibit = true
-		} else {
-			p.rest(s, 2)
-		}
-	}
-	if method != nil {
-		network, tunnel := lvscf.NAT, lvscf.Tunneling{}
-		p.method(method, &network, &tunnel)
-		if network != *v.Forward {
-			r.Forward = &network
-		}
-		r.Tunneling = tunnel
-	}
-	if inhibit != v.QuiesceServer {
-		r.QuiesceServer = &inhibit
-	}
-	r.Check = lvscf.CheckNone // keepalived never checks it
-	v.Servers = append(v.Servers, r)
 }
