@@ -1,16 +1,22 @@
 package lvscf
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/lvskit/lvskit/internal/linediff"
 )
 
 // sameElsewhere reports a directive that edits of other paths changed. It
@@ -288,4 +294,231 @@ func TestValues(t *testing.T) {
 	if _, err := f.Values(Path{}.Virtual("web")); err == nil {
 		t.Error("a block has values")
 	}
+}
+
+// editSamples passes the fixtures, the files of the corpus and generated ones.
+func editSamples(t testing.TB, generated uint64, yield func(name string, src []byte)) {
+	t.Helper()
+	folders := []string{"testdata"}
+	if corpus := os.Getenv("LVSKIT_CORPUS"); corpus != "" {
+		folders = append(folders, corpus)
+	}
+	for _, folder := range folders {
+		files, err := filepath.Glob(filepath.Join(folder, "*.cf"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no files in %s, error %v", folder, err)
+		}
+		for _, path := range files {
+			src, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			yield(filepath.Base(path), src)
+		}
+	}
+	for seed := range generated {
+		yield(fmt.Sprintf("seed %d", seed), generate(seed))
+	}
+}
+
+// directivePaths returns the path of each directive line of a file that is
+// without fault, with indexes wherever there are several, and its words.
+func directivePaths(f *File) (paths []Path, values [][]string) {
+	faulty := map[int]bool{}
+	_, ds := f.Config()
+	for _, d := range ds {
+		faulty[d.Line] = faulty[d.Line] || d.Severity == Error
+	}
+	var walk func(p Path, nodes []Node)
+	walk = func(p Path, nodes []Node) {
+		seen, all := map[Step]int{}, map[Step]int{}
+		step := func(n Node) (s Step, ok bool) {
+			switch n := n.(type) {
+			case *Block:
+				return Step{Kind: n.Kind, Name: n.Name}, true
+			case *Line:
+				if n.Kind == DirectiveLine {
+					return Step{Name: n.Tokens[0].Text}, true
+				}
+			}
+			return Step{}, false
+		}
+		for _, n := range nodes {
+			if s, ok := step(n); ok {
+				all[s]++
+			}
+		}
+		for _, n := range nodes {
+			s, ok := step(n)
+			if !ok {
+				continue
+			}
+			seen[s]++
+			q := p.with(s)
+			if all[s] > 1 {
+				q = q.Nth(seen[s])
+			}
+			switch n := n.(type) {
+			case *Block:
+				walk(q, n.Body)
+			case *Line:
+				if faulty[n.Number] {
+					continue
+				}
+				var words []string
+				for _, t := range n.values() {
+					words = append(words, t.Text)
+				}
+				paths, values = append(paths, q), append(values, words)
+			}
+		}
+	}
+	walk(nil, f.Body)
+	return paths, values
+}
+
+// Setting what is there changes no byte, and setting a directive and removing
+// it again changes none but those of serial_no.
+func TestEditsBackAndForth(t *testing.T) {
+	n := uint64(150)
+	if testing.Short() {
+		n = 20
+	}
+	edited := 0
+	editSamples(t, n, func(name string, src []byte) {
+		f, ds := Parse(name, src)
+		if ds.HasErrors() {
+			return
+		}
+		before, doubts := f.Config()
+		var same []Edit
+		paths, values := directivePaths(f)
+		for i, p := range paths {
+			if e := Set(p, values[i]...); setable(f, e) {
+				same = append(same, e)
+			}
+		}
+		if g, err := f.Apply(same...); err != nil || g != f {
+			t.Fatalf("%s: setting what is there: changed %v, error %v", name, g != f, err)
+		}
+		// In each block, one directive that is not there.
+		for p := range blockPaths(f) {
+			b := blockOf(t, f, p)
+			for _, d := range inOrder(placeOfPath(p)) {
+				if len(b.directives(d.name)) > 0 || d.name == "serial_no" || d.args != 1 || strings.Contains(d.example, `"`) {
+					continue
+				}
+				edited++
+				path := p.Directive(d.name)
+				g, err := f.Apply(Set(path, d.example))
+				var invalid *InvalidFileError
+				if errors.As(err, &invalid) {
+					continue // it does not go with the rest of the file
+				}
+				if err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+				if got, err := g.Values(path); err != nil || len(got) != 1 || got[0] != d.example {
+					t.Fatalf("%s: %s is %q, error %v", name, path, got, err)
+				}
+				if err := sameElsewhere(f, g, []Edit{Set(path)}); err != nil {
+					t.Fatalf("%s: setting %s: %v", name, path, err)
+				}
+				edits := []Edit{Remove(path)}
+				if before.Origins.Has("serial_no") && !before.Origins.refused("serial_no") {
+					values, err := f.Values(Path{}.Directive("serial_no"))
+					if err != nil {
+						t.Fatal(err)
+					}
+					edits = append(edits, Set(Path{}.Directive("serial_no"), values...))
+				}
+				h, err := g.Apply(edits...)
+				if doubts.HasErrors() && errors.As(err, &invalid) {
+					continue // it mended what was wrong before
+				}
+				if err != nil {
+					t.Fatalf("%s: removing %s: %v", name, path, err)
+				}
+				if diff := linediff.Unified("before", "after", string(src), string(h.Bytes())); diff != "" {
+					t.Fatalf("%s: setting and removing %s changed\n%q", name, path, diff)
+				}
+				break
+			}
+		}
+	})
+	if edited < 100 {
+		t.Errorf("only %d directives set and removed", edited)
+	}
+}
+
+// setable reports whether the value of a line can be set: whether the language
+// has the directive and the value is no fault.
+func setable(f *File, e Edit) bool {
+	d := findDirective(e.Path.last().Name, placeOfPath(e.Path.Parent()))
+	if d == nil {
+		return false
+	}
+	_, err := d.check(e.Values, f.dialect, scratchScope(d.where))
+	return err == nil
+}
+
+func placeOfPath(p Path) blockMask {
+	if len(p) == 0 {
+		return inGlobal
+	}
+	return p.last().Kind.mask()
+}
+
+// blockPaths passes the paths of the blocks of a file, the empty one first.
+func blockPaths(f *File) iter.Seq[Path] {
+	return func(yield func(Path) bool) {
+		var walk func(p Path, nodes []Node) bool
+		walk = func(p Path, nodes []Node) bool {
+			if !yield(p) {
+				return false
+			}
+			seen := map[Step]int{}
+			for _, n := range nodes {
+				if b, ok := n.(*Block); ok {
+					s := Step{Kind: b.Kind, Name: b.Name}
+					seen[s]++
+					s.Index = seen[s]
+					if !walk(p.with(s), b.Body) {
+						return false
+					}
+				}
+			}
+			return true
+		}
+		walk(nil, f.Body)
+	}
+}
+
+func blockOf(t testing.TB, f *File, p Path) *Block {
+	t.Helper()
+	b, err := newEditor(f).block(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestGeneratedFilesAreKept(t *testing.T) {
+	n := uint64(10_000)
+	if testing.Short() {
+		n = 500
+	}
+	lines := 0
+	for seed := range n {
+		src := generate(seed)
+		f, ds := Parse("lvs.cf", src)
+		if ds.HasErrors() {
+			t.Fatalf("seed %d: %v", seed, ds)
+		}
+		if !bytes.Equal(f.Bytes(), src) {
+			t.Fatalf("seed %d: other bytes are printed than were read:\n%q\n%q", seed, src, f.Bytes())
+		}
+		lines += bytes.Count(src, []byte("\n"))
+	}
+	t.Logf("%d files of %d lines on average", n, lines/int(n))
 }

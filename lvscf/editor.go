@@ -232,8 +232,16 @@ func (e *editor) editDirective(edit Edit) error {
 		if step.Index > 0 {
 			at = at[step.Index-1 : step.Index]
 		}
+		spaced := e.doubleSpaced(b)
 		for _, i := range slices.Backward(at) {
-			b.Body = removeNodes(b.Body, i, i+1)
+			switch {
+			case spaced && i+1 < len(b.Body) && isBlankLine(b.Body[i+1]):
+				b.Body = slices.Delete(b.Body, i, i+2)
+			case spaced && i > 0 && isBlankLine(b.Body[i-1]):
+				b.Body = slices.Delete(b.Body, i-1, i+1)
+			default:
+				b.Body = removeNodes(b.Body, i, i+1)
+			}
 		}
 		e.changed = true
 		return nil

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // generator writes random files that Parse and Config accept: any directives
@@ -153,26 +154,38 @@ func (g *generator) directive(d *directive) string {
 	if g.Float64() < g.sloppy {
 		sign = g.pick(" = ", "   = ", " =  ")
 	}
-	for range 50 {
-		values := g.values(d)
-		words, err := d.check(values, Lenient, scratchScope(d.where))
-		if err != nil {
-			continue
-		}
-		quotes := func(int) (byte, bool) { return []byte{0, '"', '\''}[g.IntN(3)], d.quotesWanted() }
-		l, err := Strict.writeWords(d.name, words, quotes, func(forms []string) string {
-			return d.name + " = " + strings.Join(forms, " ")
-		})
-		if err != nil {
-			continue
-		}
-		text := d.name + sign + strings.TrimPrefix(l.Text, d.name+" = ")
-		if again, ok := Lenient.split(text); ok && again.says(d.name, words) {
-			return text
+	return d.name + sign + g.pick(valueTexts()[d]...)
+}
+
+// valueTexts returns for each directive some of the values that it can have, as
+// they are written.
+var valueTexts = sync.OnceValue(func() map[*directive][]string {
+	g := &generator{Rand: rand.New(rand.NewPCG(1, 7))}
+	all := map[*directive][]string{}
+	for i := range directives {
+		d := &directives[i]
+		all[d] = []string{d.example}
+		for range 150 {
+			words, err := d.check(g.values(d), Lenient, scratchScope(d.where))
+			if err != nil {
+				continue
+			}
+			quotes := func(int) (byte, bool) { return []byte{0, '"', '\''}[g.IntN(3)], d.quotesWanted() }
+			l, err := Strict.writeWords(d.name, words, quotes, func(forms []string) string {
+				return d.name + " = " + strings.Join(forms, " ")
+			})
+			if err != nil {
+				continue
+			}
+			text := strings.TrimPrefix(l.Text, d.name+" = ")
+			glued, ok := Lenient.split(d.name + "=" + text)
+			if ok && glued.says(d.name, words) && !slices.Contains(all[d], text) {
+				all[d] = append(all[d], text)
+			}
 		}
 	}
-	return d.name + " = " + d.example
-}
+	return all
+})
 
 // values returns words that may be a value of the directive.
 func (g *generator) values(d *directive) []string {

@@ -84,7 +84,7 @@ func TestWriteFixtures(t *testing.T) {
 }
 
 func TestWriteGenerated(t *testing.T) {
-	n := uint64(1000)
+	n := uint64(500)
 	if testing.Short() {
 		n = 100
 	}
