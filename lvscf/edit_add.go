@@ -9,7 +9,7 @@ import (
 // has it among those that stand before the nested blocks.
 func (e *editor) addLine(b *Block, dir *directive, words []word) error {
 	where := e.place(b)
-	at, model := b.roomFor(dir.name, where)
+	at, model, follows := b.roomFor(dir.name, where)
 	style := e.styleFor(b, model)
 	build := func(forms []string) string {
 		return style.indent + dir.name + style.sign(dir.name) + strings.Join(forms, " ")
@@ -29,7 +29,7 @@ func (e *editor) addLine(b *Block, dir *directive, words []word) error {
 		switch {
 		case len(b.Body) == 0 && b.Open != nil:
 			add = []Node{blank, l, blank}
-		case at > 0 && !isBlankLine(b.Body[at-1]):
+		case follows:
 			add = []Node{blank, l}
 		case len(b.Body) > 0:
 			add = []Node{l, blank}
@@ -42,7 +42,7 @@ func (e *editor) addLine(b *Block, dir *directive, words []word) error {
 
 // roomFor returns where in the body to insert a line of a directive, and the
 // line that it follows or precedes, nil if there is none.
-func (b *Block) roomFor(name string, where blockMask) (at int, model *Line) {
+func (b *Block) roomFor(name string, where blockMask) (at int, model *Line, follows bool) {
 	rank := rankOf(name, where)
 	after, before, bestRank := -1, -1, -1
 	for i, n := range b.Body {
@@ -71,17 +71,17 @@ func (b *Block) roomFor(name string, where blockMask) (at int, model *Line) {
 	}
 	switch {
 	case after >= 0:
-		return after + 1, b.Body[after].(*Line)
+		return after + 1, b.Body[after].(*Line), true
 	case before >= 0:
 		model = b.Body[before].(*Line)
-		return b.unitStart(before), model
+		return b.unitStart(before), model, false
 	}
 	for i, n := range b.Body { // before the first block
 		if _, ok := n.(*Block); ok {
-			return b.unitStart(i), nil
+			return b.unitStart(i), nil, false
 		}
 	}
-	return b.contentEnd(), nil
+	return b.contentEnd(), nil, true
 }
 
 // lineStyle is how a new line is written.
