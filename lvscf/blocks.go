@@ -160,7 +160,9 @@ func (p *parser) braceFollows() bool {
 		line, _, rest = cutLine(rest)
 		line = strings.Trim(line, " \t")
 		if line != "" && line[0] != '#' {
-			return line == "{" || strings.HasPrefix(line, "{ #") || strings.HasPrefix(line, "{\t#")
+			after, ok := strings.CutPrefix(line, "{")
+			comment := strings.TrimLeft(after, " \t")
+			return ok && (comment == "" || comment[0] == '#' && comment != after)
 		}
 	}
 	return false

@@ -380,7 +380,7 @@ func directivePaths(f *File) (paths []Path, values [][]string) {
 // Setting what is there changes no byte, and setting a directive and removing
 // it again changes none but those of serial_no.
 func TestEditsBackAndForth(t *testing.T) {
-	n := uint64(150)
+	n := uint64(80)
 	if testing.Short() {
 		n = 20
 	}

@@ -68,22 +68,21 @@ func (p *printer) line(depth int, text string) {
 
 func (p *printer) body(nodes []Node, depth int) {
 	p.blank, p.fresh = false, true
-	b := &Block{Body: nodes}
-	blockAt := map[int]bool{} // where the units of blocks start
+	unitAt := map[int]bool{} // where blocks start, or the comments above them
 	for i, n := range nodes {
 		if _, ok := n.(*Block); ok {
-			start := i
-			for start > 0 && isLineOf(b.Body[start-1], CommentLine) {
-				start--
+			for i > 0 && isLineOf(nodes[i-1], CommentLine) {
+				i--
 			}
-			blockAt[start] = true
+			unitAt[i] = true
 		}
 	}
 	afterDirective, afterBlock := false, false
 	for i, n := range nodes {
-		if blockAt[i] || afterBlock && !isBlankLine(n) {
+		if unitAt[i] || afterBlock {
 			p.blank = true
 		}
+		_, afterBlock = n.(*Block)
 		switch n := n.(type) {
 		case *Block:
 			p.block(n, depth)
@@ -93,23 +92,21 @@ func (p *printer) body(nodes []Node, depth int) {
 				p.blank = true
 				continue
 			case OpenLine: // the brace below the name, printed there
+				if n.Comment == 0 {
+					continue
+				}
+				p.line(depth, strings.TrimRight(n.Text[n.Comment-1:], " \t"))
 				continue
 			case DirectiveLine:
-				if p.dense && afterDirective && !blockAt[i] {
+				if p.dense && afterDirective {
 					p.blank = false
 				}
 			}
 			p.line(depth, n.canonical())
 		}
-		afterBlock = isBlock(n)
 		afterDirective = isLineOf(n, DirectiveLine)
 	}
 	p.blank = false
-}
-
-func isBlock(n Node) bool {
-	_, ok := n.(*Block)
-	return ok
 }
 
 func (p *printer) block(b *Block, depth int) {

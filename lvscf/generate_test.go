@@ -115,11 +115,18 @@ func (g *generator) block(kind BlockKind, depth int, body func()) {
 	brace := " {"
 	if !g.tidy {
 		brace = g.pick(" {", " {", "{", "\t{")
+		if g.IntN(4) == 0 && kind != CheckBlock { // check = KIND is a directive, so that its brace must be near
+			brace = g.pick(g.end+"{", " # above"+g.end+"  {  # behind"+g.end)
+		}
 	}
 	if g.IntN(20) == 0 {
 		name = `"two words"`
 	}
-	g.line(depth, kind.String()+g.pick(" ", " ", "  ")+name+brace)
+	if text := kind.String() + g.pick(" ", " ", "  ") + name + brace; strings.HasSuffix(text, g.end) {
+		g.out.WriteString(text)
+	} else {
+		g.line(depth, text)
+	}
 	body()
 	g.line(depth, "}")
 }

@@ -84,9 +84,9 @@ func TestWriteFixtures(t *testing.T) {
 }
 
 func TestWriteGenerated(t *testing.T) {
-	n := uint64(500)
+	n := uint64(200)
 	if testing.Short() {
-		n = 100
+		n = 50
 	}
 	for seed := range n {
 		src := generate(seed)
