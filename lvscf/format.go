@@ -2,7 +2,6 @@ package lvscf
 
 import (
 	"bytes"
-	"errors"
 	"strings"
 )
 
@@ -24,9 +23,8 @@ import (
 // with errors is refused with [InvalidFileError].
 func (f *File) Format() (*File, error) {
 	o := Options{Dialect: f.dialect}
-	if f.faulty {
-		_, ds := o.Parse(f.Name, f.Bytes())
-		return nil, errors.Join(ds.Err(), errors.New("a file with broken lines or blocks is not formatted"))
+	if _, ds := o.Parse(f.Name, f.Bytes()); ds.HasErrors() {
+		return nil, ds.Err()
 	}
 	before, ds := f.Config()
 	if err := ds.Err(); err != nil {
