@@ -26,6 +26,19 @@
 // lost lines over such files and let a file end within a block; here the
 // first is accepted and the second is an error.
 //
+// # Editing and writing
+//
+// A [File] is never changed in place. [File.Apply] returns a copy with edits
+// made in it, such as [Set], [Add], [Remove], [Rename] and [Move], all or none
+// of them; every line that they do not mean keeps its bytes, and serial_no is
+// raised. What they change is named by a [Path], as text
+//
+//	virtual web/server a/weight
+//
+// and [ParseEdit] reads edits from text. [File.Format] lays a file out in the
+// canonical way without a change of its meaning, and [Config.File] writes a
+// configuration as a new file.
+//
 // # Limits
 //
 // The package does no input or output and looks nothing up: host names stay

@@ -105,3 +105,94 @@ func ExampleDiagnostics_WriteSARIF() {
 	fmt.Println(strings.Count(log.String(), `"ruleId": "LVS012"`))
 	// Output: 1
 }
+
+func ExampleFile_Apply() {
+	file, _ := lvscf.Parse("lvs.cf", []byte(`serial_no = 41
+virtual web {
+     active = 1
+     address = 192.0.2.10 eth0:1   # the public one
+     server a {
+         address = 10.0.0.1
+         weight = 1
+     }
+}
+`))
+	web := lvscf.Path{}.Virtual("web")
+	file, err := file.Apply(
+		lvscf.Set(web.Directive("address"), "192.0.2.11", "eth0:1"),
+		lvscf.Set(web.Server("a").Directive("active"), "1"),
+		lvscf.Rename(web, "www"),
+	)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Print(string(file.Bytes()))
+	// Output:
+	// serial_no = 42
+	// virtual www {
+	//      active = 1
+	//      address = 192.0.2.11 eth0:1   # the public one
+	//      server a {
+	//          address = 10.0.0.1
+	//          active = 1
+	//          weight = 1
+	//      }
+	// }
+}
+
+func ExampleParseEdit() {
+	file, _ := lvscf.Parse("lvs.cf", []byte("serial_no = 1\r\nnetwork = nat\r\n"))
+	edit, err := lvscf.ParseEdit("set network = direct")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	file, err = file.Apply(edit)
+	fmt.Printf("%q %v\n", file.Bytes(), err)
+	// Output: "serial_no = 2\r\nnetwork = direct\r\n" <nil>
+}
+
+func ExampleFile_Format() {
+	file, _ := lvscf.Parse("lvs.cf", []byte("network=direct # fast\nvirtual web{\nport=80\n}\n"))
+	file, err := file.Format()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Print(string(file.Bytes()))
+	// Output:
+	// network = direct  # fast
+	//
+	// virtual web {
+	//     port = 80
+	// }
+}
+
+func ExampleConfig_File() {
+	cfg := lvscf.NewConfig()
+	cfg.Serial = 1
+	web := lvscf.NewVirtual("web")
+	web.Active = true
+	web.Address, web.Device = lvscf.Host{Addr: netip.MustParseAddr("192.0.2.10")}, "eth0:1"
+	web.Servers = []lvscf.Server{lvscf.NewServer("a", web.Port)}
+	web.Servers[0].Address.Addr = netip.MustParseAddr("10.0.0.1")
+	cfg.Virtuals = append(cfg.Virtuals, web)
+	file, err := cfg.File()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Print(string(file.Bytes()))
+	// Output:
+	// serial_no = 1
+	//
+	// virtual web {
+	//     active = 1
+	//     address = 192.0.2.10 eth0:1
+	//
+	//     server a {
+	//         address = 10.0.0.1
+	//     }
+	// }
+}
