@@ -143,7 +143,9 @@ func (im *ruleImport) service(e ipvs.Entry) {
 	v.Port = key.Addr.Port()
 	v.Name = im.labels.virtual(nameOf(&v))
 	path := "service " + key.String()
-	if err := v.Scheduler.UnmarshalText([]byte(e.Service.Scheduler)); err != nil {
+	if name := lvscf.Scheduler(e.Service.Scheduler); knownScheduler(name) {
+		v.Scheduler = name
+	} else {
 		im.ledger.lose(im.at(pos, path), "-s "+e.Service.Scheduler, "lvs.cf has the schedulers of the kernel by name, and this is none of them", "wlc, the default, was taken")
 	}
 	v.Persistent = e.Service.Persistence

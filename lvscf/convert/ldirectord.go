@@ -1,6 +1,8 @@
 package convert
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/lvskit/lvskit/lvscf"
@@ -46,6 +48,7 @@ func FromLdirectord(name string, src []byte, opt ImportOptions) (*lvscf.Config, 
 		im.virtual()
 	}
 	im.path = ""
+	im.faults.sort()
 	if err := im.faults.err(); err != nil {
 		return nil, nil, err
 	}
@@ -61,6 +64,13 @@ func FromLdirectord(name string, src []byte, opt ImportOptions) (*lvscf.Config, 
 	giveDevices(im.config, opt.Device, Where{File: name}, &im.ledger)
 	im.ledger.sort()
 	return im.config, im.ledger.losses(), nil
+}
+
+// sort brings the errors into the order of their lines.
+func (f *faults) sort() {
+	slices.SortStableFunc(f.list, func(a, b lvscf.Diagnostic) int {
+		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
+	})
 }
 
 // global judges the lines at the left margin that no service inherits.
@@ -120,10 +130,6 @@ func (im *ldImport) shared(d *ldLine) {
 		im.number(d, 1, 1_000_000)
 	case "quiescent":
 		im.yes(d)
-	case "fallback", "fallback6":
-		if d.value == "" {
-			im.fail(d, "", "write an address")
-		}
 	case "fallbackcommand":
 		im.text(d)
 	}
@@ -131,10 +137,6 @@ func (im *ldImport) shared(d *ldLine) {
 
 // mail judges a line about messages by mail.
 func (im *ldImport) mail(d *ldLine) {
-	if d.value == "" {
-		im.fail(d, "", "leave out the line")
-		return
-	}
 	im.lose(d, d.name+" = "+clip(d.value), "lvs.cf sends no mail", "name a program that does in notify_cmd")
 }
 

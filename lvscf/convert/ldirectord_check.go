@@ -311,7 +311,9 @@ func (im *ldImport) unasked(q question, why string) {
 func (im *ldImport) http(v *ldVirtual, c lvscf.Check, q question) lvscf.Check {
 	c.Verify = c.Kind != lvscf.CheckHTTPS
 	if d := im.section.last("virtualhost"); d != nil {
-		c.Host = im.value(d, strings.Trim(d.value, `"`))
+		if host, ok := im.text(d); ok {
+			c.Host = im.value(d, host)
+		}
 	}
 	if d := im.section.last("httpmethod"); d != nil {
 		switch method := strings.ToUpper(d.value); method {

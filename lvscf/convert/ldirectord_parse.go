@@ -168,6 +168,8 @@ func (p *ldParser) add(d ldLine, place string, to *[]ldLine) {
 		p.faults.add(d.where, d.source, d.name+" is a directive of old versions that ldirectord refuses", cure)
 	case !known:
 		p.faults.add(d.where, d.source, fmt.Sprintf("unknown directive %q", clip(d.name)), unknownCure(d.name))
+	case d.value == "" && d.name != "comment" && d.name != "servicename":
+		p.faults.add(d.where, d.source, d.name+" has no value", "write one, or leave out the line")
 	case strings.Contains(places, place):
 		*to = append(*to, d)
 	case place == "v":

@@ -63,15 +63,33 @@ func (im *ldImport) virtual() {
 			im.real(d, v)
 		}
 	}
-	im.fallback(v)
+	shareChecks(v)
 	usualPort(v)
+	im.fallback(v)
 	im.fallbackCommand(v)
 	im.config.Virtuals = append(im.config.Virtuals, v.Virtual)
 }
 
+// shareChecks gives the block the checks that every server has of its own.
+func shareChecks(v *ldVirtual) {
+	for i := range v.Servers {
+		s, first := &v.Servers[i], &v.Servers[0]
+		if s.Check == lvscf.CheckPiranha && len(s.Checks) == 0 || s.Check != first.Check || !slices.EqualFunc(s.Checks, first.Checks, sameCheck) {
+			return
+		}
+	}
+	if len(v.Servers) == 0 {
+		return
+	}
+	v.Check, v.Checks = v.Servers[0].Check, v.Servers[0].Checks
+	for i := range v.Servers {
+		v.Servers[i].Check, v.Servers[i].Checks = lvscf.CheckPiranha, nil
+	}
+}
+
 // usualPort leaves out the port of the checks where it is that of every server.
 func usualPort(v *ldVirtual) {
-	if slices.ContainsFunc(v.Servers, func(s lvscf.Server) bool { return !s.Sorry && s.Port != v.checkPort }) {
+	if slices.ContainsFunc(v.Servers, func(s lvscf.Server) bool { return s.Port != v.checkPort }) {
 		return
 	}
 	for i := range v.Checks {
@@ -154,7 +172,8 @@ func (im *ldImport) protocol(v *ldVirtual) {
 
 func (im *ldImport) scheduling(v *ldVirtual) {
 	if d := im.section.last("scheduler"); d != nil {
-		if err := v.Scheduler.UnmarshalText([]byte(d.value)); err != nil {
+		v.Scheduler = lvscf.Scheduler(d.value)
+		if !knownScheduler(v.Scheduler) {
 			if strings.Trim(d.value, "abcdefghijklmnopqrstuvwxyz") != "" || d.value == "" {
 				im.fail(d, fmt.Sprintf("%q is no scheduler", clip(d.value)), "write one of ipvsadm(8), such as wrr")
 			} else {
@@ -324,8 +343,8 @@ var (
 	forwardWord = map[string]lvscf.Network{"gate": lvscf.Direct, "masq": lvscf.NAT, "ipip": lvscf.Tunnel}
 
 	weightPart    = regexp.MustCompile(`^(?:-w\s+)?([0-9]+)(?:\s+|$)`)
-	requestPart   = regexp.MustCompile(`^"(.*)"[, ]\s*"(.*)"(?:\s+|$)`)
-	thresholdPart = regexp.MustCompile(`^"?([lu]):([0-9]+)"?(?:\s+|$)`)
+	requestPart   = regexp.MustCompile(`^"(.*)"[, ]\s*"(.*)"$`)
+	thresholdPart = regexp.MustCompile(`(?:^|\s+)"?([lu]):([0-9]+)"?$`)
 )
 
 func (im *ldImport) realFlags(d *ldLine, text string, v *ldVirtual) (f realFlags, ok bool) {
@@ -348,9 +367,7 @@ func (im *ldImport) realFlags(d *ldLine, text string, v *ldVirtual) (f realFlags
 		}
 		f.weight, rest = int(n), rest[len(m[0]):]
 	}
-	if m := requestPart.FindStringSubmatch(rest); m != nil {
-		f.request, f.receive, f.asks, rest = m[1], m[2], true, rest[len(m[0]):]
-	}
+	// From the end, as a request may hold anything.
 	for range 2 {
 		m := thresholdPart.FindStringSubmatch(rest)
 		if m == nil {
@@ -366,7 +383,10 @@ func (im *ldImport) realFlags(d *ldLine, text string, v *ldVirtual) (f realFlags
 		} else {
 			f.upper = uint32(n)
 		}
-		rest = rest[len(m[0]):]
+		rest = rest[:len(rest)-len(m[0])]
+	}
+	if m := requestPart.FindStringSubmatch(rest); m != nil {
+		f.request, f.receive, f.asks, rest = m[1], m[2], true, ""
 	}
 	if rest != "" {
 		im.fail(d, fmt.Sprintf("%q does not belong there", clip(rest)), `write gate, masq or ipip, then WEIGHT "REQUEST", "RECEIVE" l:LOWER u:UPPER as far as needed`)
@@ -417,7 +437,7 @@ func (im *ldImport) fallback(v *ldVirtual) {
 		im.fail(d, d.name+" stands in a section of the other address family", "write "+name)
 	}
 	d := im.either(name)
-	if d == nil || d.value == "" {
+	if d == nil {
 		return
 	}
 	words := strings.Fields(d.value)

@@ -128,3 +128,15 @@ func sorryAddress(c *lvscf.Config, v *lvscf.Virtual) {
 		v.Servers = slices.Delete(v.Servers, i, i+1)
 	}
 }
+
+// knownScheduler reports whether lvs.cf has a scheduler of that name.
+func knownScheduler(s lvscf.Scheduler) bool {
+	switch s {
+	case lvscf.RoundRobin, lvscf.LeastConnection, lvscf.WeightedLeastConnection, lvscf.WeightedRoundRobin,
+		lvscf.LocalityLeastConnection, lvscf.LocalityLeastConnectionReplication, lvscf.DestinationHash, lvscf.SourceHash,
+		lvscf.ShortestExpectedDelay, lvscf.NeverQueue, lvscf.WeightedFailover, lvscf.WeightedOverflow, lvscf.MaglevHash,
+		lvscf.PowerOfTwoChoices:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,284 @@
+package convert
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/lvskit/lvskit/lvscf"
+)
+
+// settings writes the values of a configuration that are not the defaults, a
+// line each.
+func settings(c *lvscf.Config) string {
+	var b strings.Builder
+	block := func(indent string, block, plain any) {
+		have := fields(block)
+		for _, name := range changed(block, plain) {
+			fmt.Fprintf(&b, "%s%s = %s\n", indent, name, have[name])
+		}
+	}
+	checks := func(indent string, list []lvscf.Check) {
+		for _, k := range list {
+			fmt.Fprintf(&b, "%scheck %s\n", indent, k.Name)
+			block(indent+"  ", k, lvscf.NewCheck(k.Name))
+		}
+	}
+	block("", c, lvscf.NewConfig())
+	for _, v := range c.Virtuals {
+		fmt.Fprintf(&b, "virtual %s\n", v.Name)
+		block("  ", v, lvscf.NewVirtual(v.Name))
+		checks("  ", v.Checks)
+		for _, s := range v.Servers {
+			fmt.Fprintf(&b, "  server %s\n", s.Name)
+			block("    ", s, lvscf.NewServer(s.Name, v.Port))
+			checks("    ", s.Checks)
+		}
+	}
+	return b.String()
+}
+
+// TestImportLdirectordGolden compares the losses and the configuration of each
+// ldirectord.cf of testdata with the file beside it.
+func TestImportLdirectordGolden(t *testing.T) {
+	fixtures(t, "testdata/ldirectord/*.cf", 8, func(t *testing.T, path string, src []byte) {
+		cfg, losses, err := FromLdirectord(filepath.Base(path), src, ImportOptions{Device: "eth1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkLosses(t, losses)
+		if ds := cfg.Check(); ds.HasErrors() {
+			t.Errorf("the configuration has errors: %v", ds)
+		}
+		out := losses.String() + "\n" + settings(cfg)
+		golden(t, strings.TrimSuffix(path, ".cf")+".want", []byte(out))
+		for _, secret := range []string{"topsecret", "hush-hush"} {
+			if strings.Contains(out, secret) {
+				t.Errorf("the secret %s is shown", secret)
+			}
+		}
+		text, err := json.Marshal(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back := lvscf.NewConfig()
+		if err := json.Unmarshal(text, back); err != nil {
+			t.Fatal(err)
+		}
+		if again, err := json.Marshal(back); err != nil || !bytes.Equal(again, text) {
+			t.Errorf("the configuration does not come back from JSON: %v", err)
+		}
+	})
+}
+
+// TestBadLdirectordGolden compares the whole text of the errors.
+func TestBadLdirectordGolden(t *testing.T) {
+	fixtures(t, "testdata/ldirectord/bad/*.cf", 8, func(t *testing.T, path string, src []byte) {
+		cfg, losses, err := FromLdirectord(filepath.Base(path), src, ImportOptions{})
+		var bad *lvscf.InvalidFileError
+		if cfg != nil || losses != nil || !errors.As(err, &bad) {
+			t.Fatalf("config %v, losses %v, error %v", cfg, losses, err)
+		}
+		golden(t, strings.TrimSuffix(path, ".cf")+".want", []byte(err.Error()+"\n"))
+	})
+}
+
+// TestEveryLdirectordDirectiveIsImported checks that the fixtures have every
+// directive, and every service and type of check.
+func TestEveryLdirectordDirectiveIsImported(t *testing.T) {
+	files, err := filepath.Glob("testdata/ldirectord/*.cf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, path := range files {
+		src, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var f faults
+		file := parseLdirectord(path, src, &f)
+		for _, d := range file.globals {
+			seen[d.name] = true
+		}
+		for _, s := range file.sections {
+			seen[s.head.name] = true
+			for _, d := range s.lines {
+				seen[d.name] = true
+				if d.name == "service" || d.name == "checktype" {
+					seen[d.name+" "+d.value] = true
+				}
+			}
+			_, port := splitPort(s.head.value)
+			if n, ok := ldPort(port); ok {
+				seen["service "+ldServiceOf(n)] = true
+			}
+		}
+	}
+	want := []string{"virtual", "virtual6"}
+	for name := range ldirectordPlaces {
+		want = append(want, name)
+	}
+	for name := range ldServices {
+		want = append(want, "service "+name)
+	}
+	for _, name := range []string{"connect", "external", "external-perl", "negotiate", "off", "on", "ping", "4"} {
+		want = append(want, "checktype "+name)
+	}
+	slices.Sort(want)
+	for _, name := range want {
+		if !seen[name] {
+			t.Errorf("no fixture has %s", name)
+		}
+	}
+}
+
+func TestPosixExpression(t *testing.T) {
+	for _, c := range []struct {
+		in, want string
+		ok       bool
+	}{
+		{"", "", true},
+		{"plain text.", "plain text.", true},
+		{`\d+\s\w`, `[0-9]+[[:space:]][[:alnum:]_]`, true},
+		{`[\d.]x`, `[0-9.]x`, true},
+		{`a\.b\(c\)`, `a\.b\(c\)`, true},
+		{`a\\b`, `a\\b`, true},
+		{`a\nb`, "a\nb", true},
+		{`\bword`, "", false},
+		{`(.)\1`, "", false},
+		{`(?i)x`, "", false},
+		{`a*?`, "", false},
+		{`(open`, "", false},
+	} {
+		got, ok := posixExpression(c.in)
+		if ok != c.ok || ok && got != c.want {
+			t.Errorf("%q gives %q, %v; want %q, %v", c.in, got, ok, c.want, c.ok)
+		}
+	}
+}
+
+func TestReverseName(t *testing.T) {
+	im := &ldImport{}
+	for _, c := range [][2]string{
+		{"10.1.2.3", "3.2.1.10.in-addr.arpa"},
+		{"[2001:db8::1]", "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa"},
+	} {
+		h, ok := im.host(c[0], c[0][0] == '[')
+		if got := reverseName(h.Addr); !ok || got != c[1] {
+			t.Errorf("%s: %s, want %s", c[0], got, c[1])
+		}
+	}
+}
+
+// TestLdirectordCorpus imports every file of the folder that
+// LVSKIT_LDIRECTORD_CORPUS names: it comes out as a configuration without
+// errors and with each loss explained, or is refused with a place and a cure.
+func TestLdirectordCorpus(t *testing.T) {
+	folder := os.Getenv("LVSKIT_LDIRECTORD_CORPUS")
+	if folder == "" {
+		t.Skip("LVSKIT_LDIRECTORD_CORPUS names no folder of ldirectord.cf files")
+	}
+	files, err := filepath.Glob(filepath.Join(folder, "*"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no file in %s, error %v", folder, err)
+	}
+	for _, path := range files {
+		name := filepath.Base(path)
+		src, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg, losses, err := FromLdirectord(name, src, ImportOptions{})
+		var bad *lvscf.InvalidFileError
+		switch {
+		case errors.As(err, &bad):
+			for _, d := range bad.Diagnostics {
+				if !d.Pos.IsValid() || d.Message == "" || d.Cure == "" {
+					t.Errorf("%s: bad diagnostic %q", name, d.String())
+				}
+			}
+			t.Logf("%-40s refused: %v", name, bad.Diagnostics[0])
+			continue
+		case err != nil:
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		checkLosses(t, losses)
+		if ds := cfg.Check(); ds.HasErrors() {
+			t.Errorf("%s: the configuration has errors: %v", name, ds)
+		}
+		t.Logf("%-40s %d services, %d losses\n%v", name, len(cfg.Virtuals), len(losses), losses)
+	}
+}
+
+// FuzzFromLdirectord checks what holds for any input: reading it ends, every
+// place is one of the file, and what comes out is a configuration that JSON
+// carries.
+func FuzzFromLdirectord(f *testing.F) {
+	for _, pattern := range []string{"testdata/ldirectord/*.cf", "testdata/ldirectord/bad/*.cf"} {
+		files, _ := filepath.Glob(pattern)
+		for _, path := range files {
+			src, err := os.ReadFile(path)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(string(src))
+		}
+	}
+	f.Fuzz(func(t *testing.T, src string) {
+		lines := strings.Split(strings.TrimPrefix(src, "\ufeff"), "\n")
+		inside := func(p lvscf.Pos) bool {
+			return p.Line >= 1 && p.Line <= len(lines) && p.Column >= 1 && p.Column <= len(lines[p.Line-1])+1
+		}
+		cfg, losses, err := FromLdirectord("x.cf", []byte(src), ImportOptions{})
+		checkLosses(t, losses)
+		for _, l := range losses {
+			if l.Where.Pos != (lvscf.Pos{}) && !inside(l.Where.Pos) {
+				t.Errorf("%v is out of the file", l)
+			}
+		}
+		var bad *lvscf.InvalidFileError
+		if errors.As(err, &bad) {
+			for _, d := range bad.Diagnostics {
+				if d.Message == "" || d.Cure == "" || strings.ContainsAny(d.String(), "\n\x00") || !inside(d.Pos) {
+					t.Errorf("bad diagnostic %q", d.String())
+				}
+			}
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.Marshal(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back := lvscf.NewConfig()
+		if err := json.Unmarshal(text, back); err != nil {
+			t.Fatalf("%v: %s", err, text)
+		}
+		seen := map[string]bool{}
+		for _, v := range cfg.Virtuals {
+			if seen[v.Name] || v.Name == "" || strings.ContainsAny(v.Name, " \t{}\"'#") {
+				t.Errorf("bad name %q", v.Name)
+			}
+			seen[v.Name] = true
+			for _, c := range slices.Concat(v.Checks, []lvscf.Check{}) {
+				for i := range reflect.TypeOf(c).NumField() {
+					if s, ok := reflect.ValueOf(c).Field(i).Interface().(string); ok && !lineText(s) {
+						t.Errorf("%q is no value of a file", s)
+					}
+				}
+			}
+		}
+		Table(cfg)
+	})
+}
