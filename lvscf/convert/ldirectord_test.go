@@ -155,13 +155,24 @@ func TestPosixExpression(t *testing.T) {
 		{`\bword`, "", false},
 		{`(.)\1`, "", false},
 		{`(?i)x`, "", false},
-		{`a*?`, "", false},
+		{`a*?b+?[+?]*?`, `a*b+[+?]*`, true},
+		{`a++`, "", false},
 		{`(open`, "", false},
 	} {
 		got, ok := posixExpression(c.in)
 		if ok != c.ok || ok && got != c.want {
 			t.Errorf("%q gives %q, %v; want %q, %v", c.in, got, ok, c.want, c.ok)
 		}
+	}
+}
+
+// TestLargeLdirectordRange checks that a range up to the bound takes no longer
+// than its length asks for.
+func TestLargeLdirectordRange(t *testing.T) {
+	src := "virtual = 192.0.2.1:80\n\treal = 10.0.0.0->10.1.134.159:80 gate\n"
+	cfg, _, err := FromLdirectord("x.cf", []byte(src), ImportOptions{})
+	if err != nil || len(cfg.Virtuals[0].Servers) != MaxLdirectordServers {
+		t.Fatalf("error %v", err)
 	}
 }
 
@@ -256,6 +267,13 @@ func FuzzFromLdirectord(f *testing.F) {
 		}
 		if err != nil {
 			t.Fatal(err)
+		}
+		servers := 0
+		for _, v := range cfg.Virtuals {
+			servers += len(v.Servers)
+		}
+		if servers > 1000 {
+			return // a range: the same again, only slower
 		}
 		text, err := json.Marshal(cfg)
 		if err != nil {

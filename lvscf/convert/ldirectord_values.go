@@ -193,12 +193,13 @@ func ldPort(s string) (uint16, bool) {
 // cannot say it.
 func posixExpression(perl string) (string, bool) {
 	var b strings.Builder
-	inSet := false
+	inSet, quantified := false, false
 	for i := 0; i < len(perl); i++ {
 		c := perl[i]
 		switch {
 		case c == '\\' && i+1 < len(perl):
 			i++
+			quantified = false
 			class, ok := map[byte]string{'d': "0-9", 'w': "[:alnum:]_", 's': "[:space:]"}[perl[i]]
 			switch {
 			case ok && inSet:
@@ -220,7 +221,14 @@ func posixExpression(perl string) (string, bool) {
 			inSet = true
 		case c == ']':
 			inSet = false
+		case inSet:
+		case c == '?' && quantified:
+			quantified = false // how much is taken first changes no match
+			continue
+		case c == '+' && quantified:
+			return "", false
 		}
+		quantified = !inSet && strings.IndexByte("*+?}", c) >= 0
 		b.WriteByte(c)
 	}
 	out := b.String()
