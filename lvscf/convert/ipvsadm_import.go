@@ -34,7 +34,7 @@ func FromIPVSAdm(ctx context.Context, name string, text []byte, opt RuleOptions)
 	if err != nil {
 		return nil, nil, ruleError(name, err)
 	}
-	im := &ruleImport{name: name, config: lvscf.NewConfig(), labels: labels{}, places: map[ipvs.ServiceKey]lvscf.Pos{}}
+	im := &ruleImport{name: name, config: lvscf.NewConfig(), labels: labels{}, places: map[entryKey]lvscf.Pos{}}
 	im.config.Path = name
 	for i := range commands {
 		im.setting(&commands[i])
@@ -68,12 +68,18 @@ func ruleError(name string, err error) error {
 	return f.err()
 }
 
+// entryKey is a service, or with a destination one of its servers.
+type entryKey struct {
+	service     ipvs.ServiceKey
+	destination ipvs.DestinationKey
+}
+
 type ruleImport struct {
 	ledger   ledger
 	name     string
 	config   *lvscf.Config
 	labels   labels
-	places   map[ipvs.ServiceKey]lvscf.Pos
+	places   map[entryKey]lvscf.Pos
 	settings int
 }
 
@@ -88,7 +94,9 @@ func (im *ruleImport) setting(c *ipvsadm.Command) {
 	}
 	switch c.Verb {
 	case ipvsadm.AddService:
-		im.places[c.Change.Service.Key] = pos
+		im.places[entryKey{service: c.Change.Service.Key}] = pos
+	case ipvsadm.AddServer:
+		im.places[entryKey{c.Change.Service.Key, c.Change.Destination.Key}] = pos
 	case ipvsadm.SetTimeouts:
 		im.timeouts(*c.Timeouts)
 		im.settings++
@@ -134,7 +142,6 @@ func (im *ruleImport) service(e ipvs.Entry) {
 	v.Active = true
 	v.Check = lvscf.CheckNone
 	key := e.Service.Key
-	pos := im.places[key]
 	v.FWMark = key.Mark
 	if !key.IsMark() {
 		v.Protocol = lvscf.Protocol(key.Protocol)
@@ -142,11 +149,8 @@ func (im *ruleImport) service(e ipvs.Entry) {
 	}
 	v.Port = key.Addr.Port()
 	v.Name = im.labels.virtual(nameOf(&v))
-	path := "service " + key.String()
 	if name := lvscf.Scheduler(e.Service.Scheduler); knownScheduler(name) {
 		v.Scheduler = name
-	} else {
-		im.ledger.lose(im.at(pos, path), "-s "+e.Service.Scheduler, "lvs.cf has the schedulers of the kernel by name, and this is none of them", "wlc, the default, was taken")
 	}
 	v.Persistent = e.Service.Persistence
 	v.PMask = lvscf.Netmask(max(e.Service.PersistencePrefix, 0))
@@ -159,9 +163,6 @@ func (im *ruleImport) service(e ipvs.Entry) {
 	v.OnePacket = e.Service.Flags&ipvs.OnePacket != 0
 	for _, d := range e.Destinations {
 		v.Servers = append(v.Servers, im.server(&v, d))
-	}
-	if len(v.Servers) == 0 && key.Mark6 {
-		im.ledger.lose(im.at(pos, path), "-6", "without a server or an address lvs.cf does not tell the family of a mark", "add a server with an IPv6 address, or an address line")
 	}
 	im.config.Virtuals = append(im.config.Virtuals, v)
 }
@@ -190,20 +191,20 @@ func (im *ruleImport) compare(table ipvs.Table) {
 	services := tableServices(im.config, &ledger{})
 	all := func(ipvs.ServiceKey) bool { return true }
 	for _, c := range ipvs.Diff(tableOf(services), table, all) {
-		where := im.at(im.places[c.Service.Key], "service "+c.Service.Key.String())
+		where := im.at(im.places[entryKey{c.Service.Key, c.Destination.Key}], "service "+c.Service.Key.String())
 		what := ipvsadm.Line(c)
-		switch c.Op {
-		case ipvs.OpAddDestination:
-			why, nearest := "lvs.cf gives no such entry", "add it by hand"
-			if c.Destination.Forward != ipvs.Masquerade {
-				why = "without -m packets arrive at the port that the client asked for, whatever the rule says"
-				nearest = "the server was taken, and the port in the table will be that; two servers that differ in their port alone are one"
-			}
-			im.ledger.lose(where, what, why, nearest)
-		case ipvs.OpSetService, ipvs.OpSetDestination:
-			im.ledger.lose(where, what, "lvs.cf cannot say it all", "what it can say was taken")
-		case ipvs.OpAddService:
-			im.ledger.lose(where, what, "lvs.cf cannot say it", "add it by hand")
+		why, nearest := "lvs.cf cannot say it all", "what it can say was taken"
+		switch {
+		case c.Op == ipvs.OpDelService || c.Op == ipvs.OpDelDestination:
+			continue // what stands in place of something that is listed
+		case c.Op == ipvs.OpSetService && !knownScheduler(lvscf.Scheduler(c.Service.Scheduler)):
+			why, nearest = "lvs.cf has the schedulers of the kernel by name, and this is none of them", "wlc, the default, was taken"
+		case c.Op == ipvs.OpAddService && c.Service.Key.Mark6:
+			why, nearest = "without a server or an address lvs.cf does not tell the family of a mark", "the mark was taken; add a server with an IPv6 address, or an address line"
+		case c.Op == ipvs.OpAddDestination && c.Destination.Forward != ipvs.Masquerade:
+			why = "without -m packets arrive at the port that the client asked for, whatever the rule says"
+			nearest = "the server was taken, and the port in the table will be that; two servers that differ in their port alone are one"
 		}
+		im.ledger.lose(where, what, why, nearest)
 	}
 }

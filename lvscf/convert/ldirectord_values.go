@@ -46,6 +46,15 @@ func (im *ldImport) fail(d *ldLine, message, cure string) {
 	}
 }
 
+// failPart enters a part of a value as faulty, at its last appearance.
+func (im *ldImport) failPart(d *ldLine, part, message, cure string) {
+	at := *d
+	if i := strings.LastIndex(d.value, part); i >= 0 {
+		at.column += i
+	}
+	im.fail(&at, message, cure)
+}
+
 // in adds the open section to a place.
 func (im *ldImport) in(w Where) Where {
 	w.Path = im.path

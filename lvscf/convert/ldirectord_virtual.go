@@ -51,7 +51,7 @@ func (im *ldImport) virtual() {
 	v.Active = true
 	v.Scheduler = "wrr" // ldirectord's default, lvs.cf has wlc
 	v.QuiesceServer = false
-	v.Reentry = time.Second // one good answer is enough
+	v.Rise = 1 // one good answer is enough
 	im.protocol(v)
 	im.scheduling(v)
 	im.timing(v)
@@ -118,7 +118,7 @@ func (im *ldImport) address(d *ldLine, v *ldVirtual) bool {
 	case port == "":
 		im.fail(d, "the virtual service has no port", "write ADDRESS:PORT")
 	case !named || number == 0:
-		im.fail(d, fmt.Sprintf("%q is no port", clip(port)), "write a port of 1 to 65535")
+		im.failPart(d, port, fmt.Sprintf("%q is no port", clip(port)), "write a port of 1 to 65535")
 	default:
 		if v.six {
 			im.nameOfSix(d, host)
@@ -299,7 +299,7 @@ func (im *ldImport) real(d *ldLine, v *ldVirtual) {
 		port, ok = ldPort(portText)
 	}
 	if !ok {
-		im.fail(d, fmt.Sprintf("%q is no port", clip(portText)), "write a port of 0 to 65535")
+		im.failPart(d, portText, fmt.Sprintf("%q is no port", clip(portText)), "write a port of 0 to 65535")
 		return
 	}
 	flags, ok := im.realFlags(d, m[5], v)
@@ -316,7 +316,7 @@ func (im *ldImport) real(d *ldLine, v *ldVirtual) {
 	last, ok := im.host(m[3], v.six)
 	switch {
 	case !ok:
-		im.fail(d, fmt.Sprintf("%q is no address to end a range with", clip(m[3])), "write an IPv4 address")
+		im.failPart(d, m[3], fmt.Sprintf("%q is no address to end a range with", clip(m[3])), "write an IPv4 address")
 	case first.Name != "" || last.Name != "":
 		im.lose(d, "real = "+m[1]+"->"+m[3], "the ends of the range are names, which are looked up by who runs the file", "write the addresses in place of the names")
 	case v.six:
@@ -355,14 +355,14 @@ func (im *ldImport) realFlags(d *ldLine, text string, v *ldVirtual) (f realFlags
 	}
 	f.weight = 1
 	if f.forward, ok = forwardWord[word]; !ok {
-		im.fail(d, fmt.Sprintf("%q is no way to forward", clip(word)), "write gate, masq or ipip after the address")
+		im.failPart(d, word, fmt.Sprintf("%q is no way to forward", clip(word)), "write gate, masq or ipip after the address")
 		return f, false
 	}
 	rest = strings.Trim(rest, blanks)
 	if m := weightPart.FindStringSubmatch(rest); m != nil {
 		n, err := strconv.ParseInt(m[1], 10, 32)
 		if err != nil {
-			im.fail(d, fmt.Sprintf("the weight %s is too large", clip(m[1])), "write a weight below 2147483648")
+			im.failPart(d, m[1], fmt.Sprintf("the weight %s is too large", clip(m[1])), "write a weight below 2147483648")
 			return f, false
 		}
 		f.weight, rest = int(n), rest[len(m[0]):]
@@ -375,7 +375,7 @@ func (im *ldImport) realFlags(d *ldLine, text string, v *ldVirtual) (f realFlags
 		}
 		n, err := strconv.ParseUint(m[2], 10, 32)
 		if err != nil {
-			im.fail(d, fmt.Sprintf("the threshold %s is too large", clip(m[2])), "write a number below 4294967296")
+			im.failPart(d, m[2], fmt.Sprintf("the threshold %s is too large", clip(m[2])), "write a number below 4294967296")
 			return f, false
 		}
 		if m[1] == "l" {
@@ -389,7 +389,7 @@ func (im *ldImport) realFlags(d *ldLine, text string, v *ldVirtual) (f realFlags
 		f.request, f.receive, f.asks, rest = m[1], m[2], true, ""
 	}
 	if rest != "" {
-		im.fail(d, fmt.Sprintf("%q does not belong there", clip(rest)), `write gate, masq or ipip, then WEIGHT "REQUEST", "RECEIVE" l:LOWER u:UPPER as far as needed`)
+		im.failPart(d, rest, fmt.Sprintf("%q does not belong there", clip(rest)), `write gate, masq or ipip, then WEIGHT "REQUEST", "RECEIVE" l:LOWER u:UPPER as far as needed`)
 		return f, false
 	}
 	if f.lower > f.upper && f.upper > 0 {
@@ -445,7 +445,7 @@ func (im *ldImport) fallback(v *ldVirtual) {
 	if len(words) > 1 {
 		n, ok := forwardWord[words[1]]
 		if !ok || len(words) > 2 {
-			im.fail(d, fmt.Sprintf("%q is no way to forward", clip(words[len(words)-1])), "write gate, masq or ipip after the address")
+			im.failPart(d, words[len(words)-1], fmt.Sprintf("%q is no way to forward", clip(words[len(words)-1])), "write gate, masq or ipip after the address")
 			return
 		}
 		forward = n

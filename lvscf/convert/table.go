@@ -98,7 +98,8 @@ func (b *tableBuilder) at(pos lvscf.Pos, v *lvscf.Virtual) Where {
 }
 
 // key is the identity of the service. A mark counts for one address family:
-// that of the block's address, or else of its first server.
+// that of the block's address, or else of its first server, or else of
+// Piranha's sorry_server.
 func (b *tableBuilder) key(v *lvscf.Virtual) (ipvs.ServiceKey, bool) {
 	if v.FWMark != 0 {
 		addr := v.Address.Addr
@@ -106,6 +107,9 @@ func (b *tableBuilder) key(v *lvscf.Virtual) (ipvs.ServiceKey, bool) {
 			if !addr.IsValid() {
 				addr = v.Servers[i].Address.Addr
 			}
+		}
+		if !addr.IsValid() {
+			addr = v.SorryServer
 		}
 		if addr.Is6() {
 			return ipvs.MarkService6(v.FWMark), true

@@ -1,0 +1,279 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/lvskit/lvskit/lvscf"
+	"github.com/lvskit/lvskit/lvscf/convert"
+)
+
+// The forms of a configuration that convert knows, beside formatLVSCF.
+const (
+	formKeepalived = "keepalived"
+	formLdirectord = "ldirectord"
+	formIPVSAdm    = "ipvsadm"
+	formJSON       = "json"
+)
+
+func convertCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "convert",
+		Usage: "bring a configuration over from another program, or to it",
+		Description: `Reads FILE, "-" being standard input, and prints the same configuration in
+another form. It reads lvs.cf, keepalived.conf, ldirectord.cf, rules of ipvsadm
+and lvs.cf in JSON, and writes all of them but ldirectord.cf. Without --from
+the form is told by the text, and said on standard error.
+
+What the other form cannot say is not left out in silence: each such thing is
+listed on standard error with a number, where it stands, what it is, why it
+cannot be carried, and what comes nearest. Then the exit code is 1, and --out
+writes no file, unless --accept-loss says that the list has been read. -o json
+prints the list as JSON there.
+
+Moving from ldirectord, for example:
+
+  lvsctl convert --device eth0 /etc/ha.d/ldirectord.cf >lvs.cf   # read the list
+  lvsctl convert --device eth0 --accept-loss --out lvs.cf /etc/ha.d/ldirectord.cf
+  lvsctl check lvs.cf                                 # what is missing or doubtful
+  lvsctl plan lvs.cf                                  # no change: it is the same table
+
+and back, if need be:
+
+  lvsctl convert --to keepalived --accept-loss lvs.cf >keepalived.conf
+  lvsctl save | lvsctl convert --from ipvsadm -       # from a running table`,
+		ArgsUsage: "FILE",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "from", Usage: "`FORM` of FILE: lvscf, keepalived, ldirectord, ipvsadm or json; without it the text tells"},
+			&cli.StringFlag{Name: "to", Value: formatLVSCF, Usage: "`FORM` to print: lvscf, keepalived, ipvsadm or json"},
+			&cli.StringFlag{Name: "out", Usage: "write to this `FILE` in place of standard output"},
+			&cli.BoolFlag{Name: "accept-loss", Usage: "exit with 0 although there are losses"},
+			&cli.StringFlag{Name: "device", Usage: "`DEVICE` of the virtual addresses, which ldirectord.cf and rules do not name; eth0 without it, listed as a loss"},
+			&cli.StringFlag{Name: "config-id", Usage: "`WORD` that lines with @ in a keepalived.conf are for, by default none"},
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "table", Usage: "`FORMAT` of the list of losses: table for people or json for scripts"},
+		},
+		Action: func(c *cli.Context) error {
+			if err := wantArgs(c, "a FILE"); err != nil {
+				return err
+			}
+			asJSON, err := wantJSON(c)
+			if err != nil {
+				return err
+			}
+			v := &conversion{
+				From: c.String("from"), To: c.String("to"), asJSON: asJSON, accept: c.Bool("accept-loss"),
+				device: c.String("device"), configID: c.String("config-id"), log: c.App.ErrWriter,
+			}
+			return v.run(c.Context, c.App.Reader, c.App.Writer, c.Args().First(), c.String("out"))
+		},
+	}
+}
+
+// conversion is one run of the command. Its exported fields are the document
+// of -o json.
+type conversion struct {
+	Schema string         `json:"schema"`
+	File   string         `json:"file"`
+	From   string         `json:"from"`
+	To     string         `json:"to"`
+	Losses convert.Losses `json:"losses"`
+
+	asJSON, accept   bool
+	device, configID string
+	log              io.Writer
+}
+
+func (v *conversion) run(ctx context.Context, stdin io.Reader, stdout io.Writer, path, out string) error {
+	switch v.From {
+	case "", formatLVSCF, formKeepalived, formLdirectord, formIPVSAdm, formJSON:
+	default:
+		return usagef("--from %s: want lvscf, keepalived, ldirectord, ipvsadm or json", v.From)
+	}
+	switch v.To {
+	case formatLVSCF, formKeepalived, formIPVSAdm, formJSON:
+	case formLdirectord:
+		return usagef("--to ldirectord: ldirectord.cf is read and not written: want lvscf, keepalived, ipvsadm or json")
+	default:
+		return usagef("--to %s: want lvscf, keepalived, ipvsadm or json", v.To)
+	}
+	v.File = path
+	if path == "-" {
+		v.File = "<stdin>"
+	}
+	text, err := patient(ctx, func() ([]byte, error) { return readText(stdin, path) })
+	if err != nil {
+		return err
+	}
+	if v.From == "" {
+		if v.From = formOf(path, text); v.From == "" {
+			return usagef("%s: nothing tells what form it has: say --from lvscf, keepalived, ldirectord, ipvsadm or json", v.File)
+		}
+		if !v.asJSON {
+			fmt.Fprintf(v.log, "lvsctl: %s is taken for %s\n", v.File, v.From)
+		}
+	}
+	conf, read, err := v.read(ctx, path, text)
+	if err != nil {
+		return err
+	}
+	result, written, err := v.write(ctx, conf)
+	if err != nil {
+		return err
+	}
+	v.Losses = slicesOf(read, written)
+	if err := v.tell(); err != nil {
+		return err
+	}
+	refused := len(v.Losses) > 0 && !v.accept
+	switch {
+	case out == "":
+		_, err = stdout.Write(result)
+	case refused:
+		if !v.asJSON {
+			fmt.Fprintf(v.log, "lvsctl: %s is not written: say --accept-loss if these may be lost\n", out)
+		}
+	default:
+		if err = os.WriteFile(out, result, 0o644); err != nil {
+			err = fmt.Errorf("%s: %w: name a file that can be written", out, reasonOf(err))
+		}
+	}
+	if err == nil && refused {
+		return &quietError{}
+	}
+	return err
+}
+
+// slicesOf joins the losses of both halves of the way and numbers them anew.
+func slicesOf(lists ...convert.Losses) convert.Losses {
+	all := convert.Losses{}
+	for _, l := range lists {
+		all = append(all, l...)
+	}
+	for i := range all {
+		all[i].Number = i + 1
+	}
+	return all
+}
+
+// tell lists the losses.
+func (v *conversion) tell() error {
+	if v.asJSON {
+		v.Schema = "lvskit.losses/v1"
+		return writeJSON(v.log, v)
+	}
+	if len(v.Losses) == 0 {
+		return nil
+	}
+	what := "things cannot be carried"
+	if len(v.Losses) == 1 {
+		what = "thing cannot be carried"
+	}
+	_, err := fmt.Fprintf(v.log, "lvsctl: %s: %d %s from %s to %s:\n%s", v.File, len(v.Losses), what, v.From, v.To, v.Losses)
+	return err
+}
+
+// read makes a configuration of a text.
+func (v *conversion) read(ctx context.Context, path string, text []byte) (*lvscf.Config, convert.Losses, error) {
+	options := convert.ImportOptions{Device: v.device}
+	switch v.From {
+	case formKeepalived:
+		o := convert.KeepalivedOptions{ConfigID: v.configID, Include: convert.IncludeFrom(os.DirFS("/"))}
+		name := v.File
+		if abs, err := filepath.Abs(path); err == nil && path != "-" {
+			name = filepath.ToSlash(abs) // includes are looked for beside it
+		}
+		return convert.FromKeepalived(name, text, o)
+	case formLdirectord:
+		return convert.FromLdirectord(v.File, text, options)
+	case formIPVSAdm:
+		return convert.FromIPVSAdm(ctx, v.File, text, convert.RuleOptions{ImportOptions: options, Resolver: net.DefaultResolver})
+	case formJSON:
+		conf, err := convert.FromJSON(v.File, text)
+		return conf, nil, err
+	}
+	conf, diags := lvscf.Load(v.File, text)
+	return conf, nil, diags.Err()
+}
+
+// write makes a text of a configuration.
+func (v *conversion) write(ctx context.Context, conf *lvscf.Config) ([]byte, convert.Losses, error) {
+	switch v.To {
+	case formKeepalived, formIPVSAdm:
+		// These have addresses only.
+		diags := conf.Resolve(func(name string) (netip.Addr, error) { return lookup(ctx, name) })
+		if err := diags.Err(); err != nil {
+			return nil, nil, err
+		}
+		if v.To == formIPVSAdm {
+			return convert.ToIPVSAdm(conf)
+		}
+		text, losses := convert.ToKeepalived(conf)
+		return text, losses, nil
+	case formJSON:
+		text, err := convert.ToJSON(conf)
+		return text, nil, err
+	}
+	f, err := conf.File()
+	if err != nil {
+		return nil, nil, err
+	}
+	return f.Bytes(), nil, nil
+}
+
+// lookup finds the IPv4 address of a name.
+func lookup(ctx context.Context, name string) (netip.Addr, error) {
+	as, err := net.DefaultResolver.LookupNetIP(ctx, "ip4", name)
+	if err == nil && len(as) == 0 {
+		err = errors.New("no IPv4 address")
+	}
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	return as[0].Unmap(), nil
+}
+
+// marks are lines that a form has and no other one.
+var marks = []struct {
+	form string
+	line *regexp.Regexp
+}{
+	{formKeepalived, regexp.MustCompile(`(?m)^[ \t]*(virtual_server|virtual_server_group|vrrp_instance|vrrp_sync_group|vrrp_script|global_defs|static_ipaddress)\b`)},
+	{formLdirectord, regexp.MustCompile(`(?m)^[ \t]*virtual6?[ \t]*=`)},
+	{formatLVSCF, regexp.MustCompile(`(?m)^[ \t]*((virtual|failover|vrrp)[ \t]+\S+[ \t]*\{|(primary|serial_no|network|service)[ \t]*=)`)},
+}
+
+// formOf tells the form of a text: by its lines, or else by the file's name;
+// empty if neither does.
+func formOf(path string, text []byte) string {
+	if trimmed := bytes.TrimLeft(bytes.TrimPrefix(text, []byte("\ufeff")), " \t\r\n"); bytes.HasPrefix(trimmed, []byte("{")) {
+		return formJSON
+	}
+	for _, m := range marks {
+		if m.line.Match(text) {
+			return m.form
+		}
+	}
+	if formatOf(text) == formatRules {
+		return formIPVSAdm
+	}
+	name := strings.ToLower(filepath.Base(path))
+	for _, n := range []struct{ part, form string }{
+		{"keepalived", formKeepalived}, {"ldirectord", formLdirectord}, {"ipvsadm", formIPVSAdm}, {"lvs.cf", formatLVSCF}, {".json", formJSON},
+	} {
+		if strings.Contains(name, n.part) {
+			return n.form
+		}
+	}
+	return ""
+}
