@@ -173,6 +173,7 @@ func (k *checker) duplicates(blocks []Virtual) {
 	}
 	type key struct {
 		mark     uint32
+		six      bool // of a mark
 		host     string
 		port     uint16
 		protocol Protocol
@@ -184,7 +185,7 @@ func (k *checker) duplicates(blocks []Virtual) {
 		if !v.Active || o.refused("fwmark") {
 			continue
 		}
-		id := key{mark: v.FWMark}
+		id := key{mark: v.FWMark, six: v.Is6()}
 		what := fmt.Sprintf("firewall mark %d", v.FWMark)
 		pos := o.Pos("fwmark")
 		if v.FWMark == 0 {

@@ -53,6 +53,7 @@ func TestImportRulesGolden(t *testing.T) {
 		}
 		checkLosses(t, losses)
 		golden(t, want, []byte(losses.String()+"\n"+settings(cfg)))
+		writtenAndRead(t, cfg)
 		got, _ := Table(cfg)
 		if strings.HasSuffix(path, "everything.rules") {
 			if diff := cmp.Diff(tableFrom(t, src), got, equalTables); diff != "" {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/lvskit/lvskit/lvscf"
 )
 
@@ -64,18 +66,28 @@ func TestImportLdirectordGolden(t *testing.T) {
 				t.Errorf("the secret %s is shown", secret)
 			}
 		}
-		text, err := json.Marshal(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		back := lvscf.NewConfig()
-		if err := json.Unmarshal(text, back); err != nil {
-			t.Fatal(err)
-		}
-		if again, err := json.Marshal(back); err != nil || !bytes.Equal(again, text) {
-			t.Errorf("the configuration does not come back from JSON: %v", err)
-		}
+		writtenAndRead(t, cfg)
 	})
+}
+
+// writtenAndRead checks that an lvs.cf can say the configuration.
+func writtenAndRead(t *testing.T, c *lvscf.Config) {
+	t.Helper()
+	f, err := c.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, ds := lvscf.Load("x.cf", f.Bytes())
+	if err := ds.Err(); err != nil {
+		t.Fatal(err)
+	}
+	want, err := ToJSON(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ToJSON(back); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("error %v, configuration (-imported +read from the file):\n%s", err, cmp.Diff(string(want), string(got)))
+	}
 }
 
 // TestBadLdirectordGolden compares the whole text of the errors.

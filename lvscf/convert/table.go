@@ -97,23 +97,12 @@ func (b *tableBuilder) at(pos lvscf.Pos, v *lvscf.Virtual) Where {
 	return Where{File: b.c.Path, Pos: pos, Path: "virtual " + v.Name}
 }
 
-// key is the identity of the service. A mark counts for one address family:
-// that of the block's address, or else of its first server, or else of
-// Piranha's sorry_server.
+// key is the identity of the service.
 func (b *tableBuilder) key(v *lvscf.Virtual) (ipvs.ServiceKey, bool) {
-	if v.FWMark != 0 {
-		addr := v.Address.Addr
-		for i := range v.Servers {
-			if !addr.IsValid() {
-				addr = v.Servers[i].Address.Addr
-			}
-		}
-		if !addr.IsValid() {
-			addr = v.SorryServer
-		}
-		if addr.Is6() {
-			return ipvs.MarkService6(v.FWMark), true
-		}
+	switch {
+	case v.FWMark != 0 && v.Is6():
+		return ipvs.MarkService6(v.FWMark), true
+	case v.FWMark != 0:
 		return ipvs.MarkService(v.FWMark), true
 	}
 	if !v.Address.Addr.IsValid() {
