@@ -351,6 +351,9 @@ func FuzzFromIPVSAdm(f *testing.F) {
 			return
 		}
 		checkLosses(t, losses)
+		if _, err := cfg.File(); err != nil {
+			t.Errorf("no lvs.cf can say it: %v", err)
+		}
 		text, _, err := ToIPVSAdm(cfg)
 		if err != nil {
 			t.Fatal(err)

@@ -169,7 +169,7 @@ func (im *ldImport) external(v *ldVirtual) lvscf.Check {
 			c.Command = s
 		}
 	}
-	if strings.ContainsAny(c.Command, blanks+`"'%`) {
+	if strings.ContainsAny(c.Command, blanks+`"'%`) || !lineText(c.Command) {
 		im.lose(d, "checkcommand = "+clip(c.Command), "ldirectord takes it all for the name of one program, lvs.cf splits it at blanks and reads % as the begin of a parameter", "put it into a script of its own; /bin/false was taken, so that nothing is taken for well")
 		c.Command = "/bin/false"
 	}

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -295,6 +297,9 @@ func FuzzFromLdirectord(f *testing.F) {
 		if err := json.Unmarshal(text, back); err != nil {
 			t.Fatalf("%v: %s", err, text)
 		}
+		if _, err := cfg.File(); err != nil {
+			t.Errorf("no lvs.cf can say it: %v", err)
+		}
 		seen := map[string]bool{}
 		for _, v := range cfg.Virtuals {
 			if seen[v.Name] || v.Name == "" || strings.ContainsAny(v.Name, " \t{}\"'#") {
@@ -311,4 +316,64 @@ func FuzzFromLdirectord(f *testing.F) {
 		}
 		Table(cfg)
 	})
+}
+
+// TestGeneratedLdirectordFiles imports files of directives and values by
+// chance: what is not refused can be written as an lvs.cf that means the same,
+// and every line that is in no loss has had an effect or none in ldirectord.
+func TestGeneratedLdirectordFiles(t *testing.T) {
+	odd := []string{
+		`"plain"`, `"two words"`, `"it's"`, `"say "x" twice"`, `"both ' and ""`, `bare`, `"a#b"`, `"per%cent"`, `"back\slash\n"`, `"ünïcode"`,
+		`"{brace}"`, `"tab	inside"`, `"$1"`, `"http://h.example.net:81/p?q=1"`, `"` + strings.Repeat("long", 80) + `"`, `"\d+[^x]?"`, `"(open"`, "\"\x01\"", "\"\xff\"",
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	pick := func(list ...string) string { return list[r.IntN(len(list))] }
+	made := 0
+	for n := range 1000 {
+		var b strings.Builder
+		for _, name := range []string{"checkinterval", "checktimeout", "negotiatetimeout", "failurecount", "checkcount"} {
+			if r.IntN(3) == 0 {
+				fmt.Fprintf(&b, "%s = %d\n", name, 1+r.IntN(20))
+			}
+		}
+		if r.IntN(3) == 0 {
+			fmt.Fprintf(&b, "quiescent = %s\nfork = %s\nfallback = 127.0.0.1%s\n", pick("yes", "no"), pick("yes", "no"), pick("", ":80", ":81 masq"))
+		}
+		for i := range 1 + r.IntN(3) {
+			fmt.Fprintf(&b, "virtual = %s\n", pick(fmt.Sprintf("192.0.2.%d:%d", i+1, []int{80, 53, 21, 443, 7000}[r.IntN(5)]), fmt.Sprint(i+1), fmt.Sprintf("www%d.example.net:http", i)))
+			for range r.IntN(4) {
+				fmt.Fprintf(&b, "\t%s = %s\n", pick("request", "receive", "login", "passwd", "database", "secret", "virtualhost", "checkcommand", "fallbackcommand", "servicename", "comment"), pick(odd...))
+			}
+			if r.IntN(2) == 0 {
+				fmt.Fprintf(&b, "\tchecktype = %s\n", pick("negotiate", "connect", "ping", "on", "off", "external", "external-perl", "3"))
+			}
+			if r.IntN(2) == 0 {
+				services := slices.Sorted(maps.Keys(ldServices))
+				fmt.Fprintf(&b, "\tservice = %s\n", pick(services...))
+			}
+			if r.IntN(4) == 0 {
+				fmt.Fprintf(&b, "\tcheckport = %d\n", 80+r.IntN(3))
+			}
+			for range r.IntN(4) {
+				fmt.Fprintf(&b, "\treal = 10.1.0.%d%s %s %s%s\n", 1+r.IntN(4), pick("", ":80", ":8080", "->10.1.0.9:80"), pick("gate", "masq", "ipip"),
+					pick("", "0", "5"), pick("", "", ` "alive", "yes"`, ` 7 l:1 u:9`))
+			}
+		}
+		cfg, losses, err := FromLdirectord("x.cf", []byte(b.String()), ImportOptions{Device: "eth0"})
+		if err != nil {
+			continue
+		}
+		made++
+		checkLosses(t, losses)
+		if ds := cfg.Check(); ds.HasErrors() {
+			t.Errorf("file %d: %v\n%s", n, ds.Err(), b.String())
+		}
+		writtenAndRead(t, cfg)
+		if t.Failed() {
+			t.Fatalf("file %d:\n%s", n, b.String())
+		}
+	}
+	if made < 300 {
+		t.Errorf("only %d files of 1000 were read", made)
+	}
 }
