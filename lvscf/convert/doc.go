@@ -11,6 +11,22 @@
 // A file that cannot be read at all gives an error in place of a
 // configuration: a [*lvscf.InvalidFileError] with a diagnostic for each fault.
 //
+// # keepalived.conf
+//
+// [FromKeepalived] reads the whole language of keepalived.conf(5), version
+// 2.2.7: blocks, quotes, comments, includes, conditions, definitions and
+// sequences. Virtual servers of all three forms become virtual blocks, one for
+// each address of a group; checks become check blocks, one for each url;
+// vrrp_instance becomes a vrrp block, whose addresses belong to the virtual
+// blocks that answer to them. Not carried are what watches scripts, files,
+// processes and BFD sessions, routes, mail, the settings of keepalived's own
+// processes, and secrets, which lvs.cf keeps in files of their own.
+//
+// [ToKeepalived] writes what keepalived 2.2.7 takes without a word of
+// complaint, and reads it back to see what became of each directive: what
+// differs is a loss. Piranha's pair of routers becomes one vrrp_instance with
+// all addresses, and a lone router has them as static ones.
+//
 // The package does no input or output: files that a file includes are asked
 // for through a function that the caller gives.
 package convert

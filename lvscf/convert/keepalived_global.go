@@ -259,7 +259,7 @@ func (im *importer) trackFile(top place, s *statement) {
 }
 
 // tlsFiles are those of the SSL block, for all checks over TLS.
-type tlsFiles struct{ ca, cert, key string }
+type tlsFiles struct{ cert, key string }
 
 func (im *importer) sslFiles(top place, s *statement) {
 	p := top.in(s)

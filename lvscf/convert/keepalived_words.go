@@ -43,7 +43,8 @@ var reasons = []reason{
 		"it shapes keepalived's own processes", "the settings of the service that runs the director",
 	},
 	{
-		[]blockKind{inGlobals, inTop}, "net_namespace net_namespace_ipvs namespace_with_ipsets",
+		[]blockKind{inGlobals, inTop},
+		"net_namespace net_namespace_ipvs namespace_with_ipsets",
 		"the director works in the network namespace that it is started in", "start it there, with ip netns exec",
 	},
 	{
@@ -54,24 +55,29 @@ var reasons = []reason{
 	},
 	{[]blockKind{inVRRP}, "kernel_rx_buf_size", "it sizes the buffers of keepalived's sockets", "the director reads its sockets without a setting"},
 	{
-		[]blockKind{inGlobals}, "snmp_socket enable_snmp_vrrp enable_snmp_checker enable_snmp_rfc enable_snmp_rfcv2 enable_snmp_rfcv3 enable_traps enable_dbus dbus_service_name enable_snmp_keepalived",
+		[]blockKind{inGlobals},
+		"snmp_socket enable_snmp_vrrp enable_snmp_checker enable_snmp_rfc enable_snmp_rfcv2 enable_snmp_rfcv3 enable_traps enable_dbus dbus_service_name enable_snmp_keepalived",
 		"the director speaks neither SNMP nor D-Bus", "lvsctl status, whose output is JSON on request",
 	},
 	{
-		[]blockKind{inGlobals}, "vrrp_iptables vrrp_nftables nftables nftables_priority nftables_counters nftables_ifindex vrrp_ipsets nftables_ipvs nftables_ipvs_priority nftables_ipvs_start_fwmark disable_local_igmp",
+		[]blockKind{inGlobals},
+		"vrrp_iptables vrrp_nftables nftables nftables_priority nftables_counters nftables_ifindex vrrp_ipsets nftables_ipvs nftables_ipvs_priority nftables_ipvs_start_fwmark disable_local_igmp",
 		"the director sets no firewall rules", "a firewall of your own; virtual services by address need no marks",
 	},
 	{
-		[]blockKind{inGlobals}, "startup_script startup_script_timeout shutdown_script shutdown_script_timeout",
+		[]blockKind{inGlobals},
+		"startup_script startup_script_timeout shutdown_script shutdown_script_timeout",
 		"the director runs no program at its start and end", "the commands before and after in the service that runs it",
 	},
 	{[]blockKind{inGlobals}, "script_user enable_script_security", "programs are run as the user of the director", "run them through runuser"},
 	{
-		[]blockKind{inGlobals}, "notify_fifo notify_fifo_script vrrp_notify_fifo vrrp_notify_fifo_script lvs_notify_fifo lvs_notify_fifo_script fifo_write_vrrp_states_on_reload vrrp_notify_priority_changes rs_init_notifies",
+		[]blockKind{inGlobals},
+		"notify_fifo notify_fifo_script vrrp_notify_fifo vrrp_notify_fifo_script lvs_notify_fifo lvs_notify_fifo_script fifo_write_vrrp_states_on_reload vrrp_notify_priority_changes rs_init_notifies",
 		"the lines that the director writes have another form", "notify_fifo, with a reader that knows its lines",
 	},
 	{
-		[]blockKind{inGlobals}, "reload_check_config reload_time_file reload_repeat reload_file include_check random_seed",
+		[]blockKind{inGlobals},
+		"reload_check_config reload_time_file reload_repeat reload_file include_check random_seed",
 		"it shapes how keepalived reads its files", "the director checks a file before it takes it; reload with lvsctl",
 	},
 	{[]blockKind{inGlobals}, "lvs_flush lvs_flush_on_stop", "the director never empties a table that others may use", "lvsctl flush, by hand"},
@@ -85,7 +91,8 @@ var reasons = []reason{
 		"the announcements have no such setting", "garp_count, garp_interval and garp_refresh",
 	},
 	{
-		[]blockKind{inVRRP}, "garp_master_delay garp_lower_prio_delay garp_lower_prio_repeat garp_master_refresh_repeat garp_extra_if",
+		[]blockKind{inVRRP},
+		"garp_master_delay garp_lower_prio_delay garp_lower_prio_repeat garp_master_refresh_repeat garp_extra_if",
 		"the announcements have no such setting", "garp_count, garp_interval and garp_refresh",
 	},
 	{[]blockKind{inTop}, "garp_group", "the announcements have no groups of interfaces", "garp_interval"},
@@ -97,7 +104,8 @@ var reasons = []reason{
 	},
 	{[]blockKind{inTop}, "vrrp_script vrrp_track_process bfd_instance", "only links are watched for a take-over", "a program of your own that calls lvsctl yield"},
 	{
-		[]blockKind{inSync, inVRRP}, "track_script track_file track_process track_bfd",
+		[]blockKind{inSync, inVRRP},
+		"track_script track_file track_process track_bfd",
 		"only links are watched for a take-over", "a program of your own that calls lvsctl yield",
 	},
 	{[]blockKind{inTop}, "track_group", "static addresses are not watched for a take-over", "track_interface with the device"},
@@ -110,7 +118,8 @@ var reasons = []reason{
 	{[]blockKind{inVRRP}, "notify_stop notify_deleted notify_master_rx_lower_pri", "there is no command for this change alone", "notify_cmd, which runs at each change"},
 	{[]blockKind{inVRRP, inSync}, "notify_priority_changes", "the lines that the director writes have another form", "notify_fifo, with a reader that knows its lines"},
 	{
-		[]blockKind{inSync}, "notify_master notify_backup notify_fault notify_stop notify notify_deleted",
+		[]blockKind{inSync},
+		"notify_master notify_backup notify_fault notify_stop notify notify_deleted",
 		"a sync group has no commands of its own", "master_cmd, backup_cmd and fault_cmd in one of its vrrp blocks: all change together",
 	},
 	{[]blockKind{inSync}, "global_tracking sync_group_tracking_weight track_interface", "a sync group watches nothing by itself", "track_interface in its vrrp blocks: all change together"},
