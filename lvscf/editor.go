@@ -23,8 +23,9 @@ import (
 //
 // The result is read again before it is returned: edits are refused together
 // when the file would then say anything else than was asked, or would have an
-// error that it did not have before. A file with broken lines or blocks, one
-// for which [Parse] reports errors, is not edited.
+// error that it did not have before; files that it includes are not read. A
+// file with broken lines or blocks, one for which [Parse] reports errors, is
+// not edited.
 //
 // Two callers who edit copies of one file do not see each other's edits; to
 // find that out is their business, for instance by serial_no.
