@@ -31,7 +31,7 @@ func (p Pos) String() string {
 	return p.File + ":" + s
 }
 
-// ErrName: a host or a port has a name, and [Options.Resolver] is nil.
+// ErrName tells of a host or port given by name where [Options.Resolver] is nil.
 var ErrName = errors.New("names are not looked up")
 
 // SyntaxError is one thing that is wrong with a command: one that cannot be
