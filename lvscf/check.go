@@ -35,6 +35,7 @@ func (c *Config) check(col *collector, faulty bool) {
 		} else {
 			k.servers(v)
 			k.texts(v)
+			k.extensions(v)
 			k.timing(v)
 		}
 	}
@@ -44,6 +45,7 @@ func (c *Config) check(col *collector, faulty bool) {
 	k.marks(blocks)
 	k.blocks(active)
 	k.nat(active)
+	k.vrrp()
 }
 
 type checker struct {
@@ -87,6 +89,9 @@ func firstPos(ps ...Pos) Pos {
 // heartbeat judges the times of the heartbeat.
 func (k *checker) heartbeat() {
 	c := k.c
+	if c.FailoverMode != PulseMode {
+		return
+	}
 	sev := Warning
 	if c.BackupActive {
 		sev = Error
@@ -240,7 +245,7 @@ func (k *checker) nat(active int) {
 		}
 		return
 	}
-	if active > 0 && c.NATRouter.Address.IsZero() {
+	if active > 0 && c.NATRouter.Address.IsZero() && len(c.FloatingAddresses) == 0 && len(c.VRRPs) == 0 {
 		what := "network = nat without a nat_router"
 		if !o.Has("network") {
 			what = "network is nat by default, and there is no nat_router"

@@ -88,7 +88,7 @@ func (k *checker) failover(v *Virtual) {
 
 // servers judges the servers of an active virtual block.
 func (k *checker) servers(v *Virtual) {
-	active, broken, weighty := 0, false, false
+	active, broken, weighty, sorry := 0, false, false, false
 	overlapTold := false
 	type key struct {
 		host Host
@@ -101,8 +101,10 @@ func (k *checker) servers(v *Virtual) {
 		if !s.Active {
 			continue
 		}
-		active++
-		weighty = weighty || s.Weight > 0 || s.Origins.refused("weight")
+		if sorry = sorry || s.Sorry; !s.Sorry {
+			active++
+			weighty = weighty || s.Weight > 0 || s.Origins.refused("weight")
+		}
 		pos := firstPos(s.Origins.Pos("address"), s.Pos)
 		if s.Address.IsZero() {
 			if !s.Origins.refused("address") {
@@ -124,7 +126,7 @@ func (k *checker) servers(v *Virtual) {
 		}
 		seen[id] = s
 	}
-	if active == 0 && !broken && !k.faulty {
+	if active == 0 && !sorry && !broken && !k.faulty {
 		k.add(codeNoServer, v.Pos, fmt.Sprintf("active service %s has no active server", quote(v.Name)),
 			`write "active = 1" in at least one of its server blocks`)
 	}
@@ -140,13 +142,14 @@ func (k *checker) servers(v *Virtual) {
 // server judges one active server, whose address is at pos.
 func (k *checker) server(v *Virtual, s *Server, pos Pos) {
 	c := k.c
-	refused := s.Origins.refused("port") || v.Origins.refused("port") || c.Origins.refused("network")
-	if c.Network != NAT && v.FWMark == 0 && s.Port != v.Port && !refused {
+	refused := s.Origins.refused("port") || v.Origins.refused("port") || k.forwardRefused(v, s)
+	if forward := c.ForwardOf(v, s); forward != NAT && v.FWMark == 0 && v.Port != 0 && s.Port != v.Port && !refused {
 		k.add(codeRealPort, firstPos(s.Origins.Pos("port"), s.Pos),
-			fmt.Sprintf("real port %d differs from virtual port %d, and network = %v cannot change ports", s.Port, v.Port, c.Network),
-			fmt.Sprintf("write port = %d, or network = nat", v.Port))
+			fmt.Sprintf("real port %d differs from virtual port %d, and %s = %v cannot change ports", s.Port, v.Port, k.forwardWord(v, s), forward),
+			fmt.Sprintf("write port = %d, or %s = nat", v.Port, k.forwardWord(v, s)))
 	}
-	if !v.Address.IsZero() && v.Address == s.Address && !c.Origins.refused("network") {
+	k.family(v, s, pos)
+	if !v.Address.IsZero() && v.Address == s.Address && !k.forwardRefused(v, s) {
 		k.add(codeServerIsVirtual, pos, fmt.Sprintf("server %s has the virtual address %s of its service", quote(s.Name), v.Address), "write the real server's own address")
 	}
 	if why := oddAddress(s.Address.Addr, 0); why != "" {
@@ -157,9 +160,22 @@ func (k *checker) server(v *Virtual, s *Server, pos Pos) {
 	}
 }
 
+// forwardRefused reports whether it is not known how packets reach a server.
+func (k *checker) forwardRefused(v *Virtual, s *Server) bool {
+	return k.c.Origins.refused("network") || v.Origins.refused("forward") || s.Origins.refused("forward")
+}
+
+// forwardWord is the directive that says how packets reach a server.
+func (k *checker) forwardWord(v *Virtual, s *Server) string {
+	if v.Forward != nil || s.Forward != nil {
+		return "forward"
+	}
+	return "network"
+}
+
 // overlaps reports whether a server under NAT stands among the clients.
 func (k *checker) overlaps(v *Virtual, s *Server) bool {
-	if k.c.Network != NAT || k.c.Origins.refused("network") || v.Netmask == 0 || v.Netmask.Bits() >= 31 || !v.Address.Addr.Is4() || v.Address == s.Address {
+	if k.c.ForwardOf(v, s) != NAT || k.forwardRefused(v, s) || v.Netmask == 0 || v.Netmask.Bits() >= 31 || !v.Address.Addr.Is4() || v.Address == s.Address {
 		return false
 	}
 	network, err := v.Address.Addr.Prefix(v.Netmask.Bits())

@@ -15,7 +15,7 @@ import (
 func (k *checker) timing(v *Virtual) {
 	k.scheduling(v)
 	o := v.Origins
-	if o.refused("timeout") || o.refused("reentry") || v.Timeout <= 0 || !o.Has("reentry") && !o.Has("timeout") {
+	if v.Rise != 0 || v.Interval != 0 || o.refused("timeout") || o.refused("reentry") || v.Timeout <= 0 || !o.Has("reentry") && !o.Has("timeout") {
 		return
 	}
 	pos := firstPos(o.Pos("reentry"), o.Pos("timeout"))
@@ -40,6 +40,9 @@ func (k *checker) texts(v *Virtual) {
 		}
 	}
 	k.commands(v)
+	if v.Check != CheckPiranha || len(v.Checks) > 0 {
+		return // these texts are not what is asked
+	}
 	name := quote(v.Name)
 	switch {
 	case v.SendProgram != "":

@@ -32,7 +32,7 @@ type CodeInfo struct {
 // codeTable makes the table when it is first asked for: programs that find no
 // fault never need it.
 var codeTable = sync.OnceValue(func() []CodeInfo {
-	return slices.Concat(syntaxCodes(), valueCodes(), routerCodes(), serviceCodes())
+	return slices.Concat(syntaxCodes(), valueCodes(), routerCodes(), serviceCodes(), extensionCodes())
 })
 
 // severityTable is the column of severities for each dialect.

@@ -1,0 +1,113 @@
+package lvscf
+
+// What the directives beyond Piranha's say as a whole.
+const (
+	codeThresholds     Code = "LVS160"
+	codeQuorum         Code = "LVS161"
+	codeFamilies       Code = "LVS162"
+	codeMixedForward   Code = "LVS163"
+	codeIdleTunnel     Code = "LVS164"
+	codeTunnelPort     Code = "LVS165"
+	codeOnePacket      Code = "LVS166"
+	codeIdleFlags      Code = "LVS167"
+	codeVRRPMode       Code = "LVS168"
+	codeVRRPIncomplete Code = "LVS169"
+	codeSameVRID       Code = "LVS170"
+	codeNoSuchVRRP     Code = "LVS171"
+	codeIdleOption     Code = "LVS172"
+	codeIdleTexts      Code = "LVS173"
+	codeSlowCheck      Code = "LVS174"
+	codeOnlySorry      Code = "LVS175"
+)
+
+// exampleVRRP is a file with vrrp blocks.
+func exampleVRRP(blocks string) string {
+	return "failover_mode = vrrp\n" + blocks + exampleService()
+}
+
+func extensionCodes() []CodeInfo {
+	return []CodeInfo{
+		doubt(
+			codeThresholds, "a lower threshold that is not below the upper one",
+			"A server takes no new connections above upper_threshold, and takes them again below lower_threshold. The kernel refuses a lower one that is above.",
+			exampleServer("upper_threshold = 100", "lower_threshold = 200"), "write a lower_threshold of about three quarters of upper_threshold, or leave it out",
+		),
+		doubt(
+			codeQuorum, "a quorum that can never be reached",
+			"The quorum is a sum of weights of living servers. Here all of them together have less, so the sorry servers would serve for ever.",
+			exampleService("quorum = 5"), "write a quorum of at most the sum of the weights, less the hysteresis",
+		),
+		failure(
+			codeFamilies, "addresses of two families",
+			"The kernel balances IPv6 to IPv4 servers, and the other way round, through tunnels only.",
+			"network = direct\nvirtual web {\n\tactive = 1\n\taddress = 2001:db8::10 eth0:1\n\tserver one {\n\t\taddress = 192.0.2.21\n\t\tactive = 1\n\t}\n}\n",
+			"write a server of the same family, or forward = tunnel",
+		),
+		advice(
+			codeMixedForward, "servers of one service are reached in different ways",
+			"That works, but the servers must be set up differently: those of direct and tunnel carry the virtual address, those of nat have the director as gateway.",
+			exampleServers("", "address = 192.0.2.21", "address = 192.0.2.22; forward = tunnel"), "see that each server is set up for its way",
+		),
+		advice(
+			codeIdleTunnel, "settings of a tunnel without effect",
+			"tunnel_type, tunnel_port and tunnel_checksum belong to the tunnel method.",
+			exampleService("tunnel_type = gre"), "write forward = tunnel too, or remove the lines",
+		),
+		failure(
+			codeTunnelPort, "a GUE tunnel without its port",
+			"Generic UDP encapsulation needs the UDP port that the real servers listen on.",
+			exampleService("forward = tunnel", "tunnel_type = gue"), "write tunnel_port, for example 6080",
+		),
+		doubt(
+			codeOnePacket, "one_packet without UDP",
+			"The kernel forgets the server of each packet with UDP services only; with others it refuses or ignores it.",
+			exampleService("one_packet = 1"), "write protocol = udp, or remove the line",
+		),
+		advice(
+			codeIdleFlags, "flags of a scheduler that reads none",
+			"Only sh and mh read scheduler_flags.",
+			exampleService("scheduler = wlc", "scheduler_flags = port"), "remove the line, or choose sh or mh",
+		),
+		doubt(
+			codeVRRPMode, "VRRP is half configured",
+			"failover_mode = vrrp needs vrrp blocks, and vrrp blocks are used with it only.",
+			"vrrp one {\n\tinterface = eth0\n\tvrid = 7\n}\n"+exampleService(), "write both failover_mode = vrrp and a vrrp block, or neither",
+		),
+		failure(
+			codeVRRPIncomplete, "a vrrp block lacks what it needs",
+			"Without an interface and a number of 1 to 255 no packet can be sent.",
+			exampleVRRP("vrrp one {\n\tinterface = eth0\n}\n"), "write interface and vrid",
+		),
+		failure(
+			codeSameVRID, "two vrrp blocks are one router",
+			"On one interface each vrid stands for one virtual router in each family of addresses; two blocks would fight each other.",
+			exampleVRRP("vrrp one {\n\tinterface = eth0\n\tvrid = 7\n}\nvrrp two {\n\tinterface = eth0\n\tvrid = 7\n}\n"), "give one of the two another vrid",
+		),
+		doubt(
+			codeNoSuchVRRP, "the vrrp block of a service does not exist",
+			"The address of the service moves with a vrrp block of that name; without it the address stays where it is.",
+			exampleVRRP("vrrp one {\n\tinterface = eth0\n\tvrid = 7\n}\n")+"virtual tls {\n\tactive = 1\n\taddress = 192.0.2.11 eth0:2\n\tport = 443\n\tvrrp = two\n\tserver one {\n\t\taddress = 192.0.2.21\n\t\tactive = 1\n\t}\n}\n",
+			"name a vrrp block of the file",
+		),
+		advice(
+			codeIdleOption, "an option that the kind of check does not read",
+			"Each kind of check has its own options; the manual page lvs.cf(5) lists them.",
+			exampleService("check up {", "\tkind = tcp", "\tpath = /up", "}"), "remove the line, or choose another kind",
+		),
+		advice(
+			codeIdleTexts, "texts of a check that is not asked",
+			"With a check kind of its own, or with check blocks, send, expect and send_program of the virtual block are not used, but for the kinds tcp, udp, text and script.",
+			exampleService(`send = "PING\r\n"`, `expect = "PONG"`, "check = http"), "remove the lines, or write check = text",
+		),
+		doubt(
+			codeSlowCheck, "a check may take longer than its interval",
+			"A new question would be due while the old one waits; checks then come later than configured.",
+			exampleService("interval = 2", "timeout = 10"), "write a timeout of at most the interval",
+		),
+		doubt(
+			codeOnlySorry, "all servers are sorry servers",
+			"Sorry servers serve when no other one does; without others they always do, and failures of theirs are not noticed in time.",
+			exampleServer("sorry = 1"), "write an ordinary server too",
+		),
+	}
+}
