@@ -134,7 +134,7 @@ func (x *lexer) split(l *Line) (badQuote int) {
 func (x *lexer) keep() []Token {
 	n := len(x.buf)
 	if cap(x.slab)-len(x.slab) < n {
-		x.slab = make([]Token, 0, max(n, min(max(2*cap(x.slab), 64), 4096)))
+		x.slab = make([]Token, 0, max(n, min(max(2*cap(x.slab), 8), 4096)))
 	}
 	x.slab = append(x.slab, x.buf...)
 	end := len(x.slab)
