@@ -1,6 +1,5 @@
 // Package lvscf reads lvs.cf, the configuration language of the Piranha load
-// balancer, in its strict form: what Piranha's own daemons accept is accepted,
-// what they refuse is refused, with line, column, reason and cure.
+// balancer. What is wrong is told with line, column, reason and cure.
 //
 // Reading has two steps. [Parse] turns bytes into a [File], a tree of lines
 // and blocks that keeps every byte: [File.Bytes] gives back what was read,
@@ -10,9 +9,22 @@
 //
 // Faults are collected as [Diagnostics], as many as one pass can find, each
 // with its own cause. Lines and columns count from 1, columns in bytes.
-// Errors make a file unusable, warnings do not.
+// Errors make a file unusable, warnings and hints do not. Each kind of finding
+// has a [Code] that [Explain] tells more of, with an example; [Codes] lists
+// them. [Diagnostics.WriteSARIF] makes a log that code hosts show in reviews.
+//
+// # The dialects
+//
+// The default dialect, [Lenient], reads what people write: comments behind
+// values, key=value, a brace without its blank, decimal numbers with leading
+// zeros, keywords in upper case, lines that only Piranha's web tool knows. It
+// accepts them with a warning that says how to mend the line, and it has the
+// extensions of lvskit. [Strict] is Piranha's own grammar: what its daemons
+// accept is accepted, what they refuse is refused. [Options] choose.
 //
 // # The language
+//
+// In the strict dialect, which the default one widens:
 //
 // One directive stands on each line, NAME = VALUE with blanks or tabs around
 // the sign. Blocks are "virtual NAME {", "failover NAME {" and, inside them,
