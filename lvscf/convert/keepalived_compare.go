@@ -238,7 +238,7 @@ func (d *differ) loseBlock(path, word string, block map[string]any) {
 	case word == "virtual":
 		why, nearest = "keepalived ignores a virtual server without real servers", "give it an active server with an address; names must be resolved first"
 	case word == "server":
-		why, nearest = "its address is of another family than the service's", "a server of the same family"
+		why, nearest = "its address and port stand twice, or it is of another family than the service", "one server for each address and port, of the family of the service"
 	}
 	d.enter(path, "the "+word+" block", why, nearest)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -20,7 +21,7 @@ func (e *exporter) virtual(v *lvscf.Virtual) {
 			head = "virtual_server " + v.Address.Addr.String()
 		}
 	}
-	servers := writable(v)
+	servers := e.servers(v)
 	forward := c.ForwardOf(v, nil)
 	e.comment("virtual %s", v.Name)
 	e.block(head, func() {
@@ -219,6 +220,17 @@ func (e *exporter) server(v *lvscf.Virtual, s *lvscf.Server, forward lvscf.Netwo
 			}
 			e.check(&c)
 		}
+	})
+}
+
+// servers returns those to write: keepalived has each address and port once.
+func (e *exporter) servers(v *lvscf.Virtual) []*lvscf.Server {
+	seen := map[netip.AddrPort]bool{}
+	return slices.DeleteFunc(writable(v), func(s *lvscf.Server) bool {
+		at := netip.AddrPortFrom(s.Address.Addr, e.realPort(v, s))
+		twin := seen[at]
+		seen[at] = true
+		return twin
 	})
 }
 

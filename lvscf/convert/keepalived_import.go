@@ -68,10 +68,8 @@ func (p place) lose(s *statement, why, nearest string) { p.loseAs(s, s.text(), w
 func (p place) loseAs(s *statement, what, why, nearest string) {
 	w := s.where
 	w.Path = p.path
-	if p.path == s.text() { // said of the block itself
-		w.Path = ""
-	} else {
-		w.Path = strings.TrimSuffix(w.Path, " / "+s.text())
+	if what == s.text() { // said of a block itself, which need not name it twice
+		w.Path = strings.TrimSuffix(strings.TrimSuffix(w.Path, what), " / ")
 	}
 	p.im.ledger.lose(w, what, why, nearest)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -171,7 +172,10 @@ func sortedFlags(body []*statement) []*statement {
 
 // addVirtuals adds a block for each service.
 func (im *importer) addVirtuals(p place, s *statement, v lvscf.Virtual, members []member, name, family string) {
-	if family == "inet6" && !slices.ContainsFunc(v.Servers, func(r lvscf.Server) bool { return r.Address.Addr.Is6() }) {
+	mark := members[0].mark != 0
+	if family == "inet6" && !mark && members[0].addr.Is4() || family == "inet" && !mark && members[0].addr.Is6() {
+		p.loseAs(s, "ip_family "+family, "it is not the family of the address, so keepalived ignores it", "leave it out")
+	} else if family == "inet6" && mark && !slices.ContainsFunc(v.Servers, func(r lvscf.Server) bool { return r.Address.Addr.Is6() }) {
 		p.loseAs(s, "ip_family inet6", "the family of a marked service is that of its servers", "servers of IPv6")
 	}
 	for _, m := range members {
@@ -198,6 +202,7 @@ func (im *importer) addVirtuals(p place, s *statement, v lvscf.Virtual, members 
 			}
 		}
 		im.fixPorts(p, s, &one)
+		p.dropTwins(s, &one)
 		hoistChecks(&one)
 		if m.family == "inet6" && !slices.ContainsFunc(v.Servers, func(r lvscf.Server) bool { return r.Address.Addr.Is6() }) {
 			p.loseAs(s, fmt.Sprintf("fwmark %d inet6", m.mark), "the family of a marked service is that of its servers", "servers of IPv6")
@@ -213,6 +218,20 @@ func (im *importer) addVirtuals(p place, s *statement, v lvscf.Virtual, members 
 
 // maxVirtuals bounds what groups can make of a short file.
 const maxVirtuals = 50_000
+
+// dropTwins leaves out real servers that stand twice, as keepalived does.
+func (p place) dropTwins(s *statement, v *lvscf.Virtual) {
+	seen := map[netip.AddrPort]bool{}
+	v.Servers = slices.DeleteFunc(v.Servers, func(r lvscf.Server) bool {
+		at := netip.AddrPortFrom(r.Address.Addr, r.Port)
+		twin := !r.Sorry && seen[at]
+		if twin {
+			p.loseAs(s, fmt.Sprintf("the server %s a second time", at), "a service has each server once, so keepalived takes the first", "one server with all checks")
+		}
+		seen[at] = seen[at] || !r.Sorry
+		return twin
+	})
+}
 
 // ofFamily returns the servers that a service can have: of its own family,
 // unless packets are tunnelled to them.
@@ -320,11 +339,9 @@ func (p place) tunnel(s *statement, t *lvscf.Tunneling) {
 }
 
 func (im *importer) persistence(p place, s *statement, v *lvscf.Virtual) {
-	v.Persistent = 360 * time.Second
 	if len(s.words) == 0 {
-		return
-	}
-	if n, ok := p.number(s, 0, 1, 2678400); ok {
+		v.Persistent = 360 * time.Second
+	} else if n, ok := p.number(s, 0, 1, 2678400); ok {
 		v.Persistent = time.Duration(n) * time.Second
 	}
 }

@@ -65,14 +65,9 @@ func (im *importer) vrrpInstance(top place, s *statement) {
 		"unicast_peer":    func(s *statement) { im.unicastPeers(p, s, &r) },
 		"track_interface": func(s *statement) { im.trackInterfaces(p, s, &r) },
 		"authentication":  func(s *statement) { im.authentication(p, s) },
-		"old_unicast_checksum": func(s *statement) {
-			if s.word(0) != "never" {
-				r.Checksum = lvscf.VRRPMessageOnly
-			}
-		},
-		"notify_master": func(s *statement) { r.MasterCmd, _ = p.command(s) },
-		"notify_backup": func(s *statement) { r.BackupCmd, _ = p.command(s) },
-		"notify_fault":  func(s *statement) { r.FaultCmd, _ = p.command(s) },
+		"notify_master":   func(s *statement) { r.MasterCmd, _ = p.command(s) },
+		"notify_backup":   func(s *statement) { r.BackupCmd, _ = p.command(s) },
+		"notify_fault":    func(s *statement) { r.FaultCmd, _ = p.command(s) },
 		"notify": func(s *statement) {
 			if cmd, ok := p.command(s); ok {
 				// keepalived adds the same, in capitals, and the priority.

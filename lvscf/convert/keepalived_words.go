@@ -114,6 +114,7 @@ var reasons = []reason{
 	{[]blockKind{inTop}, "interface_up_down_delays", "a link counts at once", "a larger advert_interval"},
 	{[]blockKind{inVRRP}, "mcast_dst_ip", "the multicast groups are those of the standard", "unicast_peer"},
 	{[]blockKind{inVRRP}, "vrf use_ipvlan vmac_xmit_base use_vmac_addr promote_secondaries dont_track_primary", "the vrrp blocks have no such setting", "the network configuration of the system"},
+	{[]blockKind{inVRRP}, "old_unicast_checksum", "it is the checksum of keepalived before 1.3.6", "checksum, whose auto answers in the form of the other router"},
 	{[]blockKind{inVRRP}, "debug", "keepalived does nothing with it either", "remove it"},
 	{[]blockKind{inVRRP}, "notify_stop notify_deleted notify_master_rx_lower_pri", "there is no command for this change alone", "notify_cmd, which runs at each change"},
 	{[]blockKind{inVRRP, inSync}, "notify_priority_changes", "the lines that the director writes have another form", "notify_fifo, with a reader that knows its lines"},
