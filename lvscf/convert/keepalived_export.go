@@ -193,7 +193,7 @@ func (e *exporter) globals(virtuals []*lvscf.Virtual, carriers []*carrier) {
 		if c.SyncDaemon && c.SyncdIface != "" {
 			line := "lvs_sync_daemon " + c.SyncdIface
 			if len(carriers) > 0 && !carriers[0].lone {
-				line += " inst " + carriers[0].vrrp.Name
+				line += " inst " + name(carriers[0].vrrp.Name)
 			}
 			line += fmt.Sprintf(" id %d", c.SyncdID)
 			for _, o := range []struct {
@@ -290,6 +290,14 @@ func (e *exporter) escaped(word, s string) {
 func writableText(s string) bool {
 	return s != "" && len(s) <= 8<<10 && !strings.Contains(s, "$_") && !strings.Contains(s, "${_") &&
 		!strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' })
+}
+
+// name writes the name of a block as one word.
+func name(s string) string {
+	if s == "" || strings.ContainsAny(s, "{}#!\"'$~@ \t") {
+		return `"` + strings.ReplaceAll(s, `"`, "") + `"`
+	}
+	return s
 }
 
 // command writes a keyword with a command, if both sides read it alike.

@@ -177,14 +177,14 @@ func (e *exporter) syncGroups(carriers []*carrier) {
 		}
 		members[group] = append(members[group], c.vrrp.Name)
 	}
-	for _, name := range names {
-		if len(members[name]) < 2 {
+	for _, group := range names {
+		if len(members[group]) < 2 {
 			continue // keepalived takes a group of one for an error
 		}
-		e.block("vrrp_sync_group "+name, func() {
+		e.block("vrrp_sync_group "+name(group), func() {
 			e.block("group", func() {
-				for _, m := range members[name] {
-					e.line("%s", m)
+				for _, m := range members[group] {
+					e.line("%s", name(m))
 				}
 			})
 		})
@@ -197,7 +197,7 @@ func (e *exporter) instance(c *carrier) {
 	if c.made {
 		e.comment("in place of the heartbeats of lvs.cf: all addresses move together")
 	}
-	e.block("vrrp_instance "+r.Name, func() {
+	e.block("vrrp_instance "+name(r.Name), func() {
 		e.line("state BACKUP")
 		if r.Interface != "" {
 			e.line("interface %s", r.Interface)

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/lvskit/lvskit/lvscf"
 )
 
 // FuzzFromKeepalived checks what holds for any keepalived.conf: losses are
@@ -36,6 +38,35 @@ func FuzzFromKeepalived(f *testing.F) {
 		}
 		if _, err := cfg.File(); err != nil {
 			t.Errorf("cannot be written: %v", err)
+		}
+		text, losses := ToKeepalived(cfg)
+		checkLosses(t, losses)
+		if _, _, err := FromKeepalived("k.conf", text, KeepalivedOptions{ConfigID: configIDPrimary}); err != nil {
+			t.Errorf("cannot be read again: %v\n%s", err, text)
+		}
+	})
+}
+
+// FuzzToKeepalived checks what holds for any lvs.cf: what is written for it
+// can be read again, and the losses are explained.
+func FuzzToKeepalived(f *testing.F) {
+	for _, pattern := range []string{"testdata/lvscf/*.cf", "../testdata/*.cf"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			f.Fatalf("no fixtures, error %v", err)
+		}
+		for _, path := range files {
+			src, err := os.ReadFile(path)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(string(src))
+		}
+	}
+	f.Fuzz(func(t *testing.T, src string) {
+		cfg, _ := lvscf.Load("lvs.cf", []byte(src))
+		if cfg == nil {
+			return
 		}
 		text, losses := ToKeepalived(cfg)
 		checkLosses(t, losses)
