@@ -8,9 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/diff"
 	"github.com/rogpeppe/go-internal/txtar"
-
-	"github.com/lvskit/lvskit/internal/linediff"
 )
 
 // TestEditGolden makes the edits of each NAME.edit of an archive in its file,
@@ -114,5 +113,5 @@ func editDiff(t *testing.T, o Options, src []byte, script string) string {
 	}
 	// Carriage returns can be seen, and do not end lines of the archive.
 	show := strings.NewReplacer("\r\n", "<CR>\n", "\r", "<CR>\n", byteOrderMark, "<BOM>").Replace
-	return linediff.Unified("old", "new", show(string(src)), show(string(g.Bytes())))
+	return string(diff.Diff("old", []byte(show(string(src))), "new", []byte(show(string(g.Bytes())))))
 }

@@ -15,8 +15,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/lvskit/lvskit/internal/linediff"
+	"github.com/rogpeppe/go-internal/diff"
 )
 
 // sameElsewhere reports a directive that edits of other paths changed. It
@@ -439,8 +438,8 @@ func TestEditsBackAndForth(t *testing.T) {
 				if err != nil {
 					t.Fatalf("%s: removing %s: %v", name, path, err)
 				}
-				if diff := linediff.Unified("before", "after", string(src), string(h.Bytes())); diff != "" {
-					t.Fatalf("%s: setting and removing %s changed\n%q", name, path, diff)
+				if changed := diff.Diff("before", src, "after", h.Bytes()); changed != nil {
+					t.Fatalf("%s: setting and removing %s changed\n%q", name, path, changed)
 				}
 				break
 			}

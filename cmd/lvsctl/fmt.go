@@ -5,10 +5,10 @@ import (
 	"io"
 	"strings"
 
+	"github.com/rogpeppe/go-internal/diff"
 	"github.com/urfave/cli/v2"
 
 	"github.com/lvskit/lvskit/internal/director"
-	"github.com/lvskit/lvskit/internal/linediff"
 	"github.com/lvskit/lvskit/lvscf"
 )
 
@@ -99,7 +99,7 @@ func (f formatter) file(path string) (changed bool, err error) {
 		}
 	}
 	if changed && f.diff {
-		if _, err := io.WriteString(f.stdout, linediff.Unified(name+".orig", name, string(src), string(text))); err != nil {
+		if _, err := f.stdout.Write(diff.Diff(name+".orig", src, name, text)); err != nil {
 			return changed, err
 		}
 	}
