@@ -27,6 +27,28 @@
 // differs is a loss. Piranha's pair of routers becomes one vrrp_instance with
 // all addresses, and a lone router has them as static ones.
 //
+// # ldirectord.cf
+//
+// [FromLdirectord] reads all that ldirectord 4.12 does: every directive at the
+// left margin and in the sections, ranges of real servers, requests of single
+// servers, both address families, all services and types of checks. Fallback
+// servers become sorry servers, fallbackcommand the commands of the quorum, and
+// a number as checktype two check blocks. Not carried are mail, logs, watching
+// the file and a folder for maintenance, what only Perl's expressions can say,
+// and secrets. There is no way back.
+//
+// # Rules of ipvsadm, and the table
+//
+// [FromIPVSAdm] plays rules on an empty table and says that table as lvs.cf;
+// [ToIPVSAdm] writes the table that an lvs.cf makes. [Services] and [Table] are
+// here because rules are that table as text: whoever turns an lvs.cf into a
+// table, the director included, does it by them, so that what is exported is
+// what would be applied.
+//
+// # JSON
+//
+// [FromJSON] and [ToJSON] carry everything.
+//
 // The package does no input or output: files that a file includes are asked
 // for through a function that the caller gives.
 package convert
