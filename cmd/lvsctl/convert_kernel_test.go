@@ -115,6 +115,7 @@ virtual marked {
 	fwmark = 7
 	port = 0
 	scheduler = sed
+	check = none
 	server a {
 		active = 1
 		address = 10.0.0.1
@@ -151,7 +152,7 @@ func TestKernelConvertedRulesMakeTheTableOfApply(t *testing.T) {
 		t.Fatal(err)
 	}
 	world := lab.New(t)
-	for _, from := range []string{"ldirectord/defaults.cf", "ldirectord/globals.cf", "ldirectord/services.cf", "ldirectord/types.cf", "ipvsadm/everything.rules"} {
+	for _, from := range []string{"ldirectord/defaults.cf", "ldirectord/globals.cf", "ldirectord/services.cf", "ldirectord/forks.cf", "ipvsadm/everything.rules"} {
 		to := filepath.Join(dir, strings.ReplaceAll(from, "/", "-"))
 		source := filepath.Join("..", "..", "lvscf", "convert", "testdata", filepath.FromSlash(from))
 		loud(t, world.Namespace("import"), "convert", "--device", "eth0", "--accept-loss", "--out", to, source)
