@@ -53,7 +53,7 @@ func extensionCodes() []CodeInfo {
 			"tunnel_type, tunnel_port and tunnel_checksum belong to the tunnel method.",
 			exampleService("tunnel_type = gre"), "write forward = tunnel too, or remove the lines",
 		),
-		failure(
+		doubt(
 			codeTunnelPort, "a GUE tunnel without its port",
 			"Generic UDP encapsulation needs the UDP port that the real servers listen on.",
 			exampleService("forward = tunnel", "tunnel_type = gue"), "write tunnel_port, for example 6080",
