@@ -37,7 +37,7 @@ func extensionCodes() []CodeInfo {
 			"The quorum is a sum of weights of living servers. Here all of them together have less, so the sorry servers would serve for ever.",
 			exampleService("quorum = 5"), "write a quorum of at most the sum of the weights, less the hysteresis",
 		),
-		failure(
+		doubt(
 			codeFamilies, "addresses of two families",
 			"The kernel balances IPv6 to IPv4 servers, and the other way round, through tunnels only.",
 			"network = direct\nvirtual web {\n\tactive = 1\n\taddress = 2001:db8::10 eth0:1\n\tserver one {\n\t\taddress = 192.0.2.21\n\t\tactive = 1\n\t}\n}\n",
