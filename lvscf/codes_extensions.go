@@ -73,7 +73,7 @@ func extensionCodes() []CodeInfo {
 			"failover_mode = vrrp needs vrrp blocks, and vrrp blocks are used with it only.",
 			"vrrp one {\n\tinterface = eth0\n\tvrid = 7\n}\n"+exampleService(), "write both failover_mode = vrrp and a vrrp block, or neither",
 		),
-		failure(
+		doubt(
 			codeVRRPIncomplete, "a vrrp block lacks what it needs",
 			"Without an interface and a number of 1 to 255 no packet can be sent.",
 			exampleVRRP("vrrp one {\n\tinterface = eth0\n}\n"), "write interface and vrid",
