@@ -81,7 +81,7 @@ var reasons = []reason{
 		"it shapes how keepalived reads its files", "the director checks a file before it takes it; reload with lvsctl",
 	},
 	{[]blockKind{inGlobals}, "lvs_flush lvs_flush_on_stop", "the director never empties a table that others may use", "lvsctl flush, by hand"},
-	{[]blockKind{inGlobals}, "router_id", "it is a name for messages and for LVS DEVEL mails", "the name of the machine"},
+	{[]blockKind{inGlobals}, "router_id", "it is a name for messages and mails alone", "the name of the machine"},
 	{[]blockKind{inGlobals, inTop}, "linkbeat_use_polling linkbeat_interfaces", "the links are watched through netlink", "monitor_links"},
 	{[]blockKind{inVRRP}, "linkbeat_use_polling", "the links are watched through netlink", "monitor_links"},
 	{[]blockKind{inGlobals}, "vrrp_mcast_group4 vrrp_mcast_group6", "the multicast groups are those of the standard", "unicast_peer in the vrrp block"},
