@@ -22,7 +22,10 @@
 //     keeps the answers.
 //   - [github.com/lvskit/lvskit/failover] decides which of two routers serves,
 //     and moves the floating addresses.
-//   - [github.com/lvskit/lvskit/lvscf] reads Piranha's configuration file.
+//   - [github.com/lvskit/lvskit/lvscf] reads, edits, checks and writes
+//     Piranha's configuration file.
+//   - [github.com/lvskit/lvskit/lvscf/convert] brings configurations from and
+//     to keepalived, ldirectord and ipvsadm.
 //
 // The command lvsctl puts them together; its demo shows all of it in half a
 // minute. The programs under examples show how to embed them: begin with
