@@ -78,13 +78,6 @@ func (ls Losses) String() string {
 	return b.String()
 }
 
-// Result is what an import gives: the configuration, and what it could not
-// take over.
-type Result struct {
-	Config *lvscf.Config `json:"config"`
-	Losses Losses        `json:"losses,omitempty"`
-}
-
 // ledger gathers losses within bounds. Its zero value is ready.
 type ledger struct {
 	list Losses
