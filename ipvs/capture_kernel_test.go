@@ -130,6 +130,9 @@ func TestKernelCaptures(t *testing.T) {
 			return err
 		}
 		defer c.end()
+		own := c.family
+		defer func() { c.family = own }()
+		c.family = ctrlFamily // the controller answers, as at the look-up
 		c.wbuf = appendFamilyRequest(c.wbuf[:0], c.nextSeq())
 		return c.exchange(ctx, c.seq, c.seq, untilData, func(message) error { return nil })
 	})

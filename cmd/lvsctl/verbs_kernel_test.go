@@ -278,7 +278,7 @@ func TestKernelProgram(t *testing.T) {
 		t.Errorf("the namespace by name lists\n%s", out)
 	}
 	out, err = runIn(outside, nil, exe, "flush", "--netns", "lvsctl-program")
-	if e, ok := errors.AsType[*exec.ExitError](err); !ok || e.ExitCode() != exitFailed || !strings.Contains(out, "nobody answered, so nothing was changed: add --yes if it is meant") {
-		t.Errorf("flush without an answer: %v: %s", err, out)
+	if e, ok := errors.AsType[*exec.ExitError](err); !ok || e.ExitCode() != exitUsage || !strings.Contains(out, "nobody is there to ask, so add --yes if it is meant") {
+		t.Errorf("flush with nobody to ask: %v: %s", err, out)
 	}
 }
