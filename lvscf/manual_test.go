@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -233,7 +234,7 @@ func manualItem(out *strings.Builder, d Directive) {
 	if d.Since != "" {
 		fmt.Fprintf(out, "Extension, since lvskit %s.\n", d.Since)
 	}
-	fmt.Fprintf(out, ".Pp\nExample:\n.Dl %s\n", strings.ReplaceAll(d.Name+" = "+d.Example, `\`, `\e`))
+	fmt.Fprintf(out, ".Pp\nExample:\n.Dl %s\n", argument(d.Name+" = "+d.Example))
 }
 
 func TestManualPage(t *testing.T) {
@@ -249,6 +250,35 @@ func TestManualPage(t *testing.T) {
 		t.Errorf("the example: %v", ds)
 	}
 }
+
+// TestManualPageShowsExamplesWhole renders the page: an example must be shown as
+// it is to be written, with its quotes and the blanks beside brackets.
+func TestManualPageShowsExamplesWhole(t *testing.T) {
+	program, err := exec.LookPath("mandoc")
+	if err != nil {
+		t.Skip("mandoc is not installed: internal/tools/deps.sh host")
+	}
+	path := filepath.Join(t.TempDir(), manualPage)
+	if err := os.WriteFile(path, []byte(manual()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), program, "-T", "ascii", "-O", "width=200", path).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := map[string]bool{}
+	for line := range strings.Lines(overstrike.ReplaceAllString(string(out), "")) {
+		lines[strings.TrimSpace(line)] = true
+	}
+	for _, d := range Directives() {
+		if want := d.Name + " = " + d.Example; !lines[want] {
+			t.Errorf("the page does not show %s", want)
+		}
+	}
+}
+
+// overstrike is how a terminal is told of bold and underlined letters.
+var overstrike = regexp.MustCompile(".\x08")
 
 // TestManualPageRenders asks the formatters that this machine has: none may
 // find anything to say.
