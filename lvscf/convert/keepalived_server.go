@@ -17,7 +17,7 @@ func (im *importer) realServer(p place, s *statement, v *lvscf.Virtual, l level,
 	}
 	inside := p.in(s)
 	r := lvscf.NewServer("", 0)
-	r.Active, r.Address = true, lvscf.Host{Addr: first}
+	r.Active, r.Address, r.Weight = true, lvscf.Host{Addr: first}, l.weight
 	if len(s.words) > 1 {
 		n, err := strconv.ParseUint(s.word(1), 10, 16)
 		if err != nil {

@@ -22,9 +22,10 @@ type level struct {
 	alpha   bool
 	inhibit bool
 	host    string
+	weight  int
 }
 
-var defaultLevel = level{connect: 5 * time.Second, retry: -1, before: -1, loop: 60 * time.Second}
+var defaultLevel = level{weight: 1, connect: 5 * time.Second, retry: -1, before: -1, loop: 60 * time.Second}
 
 // handlers are those of the settings.
 func (l *level) handlers(p place) handlers {
@@ -95,6 +96,11 @@ func (im *importer) virtualServer(top place, s *statement) {
 		},
 		"snmp_name": func(s *statement) { name, _ = p.text(s) },
 		"omega":     func(s *statement) { p.flag(s, &v.DownOnStop) },
+		"weight": func(s *statement) {
+			if n, ok := p.number(s, 0, 1, 65535); ok {
+				l.weight = int(n)
+			}
+		},
 		"quorum": func(s *statement) {
 			if n, ok := p.number(s, 0, 1, math.MaxInt32); ok {
 				v.Quorum = int(n)

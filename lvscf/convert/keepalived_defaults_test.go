@@ -1,0 +1,35 @@
+package convert
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestServersTakeTheWeightOfTheirVirtualServer says that the weight of a
+// virtual_server counts for the servers that have none, wherever it stands.
+func TestServersTakeTheWeightOfTheirVirtualServer(t *testing.T) {
+	const src = `virtual_server 192.0.2.1 80 {
+	protocol TCP
+	lvs_sched wrr
+	real_server 10.0.0.1 80 {
+	}
+	real_server 10.0.0.2 80 {
+		weight 2
+	}
+	weight 5
+	sorry_server 10.0.0.9 80
+}
+`
+	cfg, losses, err := FromKeepalived("k.conf", []byte(src), KeepalivedOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []int{5, 2, 1} {
+		if got := cfg.Virtuals[0].Servers[i].Weight; got != want {
+			t.Errorf("server %d has weight %d, want %d", i, got, want)
+		}
+	}
+	if text := losses.String(); strings.Contains(text, "weight") {
+		t.Errorf("the weight is called lost:\n%s", text)
+	}
+}
