@@ -178,6 +178,7 @@ func (r *checkReader) http() {
 	}
 	// An alias that keepalived keeps for these two kinds alone.
 	r.h["nb_get_retry"] = r.h["retry"]
+	r.h["enable_sni"] = nil // without TLS there is nothing to name
 	if r.ssl {
 		r.h["enable_sni"] = func(s *statement) { r.p.flag(s, &sni) }
 		r.c.Verify = false // keepalived verifies no certificate

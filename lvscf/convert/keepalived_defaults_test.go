@@ -33,3 +33,27 @@ func TestServersTakeTheWeightOfTheirVirtualServer(t *testing.T) {
 		t.Errorf("the weight is called lost:\n%s", text)
 	}
 }
+
+// TestServerNamesWithoutTLS says that enable_sni is a word of HTTP_GET too,
+// where it does nothing.
+func TestServerNamesWithoutTLS(t *testing.T) {
+	const src = `virtual_server 192.0.2.1 80 {
+	protocol TCP
+	real_server 10.0.0.1 80 {
+		HTTP_GET {
+			enable_sni
+			url {
+				path /
+			}
+		}
+	}
+}
+`
+	_, losses, err := FromKeepalived("k.conf", []byte(src), KeepalivedOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := losses.String(); strings.Contains(text, "enable_sni") {
+		t.Errorf("a word that does nothing is called lost:\n%s", text)
+	}
+}
