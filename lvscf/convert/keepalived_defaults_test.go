@@ -57,3 +57,31 @@ func TestServerNamesWithoutTLS(t *testing.T) {
 		t.Errorf("a word that does nothing is called lost:\n%s", text)
 	}
 }
+
+// TestUnusedGroupsAreTold says that a group of services which nothing names is
+// not left out in silence, and that one in use is not complained of.
+func TestUnusedGroupsAreTold(t *testing.T) {
+	const src = `virtual_server_group used {
+	192.0.2.1 80
+}
+virtual_server_group spare {
+	192.0.2.2 80
+}
+virtual_server group used {
+	protocol TCP
+	real_server 10.0.0.1 80 {
+	}
+}
+`
+	_, losses, err := FromKeepalived("k.conf", []byte(src), KeepalivedOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := losses.String()
+	if !strings.Contains(text, "virtual_server_group spare: no virtual_server names it") {
+		t.Errorf("the group that nothing uses is not told:\n%s", text)
+	}
+	if strings.Contains(text, "virtual_server_group used: no") {
+		t.Errorf("the group in use is told:\n%s", text)
+	}
+}

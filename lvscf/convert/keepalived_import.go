@@ -41,6 +41,7 @@ type importer struct {
 	tls        tlsFiles
 	trackFiles map[string]string
 	groups     map[string]*statement
+	usedGroups map[*statement]bool
 	labels     labels
 	statics    []*vip
 	order      []*vip                // those of vrrp_instance, in their order
@@ -99,6 +100,7 @@ func (im *importer) all(tree []*statement) {
 	top := place{im: im}
 	im.vips, im.leftAlone = map[netip.Addr]*vip{}, map[netip.Addr]string{}
 	im.trackFiles, im.groups, im.labels = map[string]string{}, map[string]*statement{}, labels{}
+	im.usedGroups = map[*statement]bool{}
 	im.global.version = 2
 	im.global.device = "eth0"
 	pass := func(h handlers) {
@@ -126,6 +128,11 @@ func (im *importer) all(tree []*statement) {
 	pass(first)
 	pass(second)
 	pass(third)
+	for _, s := range tree {
+		if s.name == "virtual_server_group" && !im.usedGroups[s] {
+			top.lose(s, "no virtual_server names it, so keepalived does nothing with it", "leave it out")
+		}
+	}
 	known := handlers{}
 	for _, h := range []handlers{first, second, third} {
 		for name := range h {

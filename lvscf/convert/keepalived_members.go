@@ -44,6 +44,7 @@ func (im *importer) members(top place, s *statement) []member {
 			top.lose(s, "there is no virtual_server_group of that name", "nothing was carried")
 			return nil
 		}
+		im.usedGroups[g] = true
 		return im.groupMembers(top.in(g), g)
 	}
 	return im.oneMember(top, s, s.words)
