@@ -15,6 +15,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/lvskit/lvskit/internal/director"
 	"github.com/lvskit/lvskit/lvscf"
 	"github.com/lvskit/lvskit/lvscf/convert"
 )
@@ -202,7 +203,8 @@ func (v *conversion) read(ctx context.Context, path string, text []byte) (*lvscf
 		conf, err := convert.FromJSON(v.File, text)
 		return conf, nil, err
 	}
-	conf, diags := lvscf.Load(v.File, text)
+	// Without the files that it includes it would lack services, in silence.
+	conf, diags := lvscf.Options{Include: director.ReadFile}.Load(v.File, text)
 	return conf, nil, diags.Err()
 }
 
