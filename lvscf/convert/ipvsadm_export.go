@@ -100,6 +100,7 @@ const (
 	unread
 	lostFailover
 	lostAddress
+	lostInclude
 	lostSync
 	lostCommand
 	lostRunning
@@ -112,6 +113,7 @@ const (
 var whyLost = map[fate]struct{ what, why, nearest string }{
 	lostFailover:    {"the failover", "rules know nothing of other routers", "lvsctl run, or keepalived's vrrp_instance"},
 	lostAddress:     {"the virtual address", "rules bring up no address", "ip address add, before the rules are loaded"},
+	lostInclude:     {"the included files", "they were not read, and rules include none", "read the lvs.cf together with them, as lvsctl convert does"},
 	lostSync:        {"the connection synchronisation", "the rule for it says which of the two routers this one is", "ipvsadm --start-daemon master on the active router, backup on the other one"},
 	lostCommand:     {"the programs", "rules run none", "lvsctl run"},
 	lostRunning:     {"the way of running", "rules are loaded once, and nothing stays running", "lvsctl run"},
@@ -125,7 +127,7 @@ var whyLost = map[fate]struct{ what, why, nearest string }{
 var ruleFates = map[string]map[string]fate{
 	"global": {
 		"network": kept, "tcp_timeout": kept, "tcpfin_timeout": kept, "udp_timeout": kept, "service": kept,
-		"serial_no": unread, "heartbeat": unread, "debug_level": unread, "sync": unread, "ipvsadm": unread, "include": unread,
+		"serial_no": unread, "heartbeat": unread, "debug_level": unread, "sync": unread, "ipvsadm": unread, "include": lostInclude,
 		"primary_shared": unread, "backup_shared": unread, "reservation_conflict_action": unread,
 		"primary": lostFailover, "primary_private": lostFailover, "backup": lostFailover, "backup_private": lostFailover,
 		"backup_active": lostFailover, "heartbeat_port": lostFailover, "keepalive": lostFailover, "deadtime": lostFailover,

@@ -366,3 +366,17 @@ func FuzzFromIPVSAdm(f *testing.F) {
 		}
 	})
 }
+
+// TestRulesTellOfFilesNotRead says that an include which nobody has read is a
+// loss: whole services may stand there.
+func TestRulesTellOfFilesNotRead(t *testing.T) {
+	cfg := lvscf.NewConfig()
+	cfg.Includes = []string{"mail.cf"}
+	_, losses, err := ToIPVSAdm(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := losses.String(); !strings.Contains(text, "the included files (include)") {
+		t.Errorf("the include is lost in silence:\n%s", text)
+	}
+}
