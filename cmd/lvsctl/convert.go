@@ -73,12 +73,25 @@ and back, if need be:
 				return err
 			}
 			v := &conversion{
-				From: c.String("from"), To: c.String("to"), asJSON: asJSON, accept: c.Bool("accept-loss"),
+				From: formNamed(c.String("from")), To: formNamed(c.String("to")), asJSON: asJSON, accept: c.Bool("accept-loss"),
 				device: c.String("device"), configID: c.String("config-id"), log: c.App.ErrWriter,
 			}
 			return v.run(c.Context, c.App.Reader, c.App.Writer, c.Args().First(), c.String("out"))
 		},
 	}
+}
+
+// formNamed takes the name of a form's usual file for the form.
+func formNamed(word string) string {
+	switch word {
+	case "lvs.cf":
+		return formatLVSCF
+	case "keepalived.conf":
+		return formKeepalived
+	case "ldirectord.cf":
+		return formLdirectord
+	}
+	return word
 }
 
 // conversion is one run of the command. Its exported fields are the document
