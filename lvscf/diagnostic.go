@@ -257,6 +257,7 @@ func plural(n int, word string) string {
 // quote returns text of the file for use in a message: printable, short, and
 // in double quotes, or in back quotes when it has double quotes itself.
 func quote(s string) string {
+	s = hideSecret(s)
 	const most = 40
 	cut := ""
 	if len(s) > most {
@@ -272,9 +273,34 @@ func quote(s string) string {
 	return strconv.Quote(s) + cut
 }
 
+// secretWords begin or end the names that people give to secrets.
+var secretWords = []string{"pass", "secret", "key"}
+
+// hideSecret replaces the value of what looks like a secret, one character by
+// another: a finding is shown in logs and reviews. The name of a file is none.
+func hideSecret(s string) string {
+	name, value, ok := strings.Cut(s, "=")
+	if !ok {
+		return s
+	}
+	word := strings.ToLower(strings.TrimSpace(name))
+	secret := slices.ContainsFunc(secretWords, func(w string) bool { return strings.Contains(word, w) })
+	if !secret || strings.HasSuffix(word, "_file") || strings.ContainsAny(word, " \t#") {
+		return s
+	}
+	hidden := strings.Map(func(r rune) rune {
+		if r == ' ' || r == '\t' {
+			return r
+		}
+		return '*'
+	}, value)
+	return name + "=" + hidden
+}
+
 // displayLine bounds a line and makes it printable, one character for each
 // one of the file.
 func displayLine(s string) string {
+	s = hideSecret(s)
 	const most = 160
 	cut := ""
 	if len(s) > most {

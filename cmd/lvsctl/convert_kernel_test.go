@@ -152,9 +152,9 @@ func TestKernelConvertedRulesMakeTheTableOfApply(t *testing.T) {
 		t.Fatal(err)
 	}
 	world := lab.New(t)
-	for _, from := range []string{"ldirectord/defaults.cf", "ldirectord/globals.cf", "ldirectord/services.cf", "ldirectord/forks.cf", "ipvsadm/everything.rules"} {
-		to := filepath.Join(dir, strings.ReplaceAll(from, "/", "-"))
-		source := filepath.Join("..", "..", "lvscf", "convert", "testdata", filepath.FromSlash(from))
+	for _, from := range []string{"defaults.cf", "globals.cf", "services.cf", "forks.cf", "everything.rules"} {
+		to := filepath.Join(dir, from+".out")
+		source := filepath.Join("testdata", "convert", from)
 		loud(t, world.Namespace("import"), "convert", "--device", "eth0", "--accept-loss", "--out", to, source)
 		files[from] = to
 	}
