@@ -134,7 +134,7 @@ func TestVimKnowsEveryDirective(t *testing.T) {
 		err = exec.CommandContext(t.Context(), vim, "-es", "-N", "-u", "NONE", "-c", `if !has("syntax") | cquit | endif`, "-c", "qall!").Run()
 	}
 	if err != nil {
-		t.Skip("no vim with syntax highlighting is installed")
+		t.Skip("no vim with syntax highlighting is installed: internal/tools/deps.sh host")
 	}
 	type place struct {
 		line, column int

@@ -8,7 +8,7 @@ set -euo pipefail
 packages() {
 	case "$1" in
 	make) echo make ;;
-	host) echo gcc libc6-dev xz-utils mandoc ;;
+	host) echo gcc libc6-dev xz-utils mandoc vim ;;
 	netns) echo iproute2 ;;
 	peers) echo nginx-light wrk keepalived ;;
 	debian) echo user-mode-linux kmod ipvsadm ;;
