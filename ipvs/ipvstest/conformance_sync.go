@@ -91,6 +91,11 @@ func testSyncErrors(t *testing.T, api API) {
 	ctx := t.Context()
 	master := ipvs.SyncDaemon{Role: ipvs.SyncMaster, Interface: "sync0"}
 	expect(t, api.StopSync(ctx, ipvs.SyncMaster), ipvs.OpStopSync, ipvs.ErrSyncNotRunning, fs.ErrNotExist, syscall.ESRCH)
+	loop6 := ipvs.SyncDaemon{Role: ipvs.SyncMaster, Interface: "lo", Group: netip.MustParseAddr("ff05::8")}
+	expect(t, api.StartSync(ctx, loop6), ipvs.OpStartSync, syscall.ENETUNREACH)
+	loop6.Role = ipvs.SyncBackup
+	ok(t, api.StartSync(ctx, loop6))
+	ok(t, api.StopSync(ctx, loop6.Role))
 	absent := master
 	absent.Interface = "nosuch0"
 	expect(t, api.StartSync(ctx, absent), ipvs.OpStartSync, ipvs.ErrNoInterface, fs.ErrNotExist, syscall.ENODEV)

@@ -57,6 +57,9 @@ func (k *Kernel) StartSync(ctx context.Context, d ipvs.SyncDaemon) error {
 		if k.findSync(d.Role) >= 0 {
 			return syscall.EEXIST
 		}
+		if d.Role == ipvs.SyncMaster && d.Group.Is6() && d.Interface == "lo" {
+			return syscall.ENETUNREACH // loopback has no route for multicast of IPv6
+		}
 		k.sync = append(k.sync, completeSync(d, mtu))
 		slices.SortFunc(k.sync, func(a, b ipvs.SyncDaemon) int { return int(a.Role) - int(b.Role) })
 		return nil
