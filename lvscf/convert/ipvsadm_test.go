@@ -296,20 +296,7 @@ func TestToIPVSAdmRefusesFailoverServices(t *testing.T) {
 // TestRuleCorpus imports every file of the folder that LVSKIT_IPVSADM_CORPUS
 // names: it comes out with each loss explained, or is refused with a place.
 func TestRuleCorpus(t *testing.T) {
-	folder := os.Getenv("LVSKIT_IPVSADM_CORPUS")
-	if folder == "" {
-		t.Skip("LVSKIT_IPVSADM_CORPUS names no folder of rules")
-	}
-	files, err := filepath.Glob(filepath.Join(folder, "*"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no file in %s, error %v", folder, err)
-	}
-	for _, path := range files {
-		name := filepath.Base(path)
-		src, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for name, src := range corpus(t, "LVSKIT_IPVSADM_CORPUS") {
 		cfg, losses, err := FromIPVSAdm(t.Context(), name, src, RuleOptions{})
 		var bad *lvscf.InvalidFileError
 		switch {

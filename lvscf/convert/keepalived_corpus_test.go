@@ -1,8 +1,6 @@
 package convert
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -13,20 +11,7 @@ import (
 // LVSKIT_KEEPALIVED_CORPUS names: each loss must be explained, and what comes
 // out must be a configuration without errors.
 func TestKeepalivedCorpus(t *testing.T) {
-	folder := os.Getenv("LVSKIT_KEEPALIVED_CORPUS")
-	if folder == "" {
-		t.Skip("LVSKIT_KEEPALIVED_CORPUS names no folder of keepalived.conf files")
-	}
-	files, err := filepath.Glob(filepath.Join(folder, "*"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no file in %s, error %v", folder, err)
-	}
-	for _, path := range files {
-		name := filepath.Base(path)
-		src, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for name, src := range corpus(t, "LVSKIT_KEEPALIVED_CORPUS") {
 		cfg, losses, err := FromKeepalived(name, src, KeepalivedOptions{})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)

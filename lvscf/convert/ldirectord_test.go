@@ -207,20 +207,7 @@ func TestReverseName(t *testing.T) {
 // LVSKIT_LDIRECTORD_CORPUS names: it comes out as a configuration without
 // errors and with each loss explained, or is refused with a place and a cure.
 func TestLdirectordCorpus(t *testing.T) {
-	folder := os.Getenv("LVSKIT_LDIRECTORD_CORPUS")
-	if folder == "" {
-		t.Skip("LVSKIT_LDIRECTORD_CORPUS names no folder of ldirectord.cf files")
-	}
-	files, err := filepath.Glob(filepath.Join(folder, "*"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no file in %s, error %v", folder, err)
-	}
-	for _, path := range files {
-		name := filepath.Base(path)
-		src, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for name, src := range corpus(t, "LVSKIT_LDIRECTORD_CORPUS") {
 		cfg, losses, err := FromLdirectord(name, src, ImportOptions{})
 		var bad *lvscf.InvalidFileError
 		switch {
