@@ -26,13 +26,7 @@ import (
 
 // onThread runs f on a thread of its own, which ends with it.
 func onThread(f func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread()
-		f()
-	}()
-	<-done
+	_ = onOwnThread(func() error { f(); return nil })
 }
 
 func TestKernelTotals(t *testing.T) {
