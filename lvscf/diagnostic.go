@@ -273,7 +273,7 @@ func quote(s string) string {
 	return strconv.Quote(s) + cut
 }
 
-// secretWords begin or end the names that people give to secrets.
+// secretWords stand in the names that people give to secrets.
 var secretWords = []string{"pass", "secret", "key"}
 
 // hideSecret replaces the value of what looks like a secret, one character by

@@ -48,7 +48,7 @@ func FuzzArgs(f *testing.F) {
 		args := strings.Fields(line)
 		// The verbs of daemons and files are not for this.
 		if len(args) == 0 || !strings.Contains(" service server zero flush timeouts syncd ", " "+args[0]+" ") {
-			t.Skip()
+			return
 		}
 		var errs strings.Builder
 		code := fakeHost().run(t.Context(), append([]string{"lvsctl"}, args...), io.Discard, &errs)
