@@ -116,7 +116,7 @@ func wrap(ctx context.Context, args []string) (int, error) {
 		fmt.Fprint(fs.Output(), usage)
 		fs.PrintDefaults()
 	}
-	cfg := machine.Config{Output: os.Stdout, Env: os.Environ()}
+	cfg := machine.Config{Output: os.Stdout, Log: os.Stderr, Env: os.Environ()}
 	fs.TextVar(&cfg.Kernel, "kernel", machine.Debian, "debian, own or qemu")
 	fs.BoolVar(&cfg.SimulatedTime, "simulated-time", false, "let the clock jump over idle time (kernel own)")
 	fs.StringVar(&cfg.Memory, "mem", "512M", "memory of the guest")

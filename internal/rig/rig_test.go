@@ -348,3 +348,44 @@ func TestWrongUsage(t *testing.T) {
 		})
 	}
 }
+
+// TestStartsAgain lets the first start of the guest die before its command
+// begins: the command runs once, in the second guest.
+func TestStartsAgain(t *testing.T) {
+	dir := t.TempDir()
+	real, err := exec.Command(wrapper, "which", *kernelFlag).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Where the wrapper looks for the program that is the kernel, or runs it.
+	name, program := "linux.uml", strings.TrimSpace(string(real))
+	env := "PATH=" + dir + ":" + os.Getenv("PATH")
+	switch *kernelFlag {
+	case "qemu":
+		name = "qemu-system-x86_64"
+		if program, err = exec.LookPath(name); err != nil {
+			t.Fatal(err)
+		}
+	case "own":
+		name = filepath.Join("lvskit/kernels", filepath.Base(filepath.Dir(program)), "linux")
+		env = "XDG_CACHE_HOME=" + dir
+	}
+	fake := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(fake), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	tried := filepath.Join(dir, "tried")
+	script := fmt.Sprintf("#!/bin/sh\n[ -e '%s' ] || { : >'%s'; echo no luck; exit 1; }\nexec '%s' \"$@\"\n", tried, tried, program)
+	if err := os.WriteFile(fake, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c := newCall(t, nil, "/bin/echo", "once")
+	c.cmd.Env = append(c.cmd.Env, env)
+	if code := c.run(t); code != 0 {
+		t.Fatalf("exit code %d: %s", code, c.out.String())
+	}
+	out := c.out.String()
+	if !strings.Contains(out, "no luck") || !strings.Contains(out, "starting the guest again") || strings.Count(out, "once\n") != 1 {
+		t.Errorf("output: %s", out)
+	}
+}

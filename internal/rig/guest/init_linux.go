@@ -244,6 +244,8 @@ func runPacked(spec *Spec) (int, error) {
 		return 0, err
 	}
 	defer r.Close()
+	fmt.Fprintf(os.Stderr, "\n%s\n", BeginLine)
+	drain(os.Stderr)
 	copied := make(chan struct{})
 	go func() {
 		defer close(copied)

@@ -30,6 +30,8 @@ const (
 	// ExitLine precedes the exit code on the console of a guest that has no
 	// result folder. It stands at the start of a line.
 	ExitLine = "@@lvskit-rig exit="
+	// BeginLine stands on that console before the command begins.
+	BeginLine = "@@lvskit-rig begins"
 )
 
 // Spec says what a guest has to run.

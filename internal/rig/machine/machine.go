@@ -74,6 +74,8 @@ type Config struct {
 	SlotDir string
 	// Output receives stdout and stderr of the command as they appear.
 	Output io.Writer
+	// Log receives a line about each guest that is started again.
+	Log io.Writer
 }
 
 // OutputLimit is the most output of a command; a guest that writes more is
