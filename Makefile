@@ -33,20 +33,23 @@ results: tools
 
 test: results vet
 	-@$(DEPS) host netns peers debian
-	@$(TIER) host netns peers debian rig-debian
+	@$(TIER) host netns peers
+	@$(TIER) debian -- rig-debian
 	@$(TALLY)
 
 test-full: results vet
 	-@$(DEPS) host netns peers debian own qemu
 	-@$(MAKE) --no-print-directory kernel
-	@$(TIER) host netns peers debian rig-debian own rig-own qemu rig-qemu
+	@$(TIER) host netns peers
+	@$(TIER) debian -- rig-debian
+	@$(TIER) own rig-own -- simtime -- qemu rig-qemu
 	@$(TALLY)
 
 # What test-full adds to test.
 test-more: results
 	-@$(DEPS) own qemu
 	-@$(MAKE) --no-print-directory kernel
-	@$(TIER) own rig-own qemu rig-qemu
+	@$(TIER) own rig-own -- simtime -- qemu rig-qemu
 	@$(TALLY)
 
 # The kernel "own": taken from LVSKIT_KERNEL_SEED, or built once.

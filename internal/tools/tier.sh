@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# tier.sh TIER... runs tiers of tests, one after the other, and leaves the
-# count to bin/tally. A tier that cannot run here is recorded as skipped with
-# the reason. See CONTRIBUTING.md for what the tiers are.
+# tier.sh TIER... [-- TIER...]... runs tiers of tests, one after the other, and
+# leaves the count to bin/tally. What -- separates runs side by side: guests
+# wait for their turn anyway, and so a long one leaves no processor idle. A
+# tier that cannot run here is recorded as skipped with the reason. See
+# CONTRIBUTING.md for what the tiers are.
 #
 # Environment: RESULTS (folder of the results), FUZZTIME, BENCHTIME.
 set -euo pipefail
@@ -61,6 +63,10 @@ own() {
 	have own "kernel own" || return 0
 	CGO_ENABLED=0 tally run -tier "kernel own" -tag kernel -- \
 		go test -json -timeout 9m -exec "$RIG -kernel own -mem 1G -timeout 10m" -tags kernel -run "$KERNEL_TESTS"
+}
+
+simtime() {
+	have own "simulated time" || return 0
 	CGO_ENABLED=0 tally run -tier "simulated time" -tag simtime -- \
 		go test -json -timeout 24h -exec "$RIG -kernel own -simulated-time -mem 1G -timeout 3m" -tags simtime -run '^TestSim'
 }
@@ -84,13 +90,18 @@ rig() {
 	tally run -tier "rig on $1" -- go test -json -timeout 10m -tags rig ./internal/rig -args -kernel "$1"
 }
 
+# fuzz gives each target a processor of its own and runs two at a time.
 fuzz() {
-	local file name seen=0
-	while IFS=: read -r file name; do
-		seen=1
-		tally run -tier fuzz -- go test -json -run '^$' -fuzz "^$name\$" -fuzztime "$FUZZTIME" "./$(dirname "$file")"
-	done < <(git ls-files -co --exclude-standard '*_test.go' | xargs -r grep -HoE '^func Fuzz[A-Za-z0-9_]+' | sed 's/func //')
-	[ $seen = 1 ] || echo "no fuzz targets"
+	local lane pids=() code=0 pid
+	for lane in 0 1; do
+		git ls-files -co --exclude-standard '*_test.go' | xargs -r grep -HoE '^func Fuzz[A-Za-z0-9_]+' |
+			sed 's/func //' | awk "NR % 2 == $lane" | while IFS=: read -r file name; do
+			tally run -tier fuzz -- go test -json -run '^$' -parallel 1 -fuzz "^$name\$" -fuzztime "$FUZZTIME" "./$(dirname "$file")"
+		done &
+		pids+=($!)
+	done
+	for pid in "${pids[@]}"; do wait "$pid" || code=1; done
+	return $code
 }
 
 bench() {
@@ -104,16 +115,27 @@ bench() {
 }
 
 [ $# -gt 0 ] || {
-	echo "usage: tier.sh host|netns|peers|debian|own|qemu|rig-debian|rig-own|rig-qemu|fuzz|bench ..." >&2
+	echo "usage: tier.sh host|netns|peers|debian|own|simtime|qemu|rig-debian|rig-own|rig-qemu|fuzz|bench ... [-- ...]" >&2
 	exit 2
 }
-for tier in "$@"; do
+pids=() lane=() code=0
+for tier in "$@" --; do
 	case "$tier" in
-	host | netns | peers | debian | own | qemu | fuzz | bench) "$tier" ;;
-	rig-*) rig "${tier#rig-}" ;;
+	--)
+		(for tier in "${lane[@]}"; do
+			case "$tier" in
+			rig-*) rig "${tier#rig-}" ;;
+			*) "$tier" ;;
+			esac
+		done) &
+		pids+=($!) lane=()
+		;;
+	host | netns | peers | debian | own | simtime | qemu | fuzz | bench | rig-debian | rig-own | rig-qemu) lane+=("$tier") ;;
 	*)
 		echo "tier.sh: unknown tier '$tier'" >&2
 		exit 2
 		;;
 	esac
 done
+for pid in "${pids[@]}"; do wait "$pid" || code=1; done
+exit $code
