@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // Errors of this package, to be told apart with errors.Is.
@@ -17,22 +18,6 @@ var (
 	// ErrServerNotFound is a server that the scheduler does not hold.
 	ErrServerNotFound = errors.New("server not found")
 )
-
-// Options adjust a [Scheduler]. The zero value, and nil, are the rules of
-// kernels up to the middle of 2026.
-type Options struct {
-	// Rules is the generation of kernels to follow.
-	Rules Rules
-}
-
-// Flow is what a scheduler may know of the connection it places. rr, wrr, lc
-// and wlc read none of it.
-type Flow struct {
-	// Client is the source of the connection.
-	Client netip.AddrPort
-	// Service is the virtual address that the client wants.
-	Service netip.AddrPort
-}
 
 // algorithm is one way of picking. Its methods run under the scheduler's
 // mutex; the list is already changed when a change is reported.
@@ -81,7 +66,8 @@ func Names() []string {
 // Scheduler holds the servers of one virtual service and picks among them.
 // It is safe for concurrent use. Make one with [New].
 type Scheduler struct {
-	opts Options
+	opts  Options
+	flags atomic.Uint32
 
 	mu      sync.Mutex
 	name    string
@@ -97,13 +83,15 @@ func New(name string, opts *Options) (*Scheduler, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Scheduler{name: name}
-	if opts != nil {
-		s.opts = *opts
+	if opts == nil {
+		opts = &Options{}
 	}
-	if _, err := s.opts.Rules.MarshalText(); err != nil {
+	o, err := opts.withDefaults()
+	if err != nil {
 		return nil, err
 	}
+	s := &Scheduler{name: name, opts: o}
+	s.flags.Store(uint32(s.opts.Flags))
 	s.servers.init()
 	s.alg = k.bind(&s.servers, s.opts)
 	return s, nil
@@ -130,6 +118,11 @@ func (s *Scheduler) Use(name string) error {
 	}
 	return nil
 }
+
+// SetFlags changes the flags of the service, at once and for every pick after
+// it. Like the kernel it keeps bits it does not know, and does nothing with
+// them.
+func (s *Scheduler) SetFlags(f Flags) { s.flags.Store(uint32(f)) }
 
 // Add puts a new server without connections at the head of the list. The
 // value is the caller's own, handed back by [Server.Value]. The address tells
