@@ -23,7 +23,7 @@ type Balancer struct {
 	ctx    context.Context // ends dials; done when closed
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
-	slots  chan struct{} // one element for each TCP connection
+	limits limits
 	count  counters
 	pools  pools
 	// quiet is the time (of now) before which no other shortage is logged.
@@ -34,6 +34,7 @@ type Balancer struct {
 	closed   bool
 	running  bool // the housekeeper is
 	services map[ipvs.ServiceKey]*service
+	declared map[ipvs.ServiceKey]ServiceConfig
 
 	conns connSet
 }
@@ -48,9 +49,10 @@ func New(cfg *Config) (*Balancer, error) {
 	b := &Balancer{
 		cfg:      c,
 		start:    time.Now(),
-		slots:    make(chan struct{}, c.MaxConnections),
 		services: map[ipvs.ServiceKey]*service{},
+		declared: c.Services,
 	}
+	b.limits.maxConnections = int64(c.MaxConnections)
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.pools.init()
 	b.conns.init()
@@ -70,7 +72,7 @@ func (b *Balancer) Close() error {
 	}
 	b.closed = true
 	for _, s := range b.services {
-		s.front.close()
+		s.close()
 	}
 	clear(b.services)
 	b.mu.Unlock()
@@ -140,7 +142,7 @@ func (b *Balancer) applyOne(ctx context.Context, c ipvs.Change) error {
 	case ipvs.OpSetService:
 		return s.set(c.Service)
 	case ipvs.OpDelService:
-		s.front.close()
+		s.close()
 		delete(b.services, s.key)
 		return nil
 	case ipvs.OpAddDestination:
@@ -213,10 +215,7 @@ func (b *Balancer) housekeep() {
 			now := b.now()
 			b.mu.Lock()
 			for _, s := range b.services {
-				s.front.sweep(now)
-				if p := s.persist.Load(); p != nil {
-					p.sweep(now)
-				}
+				s.sweep(now)
 			}
 			b.mu.Unlock()
 			b.conns.resetIdle(b, now)

@@ -105,7 +105,7 @@ func TestExpiredConnectionsLeaveAtOnce(t *testing.T) {
 	if _, err := io.ReadAll(c); !isReset(err) {
 		t.Errorf("the idle one read %v, want a reset", err)
 	}
-	eventually(t, "the connection is gone", func() bool { return len(b.slots) == 0 })
+	eventually(t, "the connection is gone", func() bool { return b.limits.connections.Load() == 0 })
 	if x := state(t, b, s, a.addr); x.Active+x.Inactive != 0 {
 		t.Errorf("%d active and %d inactive connections, want none", x.Active, x.Inactive)
 	}
@@ -127,7 +127,7 @@ func TestDeletedDestinationTakesItsClosedConnectionsAlong(t *testing.T) {
 		t.Errorf("added anew: %d active and %d inactive, want none", x.Active, x.Inactive)
 	}
 	hangUp(t, open)
-	eventually(t, "the connection is gone", func() bool { return len(b.slots) == 0 })
+	eventually(t, "the connection is gone", func() bool { return b.limits.connections.Load() == 0 })
 	if old.Active() != 0 || old.Inactive() != 3 {
 		t.Errorf("the deleted one counts %d active and %d inactive connections, want 0 and 3", old.Active(), old.Inactive())
 	}
@@ -164,7 +164,7 @@ func TestDeletedServiceDropsItsClosedConnections(t *testing.T) {
 			closed, server := closedOf(b, s), b.services[s.Key].dests[a.addr].server
 			end(t, b, s)
 			open.Close()
-			eventually(t, "the last connection is gone", func() bool { return len(b.slots) == 0 })
+			eventually(t, "the last connection is gone", func() bool { return b.limits.connections.Load() == 0 })
 			if server.Active() != 0 || server.Inactive() != 0 {
 				t.Errorf("%d active and %d inactive, want none", server.Active(), server.Inactive())
 			}

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"time"
 
+	"github.com/lvskit/lvskit/ipvs"
 	"github.com/lvskit/lvskit/sched"
 )
 
@@ -34,6 +36,9 @@ type Config struct {
 	// dead peers. Progress of bulk transfers is noticed in pieces of up to
 	// 1 MiB, so it should be generous; that holds for FinTimeout too.
 	IdleTimeout time.Duration
+	// LifeTimeout resets a TCP connection that is older than this, busy or
+	// not. Zero never does.
+	LifeTimeout time.Duration
 	// FinTimeout resets a TCP connection that one side has closed and on
 	// which nothing moved for so long, so that a server that forgets its
 	// connections does not hold ours. A connection that both sides have
@@ -45,9 +50,9 @@ type Config struct {
 	// Zero is [DefaultUDPTimeout], IPVS's own.
 	UDPTimeout time.Duration
 	// MaxConnections bounds the TCP connections of all services together;
-	// further clients wait in the backlog of the listener. Each takes two
-	// descriptors, so the limit of the process (RLIMIT_NOFILE) should allow
-	// twice as many. Zero is [DefaultMaxConnections].
+	// further clients are reset at once. Each takes two descriptors, so the
+	// limit of the process (RLIMIT_NOFILE) should allow twice as many: it is
+	// a bound too. Zero is [DefaultMaxConnections].
 	MaxConnections int
 	// MaxSessions bounds the sessions of one UDP service; for a further
 	// client the session idle for longest ends. Each takes a descriptor.
@@ -57,6 +62,10 @@ type Config struct {
 	// remembers; the one gone for longest is forgotten first. Zero is
 	// [DefaultMaxTemplates].
 	MaxTemplates int
+	// Services tells of services what their table entries do not, by their
+	// keys; a service without an entry has the zero value.
+	// [Balancer.Configure] changes it later.
+	Services map[ipvs.ServiceKey]ServiceConfig
 }
 
 // withDefaults returns a copy with all fields set.
@@ -82,6 +91,7 @@ func (c *Config) withDefaults() (Config, error) {
 	}
 	duration("ConnectTimeout", &out.ConnectTimeout, DefaultConnectTimeout)
 	duration("IdleTimeout", &out.IdleTimeout, 0)
+	duration("LifeTimeout", &out.LifeTimeout, 0)
 	duration("FinTimeout", &out.FinTimeout, DefaultFinTimeout)
 	duration("UDPTimeout", &out.UDPTimeout, DefaultUDPTimeout)
 	number("MaxConnections", &out.MaxConnections, DefaultMaxConnections)
@@ -89,6 +99,12 @@ func (c *Config) withDefaults() (Config, error) {
 	number("MaxTemplates", &out.MaxTemplates, DefaultMaxTemplates)
 	if _, err := out.Rules.MarshalText(); err != nil {
 		errs = append(errs, err)
+	}
+	out.Services = maps.Clone(out.Services)
+	for key, s := range out.Services {
+		if err := s.validate(); err != nil {
+			errs = append(errs, fmt.Errorf("service %v: %w", key, err))
+		}
 	}
 	if out.Logger == nil {
 		out.Logger = slog.New(slog.DiscardHandler)

@@ -33,10 +33,10 @@ func TestNoRetryForAnErrorOfOurOwn(t *testing.T) {
 	u := udpService(t, b, "rr", dest(a.addr, 1))
 	client := netip.MustParseAddrPort("127.0.0.1:9")
 	withoutDescriptors(t, func() {
-		if _, _, err := b.services[s.Key].connect(client); !errors.Is(err, syscall.EMFILE) {
+		if _, _, err := b.services[s.Key].connect(client, s.Key.Addr); !errors.Is(err, syscall.EMFILE) {
 			t.Errorf("tcp: got %v, want %v", err, syscall.EMFILE)
 		}
-		f := b.services[u.Key].front.(*udpFrontend)
+		f := b.services[u.Key].fronts[0].front.(*udpFrontend)
 		if _, err := f.session(client); !errors.Is(err, syscall.EMFILE) {
 			t.Errorf("udp: got %v, want %v", err, syscall.EMFILE)
 		}

@@ -225,7 +225,7 @@ func settled(t testing.TB, b *Balancer, s ipvs.Service, n int) {
 func closedOf(b *Balancer, s ipvs.Service) *closedConns {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return &b.services[s.Key].front.(*tcpFrontend).closed
+	return &b.services[s.Key].closed
 }
 
 // asks returns the names of n servers asked one after another.

@@ -48,7 +48,7 @@ func (p *persistence) setTimeout(d time.Duration) {
 	p.mu.Unlock()
 }
 
-func (p *persistence) pick(client netip.AddrPort, avoid *sched.Server) (link, error) {
+func (p *persistence) pick(client, at netip.AddrPort, avoid *sched.Server) (link, error) {
 	group, err := client.Addr().Prefix(p.prefix)
 	if err != nil {
 		return link{}, err
@@ -63,7 +63,7 @@ func (p *persistence) pick(client netip.AddrPort, avoid *sched.Server) (link, er
 		t = nil
 	}
 	if t == nil {
-		l, err := p.svc.schedule(client, avoid)
+		l, err := p.svc.schedule(client, at, avoid)
 		if err != nil || p.dropped {
 			return l, err
 		}
@@ -126,4 +126,28 @@ func (p *persistence) drop() {
 	for _, t := range p.clients {
 		p.remove(t)
 	}
+}
+
+// connections lists the templates.
+func (p *persistence) connections(yield func(Connection) bool) bool {
+	now, key := p.svc.b.now(), p.svc.key
+	p.mu.Lock()
+	all := make([]Connection, 0, len(p.clients))
+	for _, t := range p.clients {
+		c := Connection{
+			Service: key, Protocol: key.Protocol, Client: netip.AddrPortFrom(t.client, 0), Virtual: key.Addr,
+			Destination: t.dest.addr, State: StateAssured, Expires: p.timeout,
+		}
+		if t.refs == 0 {
+			c.Expires = until(now, t.expires)
+		}
+		all = append(all, c)
+	}
+	p.mu.Unlock()
+	for _, c := range all {
+		if !yield(c) {
+			return false
+		}
+	}
+	return true
 }

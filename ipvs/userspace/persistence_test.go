@@ -152,7 +152,7 @@ func TestTemplatesAgree(t *testing.T) {
 	}
 	var open []link
 	for i := range 200 {
-		l, err := p.pick(client(i*7%11), nil)
+		l, err := p.pick(client(i*7%11), s.Key.Addr, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

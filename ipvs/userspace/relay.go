@@ -4,11 +4,14 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/lvskit/lvskit/ipvs"
 )
 
 const (
@@ -42,7 +45,10 @@ func (p *pools) init() {
 
 // conn is a relayed TCP connection.
 type conn struct {
+	f              *tcpFrontend
 	svc            *service
+	from, at       netip.AddrPort // of the client, and where it came to
+	born           int64          // of Balancer.now
 	link           link
 	client, server *net.TCPConn
 	last           atomic.Int64 // of Balancer.now, when bytes moved
@@ -99,12 +105,12 @@ func (c *conn) touch() { c.last.Store(c.svc.b.now()) }
 
 // idle reports whether nothing moved for longer than the state allows.
 func (c *conn) idle(now int64) bool {
-	cfg := &c.svc.b.cfg
+	opts := c.svc.options()
 	silent := time.Duration(now - c.last.Load())
-	if cfg.IdleTimeout > 0 && silent >= cfg.IdleTimeout {
+	if opts.idleTimeout > 0 && silent >= opts.idleTimeout || opts.lifeTimeout > 0 && now-c.born >= int64(opts.lifeTimeout) {
 		return true
 	}
-	if silent < cfg.FinTimeout {
+	if silent < opts.finTimeout {
 		return false
 	}
 	c.mu.Lock()
@@ -238,6 +244,37 @@ func (s *connSet) remove(c *conn) {
 	s.mu.Lock()
 	delete(s.all, c)
 	s.mu.Unlock()
+}
+
+// list returns the connections of a listener.
+func (s *connSet) list(f *tcpFrontend) []Connection {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []Connection
+	for c := range s.all {
+		if c.f == f {
+			all = append(all, c.row(f.svc.b.now()))
+		}
+	}
+	return all
+}
+
+func (c *conn) row(now int64) Connection {
+	r := Connection{
+		Service: c.svc.key, Protocol: ipvs.TCP, Client: c.from, Virtual: c.at, Destination: c.link.target(c.at),
+		State: StateEstablished,
+	}
+	opts := c.svc.options()
+	timeout := opts.idleTimeout
+	c.mu.Lock()
+	if !c.active {
+		r.State, timeout = StateFinWait, opts.finTimeout
+	}
+	c.mu.Unlock()
+	if timeout > 0 {
+		r.Expires = until(now, c.last.Load()+int64(timeout))
+	}
+	return r
 }
 
 func (s *connSet) closeAll() {

@@ -12,7 +12,7 @@ import (
 	"github.com/lvskit/lvskit/sched"
 )
 
-// frontend is the socket of a service.
+// frontend is a socket of a service.
 type frontend interface {
 	// close gives the address free before it returns.
 	close()
@@ -20,6 +20,15 @@ type frontend interface {
 	forget(*destination)
 	// sweep ends what is idle.
 	sweep(now int64)
+	// connections calls yield for what is open, until it returns false, and
+	// reports whether it never did. No lock is held during a call.
+	connections(yield func(Connection) bool) bool
+}
+
+// listener is one socket of a service and where it is.
+type listener struct {
+	place
+	front frontend
 }
 
 // service is a virtual service. Connections may hold it after its deletion.
@@ -29,16 +38,22 @@ type service struct {
 	sched   *sched.Scheduler
 	persist atomic.Pointer[persistence] // nil when the service is not persistent
 	stats   stats
+	open    atomic.Int64 // TCP connections, see Balancer.admit
+	opts    atomic.Pointer[options]
+	closed  closedConns
 
 	// Guarded by Balancer.mu.
-	conf  ipvs.Service
-	dests map[ipvs.DestinationKey]*destination
-	front frontend
+	conf   ipvs.Service
+	dests  map[ipvs.DestinationKey]*destination
+	fronts []listener
 }
+
+// options returns the settings of the service, which may be other ones later.
+func (s *service) options() *options { return s.opts.Load() }
 
 // destination is a real server of one service.
 type destination struct {
-	addr      netip.AddrPort // to connect to
+	addr      netip.AddrPort // as in the table; link.target is to connect to
 	stats     stats
 	templates atomic.Int32
 	gone      atomic.Bool // deleted from the table
@@ -55,6 +70,17 @@ type link struct {
 	server *sched.Server
 	owner  *persistence // of the template
 	tmpl   *template    // nil without persistence
+}
+
+// target returns the address to connect to for a client that came to the
+// address at: a destination with port 0 keeps the port.
+func (l *link) target(at netip.AddrPort) netip.AddrPort { return l.dest.target(at) }
+
+func (d *destination) target(at netip.AddrPort) netip.AddrPort {
+	if d.addr.Port() == 0 {
+		return netip.AddrPortFrom(d.addr.Addr(), at.Port())
+	}
+	return d.addr
 }
 
 func (l *link) release(active bool) {
@@ -83,6 +109,8 @@ func newService(b *Balancer, conf ipvs.Service) (*service, error) {
 		return nil, err
 	}
 	s := &service{b: b, key: conf.Key, sched: sc, conf: conf, dests: map[ipvs.DestinationKey]*destination{}}
+	s.opts.Store(b.cfg.options(b.declared[conf.Key]))
+	s.closed.init(s.options().finTimeout, maxClosed)
 	s.setPersistence(conf)
 	return s, nil
 }
@@ -94,18 +122,14 @@ func supported(conf ipvs.Service) error {
 		return err
 	}
 	switch {
-	case k.IsMark():
-		return &UnsupportedError{"a firewall-mark service", "sockets do not show the mark of a packet; use an address service, or the kernel's IPVS"}
-	case k.Protocol != ipvs.TCP && k.Protocol != ipvs.UDP:
+	case !k.IsMark() && k.Protocol != ipvs.TCP && k.Protocol != ipvs.UDP:
 		return &UnsupportedError{"protocol " + k.Protocol.String(), "only tcp and udp are carried; use the kernel's IPVS"}
-	case k.Addr.Port() == 0:
-		return &UnsupportedError{"a service on port 0", "a socket listens on one port; name it, or use the kernel's IPVS"}
 	case conf.Flags&ipvs.OnePacket != 0:
 		return &UnsupportedError{"one-packet scheduling", "replies need a session; leave the flag out"}
 	case conf.Engine != "":
 		return &UnsupportedError{"persistence engine " + conf.Engine, "clients are told apart by address only; leave it out"}
 	}
-	bits := k.Addr.Addr().BitLen()
+	bits := bitLen(k)
 	switch {
 	case conf.Persistence < 0 || conf.Persistence%time.Second != 0:
 		return fmt.Errorf("persistence %v: want whole seconds, or 0 for none", conf.Persistence)
@@ -115,16 +139,61 @@ func supported(conf ipvs.Service) error {
 	return nil
 }
 
-func (s *service) listen(ctx context.Context) (err error) {
-	if s.key.Protocol == ipvs.TCP {
-		s.front, err = listenTCP(ctx, s)
-	} else {
-		s.front, err = listenUDP(ctx, s)
+// bitLen is the length of the addresses of a service.
+func bitLen(k ipvs.ServiceKey) int {
+	if k.Is6() {
+		return 128
 	}
+	return 32
+}
+
+// listen opens the sockets of the service, all or none.
+func (s *service) listen(ctx context.Context) error {
+	all, err := places(s.key, s.b.declared[s.key])
 	if err != nil {
-		return listenErr(err)
+		return err
+	}
+	for _, p := range all {
+		l, err := s.listenAt(ctx, p)
+		if err != nil {
+			s.close()
+			return err
+		}
+		s.fronts = append(s.fronts, l)
 	}
 	return nil
+}
+
+func (s *service) listenAt(ctx context.Context, p place) (listener, error) {
+	open := listenTCP
+	if p.protocol == ipvs.UDP {
+		open = listenUDP
+	}
+	front, err := open(ctx, s, p.addr)
+	if err != nil {
+		return listener{}, listenErr(err)
+	}
+	return listener{p, front}, nil
+}
+
+// close closes the sockets; what goes on without them holds the service.
+func (s *service) close() {
+	for _, l := range s.fronts {
+		l.front.close()
+	}
+	s.fronts = nil
+	s.closed.drop()
+}
+
+// sweep ends what is idle.
+func (s *service) sweep(now int64) {
+	for _, l := range s.fronts {
+		l.front.sweep(now)
+	}
+	s.closed.sweep(now)
+	if p := s.persist.Load(); p != nil {
+		p.sweep(now)
+	}
 }
 
 // set changes all of a service but its key.
@@ -146,7 +215,7 @@ func (s *service) set(conf ipvs.Service) error {
 func (s *service) setPersistence(conf ipvs.Service) {
 	prefix := conf.PersistencePrefix
 	if prefix == 0 {
-		prefix = conf.Key.Addr.Addr().BitLen()
+		prefix = bitLen(conf.Key)
 	}
 	old := s.persist.Load()
 	switch {
@@ -176,11 +245,10 @@ func (s *service) addDestination(conf ipvs.Destination) error {
 		return fmt.Errorf("destination %v: want the address of one host: %w", conf.Key, ipvs.ErrInvalid)
 	}
 	d := &destination{conf: conf, addr: conf.Key}
-	if d.addr.Port() == 0 {
-		d.addr = netip.AddrPortFrom(addr, s.key.Addr.Port())
-	}
-	if d.addr == s.key.Addr {
-		return fmt.Errorf("destination %v: that is the service itself, its connections would go in circles: name the server's own address: %w", d.addr, ipvs.ErrInvalid)
+	for _, l := range s.fronts {
+		if d.target(l.addr) == l.addr {
+			return fmt.Errorf("destination %v: that is the service itself, its connections would go in circles: name the server's own address: %w", l.addr, ipvs.ErrInvalid)
+		}
 	}
 	server, err := s.sched.Add(conf.Key, schedConfig(conf), d)
 	if err != nil {
@@ -211,24 +279,27 @@ func (s *service) delDestination(key ipvs.DestinationKey) error {
 	err := s.sched.Remove(d.server)
 	delete(s.dests, key)
 	d.gone.Store(true)
-	s.front.forget(d)
+	for _, l := range s.fronts {
+		l.front.forget(d)
+	}
 	return err
 }
 
 // errNoServer is the answer of a scheduler that has none.
 var errNoServer = errors.New("no destination takes a connection")
 
-// pick chooses a destination other than avoid, which may be nil.
-func (s *service) pick(client netip.AddrPort, avoid *sched.Server) (link, error) {
+// pick chooses a destination other than avoid, which may be nil, for a client
+// that came to the address at.
+func (s *service) pick(client, at netip.AddrPort, avoid *sched.Server) (link, error) {
 	if p := s.persist.Load(); p != nil {
-		return p.pick(client, avoid)
+		return p.pick(client, at, avoid)
 	}
-	return s.schedule(client, avoid)
+	return s.schedule(client, at, avoid)
 }
 
 // schedule asks the scheduler alone.
-func (s *service) schedule(client netip.AddrPort, avoid *sched.Server) (link, error) {
-	server := s.sched.PickOther(sched.Flow{Client: client, Service: s.key.Addr}, avoid)
+func (s *service) schedule(client, at netip.AddrPort, avoid *sched.Server) (link, error) {
+	server := s.sched.PickOther(sched.Flow{Client: client, Service: at}, avoid)
 	if server == nil {
 		return link{}, errNoServer
 	}

@@ -87,10 +87,15 @@ type Counters struct {
 	// NoServer counts TCP clients and UDP datagrams for which the scheduler
 	// had no destination.
 	NoServer uint64 `json:"no_server"`
-	// Saturated counts TCP clients that waited because of MaxConnections.
-	Saturated uint64 `json:"saturated"`
-	// Idle counts TCP connections reset because of IdleTimeout or
-	// FinTimeout.
+	// Saturated counts TCP clients reset because of [Config.MaxConnections],
+	// ServiceFull those because of [ServiceConfig.MaxConnections], and
+	// OutOfDescriptors clients, TCP's and UDP's, that were refused because
+	// the process is close to its limit of descriptors.
+	Saturated        uint64 `json:"saturated"`
+	ServiceFull      uint64 `json:"service_full"`
+	OutOfDescriptors uint64 `json:"out_of_descriptors"`
+	// Idle counts TCP connections reset because of IdleTimeout, LifeTimeout
+	// or FinTimeout.
 	Idle uint64 `json:"idle"`
 	// SessionsEvicted counts UDP sessions that made room for others,
 	// SessionsRefused those that their destination's host refused.
@@ -103,14 +108,15 @@ type Counters struct {
 }
 
 type counters struct {
-	acceptErrors, connectErrors, retries, local, noServer, saturated, idle,
+	acceptErrors, connectErrors, retries, local, noServer, saturated, full, descriptors, idle,
 	evicted, refused, dropped, templates atomic.Uint64
 }
 
 func (c *counters) read() Counters {
 	return Counters{
 		AcceptErrors: c.acceptErrors.Load(), ConnectErrors: c.connectErrors.Load(), Retries: c.retries.Load(),
-		LocalErrors: c.local.Load(), NoServer: c.noServer.Load(), Saturated: c.saturated.Load(), Idle: c.idle.Load(),
+		LocalErrors: c.local.Load(), NoServer: c.noServer.Load(), Saturated: c.saturated.Load(),
+		ServiceFull: c.full.Load(), OutOfDescriptors: c.descriptors.Load(), Idle: c.idle.Load(),
 		SessionsEvicted: c.evicted.Load(), SessionsRefused: c.refused.Load(),
 		DatagramsDropped: c.dropped.Load(), TemplatesEvicted: c.templates.Load(),
 	}

@@ -21,10 +21,10 @@ const (
 // tcpFrontend is the listener of a TCP service.
 type tcpFrontend struct {
 	svc       *service
+	at        netip.AddrPort
 	ln        *net.TCPListener
 	done      chan struct{}
 	closeOnce sync.Once
-	closed    closedConns
 }
 
 func network(proto string, addr netip.AddrPort) string {
@@ -34,16 +34,15 @@ func network(proto string, addr netip.AddrPort) string {
 	return proto + "6"
 }
 
-func listenTCP(ctx context.Context, s *service) (frontend, error) {
+func listenTCP(ctx context.Context, s *service, at netip.AddrPort) (frontend, error) {
 	var lc net.ListenConfig
 	// A multipath socket can neither splice nor pass a reset on faithfully.
 	lc.SetMultipathTCP(false)
-	ln, err := lc.Listen(ctx, network("tcp", s.key.Addr), s.key.Addr.String())
+	ln, err := lc.Listen(ctx, network("tcp", at), at.String())
 	if err != nil {
 		return nil, err
 	}
-	f := &tcpFrontend{svc: s, ln: ln.(*net.TCPListener), done: make(chan struct{})}
-	f.closed.init(s.b.cfg.FinTimeout, maxClosed)
+	f := &tcpFrontend{svc: s, at: at, ln: ln.(*net.TCPListener), done: make(chan struct{})}
 	s.b.wg.Go(f.serve)
 	return f, nil
 }
@@ -52,12 +51,21 @@ func (f *tcpFrontend) close() {
 	f.closeOnce.Do(func() {
 		close(f.done)
 		f.ln.Close()
-		f.closed.drop()
 	})
 }
 
 func (f *tcpFrontend) forget(*destination) {}
-func (f *tcpFrontend) sweep(now int64)     { f.closed.sweep(now) }
+func (f *tcpFrontend) sweep(int64)         {}
+
+func (f *tcpFrontend) connections(yield func(Connection) bool) bool {
+	b := f.svc.b
+	for _, c := range b.conns.list(f) {
+		if !yield(c) {
+			return false
+		}
+	}
+	return true
+}
 
 // serve accepts clients until the listener is closed.
 func (f *tcpFrontend) serve() {
@@ -74,19 +82,12 @@ func (f *tcpFrontend) serve() {
 			continue
 		}
 		wait.reset()
-		select {
-		case b.slots <- struct{}{}:
-		default:
-			b.count.saturated.Add(1)
-			select {
-			case b.slots <- struct{}{}:
-			case <-f.done:
-				reset(c)
-				return
-			}
+		if !b.admit(f.svc) {
+			reset(c)
+			continue
 		}
 		b.wg.Go(func() {
-			defer func() { <-b.slots }()
+			defer b.leave(f.svc)
 			f.carry(c)
 		})
 	}
@@ -119,7 +120,12 @@ func (f *tcpFrontend) carry(client *net.TCPConn) {
 	if a, ok := client.RemoteAddr().(*net.TCPAddr); ok {
 		from = a.AddrPort()
 	}
-	server, l, err := s.connect(netip.AddrPortFrom(from.Addr().Unmap().WithZone(""), from.Port()))
+	at := f.at
+	if a, ok := client.LocalAddr().(*net.TCPAddr); ok {
+		at = plain(a.AddrPort())
+	}
+	from = plain(from)
+	server, l, err := s.connect(from, at)
 	if err != nil {
 		// Nothing listens for this client: let it see just that.
 		reset(client)
@@ -127,8 +133,14 @@ func (f *tcpFrontend) carry(client *net.TCPConn) {
 	}
 	s.stats.connections.Add(1)
 	l.dest.stats.connections.Add(1)
-	c := &conn{svc: s, link: l, client: client, server: server, active: true}
+	opts := s.options()
+	c := &conn{f: f, svc: s, link: l, from: from, at: at, client: client, server: server, active: true, born: s.b.now()}
 	c.touch()
+	if opts.proxy != 0 {
+		if _, err := server.Write(appendProxyHeader(nil, opts.proxy, from, at)); err != nil {
+			c.abort(endReset)
+		}
+	}
 	if !s.b.conns.add(c) {
 		c.abort(endReset)
 	}
@@ -137,19 +149,19 @@ func (f *tcpFrontend) carry(client *net.TCPConn) {
 	if c.active {
 		l.server.Deactivated()
 	}
-	f.closed.add(l.server, c.end, s.b.now)
+	s.closed.add(l.server, c.end, s.b.now)
 	l.drop()
 }
 
 // connect picks a destination and connects to it; when that fails, to one
 // other. The connection counts as active from here on, as it does in the
 // kernel from the first packet.
-func (s *service) connect(client netip.AddrPort) (*net.TCPConn, link, error) {
+func (s *service) connect(client, at netip.AddrPort) (*net.TCPConn, link, error) {
 	b := s.b
 	var avoid *sched.Server
 	var failed error
 	for range 2 {
-		l, err := s.pick(client, avoid)
+		l, err := s.pick(client, at, avoid)
 		if err != nil {
 			if failed == nil {
 				b.count.noServer.Add(1)
@@ -162,8 +174,13 @@ func (s *service) connect(client netip.AddrPort) (*net.TCPConn, link, error) {
 		}
 		l.server.Opened()
 		l.server.Activated()
-		d := net.Dialer{Timeout: b.cfg.ConnectTimeout}
-		c, err := d.DialTCP(b.ctx, network("tcp", l.dest.addr), netip.AddrPort{}, l.dest.addr)
+		opts, to := s.options(), l.target(at)
+		d := net.Dialer{Timeout: opts.connectTimeout}
+		var own netip.AddrPort
+		if a := opts.sourceFor(to.Addr()); a.IsValid() {
+			own = netip.AddrPortFrom(a, 0)
+		}
+		c, err := d.DialTCP(b.ctx, network("tcp", to), own, to)
 		if err == nil {
 			return c, l, nil
 		}
@@ -206,4 +223,9 @@ func (s *service) connectFailed(d *destination, err error) (ours bool) {
 func reset(c *net.TCPConn) {
 	c.SetLinger(0)
 	c.Close()
+}
+
+// plain returns an address as package ipvs has it: no mapped IPv4, no zone.
+func plain(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())
 }

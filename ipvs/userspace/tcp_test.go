@@ -168,7 +168,7 @@ func TestHalfCloseGoesBothWays(t *testing.T) {
 		if got := <-heard; got != "more" {
 			t.Errorf("the server heard %q", got)
 		}
-		eventually(t, "the connection is gone", func() bool { return len(b.slots) == 0 })
+		eventually(t, "the connection is gone", func() bool { return b.limits.connections.Load() == 0 })
 		if x := state(t, b, s, srv.addr); x.Active != 0 || x.Inactive != 1 {
 			t.Errorf("%d active and %d inactive connections after the end, want 0 and 1", x.Active, x.Inactive)
 		}
@@ -409,26 +409,49 @@ func TestIPv6(t *testing.T) {
 	}
 }
 
-func TestMaxConnectionsMakesClientsWait(t *testing.T) {
-	a := named(t, "a")
-	b := newBalancer(t, &Config{MaxConnections: 2})
-	s := tcpService(t, b, "rr", dest(a.addr, 1))
-	_, first := ask(t, s)
-	ask(t, s)
-	third := dial(t, s)
-	eventually(t, "the third waits", func() bool { return b.Counters().Saturated == 1 })
-	if got := state(t, b, s, a.addr).Active; got != 2 {
-		t.Errorf("%d connections, want 2", got)
+func TestClientsAboveTheBoundAreReset(t *testing.T) {
+	tests := []struct {
+		name    string
+		limit   func(*Config, ipvs.ServiceKey)
+		counted func(Counters) uint64
+	}{
+		{
+			"of the balancer", func(c *Config, _ ipvs.ServiceKey) { c.MaxConnections = 2 },
+			func(c Counters) uint64 { return c.Saturated },
+		},
+		{
+			"of the service", func(c *Config, k ipvs.ServiceKey) {
+				c.Services = map[ipvs.ServiceKey]ServiceConfig{k: {MaxConnections: 2}}
+			},
+			func(c Counters) uint64 { return c.ServiceFull },
+		},
 	}
-	hangUp(t, first)
-	var name [1]byte
-	if _, err := io.ReadFull(third, name[:]); err != nil {
-		t.Errorf("the third was not served: %v", err)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			a := named(t, "a")
+			s := ipvs.Service{Key: ipvs.TCPService(freePort(t, "tcp")), Scheduler: "rr"}
+			var cfg Config
+			tt.limit(&cfg, s.Key)
+			b := newBalancer(t, &cfg)
+			startService(t, b, s, dest(a.addr, 1))
+			_, first := ask(t, s)
+			ask(t, s)
+			if err := fate(s); !isReset(err) {
+				t.Errorf("the third saw %v, want a reset", err)
+			}
+			if got := tt.counted(b.Counters()); got != 1 {
+				t.Errorf("%d refusals counted, want 1: %+v", got, b.Counters())
+			}
+			if got := state(t, b, s, a.addr).Active; got != 2 {
+				t.Errorf("%d connections, want 2", got)
+			}
+			hangUp(t, first)
+			eventually(t, "there is room again", func() bool { return b.limits.connections.Load() == 1 })
+			if got := asks(t, s, 1); got != "a" {
+				t.Errorf("asked %q, want a", got)
+			}
+		})
 	}
-	// A waiting client does not keep the service from closing.
-	dial(t, s)
-	eventually(t, "the fourth waits", func() bool { return b.Counters().Saturated == 2 })
-	apply(t, b, change(ipvs.OpDelService, s, ipvs.Destination{}))
 }
 
 func TestIdleConnectionsAreReset(t *testing.T) {
@@ -558,7 +581,7 @@ func TestChurn(t *testing.T) {
 	if requests.Load() < 100 {
 		t.Errorf("only %d requests: nothing was tried", requests.Load())
 	}
-	eventually(t, "all connections ended", func() bool { return len(b.slots) == 0 })
+	eventually(t, "all connections ended", func() bool { return b.limits.connections.Load() == 0 })
 	closedOf(b, s).sweep(b.now() + int64(DefaultFinTimeout))
 	for _, d := range entry(t, b, s.Key).Destinations {
 		if d.Active != 0 || d.Inactive != 0 {

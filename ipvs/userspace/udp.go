@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lvskit/lvskit/ipvs"
 	"github.com/lvskit/lvskit/sched"
 )
 
@@ -18,6 +19,7 @@ type datagram [64 << 10]byte
 // udpFrontend is the socket of a UDP service with its sessions.
 type udpFrontend struct {
 	svc  *service
+	at   netip.AddrPort
 	sock *net.UDPConn
 	done chan struct{}
 
@@ -45,13 +47,13 @@ type session struct {
 	next, prev *session
 }
 
-func listenUDP(ctx context.Context, s *service) (frontend, error) {
+func listenUDP(ctx context.Context, s *service, at netip.AddrPort) (frontend, error) {
 	var lc net.ListenConfig
-	pc, err := lc.ListenPacket(ctx, network("udp", s.key.Addr), s.key.Addr.String())
+	pc, err := lc.ListenPacket(ctx, network("udp", at), at.String())
 	if err != nil {
 		return nil, err
 	}
-	f := &udpFrontend{svc: s, sock: pc.(*net.UDPConn), done: make(chan struct{}), sessions: map[netip.AddrPort]*session{}}
+	f := &udpFrontend{svc: s, at: at, sock: pc.(*net.UDPConn), done: make(chan struct{}), sessions: map[netip.AddrPort]*session{}}
 	f.recent.next, f.recent.prev = &f.recent, &f.recent
 	s.b.wg.Go(f.serve)
 	return f, nil
@@ -87,10 +89,29 @@ func (f *udpFrontend) sweep(now int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, s := range f.sessions {
-		if now-s.last.Load() >= int64(f.svc.b.cfg.UDPTimeout) {
+		if now-s.last.Load() >= int64(f.svc.options().udpTimeout) {
 			f.end(s)
 		}
 	}
+}
+
+func (f *udpFrontend) connections(yield func(Connection) bool) bool {
+	now, timeout := f.svc.b.now(), int64(f.svc.options().udpTimeout)
+	f.mu.Lock()
+	all := make([]Connection, 0, len(f.sessions))
+	for _, s := range f.sessions {
+		all = append(all, Connection{
+			Service: f.svc.key, Protocol: ipvs.UDP, Client: s.client, Virtual: f.at, Destination: s.link.target(f.at),
+			State: StateUDP, Expires: until(now, s.last.Load()+timeout),
+		})
+	}
+	f.mu.Unlock()
+	for _, c := range all {
+		if !yield(c) {
+			return false
+		}
+	}
+	return true
 }
 
 // serve forwards the datagrams of clients until the socket is closed.
@@ -185,10 +206,10 @@ func (f *udpFrontend) session(client netip.AddrPort) (*session, error) {
 // open makes a session, not yet in the ring.
 func (f *udpFrontend) open(client netip.AddrPort, avoid *sched.Server) (*session, error) {
 	b := f.svc.b
-	l, err := f.svc.pick(client, avoid)
+	l, err := f.svc.pick(client, f.at, avoid)
 	if err != nil && avoid != nil {
 		// The refusing one is better than none: it may be back.
-		l, err = f.svc.pick(client, nil)
+		l, err = f.svc.pick(client, f.at, nil)
 	}
 	if err != nil {
 		return nil, err
@@ -196,7 +217,8 @@ func (f *udpFrontend) open(client netip.AddrPort, avoid *sched.Server) (*session
 	if len(f.sessions) >= b.cfg.MaxSessions {
 		f.evict()
 	}
-	sock, err := net.DialUDP(network("udp", l.dest.addr), nil, net.UDPAddrFromAddrPort(l.dest.addr))
+	to := l.target(f.at)
+	sock, err := net.DialUDP(network("udp", to), nil, net.UDPAddrFromAddrPort(to))
 	if err != nil {
 		l.drop()
 		f.svc.connectFailed(l.dest, err)
