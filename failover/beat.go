@@ -41,6 +41,9 @@ func (n *Node) heard(c *channel, b *pulse.Beat, at time.Duration) {
 	if proof.Fresh {
 		n.beat, n.refusals = *b, refusals{}
 	}
+	if proof.NewPeer && n.docs.whole == nil {
+		n.docs.over = false // another run of it may tell what the last one did not
+	}
 	if proof.Fresh || proof.Channel {
 		n.step(pulse.Event{Kind: pulse.EventHeard, Channel: c.index, Proof: proof, At: at, Beat: b}, max(at, n.clock()))
 	}
@@ -79,20 +82,28 @@ func (n *Node) judgeHearing(hears bool, now time.Duration) {
 	}
 }
 
-// compareDigests tells when the two configurations begin or cease to differ.
+// compareDigests tells when the two configurations begin or cease to differ,
+// and when they differ in another way than before. The caller holds mu.
 func (n *Node) compareDigests() {
 	none := [32]byte{}
 	if n.beat.Boot == 0 {
 		return
 	}
-	differ := n.digest != n.beat.Digest && n.digest != none && n.beat.Digest != none
-	if differ == n.mismatch {
+	now := [2][32]byte{n.digest, n.beat.Digest}
+	if now == n.compared {
 		return
 	}
-	n.mismatch = differ
-	if differ {
+	if now[1] != n.compared[1] {
+		n.docs.coming, n.docs.whole, n.docs.over = pulse.Assembly{}, nil, false
+	}
+	n.compared = now
+	was := n.mismatch
+	n.mismatch = now[0] != now[1] && now[0] != none && now[1] != none
+	switch {
+	case n.mismatch:
 		n.emit(Event{Kind: EventDigestMismatch, Reason: "the two nodes run different configurations"})
-	} else {
+	case was:
+		n.docs = documents{own: n.docs.own}
 		n.emit(Event{Kind: EventDigestMatch})
 	}
 }
@@ -197,7 +208,7 @@ func (n *Node) loop(ctx context.Context) {
 	defer timer.Stop()
 	interval := n.cfg.Interval
 	settle := min(max(interval/4, time.Millisecond), 100*time.Millisecond)
-	packets := make([][]byte, len(n.chans))
+	packets, pieces := make([][]byte, len(n.chans)), make([][]byte, len(n.chans))
 	for i := range packets {
 		packets[i] = make([]byte, 0, pulse.Size)
 	}
@@ -234,7 +245,9 @@ func (n *Node) loop(ctx context.Context) {
 		if send {
 			n.encode(packets, now)
 		}
-		if now >= nextBeat {
+		regular := now >= nextBeat
+		if regular {
+			n.encodePiece(pieces)
 			if nextBeat += interval; nextBeat <= now {
 				nextBeat = now + interval
 			}
@@ -250,6 +263,13 @@ func (n *Node) loop(ctx context.Context) {
 		if send {
 			for i, c := range n.chans {
 				n.write(c, packets[i])
+			}
+		}
+		if regular { // after the beats, which never wait for them
+			for i, c := range n.chans {
+				if len(pieces[i]) > 0 {
+					n.write(c, pieces[i])
+				}
 			}
 		}
 		if left {
@@ -272,7 +292,7 @@ func (n *Node) encode(packets [][]byte, now time.Duration) {
 	n.seq++
 	b := pulse.Beat{
 		Primary: n.cfg.Primary, Hears: n.machine.Hears(), Yielding: n.machine.Yielding(),
-		State: s,
+		Asks: n.asks(), State: s,
 		Boot:  n.guard.Boot(), Challenge: n.guard.Challenge(), Echo: n.guard.Echo(), Seq: n.seq,
 		Sent: now, Interval: n.cfg.Interval, DeadAfter: n.cfg.DeadAfter,
 		Terms: n.machine.Terms(), Digest: n.digest,

@@ -79,8 +79,9 @@ func (n *Node) receive(ctx context.Context, c *channel) {
 // read takes packets in until the socket fails.
 func (n *Node) read(c *channel, conn PacketConn) (got bool, err error) {
 	// One byte more than a packet, so that longer ones show.
-	buf := make([]byte, pulse.Size+1)
+	buf := make([]byte, max(pulse.Size, pulse.MaxPieceSize)+1)
 	var b pulse.Beat
+	var piece pulse.Piece
 	for {
 		size, from, err := conn.ReadFromUDPAddrPort(buf)
 		if err != nil {
@@ -91,6 +92,14 @@ func (n *Node) read(c *channel, conn PacketConn) (got bool, err error) {
 		c.received.Add(1)
 		if netip.AddrPortFrom(from.Addr().Unmap(), from.Port()) != netip.AddrPortFrom(c.Peer.Addr().Unmap(), c.Peer.Port()) {
 			n.refuse(c, pulse.DropSource)
+			continue
+		}
+		if pulse.IsPiece(buf[:size]) {
+			if err := c.open.OpenPiece(buf[:size], &piece); err != nil {
+				n.refuse(c, err.(pulse.Drop))
+			} else {
+				n.heardPiece(c, &piece)
+			}
 			continue
 		}
 		if err := c.open.Open(buf[:size], &b); err != nil {

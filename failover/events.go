@@ -35,7 +35,8 @@ const (
 	// us, or has never heard us.
 	EventPartnerDeaf
 	// EventDigestMismatch, EventDigestMatch: the configurations differ, or do
-	// not any more.
+	// not any more. The first is told again when one of them changes and they
+	// still differ.
 	EventDigestMismatch
 	EventDigestMatch
 	// EventRivalSeen, EventRivalGone: both nodes are active, or not any more.
@@ -48,6 +49,10 @@ const (
 	// EventAddressMended: it worked.
 	EventAddressTrouble
 	EventAddressMended
+	// EventDocument: what the partner's differing digest stands for is there,
+	// see [Node.PartnerDocument]; or, with Err, the partner told something
+	// broken, and is not asked again for this digest.
+	EventDocument
 )
 
 var eventNames = [...]string{
@@ -67,6 +72,7 @@ var eventNames = [...]string{
 	EventRoleConflict:   "role-conflict",
 	EventAddressTrouble: "address-trouble",
 	EventAddressMended:  "address-mended",
+	EventDocument:       "partner-document",
 }
 
 // String returns the name in lower case, or event(N) for unknown ones.

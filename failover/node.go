@@ -40,6 +40,8 @@ type Node struct {
 	beat     pulse.Beat
 	digest   [32]byte
 	mismatch bool
+	compared [2][32]byte // the digests told last, ours and the partner's
+	docs     documents
 	fault    string
 	deaf     deafness
 	refusals refusals

@@ -10,7 +10,7 @@
 //	off len
 //	  0   4  "lvsP"
 //	  4   1  version, 1
-//	  5   1  flags: 1 primary, 2 hears its partner, 4 yielding
+//	  5   1  flags: 1 primary, 2 hears its partner, 4 yielding, 8 asks
 //	  6   1  state
 //	  7   1  channel, counted from 0 in the sender's configuration
 //	  8   8  boot: random name of this run of the sender
@@ -23,6 +23,37 @@
 //	 56   4  terms: how often the sender became active in this run
 //	 60  32  digest of the sender's configuration, zero if none
 //	 92  32  HMAC-SHA256 over bytes 0 to 91
+//
+// # Pieces of a document
+//
+// Two nodes whose digests differ can tell each other what they are digests of:
+// a document, bytes that this package does not look into. A node asks by a flag
+// in its beats, and its partner, as long as it hears the flag, sends one [Piece]
+// after another, each in a packet of its own, up to [MaxPieceSize] bytes:
+//
+//	off len
+//	  0   4  "lvsD"
+//	  4   1  version, 1
+//	  5   1  channel, as in the beat
+//	  6   2  zero
+//	  8  12  nonce, random
+//	 20   8  boot of the sender
+//	 28   8  sequence of the beat that it follows
+//	 36  32  digest that the document belongs to, as in the beats
+//	 68  32  SHA-256 of the whole document
+//	100   4  length of the whole document
+//	104   4  offset of this piece in it, a multiple of [PieceData]
+//	108   n  the piece: [PieceData] bytes, in the last one what is left
+//	      16  tag of AES-256-GCM
+//
+// Bytes 20 to the tag are encrypted, as a document tells more than a state,
+// with a key that HKDF-SHA256 derives from the shared one under the name "lvskit
+// pulse piece"; bytes 0 to 7 are authenticated with them.
+//
+// A piece is a comfort and never a sign of life: beats and what is decided by
+// them are the same with it and without. A version that knows no pieces ignores
+// the flag, does not ask, and so gets none; the version number of the beats is
+// the same for both.
 //
 // # What attacker it withstands
 //
@@ -40,12 +71,15 @@
 //     no echo of our challenge.
 //   - He cannot make a dead channel look alive with copies from another one:
 //     the channel is part of the packet.
+//   - He cannot read, change or replay a piece, nor put one in from another run
+//     of the partner.
 //
 // It does not withstand someone who holds the key, nor one who can stop packets
 // on the way: he may cut the line, and packets that he held back on all
 // channels can be delivered late once, in order, so that he delays the
-// detection of a death by as long as he held them. Nothing is encrypted:
-// states and the digest can be read.
+// detection of a death by as long as he held them. Beats are not encrypted:
+// states and the digest can be read. Who holds the key can make a document what
+// he likes, of [MaxDocument] bytes at most.
 //
 // The price of the challenge is that a partner which has restarted while the
 // line works towards us only is not believed ([DropUnproven] counts it): it

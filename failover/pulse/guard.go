@@ -10,6 +10,7 @@ type Guard struct {
 	peer      uint64 // the boot we follow, 0 if none
 	high      uint64 // highest sequence of all channels
 	last      [MaxChannels]uint64
+	pieces    [MaxChannels]uint64 // the same of pieces
 }
 
 // NewGuard returns the guard of a run named boot. Both numbers must be random
@@ -57,7 +58,7 @@ func (g *Guard) Accept(channel int, b *Beat, next uint64) (Proof, Drop) {
 			g.echo = b.Challenge
 			return Proof{Answer: true}, DropUnproven
 		}
-		g.peer, g.high, g.last = b.Boot, 0, [MaxChannels]uint64{}
+		g.peer, g.high, g.last, g.pieces = b.Boot, 0, [MaxChannels]uint64{}, [MaxChannels]uint64{}
 		g.challenge = next
 		p.NewPeer, p.Answer = true, true
 	}
@@ -77,4 +78,23 @@ func (g *Guard) Accept(channel int, b *Beat, next uint64) (Proof, Drop) {
 		p.Fresh = true
 	}
 	return p, drop
+}
+
+// AcceptPiece judges a piece that [Codec.OpenPiece] found authentic and that
+// came in on the given channel: it must be of the run of the partner that the
+// beats have proven, and newer than all before on this channel. It says nothing
+// of whether the partner lives.
+func (g *Guard) AcceptPiece(channel int, p *Piece) Drop {
+	switch {
+	case p.Boot == g.boot:
+		return DropOwn
+	case p.Boot != g.peer:
+		return DropUnproven
+	case int(p.Channel) != channel:
+		return DropChannel
+	case p.Seq <= g.pieces[channel]:
+		return DropReplay
+	}
+	g.pieces[channel] = p.Seq
+	return DropNone
 }

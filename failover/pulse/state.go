@@ -53,14 +53,14 @@ const (
 	DropNone Drop = iota
 	// DropSource: it came from another address than the channel's partner.
 	DropSource
-	// DropSize: it is not [Size] bytes long. Too short and too long are one
-	// reason: nothing of it was read.
+	// DropSize: it is not [Size] bytes long, or beyond the bounds of a piece.
+	// Too short and too long are one reason: nothing of it was read.
 	DropSize
-	// DropMagic: it does not begin as a heartbeat.
+	// DropMagic: it begins neither as a heartbeat nor as a piece.
 	DropMagic
 	// DropVersion: another version of the protocol.
 	DropVersion
-	// DropKey: the HMAC does not match; another key, or a forgery.
+	// DropKey: the HMAC or tag does not match; another key, or a forgery.
 	DropKey
 	// DropField: authentic, but a field is out of range.
 	DropField

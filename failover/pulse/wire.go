@@ -1,6 +1,7 @@
 package pulse
 
 import (
+	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
@@ -11,7 +12,7 @@ import (
 )
 
 const (
-	// Size is the length of every packet.
+	// Size is the length of every heartbeat.
 	Size = bodySize + macSize
 	// Version is the version of the protocol that this package speaks.
 	Version = 1
@@ -35,6 +36,7 @@ const (
 	flagPrimary = 1 << iota
 	flagHears
 	flagYielding
+	flagAsks
 )
 
 // Beat is the content of one heartbeat.
@@ -45,7 +47,10 @@ type Beat struct {
 	Hears bool
 	// Yielding says that the sender hands over: take it.
 	Yielding bool
-	State    State
+	// Asks wants the partner's document, in pieces; a version without them
+	// sends none.
+	Asks  bool
+	State State
 	// Channel is the index of the channel it was sent on.
 	Channel uint8
 	// Boot names the sender's run, Challenge is to be echoed by the partner,
@@ -67,8 +72,9 @@ type Beat struct {
 // Codec seals and opens packets with one key. It keeps working memory and is
 // not safe for concurrent use; make one for each goroutine.
 type Codec struct {
-	mac hash.Hash
-	sum [macSize]byte
+	mac  hash.Hash
+	sum  [macSize]byte
+	aead cipher.AEAD // of pieces
 }
 
 // NewCodec returns a codec for a shared key of at least [MinKey] bytes.
@@ -76,7 +82,11 @@ func NewCodec(key []byte) (*Codec, error) {
 	if len(key) < MinKey {
 		return nil, fmt.Errorf("pulse: the key has %d bytes; give at least %d random ones, the same on both nodes", len(key), MinKey)
 	}
-	return &Codec{mac: hmac.New(sha256.New, slices.Clone(key))}, nil
+	aead, err := pieceCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return &Codec{mac: hmac.New(sha256.New, slices.Clone(key)), aead: aead}, nil
 }
 
 // Append appends the sealed packet of b to dst. Durations are rounded down to
@@ -93,6 +103,9 @@ func (c *Codec) Append(dst []byte, b *Beat) []byte {
 	}
 	if b.Yielding {
 		flags |= flagYielding
+	}
+	if b.Asks {
+		flags |= flagAsks
 	}
 	dst = append(dst, magic...)
 	dst = append(dst, Version, flags, byte(b.State), b.Channel)
@@ -139,6 +152,7 @@ func (c *Codec) open(p []byte, b *Beat) Drop {
 		Primary:   p[5]&flagPrimary != 0,
 		Hears:     p[5]&flagHears != 0,
 		Yielding:  p[5]&flagYielding != 0,
+		Asks:      p[5]&flagAsks != 0,
 		State:     State(p[6]),
 		Channel:   p[7],
 		Boot:      binary.BigEndian.Uint64(p[8:]),

@@ -1,0 +1,129 @@
+package pulse
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+)
+
+const (
+	// PieceData is how much of a document a piece carries. With what is around
+	// it, it is [MaxPieceSize] bytes, which every path carries whole: IPv6 asks
+	// for packets of 1280 bytes (RFC 8200 section 5).
+	PieceData = 900
+	// MaxPieceSize is the length of the longest packet of a piece.
+	MaxPieceSize = pieceHead + nonceSize + pieceFields + PieceData + tagSize
+	// MaxDocument is the length of the longest document.
+	MaxDocument = 256 << 10
+
+	pieceMagic   = "lvsD"
+	pieceVersion = 1
+	pieceHead    = 8 // authenticated, not encrypted
+	pieceFields  = 88
+	nonceSize    = 12
+	tagSize      = 16
+)
+
+// Piece is a part of the document that a node tells its partner.
+type Piece struct {
+	// Boot, Seq and Channel are those of the beat that the piece follows.
+	Boot, Seq uint64
+	Channel   uint8
+	// Digest is what the document belongs to, as in the beats.
+	Digest [32]byte
+	// Sum is the SHA-256 of the whole document, and Total its length, 1 to
+	// MaxDocument.
+	Sum   [32]byte
+	Total uint32
+	// Offset of Data in the document is a multiple of PieceData. Data has
+	// PieceData bytes, or those that are left.
+	Offset uint32
+	Data   []byte
+}
+
+// pieceCipher makes the cipher of pieces from the shared key.
+func pieceCipher(key []byte) (cipher.AEAD, error) {
+	derived, err := hkdf.Key(sha256.New, key, nil, "lvskit pulse piece", 32)
+	if err != nil {
+		return nil, fmt.Errorf("pulse: derive the key of pieces: %w", err)
+	}
+	block, err := aes.NewCipher(derived)
+	if err != nil {
+		return nil, fmt.Errorf("pulse: cipher of pieces: %w", err)
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		return nil, fmt.Errorf("pulse: cipher of pieces: %w", err)
+	}
+	return aead, nil
+}
+
+// IsPiece reports whether a packet begins as a piece, so that it is for
+// [Codec.OpenPiece].
+func IsPiece(p []byte) bool { return len(p) >= 4 && string(p[:4]) == pieceMagic }
+
+// AppendPiece appends the sealed packet of p to dst.
+func (c *Codec) AppendPiece(dst []byte, p *Piece) []byte {
+	head := append(make([]byte, 0, pieceHead), pieceMagic...)
+	head = append(head, pieceVersion, p.Channel, 0, 0)
+	body := make([]byte, 0, pieceFields+len(p.Data))
+	body = binary.BigEndian.AppendUint64(body, p.Boot)
+	body = binary.BigEndian.AppendUint64(body, p.Seq)
+	body = append(body, p.Digest[:]...)
+	body = append(body, p.Sum[:]...)
+	body = binary.BigEndian.AppendUint32(body, p.Total)
+	body = binary.BigEndian.AppendUint32(body, p.Offset)
+	body = append(body, p.Data...)
+	return c.aead.Seal(append(dst, head...), nil, body, head)
+}
+
+// OpenPiece checks a packet and reads it into p, whose Data is its own. The
+// error is a [Drop]: DropSize, DropMagic, DropVersion, DropKey or DropField; p
+// is changed only if it is nil. Freshness is for [Guard.AcceptPiece] to judge.
+func (c *Codec) OpenPiece(packet []byte, p *Piece) error {
+	if d := c.openPiece(packet, p); d != DropNone {
+		return d
+	}
+	return nil
+}
+
+func (c *Codec) openPiece(packet []byte, p *Piece) Drop {
+	if len(packet) <= MaxPieceSize-PieceData || len(packet) > MaxPieceSize {
+		return DropSize
+	}
+	if !IsPiece(packet) {
+		return DropMagic
+	}
+	if packet[4] != pieceVersion {
+		return DropVersion
+	}
+	body, err := c.aead.Open(nil, nil, packet[pieceHead:], packet[:pieceHead])
+	if err != nil {
+		return DropKey
+	}
+	r := Piece{
+		Boot:    binary.BigEndian.Uint64(body),
+		Seq:     binary.BigEndian.Uint64(body[8:]),
+		Channel: packet[5],
+		Digest:  [32]byte(body[16:48]),
+		Sum:     [32]byte(body[48:80]),
+		Total:   binary.BigEndian.Uint32(body[80:]),
+		Offset:  binary.BigEndian.Uint32(body[84:]),
+		Data:    body[pieceFields:],
+	}
+	if r.Boot == 0 || r.Seq == 0 || r.Channel >= MaxChannels || !r.fits() {
+		return DropField
+	}
+	*p = r
+	return DropNone
+}
+
+// fits reports whether the piece is one of those that a document of its length
+// is cut into.
+func (p *Piece) fits() bool {
+	return p.Total <= MaxDocument && p.Offset < p.Total && p.Offset%PieceData == 0 &&
+		len(p.Data) == int(min(PieceData, p.Total-p.Offset))
+}
