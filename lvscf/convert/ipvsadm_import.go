@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/lvskit/lvskit/ipvs"
 	"github.com/lvskit/lvskit/ipvs/ipvsadm"
@@ -44,6 +45,7 @@ func FromIPVSAdm(ctx context.Context, name string, text []byte, opt RuleOptions)
 		f.add(Where{File: name, Pos: lvscf.Pos{Line: 1, Column: 1}}, "", "no rule in this text", "convert what ipvsadm -S -n prints")
 		return nil, nil, f.err()
 	}
+	table = slices.DeleteFunc(table, im.unsayable)
 	for _, e := range table {
 		im.service(e)
 	}
@@ -134,6 +136,22 @@ func (im *ruleImport) daemon(c *ipvsadm.Command, lose func(why, nearest string))
 	}
 	im.config.SyncDaemon, im.config.SyncdIface, im.config.SyncdID = true, d.Interface, uint8(d.SyncID)
 	im.config.SyncdGroup, im.config.SyncdPort, im.config.SyncdTTL, im.config.SyncdMaxLen = d.Group, d.Port, d.TTL, uint16(min(d.MaxLength, 65507))
+}
+
+// unsayable enters a service that lvs.cf has no words for, with its servers, as
+// one loss, and reports whether it is one.
+func (im *ruleImport) unsayable(e ipvs.Entry) bool {
+	key := e.Service.Key
+	if key.IsMark() || !key.Addr.Addr().IsUnspecified() {
+		return false
+	}
+	what := ipvsadm.Line(ipvs.Change{Op: ipvs.OpAddService, Service: e.Service})
+	if n := len(e.Destinations); n > 0 {
+		what += ", with its " + counted(n, "server", "servers")
+	}
+	im.ledger.lose(im.at(im.places[entryKey{service: key}], "service "+key.String()), what,
+		noHost(key.Addr.Addr()), "left out: write the address that clients ask for; for any address mark the packets and write the mark")
+	return true
 }
 
 // service takes over one entry of the table.

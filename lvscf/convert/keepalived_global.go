@@ -185,6 +185,10 @@ func (im *importer) addresses(p place, s *statement, device, instance string, ex
 			inside.lose(a, "no address", "nothing was carried")
 			continue
 		}
+		if prefix.Addr().IsUnspecified() {
+			inside.lose(a, noHost(prefix.Addr()), "left out: write the address to bring up")
+			continue
+		}
 		v := &vip{
 			prefix: prefix, masked: strings.Contains(a.name, "/"), device: device,
 			instance: instance, excluded: excluded, where: inside, at: a,

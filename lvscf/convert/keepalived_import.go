@@ -215,7 +215,11 @@ func (p place) addr(s *statement, word int) (netip.Addr, bool) {
 		p.lose(s, "no address that lvs.cf can hold", "write an address without a zone")
 		return netip.Addr{}, false
 	}
-	return a.Unmap(), true
+	if a = a.Unmap(); a.IsUnspecified() {
+		p.lose(s, noHost(a), "left out: write the address of one host")
+		return netip.Addr{}, false
+	}
+	return a, true
 }
 
 // device reads the name of an interface.

@@ -69,6 +69,13 @@ func (im *importer) oneMember(p place, s *statement, words []string) []member {
 		p.lose(s, "no address and no range of them, so keepalived ignores it", "nothing was carried")
 		return nil
 	}
+	if first.IsUnspecified() {
+		p.lose(s, noHost(first), "left out: write the address that clients ask for; for any address mark the packets and write fwmark")
+		if first == last {
+			return nil
+		}
+		first = first.Next()
+	}
 	var out []member
 	for a := first; ; a = a.Next() {
 		if len(out) >= maxGroupMembers {

@@ -15,6 +15,10 @@ func (im *importer) realServer(p place, s *statement, v *lvscf.Virtual, l level,
 		p.lose(s, "no address of a server, so keepalived ignores it", "nothing was carried")
 		return
 	}
+	if first.IsUnspecified() {
+		p.lose(s, noHost(first), "left out: write the address of one server")
+		return
+	}
 	inside := p.in(s)
 	r := lvscf.NewServer("", 0)
 	r.Active, r.Address, r.Weight = true, lvscf.Host{Addr: first}, l.weight

@@ -349,17 +349,24 @@ func (im *ldImport) elsewhere(c *lvscf.Check, q question) {
 		return
 	}
 	host, ok := im.host(u.Hostname(), false)
-	if a, err := netip.ParseAddr(u.Hostname()); err == nil && a.Is6() {
+	if a, err := netip.ParseAddr(u.Hostname()); err == nil && a.Is6() && a.Zone() == "" && !a.Is4In6() {
 		host, ok = lvscf.Host{Addr: a}, true
 	}
 	if !ok {
 		im.fail(q.at, fmt.Sprintf("%q is no host", clip(u.Host)), "write http://HOST:PORT/PATH")
 		return
 	}
-	c.Address, c.Port = host, ldServices[u.Scheme]
-	if u.Port() != "" {
-		c.Port, _ = ldPort(u.Port())
+	if im.isNone(q.at, host) {
+		return
 	}
+	port := ldServices[u.Scheme]
+	if u.Port() != "" {
+		if port, ok = ldPort(u.Port()); !ok || port == 0 {
+			im.fail(q.at, fmt.Sprintf("%q is no port", clip(u.Port())), "write a port of 1 to 65535")
+			return
+		}
+	}
+	c.Address, c.Port = host, port
 	if path := u.RequestURI(); path != "/" {
 		c.Path = im.value(q.at, path)
 	}

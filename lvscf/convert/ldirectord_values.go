@@ -127,7 +127,20 @@ func (im *ldImport) either(name string) *ldLine {
 	return lastLine(im.file.globals, name)
 }
 
-var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?$`)
+// hostName is a name of labels with dots between them, as lvs.cf takes it.
+var hostName = regexp.MustCompile(`^[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*$`)
+
+const maxHostName = 253 // RFC 1035 section 2.3.4, without the length octets
+
+// isNone enters the unspecified address as a loss, and reports whether it is
+// that.
+func (im *ldImport) isNone(d *ldLine, h lvscf.Host) bool {
+	none := h.Addr.IsValid() && h.Addr.IsUnspecified()
+	if none {
+		im.lose(d, d.name+" = "+clip(d.value), noHost(h.Addr), "left out: write the address of one host; a service for any address is a firewall mark")
+	}
+	return none
+}
 
 // host reads an address of one family, in brackets if it is IPv6, or a name.
 // A text that is neither gives false; nothing is reported.
@@ -141,7 +154,7 @@ func (im *ldImport) host(s string, six bool) (lvscf.Host, bool) {
 		return lvscf.Host{Addr: a}, a.Is4() && !six
 	}
 	last := s[strings.LastIndexByte(s, '.')+1:]
-	return lvscf.Host{Name: s}, hostName.MatchString(s) && strings.Trim(last, "0123456789") != ""
+	return lvscf.Host{Name: s}, len(s) <= maxHostName && hostName.MatchString(s) && strings.Trim(last, "0123456789") != ""
 }
 
 // nameOfSix enters a loss for a name that ldirectord looks up as IPv6.

@@ -119,6 +119,7 @@ func (im *ldImport) address(d *ldLine, v *ldVirtual) bool {
 		im.fail(d, "the virtual service has no port", "write ADDRESS:PORT")
 	case !named || number == 0:
 		im.failPart(d, port, fmt.Sprintf("%q is no port", clip(port)), "write a port of 1 to 65535")
+	case im.isNone(d, host):
 	default:
 		if v.six {
 			im.nameOfSix(d, host)
@@ -303,7 +304,7 @@ func (im *ldImport) real(d *ldLine, v *ldVirtual) {
 		return
 	}
 	flags, ok := im.realFlags(d, m[5], v)
-	if !ok {
+	if !ok || im.isNone(d, first) {
 		return
 	}
 	if v.six {
@@ -458,6 +459,9 @@ func (im *ldImport) fallback(v *ldVirtual) {
 	}
 	if !ok || !portOK {
 		im.fail(d, fmt.Sprintf("%q is no fallback server", clip(words[0])), "write ADDRESS or ADDRESS:PORT")
+		return
+	}
+	if im.isNone(d, host) {
 		return
 	}
 	if v.six {

@@ -111,6 +111,14 @@ func (l *ledger) losses() Losses {
 	})
 }
 
+// counted returns a number with its noun.
+func counted(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
 // clean bounds a text of a message and makes it one printable line.
 func clean(s string) string {
 	const most = 300

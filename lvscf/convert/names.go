@@ -44,6 +44,9 @@ func nameOfServer(s *lvscf.Server) string {
 	return fmt.Sprintf("%v_%d", s.Address, s.Port)
 }
 
+// noHost says why the unspecified address of a family names no host.
+func noHost(a netip.Addr) string { return "in an lvs.cf the address " + a.String() + " is none" }
+
 // bareWord turns a text into one word that a block may have as its name.
 func bareWord(s string) string {
 	const most = 60
