@@ -188,6 +188,9 @@ func (im *ruleImport) service(e ipvs.Entry) {
 func (im *ruleImport) server(v *lvscf.Virtual, d ipvs.Destination) lvscf.Server {
 	s := lvscf.NewServer("", v.Port)
 	s.Active, s.Address, s.Port, s.Weight = true, lvscf.Host{Addr: d.Key.Addr()}, d.Key.Port(), d.Weight
+	if s.Port == 0 {
+		s.Port = v.Port // where the packets arrive
+	}
 	s.UpperThreshold, s.LowerThreshold = d.UpperThreshold, d.LowerThreshold
 	forward := lvscf.NAT
 	switch d.Forward {
@@ -219,6 +222,9 @@ func (im *ruleImport) compare(table ipvs.Table) {
 			why, nearest = "lvs.cf has the schedulers of the kernel by name, and this is none of them", "wlc, the default, was taken"
 		case c.Op == ipvs.OpAddService && c.Service.Key.Mark6:
 			why, nearest = "without a server or an address lvs.cf does not tell the family of a mark", "the mark was taken; add a server with an IPv6 address, or an address line"
+		case c.Op == ipvs.OpAddDestination && c.Destination.Key.Port() == 0:
+			why = "a server of lvs.cf has a port where the service has one"
+			nearest = "the port of the service was taken, where its packets arrive in any case; two servers that differ in that alone are one"
 		case c.Op == ipvs.OpAddDestination && c.Destination.Forward != ipvs.Masquerade:
 			why = "without -m packets arrive at the port that the client asked for, whatever the rule says"
 			nearest = "the server was taken, and the port in the table will be that; two servers that differ in their port alone are one"

@@ -269,7 +269,12 @@ func (im *importer) fixPorts(p place, s *statement, v *lvscf.Virtual) {
 		if r.Forward != nil {
 			forward = *r.Forward
 		}
-		if r.Port == v.Port || v.FWMark == 0 && forward == lvscf.NAT {
+		if r.Port == v.Port || v.FWMark == 0 && forward == lvscf.NAT && r.Port != 0 {
+			continue
+		}
+		if r.Port == 0 {
+			p.loseAs(s, fmt.Sprintf("the server %s without a port", r.Address), "a server of lvs.cf has a port where the service has one", "the port of the service was taken, where its packets arrive in any case; checks without a connect_port ask there, too")
+			r.Port = v.Port
 			continue
 		}
 		p.loseAs(s, fmt.Sprintf("port %d of the server %s", r.Port, r.Address), "a mark keeps the port of each packet, and no method but NAT can change one, so keepalived takes that of the service",

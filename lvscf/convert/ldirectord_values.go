@@ -130,6 +130,9 @@ func (im *ldImport) either(name string) *ldLine {
 // hostName is a name of labels with dots between them, as lvs.cf takes it.
 var hostName = regexp.MustCompile(`^[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*$`)
 
+// numberPart is what no name ends with: it could be an address, as C reads one.
+var numberPart = regexp.MustCompile(`^(?:[0-9]+|0[xX][0-9a-fA-F]*)$`)
+
 const maxHostName = 253 // RFC 1035 section 2.3.4, without the length octets
 
 // isNone enters the unspecified address as a loss, and reports whether it is
@@ -154,7 +157,7 @@ func (im *ldImport) host(s string, six bool) (lvscf.Host, bool) {
 		return lvscf.Host{Addr: a}, a.Is4() && !six
 	}
 	last := s[strings.LastIndexByte(s, '.')+1:]
-	return lvscf.Host{Name: s}, len(s) <= maxHostName && hostName.MatchString(s) && strings.Trim(last, "0123456789") != ""
+	return lvscf.Host{Name: s}, len(s) <= maxHostName && hostName.MatchString(s) && !numberPart.MatchString(last)
 }
 
 // nameOfSix enters a loss for a name that ldirectord looks up as IPv6.
