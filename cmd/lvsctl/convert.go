@@ -43,6 +43,9 @@ cannot be carried, and what comes nearest. Then the exit code is 1, and --out
 writes no file, unless --accept-loss says that the list has been read. -o json
 prints the list as JSON there.
 
+A line or a block that cannot be read is one of these things, and the rest is
+taken; a file in which nothing can be read is refused.
+
 Comments stay behind: it is the meaning that is written anew. Servers of rules
 come in the order of the kernel, the last one first. What lvs.cf can say and
 this version does not do yet is for "lvsctl check" to tell.

@@ -8,7 +8,9 @@
 // without being told, and lvs.cf would assume otherwise, is written out and is
 // no loss.
 //
-// A file that cannot be read at all gives an error in place of a
+// A line or a block that cannot be read is left out, and is a loss with its
+// place, the reason and the cure: one that is broken does not cost the good
+// ones. A file in which nothing can be read gives an error in place of a
 // configuration: a [*lvscf.InvalidFileError] with a diagnostic for each fault.
 //
 // # keepalived.conf

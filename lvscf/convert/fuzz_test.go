@@ -36,8 +36,8 @@ func FuzzParseKeepalived(f *testing.F) {
 		}
 		walk(parseKeepalived("k.conf", []byte(src), opt, &l, &fs), 0)
 		for _, d := range fs.list {
-			if d.Message == "" || d.Cure == "" || strings.ContainsAny(d.String(), "\n\x00") {
-				t.Errorf("bad diagnostic %q", d.String())
+			if d.message == "" || d.cure == "" || strings.ContainsAny(d.message+d.cure+d.source, "\n\x00") {
+				t.Errorf("bad fault %+v", d)
 			}
 		}
 	})

@@ -2,8 +2,6 @@ package convert
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/lvskit/lvskit/ipvs"
@@ -24,28 +22,30 @@ type RuleOptions struct {
 // commands are played on an empty table, and the table that results is what
 // the configuration makes again; rules have neither names nor checks, so that
 // blocks are named after their addresses and no server is checked. The context
-// is for the resolver. A text that cannot be read, or that a kernel would
-// refuse, gives a [*lvscf.InvalidFileError].
+// is for the resolver.
+//
+// A line that cannot be read, or whose command a kernel would refuse, is left
+// out, and is a loss. A text of which nothing is left, or with more than 500 of
+// these, gives a [*lvscf.InvalidFileError].
 func FromIPVSAdm(ctx context.Context, name string, text []byte, opt RuleOptions) (*lvscf.Config, Losses, error) {
-	commands, err := ipvsadm.Parse(ctx, string(text), ipvsadm.Options{File: name, Resolver: opt.Resolver})
+	var f faults
+	commands, table, err := readRules(ctx, name, string(text), opt.Resolver, &f)
 	if err != nil {
-		return nil, nil, ruleError(name, err)
-	}
-	table, err := ipvsadm.Table(commands)
-	if err != nil {
-		return nil, nil, ruleError(name, err)
+		return nil, nil, err
 	}
 	im := &ruleImport{name: name, config: lvscf.NewConfig(), labels: labels{}, places: map[entryKey]lvscf.Pos{}}
 	im.config.Path = name
 	for i := range commands {
 		im.setting(&commands[i])
 	}
-	if len(table) == 0 && im.settings == 0 {
-		var f faults
+	table = slices.DeleteFunc(table, func(e ipvs.Entry) bool { return im.unsayable(e, &f) })
+	usable := len(table) > 0 || im.settings > 0
+	if !usable && len(f.list) == 0 {
 		f.add(Where{File: name, Pos: lvscf.Pos{Line: 1, Column: 1}}, "", "no rule in this text", "convert what ipvsadm -S -n prints")
-		return nil, nil, f.err()
 	}
-	table = slices.DeleteFunc(table, im.unsayable)
+	if err := f.settle(&im.ledger, usable, "left out: "); err != nil {
+		return nil, nil, err
+	}
 	for _, e := range table {
 		im.service(e)
 	}
@@ -54,20 +54,6 @@ func FromIPVSAdm(ctx context.Context, name string, text []byte, opt RuleOptions)
 	im.compare(table)
 	im.ledger.sort()
 	return im.config, im.ledger.losses(), nil
-}
-
-// ruleError turns what is wrong with rules into diagnostics.
-func ruleError(name string, err error) error {
-	var f faults
-	var all *ipvsadm.Errors
-	if !errors.As(err, &all) {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	for _, e := range all.List {
-		f.add(Where{File: name, Pos: lvscf.Pos{Line: e.Line, Column: e.Column}}, "", e.Msg, "see ipvsadm(8)")
-	}
-	f.more = all.More
-	return f.err()
 }
 
 // entryKey is a service, or with a destination one of its servers.
@@ -140,7 +126,7 @@ func (im *ruleImport) daemon(c *ipvsadm.Command, lose func(why, nearest string))
 
 // unsayable enters a service that lvs.cf has no words for, with its servers, as
 // one loss, and reports whether it is one.
-func (im *ruleImport) unsayable(e ipvs.Entry) bool {
+func (im *ruleImport) unsayable(e ipvs.Entry, f *faults) bool {
 	key := e.Service.Key
 	if key.IsMark() || !key.Addr.Addr().IsUnspecified() {
 		return false
@@ -149,8 +135,8 @@ func (im *ruleImport) unsayable(e ipvs.Entry) bool {
 	if n := len(e.Destinations); n > 0 {
 		what += ", with its " + counted(n, "server", "servers")
 	}
-	im.ledger.lose(im.at(im.places[entryKey{service: key}], "service "+key.String()), what,
-		noHost(key.Addr.Addr()), "left out: write the address that clients ask for; for any address mark the packets and write the mark")
+	f.add(im.at(im.places[entryKey{service: key}], "service "+key.String()), what,
+		noHost(key.Addr.Addr()), "write the address that clients ask for; for any address mark the packets and write the mark")
 	return true
 }
 

@@ -40,7 +40,7 @@ func tableFrom(t *testing.T, text []byte) ipvs.Table {
 // text of testdata with the file beside it. The table that the configuration
 // makes must be the one of the rules, unless losses name the difference.
 func TestImportRulesGolden(t *testing.T) {
-	fixtures(t, "testdata/ipvsadm/*.rules", 3, func(t *testing.T, path string, src []byte) {
+	fixtures(t, "testdata/ipvsadm/*.rules", 4, func(t *testing.T, path string, src []byte) {
 		cfg, losses, err := FromIPVSAdm(t.Context(), filepath.Base(path), src, RuleOptions{ImportOptions: ImportOptions{Device: "eth1"}})
 		want := strings.TrimSuffix(path, ".rules") + ".want"
 		if err != nil {

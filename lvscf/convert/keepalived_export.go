@@ -24,7 +24,7 @@ func ToKeepalived(cfg *lvscf.Config) ([]byte, Losses) {
 	e := &exporter{cfg: cfg}
 	e.file()
 	text := []byte(strings.TrimRight(e.b.String(), "\n") + "\n")
-	back, _, err := FromKeepalived("", text, KeepalivedOptions{ConfigID: configIDPrimary})
+	back, _, err := fromKeepalived("", text, KeepalivedOptions{ConfigID: configIDPrimary}, true)
 	var l ledger
 	if err != nil {
 		// A text that cannot be written: nothing is kept back in silence.

@@ -41,7 +41,7 @@ func FuzzFromKeepalived(f *testing.F) {
 		}
 		text, losses := ToKeepalived(cfg)
 		checkLosses(t, losses)
-		if _, _, err := FromKeepalived("k.conf", text, KeepalivedOptions{ConfigID: configIDPrimary}); err != nil {
+		if _, _, err := fromKeepalived("k.conf", text, KeepalivedOptions{ConfigID: configIDPrimary}, true); err != nil {
 			t.Errorf("cannot be read again: %v\n%s", err, text)
 		}
 	})
@@ -70,7 +70,7 @@ func FuzzToKeepalived(f *testing.F) {
 		}
 		text, losses := ToKeepalived(cfg)
 		checkLosses(t, losses)
-		if _, _, err := FromKeepalived("k.conf", text, KeepalivedOptions{ConfigID: configIDPrimary}); err != nil {
+		if _, _, err := fromKeepalived("k.conf", text, KeepalivedOptions{ConfigID: configIDPrimary}, true); err != nil {
 			t.Errorf("cannot be read again: %v\n%s", err, text)
 		}
 	})

@@ -15,17 +15,25 @@ import (
 // FromKeepalived takes over a keepalived.conf, as keepalived.conf(5) of version
 // 2.2.7 describes it. The name is used in messages, and its folder is where
 // relative includes look. What keepalived assumes where lvs.cf assumes
-// otherwise is written out. A file that keepalived could not read either gives
-// no configuration and a [*lvscf.InvalidFileError].
+// otherwise is written out. A quote or a block that is not closed, and an
+// include that cannot be read, is a loss; a file in which nothing else can be
+// read gives no configuration and a [*lvscf.InvalidFileError].
 func FromKeepalived(name string, src []byte, opt KeepalivedOptions) (*lvscf.Config, Losses, error) {
+	return fromKeepalived(name, src, opt, false)
+}
+
+// fromKeepalived is [FromKeepalived]; when strict, any fault is an error.
+func fromKeepalived(name string, src []byte, opt KeepalivedOptions, strict bool) (*lvscf.Config, Losses, error) {
 	im := &importer{opt: opt, cfg: lvscf.NewConfig()}
 	var f faults
 	tree := parseKeepalived(name, src, opt, &im.ledger, &f)
-	if err := f.err(); err != nil {
-		return nil, nil, err
-	}
 	im.cfg.Path = name
 	im.all(tree)
+	c := im.cfg
+	usable := len(c.Virtuals)+len(c.VRRPs)+len(c.StaticAddresses)+len(c.FloatingAddresses) > 0
+	if err := f.settle(&im.ledger, usable && !strict, ""); err != nil {
+		return nil, nil, err
+	}
 	im.ledger.sort()
 	return im.cfg, im.ledger.losses(), nil
 }

@@ -84,7 +84,7 @@ type lineReader struct {
 func (r *lineReader) stop(where Where, message, cure string) {
 	if !r.stopped {
 		r.stopped = true
-		r.faults.add(where, "", message, cure)
+		r.faults.stop(where, message, cure)
 	}
 }
 

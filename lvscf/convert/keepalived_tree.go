@@ -2,6 +2,7 @@ package convert
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -99,8 +100,42 @@ func (t *treeBuilder) statement(l sourceLine, from, to int) {
 	t.last = s
 }
 
+// outermost are the blocks that stand in no other one, and real_server that
+// does not stand in its like: where one opens, a brace is missing above.
+var outermost = map[string]bool{
+	"global_defs": true, "virtual_server": true, "virtual_server_group": true, "vrrp_instance": true,
+	"vrrp_sync_group": true, "vrrp_script": true, "static_ipaddress": true, "static_routes": true, "static_rules": true,
+}
+
+// closeForgotten closes the blocks that s cannot stand in, so that a missing
+// brace costs no more than its own block.
+func (t *treeBuilder) closeForgotten(s *statement) {
+	keep := len(t.open)
+	if outermost[s.name] {
+		keep = 0
+	} else if s.name == "real_server" {
+		if i := slices.IndexFunc(t.open, func(o *statement) bool { return o.name == s.name }); i >= 0 {
+			keep = i
+		}
+	}
+	if keep == len(t.open) {
+		return
+	}
+	from := t.body()
+	*from = (*from)[:len(*from)-1]
+	for _, o := range t.open[keep:] {
+		t.faults.add(o.where, o.text(), "the block "+o.text()+" is not closed before the next one", "add a } at its end; it was read as if it ended there")
+	}
+	t.open = t.open[:keep]
+	to := t.body()
+	*to = append(*to, s)
+}
+
 func (t *treeBuilder) openBlock(where Where, source string) {
 	s := t.last
+	if s != nil && !s.block {
+		t.closeForgotten(s)
+	}
 	if s == nil || s.block {
 		t.faults.add(where, clip(source), "a { without a word before it", "remove it, or write what the block is")
 		s = &statement{where: where, name: "{"}

@@ -32,8 +32,13 @@ type ldImport struct {
 }
 
 // FromLdirectord reads an ldirectord.cf, as ldirectord 4.12 does and its manual
-// page ldirectord(8) describes. The name is for messages. A file that cannot
-// be read gives a [*lvscf.InvalidFileError].
+// page ldirectord(8) describes. The name is for messages. A line that ldirectord
+// would refuse the file for is left out, and is a loss; where it names a
+// service, so are the lines below it. A file without any service that can be
+// read gives a [*lvscf.InvalidFileError].
+//
+// The variables of a template, such as $VIP, become names where an address
+// belongs.
 //
 // The defaults are those of the program. In one place the manual page has
 // another: quiescent is no. A check by ldirectord may be redirected to another
@@ -48,13 +53,13 @@ func FromLdirectord(name string, src []byte, opt ImportOptions) (*lvscf.Config, 
 		im.virtual()
 	}
 	im.path = ""
-	im.faults.sort()
-	if err := im.faults.err(); err != nil {
-		return nil, nil, err
-	}
-	if len(im.config.Virtuals) == 0 {
+	usable := len(im.config.Virtuals) > 0
+	if !usable && len(im.faults.list) == 0 {
 		im.faults.add(Where{File: name, Pos: lvscf.Pos{Line: 1, Column: 1}}, "", "no virtual service in this file", "convert an ldirectord.cf; it has lines that begin with virtual =")
-		return nil, nil, im.faults.err()
+	}
+	im.faults.sort()
+	if err := im.faults.settle(&im.ledger, usable, "left out: "); err != nil {
+		return nil, nil, err
 	}
 	im.config.Path = name
 	shortenForward(im.config)
@@ -68,8 +73,8 @@ func FromLdirectord(name string, src []byte, opt ImportOptions) (*lvscf.Config, 
 
 // sort brings the errors into the order of their lines.
 func (f *faults) sort() {
-	slices.SortStableFunc(f.list, func(a, b lvscf.Diagnostic) int {
-		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
+	slices.SortStableFunc(f.list, func(a, b fault) int {
+		return cmp.Or(cmp.Compare(a.where.Line, b.where.Line), cmp.Compare(a.where.Column, b.where.Column))
 	})
 }
 
@@ -88,7 +93,7 @@ func (im *ldImport) global() {
 				im.lose(d, "autoreload = yes", "a changed lvs.cf is read again only when asked for", "send SIGHUP to lvsctl run after a change, or have a path unit of systemd do it")
 			}
 		case "readdquiescent":
-			if !im.yes(d) {
+			if !im.yes(d) && d.value == "no" {
 				im.lose(d, "readdquiescent = no", "a server removed by hand is put back, as the table is kept as configured", "give the server the line maintenance = 1, or remove its block")
 			}
 		case "execute":
@@ -96,8 +101,9 @@ func (im *ldImport) global() {
 				im.lose(d, "execute = "+clip(s), "lvs.cf starts no other daemons", "convert that file too, and join both or run each")
 			}
 		case "callback":
-			im.text(d)
-			im.lose(d, "callback", "nothing watches the file for changes", "call the program after each change of the file yourself")
+			if _, ok := im.text(d); ok {
+				im.lose(d, "callback", "nothing watches the file for changes", "call the program after each change of the file yourself")
+			}
 		case "logfile":
 			if s, ok := im.text(d); ok {
 				im.lose(d, "logfile = "+clip(s), "the log goes to standard error, and from there to the journal", "redirect it, or read it with journalctl")

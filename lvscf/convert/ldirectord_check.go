@@ -24,6 +24,7 @@ func (im *ldImport) kind(v *ldVirtual) {
 		default:
 			if err != nil {
 				im.fail(d, fmt.Sprintf("%q is no type of check", clip(d.value)), "write connect, external, external-perl, negotiate, off, on, ping or a number")
+				break
 			}
 			v.checkType, v.connects = "combined", int64(n)
 		}
@@ -345,7 +346,7 @@ func (im *ldImport) elsewhere(c *lvscf.Check, q question) {
 	text := strings.TrimPrefix(q.request, "/")
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" {
-		im.fail(q.at, fmt.Sprintf("%q is no address of a page", clip(text)), "write http://HOST:PORT/PATH")
+		im.page(q, fmt.Sprintf("%q is no address of a page", clip(text)))
 		return
 	}
 	host, ok := im.host(u.Hostname(), false)
@@ -353,16 +354,17 @@ func (im *ldImport) elsewhere(c *lvscf.Check, q question) {
 		host, ok = lvscf.Host{Addr: a}, true
 	}
 	if !ok {
-		im.fail(q.at, fmt.Sprintf("%q is no host", clip(u.Host)), "write http://HOST:PORT/PATH")
+		im.page(q, fmt.Sprintf("%q is no host", clip(u.Host)))
 		return
 	}
-	if im.isNone(q.at, host) {
+	if host.Addr.IsValid() && host.Addr.IsUnspecified() {
+		im.page(q, noHost(host.Addr))
 		return
 	}
 	port := ldServices[u.Scheme]
 	if u.Port() != "" {
 		if port, ok = ldPort(u.Port()); !ok || port == 0 {
-			im.fail(q.at, fmt.Sprintf("%q is no port", clip(u.Port())), "write a port of 1 to 65535")
+			im.page(q, fmt.Sprintf("%q is no port", clip(u.Port())))
 			return
 		}
 	}
@@ -370,6 +372,11 @@ func (im *ldImport) elsewhere(c *lvscf.Check, q question) {
 	if path := u.RequestURI(); path != "/" {
 		c.Path = im.value(q.at, path)
 	}
+}
+
+// page loses a request for a page elsewhere.
+func (im *ldImport) page(q question, why string) {
+	im.lose(q.at, "request "+clip(strings.TrimPrefix(q.request, "/")), why, "the server is asked for its first page: write http://HOST:PORT/PATH")
 }
 
 // proxy is the check that asks a proxy for a page elsewhere, said as a text.

@@ -97,7 +97,7 @@ func parseLdirectord(name string, src []byte, f *faults) *ldFile {
 	p := &ldParser{faults: f, depth: -1}
 	where := Where{File: name, Pos: lvscf.Pos{Line: 1, Column: 1}}
 	if len(src) > MaxLdirectordSize {
-		f.add(where, "", fmt.Sprintf("more than %d bytes", MaxLdirectordSize), "split the configuration")
+		f.stop(where, fmt.Sprintf("more than %d bytes", MaxLdirectordSize), "split the configuration")
 		return &p.file
 	}
 	text := strings.TrimPrefix(string(src), "\ufeff")
@@ -107,7 +107,7 @@ func parseLdirectord(name string, src []byte, f *faults) *ldFile {
 		where.Pos = lvscf.Pos{Line: n, Column: 1}
 		switch {
 		case strings.IndexByte(line, 0) >= 0:
-			f.add(where, "", "not a text: there is a zero byte", "convert an ldirectord.cf")
+			f.stop(where, "not a text: there is a zero byte", "convert an ldirectord.cf")
 			return &p.file
 		case len(line) > maxLdirectordLine:
 			f.add(where, "", fmt.Sprintf("a line of more than %d bytes", maxLdirectordLine), "shorten the line")
@@ -127,7 +127,10 @@ func (p *ldParser) line(line string, where Where) {
 	where.Column = len(line) - len(text) + 1
 	depth := indentation(line[:len(line)-len(text)])
 	if strings.HasPrefix(text, "[") {
-		p.faults.add(where, text, "a section title in brackets is no line of ldirectord.cf", "this is the dialect of another program: leave out the titles, and what stands below those without a virtual = line")
+		if depth <= p.depth {
+			p.depth = -1
+		}
+		p.faults.add(where, text, "a section title in brackets is no line of ldirectord.cf", "titles, and the lines below those without a virtual = line, are of another program: remove them")
 		return
 	}
 	name, rest, ok := strings.Cut(text, "=")
@@ -169,7 +172,7 @@ func (p *ldParser) add(d ldLine, place string, to *[]ldLine) {
 	case !known:
 		p.faults.add(d.where, d.source, fmt.Sprintf("unknown directive %q", clip(d.name)), unknownCure(d.name))
 	case d.value == "" && d.name != "comment" && d.name != "servicename":
-		p.faults.add(d.where, d.source, d.name+" has no value", "write one, or leave out the line")
+		p.faults.add(d.where, d.source, d.name+" has no value", "write one")
 	case strings.Contains(places, place):
 		*to = append(*to, d)
 	case place == "v":

@@ -52,7 +52,7 @@ func settings(c *lvscf.Config) string {
 // TestImportLdirectordGolden compares the losses and the configuration of each
 // ldirectord.cf of testdata with the file beside it.
 func TestImportLdirectordGolden(t *testing.T) {
-	fixtures(t, "testdata/ldirectord/*.cf", 8, func(t *testing.T, path string, src []byte) {
+	fixtures(t, "testdata/ldirectord/*.cf", 14, func(t *testing.T, path string, src []byte) {
 		cfg, losses, err := FromLdirectord(filepath.Base(path), src, ImportOptions{Device: "eth1"})
 		if err != nil {
 			t.Fatal(err)
@@ -94,7 +94,7 @@ func writtenAndRead(t *testing.T, c *lvscf.Config) {
 
 // TestBadLdirectordGolden compares the whole text of the errors.
 func TestBadLdirectordGolden(t *testing.T) {
-	fixtures(t, "testdata/ldirectord/bad/*.cf", 8, func(t *testing.T, path string, src []byte) {
+	fixtures(t, "testdata/ldirectord/bad/*.cf", 3, func(t *testing.T, path string, src []byte) {
 		cfg, losses, err := FromLdirectord(filepath.Base(path), src, ImportOptions{})
 		var bad *lvscf.InvalidFileError
 		if cfg != nil || losses != nil || !errors.As(err, &bad) {

@@ -42,7 +42,7 @@ func (im *ldImport) fail(d *ldLine, message, cure string) {
 		where, message = d.where, d.name+" has no value"
 	}
 	if im.first(d, message) {
-		im.faults.add(where, d.source, message, templateCure(d.value, cure))
+		im.faults.add(im.in(where), d.source, message, templateCure(d.value, cure))
 	}
 }
 
@@ -77,7 +77,7 @@ func (im *ldImport) text(d *ldLine) (string, bool) {
 		s = s[1:end]
 	}
 	if s == "" {
-		im.fail(d, d.name+" is empty", "leave out the line")
+		im.fail(d, d.name+" is empty", "write a text between the quotes")
 		return "", false
 	}
 	return s, true
@@ -95,12 +95,12 @@ func (im *ldImport) yes(d *ldLine) bool {
 	return false
 }
 
-// number reads a whole number.
+// number reads a whole number, 0 if it is none.
 func (im *ldImport) number(d *ldLine, lo, hi int64) int64 {
 	n, err := strconv.ParseInt(d.value, 10, 64)
 	if err != nil || n < lo || n > hi || d.value[0] == '+' || d.value[0] == '-' {
 		im.fail(d, fmt.Sprintf("%q is no %s", clip(d.value), d.name), fmt.Sprintf("write a whole number of %d to %d", lo, hi))
-		return lo
+		return 0
 	}
 	return n
 }
@@ -140,7 +140,7 @@ const maxHostName = 253 // RFC 1035 section 2.3.4, without the length octets
 func (im *ldImport) isNone(d *ldLine, h lvscf.Host) bool {
 	none := h.Addr.IsValid() && h.Addr.IsUnspecified()
 	if none {
-		im.lose(d, d.name+" = "+clip(d.value), noHost(h.Addr), "left out: write the address of one host; a service for any address is a firewall mark")
+		im.fail(d, noHost(h.Addr), "write the address of one host; a service for any address is a firewall mark")
 	}
 	return none
 }
@@ -165,6 +165,23 @@ func (im *ldImport) nameOfSix(d *ldLine, h lvscf.Host) {
 	if h.Name != "" {
 		im.lose(d, h.Name, "ldirectord looks this name up as IPv6, lvs.cf has no such mark on a name", "write the IPv6 address in place of the name")
 	}
+}
+
+// variable is a whole word that is a variable of a template.
+var variable = regexp.MustCompile(`^\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})$`)
+
+// hostIn reads what [ldImport.host] does, and a variable of a template as a
+// name: what the rest of the file says is worth having.
+func (im *ldImport) hostIn(d *ldLine, s string, six bool) (lvscf.Host, bool) {
+	m := variable.FindStringSubmatch(s)
+	if m == nil {
+		return im.host(s, six)
+	}
+	h, ok := im.host(m[1]+m[2], false)
+	if ok {
+		im.lose(d, s, "it is a variable of a template that nobody filled in", "the name "+h.Name+" was taken: write its address in the place of that")
+	}
+	return h, ok
 }
 
 // splitPort takes host:port apart. The port is empty if there is none.

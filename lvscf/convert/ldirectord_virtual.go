@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -42,6 +43,9 @@ type ldServer struct {
 func (im *ldImport) virtual() {
 	head := &im.section.head
 	v := &ldVirtual{Virtual: lvscf.NewVirtual(""), seen: map[ldServer]bool{}}
+	if n := len(im.section.lines); n > 0 {
+		head.source += ", with the " + counted(n, "line", "lines") + " below it"
+	}
 	if !im.address(head, v) {
 		return
 	}
@@ -108,7 +112,7 @@ func (im *ldImport) address(d *ldLine, v *ldVirtual) bool {
 		return true
 	}
 	hostText, port := splitPort(d.value)
-	host, ok := im.host(hostText, v.six)
+	host, ok := im.hostIn(d, hostText, v.six)
 	number, named := ldPort(port)
 	switch {
 	case !ok && strings.HasPrefix(d.value, "[") && !v.six:
@@ -158,7 +162,7 @@ func (im *ldImport) protocol(v *ldVirtual) {
 	case d == nil:
 	case v.mark && d.value == "fwm":
 	case v.mark:
-		im.fail(d, "the protocol of a firewall mark is fwm", "write protocol = fwm, or leave out the line")
+		im.fail(d, "the protocol of a firewall mark is fwm", "write protocol = fwm")
 	case d.value == "tcp":
 		v.Protocol = lvscf.TCP
 	case d.value == "udp":
@@ -208,7 +212,8 @@ func (im *ldImport) scheduling(v *ldVirtual) {
 			cure = "write a prefix length of 1 to 128"
 		}
 		im.fail(d, fmt.Sprintf("%q is no netmask", clip(d.value)), cure)
-	case persistent == nil:
+		v.PMask = 0
+	case v.Persistent == 0:
 		v.PMask = 0 // ldirectord reads it with persistent only
 	}
 }
@@ -283,7 +288,7 @@ func (im *ldImport) real(d *ldLine, v *ldVirtual) {
 		im.fail(d, fmt.Sprintf("%q is no real server", clip(d.value)), "write ADDRESS:PORT and gate, masq or ipip")
 		return
 	}
-	first, ok := im.host(m[1], v.six)
+	first, ok := im.hostIn(d, m[1], v.six)
 	if !ok {
 		im.fail(d, fmt.Sprintf("%q is no address of a real server", clip(m[1])), "write an IPv4 address or a name; an IPv6 address in brackets below virtual6")
 		return
@@ -311,10 +316,12 @@ func (im *ldImport) real(d *ldLine, v *ldVirtual) {
 		im.nameOfSix(d, first)
 	}
 	if m[3] == "" {
-		im.server(d, v, first, port, flags)
+		if im.room(d, 1) {
+			im.server(d, v, first, port, flags)
+		}
 		return
 	}
-	last, ok := im.host(m[3], v.six)
+	last, ok := im.hostIn(d, m[3], v.six)
 	switch {
 	case !ok:
 		im.failPart(d, m[3], fmt.Sprintf("%q is no address to end a range with", clip(m[3])), "write an IPv4 address")
@@ -324,11 +331,17 @@ func (im *ldImport) real(d *ldLine, v *ldVirtual) {
 		im.fail(d, "ldirectord has no ranges of IPv6 addresses", "write a line for each")
 	case last.Addr.Less(first.Addr):
 		im.fail(d, "the range ends before it begins", "write the lower address first")
-	default:
-		for a := first.Addr; !last.Addr.Less(a) && im.server(d, v, lvscf.Host{Addr: a}, port, flags); {
-			a = a.Next()
+	case im.room(d, distance(first.Addr, last.Addr)+1):
+		for a := first.Addr; a.IsValid() && !last.Addr.Less(a); a = a.Next() {
+			im.server(d, v, lvscf.Host{Addr: a}, port, flags)
 		}
 	}
+}
+
+// distance counts the steps from one IPv4 address to a higher one.
+func distance(from, to netip.Addr) uint64 {
+	a, b := from.As4(), to.As4()
+	return uint64(binary.BigEndian.Uint32(b[:]) - binary.BigEndian.Uint32(a[:]))
 }
 
 // realFlags is what follows the address of a real server.
@@ -400,14 +413,18 @@ func (im *ldImport) realFlags(d *ldLine, text string, v *ldVirtual) (f realFlags
 	return f, true
 }
 
-// server adds one real server, and reports whether there may be more.
-func (im *ldImport) server(d *ldLine, v *ldVirtual, host lvscf.Host, port uint16, f realFlags) bool {
-	if im.servers++; im.servers > MaxLdirectordServers {
-		if im.servers == MaxLdirectordServers+1 {
-			im.fail(d, fmt.Sprintf("more than %d real servers", MaxLdirectordServers), "shorten the ranges")
-		}
+// room takes the place of real servers, if there is as much.
+func (im *ldImport) room(d *ldLine, n uint64) bool {
+	if n > uint64(MaxLdirectordServers-im.servers) {
+		im.fail(d, fmt.Sprintf("with these there are more than %d real servers", MaxLdirectordServers), "shorten the ranges")
 		return false
 	}
+	im.servers += int(n)
+	return true
+}
+
+// server adds one real server.
+func (im *ldImport) server(d *ldLine, v *ldVirtual, host lvscf.Host, port uint16, f realFlags) {
 	s := lvscf.NewServer("", v.Port)
 	s.Address, s.Active, s.Weight = host, !v.off, f.weight
 	s.UpperThreshold, s.LowerThreshold = f.upper, f.lower
@@ -419,13 +436,12 @@ func (im *ldImport) server(d *ldLine, v *ldVirtual, host lvscf.Host, port uint16
 	where := ldServer{s.Address, s.Port}
 	if v.seen[where] {
 		im.lose(d, nameOfServer(&s), "it stands twice in this service", "the first one counts")
-		return true
+		return
 	}
 	v.seen[where] = true
 	s.Name = im.labels.server(v.Name, nameOfServer(&s))
 	im.serverChecks(d, v, &s, port, f)
 	v.Servers = append(v.Servers, s)
-	return true
 }
 
 // fallback reads what serves when no real server does.
@@ -452,7 +468,7 @@ func (im *ldImport) fallback(v *ldVirtual) {
 		forward = n
 	}
 	hostText, portText := splitPort(words[0])
-	host, ok := im.host(hostText, v.six)
+	host, ok := im.hostIn(d, hostText, v.six)
 	port, portOK := v.Port, true
 	if portText != "" {
 		port, portOK = ldPort(portText)

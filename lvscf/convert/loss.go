@@ -137,33 +137,70 @@ func clean(s string) string {
 	}, s) + cut
 }
 
-// faults gathers the errors that make a file unreadable, within bounds. Its
-// zero value is ready.
+// faults gathers what is wrong with a text, within bounds. Its zero value is
+// ready.
 type faults struct {
-	list lvscf.Diagnostics
+	list []fault
 	more int
+	// fatal tells that the text cannot be read any further.
+	fatal bool
 }
 
-// add enters an error with its cure.
+// fault is a line or a block that cannot be read.
+type fault struct {
+	where                 Where
+	source, message, cure string
+}
+
+// add enters an error with its cure: what stands there is not read.
 func (f *faults) add(where Where, source, message, cure string) {
-	if len(f.list) >= lvscf.MaxDiagnostics {
+	if len(f.list) >= MaxLosses {
 		f.more++
 		return
 	}
-	f.list = append(f.list, lvscf.Diagnostic{
-		File: where.File, Pos: where.Pos, Severity: lvscf.Error,
-		Message: clean(message), Cure: clean(cure), Source: clean(source),
-	})
+	f.list = append(f.list, fault{where, clean(source), clean(message), clean(cure)})
+}
+
+// stop enters an error that ends the reading: nothing of the text is taken.
+func (f *faults) stop(where Where, message, cure string) {
+	f.fatal = true
+	f.add(where, "", message, cure)
+}
+
+// settle decides on what is wrong: where something usable was read besides,
+// each fault becomes a loss, and otherwise all of them are the error. The words
+// before stand before each cure, to say what was done.
+func (f *faults) settle(l *ledger, usable bool, before string) error {
+	if f.fatal || !usable {
+		return f.err()
+	}
+	for _, e := range f.list {
+		what := clip(e.source)
+		if what == "" {
+			what = "this line"
+		}
+		l.lose(e.where, what, e.message, before+e.cure)
+	}
+	if f.more > 0 {
+		l.lose(f.list[len(f.list)-1].where, fmt.Sprintf("and %d more", f.more), "they cannot be read", before+"mend the ones above, then convert again")
+	}
+	return nil
 }
 
 // err returns nil if nothing was entered, else a [*lvscf.InvalidFileError].
 func (f *faults) err() error {
-	list := f.list
-	if f.more > 0 {
+	var list lvscf.Diagnostics
+	for _, e := range f.list[:min(len(f.list), lvscf.MaxDiagnostics)] {
+		list = append(list, lvscf.Diagnostic{
+			File: e.where.File, Pos: e.where.Pos, Severity: lvscf.Error,
+			Message: e.message, Cure: e.cure, Source: e.source,
+		})
+	}
+	if more := f.more + len(f.list) - len(list); more > 0 {
 		last := list[len(list)-1]
 		list = append(list, lvscf.Diagnostic{
 			File: last.File, Pos: last.Pos, Severity: lvscf.Error,
-			Message: fmt.Sprintf("and %d more errors", f.more),
+			Message: fmt.Sprintf("and %d more errors", more),
 			Cure:    "mend the ones above, then convert again",
 		})
 	}
