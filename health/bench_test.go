@@ -13,7 +13,7 @@ import (
 // BenchmarkTCP is one connect check on loopback, the server's side included.
 func BenchmarkTCP(b *testing.B) {
 	s := healthtest.NewServer(b, healthtest.Close())
-	c := health.NewTCP(nil)
+	c := new(health.TCP)
 	ctx, cancel := context.WithTimeout(b.Context(), time.Hour)
 	defer cancel()
 	b.ReportAllocs()
@@ -53,7 +53,7 @@ func manyWatches(n int, c health.Checker, interval time.Duration) []health.Watch
 // BenchmarkSetUnchanged is a reload of 10,000 watches that changes nothing.
 func BenchmarkSetUnchanged(b *testing.B) {
 	m := health.NewMonitor(nil)
-	ws := manyWatches(10_000, health.NewTCP(nil), 10*time.Second)
+	ws := manyWatches(10_000, new(health.TCP), 10*time.Second)
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := m.Set(ws); err != nil {
@@ -65,7 +65,7 @@ func BenchmarkSetUnchanged(b *testing.B) {
 // BenchmarkSetNew brings 10,000 watches in and out.
 func BenchmarkSetNew(b *testing.B) {
 	m := health.NewMonitor(nil)
-	ws := manyWatches(10_000, health.NewTCP(nil), 10*time.Second)
+	ws := manyWatches(10_000, new(health.TCP), 10*time.Second)
 	b.ReportAllocs()
 	for b.Loop() {
 		if m.Set(ws) != nil || m.Set(nil) != nil {
@@ -77,7 +77,7 @@ func BenchmarkSetNew(b *testing.B) {
 // BenchmarkStates is a snapshot of 10,000 watches.
 func BenchmarkStates(b *testing.B) {
 	m := health.NewMonitor(nil)
-	if err := m.Set(manyWatches(10_000, health.NewTCP(nil), 10*time.Second)); err != nil {
+	if err := m.Set(manyWatches(10_000, new(health.TCP), 10*time.Second)); err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()

@@ -56,7 +56,11 @@ func refusedAddr(t *testing.T) netip.AddrPort {
 }
 
 func TestTCP(t *testing.T) {
-	for _, c := range []health.Checker{health.NewTCP(nil), health.NewTCP(&health.TCPConfig{Graceful: true})} {
+	graceful, err := health.NewTCP(&health.TCPConfig{Dial: health.Dial{Graceful: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []health.Checker{new(health.TCP), graceful} {
 		t.Run(c.Identity(), func(t *testing.T) {
 			s := healthtest.NewServer(t, healthtest.Hang())
 			want(t, check(t, c, s.Addr(), short), health.OK, "connect: accepted", "connect")
@@ -80,7 +84,7 @@ func TestCheckCancelledIsNoResult(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []health.Checker{health.NewTCP(nil), text, web} {
+	for _, c := range []health.Checker{new(health.TCP), text, web} {
 		t.Run(c.Identity(), func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			if _, ok := c.(*health.TCP); ok {

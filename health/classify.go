@@ -60,6 +60,16 @@ var errnos = []struct {
 	{syscall.Errno(10065), route, "host unreachable"},
 }
 
+// socketError is what hindered us from making the socket that was asked for.
+// It says nothing about the target.
+type socketError struct {
+	what string
+	err  error
+}
+
+func (e *socketError) Error() string { return "cannot " + e.what + ": " + e.err.Error() }
+func (e *socketError) Unwrap() error { return e.err }
+
 // classify turns an error into a verdict and the second half of a reason.
 // after is how long the check had been running.
 func classify(ctx context.Context, addr netip.AddrPort, err error, after time.Duration) (Verdict, string) {
@@ -70,6 +80,10 @@ func classify(ctx context.Context, addr netip.AddrPort, err error, after time.Du
 		return NoResult, "cancelled by us"
 	case ctxErr != nil:
 		return Fail, tooLong(after)
+	}
+	var socket *socketError
+	if errors.As(err, &socket) {
+		return NoResult, socket.Error()
 	}
 	var errno syscall.Errno
 	if errors.As(err, &errno) {

@@ -10,7 +10,7 @@
 // picks among them as Piranha's nanny did for an lvs.cf. Each is one file,
 // each works alone with nothing but a context:
 //
-//	r := health.NewTCP(nil).Check(ctx, health.Target{Addr: addr})
+//	r := new(health.TCP).Check(ctx, health.Target{Addr: addr})
 //	fmt.Println(r.Verdict, r.Reason)
 //
 // A [Monitor] runs many of them for ever. It is told the whole set of watches

@@ -26,10 +26,10 @@ func ExampleTCP() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 
-	r := health.NewTCP(nil).Check(ctx, health.Target{Addr: addr})
+	r := new(health.TCP).Check(ctx, health.Target{Addr: addr})
 	fmt.Println(r.Verdict, "-", r.Reason)
 	closeServer()
-	r = health.NewTCP(nil).Check(ctx, health.Target{Addr: addr})
+	r = new(health.TCP).Check(ctx, health.Target{Addr: addr})
 	fmt.Println(r.Verdict, "-", r.Reason)
 	// Output:
 	// ok - connect: accepted
@@ -44,7 +44,7 @@ func ExampleMonitor() {
 	err := m.Set([]health.Watch{{
 		ID:      "web-1",
 		Target:  health.Target{Addr: addr},
-		Checker: health.NewTCP(nil),
+		Checker: new(health.TCP),
 		Policy:  health.Policy{Interval: 50 * time.Millisecond, Timeout: time.Second, Fall: 2},
 	}})
 	if err != nil {

@@ -3,9 +3,7 @@ package health
 import (
 	"bufio"
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -38,18 +36,6 @@ func (r StatusRange) String() string {
 	return fmt.Sprintf("%d-%d", r.Min, r.Max)
 }
 
-// TLSConfig sets up TLS for a check.
-type TLSConfig struct {
-	// ServerName is sent as SNI and verified against the certificate. Empty
-	// means the host of HTTPConfig.Host, or else the target's address.
-	ServerName string
-	// RootsPEM are the certificates to trust; empty means the system's.
-	RootsPEM []byte
-	// SkipVerify accepts any certificate: the check then proves only that
-	// something speaks TLS.
-	SkipVerify bool
-}
-
 // HTTPConfig sets up an [HTTP] check.
 type HTTPConfig struct {
 	// Method is the request method; empty means GET.
@@ -71,8 +57,8 @@ type HTTPConfig struct {
 	MaxBody int
 	// TLS makes it HTTPS; nil means plain HTTP.
 	TLS *TLSConfig
-	// Graceful closes with a FIN rather than a RST.
-	Graceful bool
+	// Dial says how to connect.
+	Dial
 }
 
 // HTTP asks with one HTTP/1.1 request on a connection of its own: no
@@ -165,16 +151,12 @@ func (c *HTTP) validate() error {
 		}
 	}
 	if t := c.cfg.TLS; t != nil {
-		c.tls = &tls.Config{ServerName: t.ServerName, InsecureSkipVerify: t.SkipVerify, NextProtos: []string{"http/1.1"}}
-		if c.tls.ServerName == "" && c.cfg.Host != "" {
-			c.tls.ServerName = hostOnly(c.cfg.Host)
+		if c.tls, err = t.client(hostOnly(c.cfg.Host), "http/1.1"); err != nil {
+			bad("%w", err)
 		}
-		if len(t.RootsPEM) > 0 {
-			c.tls.RootCAs = x509.NewCertPool()
-			if !c.tls.RootCAs.AppendCertsFromPEM(t.RootsPEM) {
-				bad("tls: no certificate found in the roots")
-			}
-		}
+	}
+	if err := c.cfg.Dial.validate(); err != nil {
+		bad("%w", err)
 	}
 	return errors.Join(errs...)
 }
@@ -208,9 +190,9 @@ func (c *HTTP) describe() string {
 		fmt.Fprintf(&b, " body=%q regex=%q max=%d", c.cfg.Body, c.cfg.BodyRegex, c.cfg.MaxBody)
 	}
 	if t := c.cfg.TLS; t != nil {
-		fmt.Fprintf(&b, " tls name=%q skip=%t roots=%x", c.tls.ServerName, t.SkipVerify, sha256.Sum256(t.RootsPEM))
+		b.WriteString(t.identity(c.tls.ServerName))
 	}
-	b.WriteString(gracefulMark(c.cfg.Graceful))
+	b.WriteString(c.cfg.Dial.identity())
 	return b.String()
 }
 
@@ -225,7 +207,7 @@ func (c *HTTP) Identity() string { return c.identity }
 func (c *HTTP) Check(ctx context.Context, t Target) Result {
 	a, cancel := begin(ctx, t)
 	defer cancel()
-	raw, err := a.dial("tcp")
+	raw, err := a.open("tcp", &c.cfg.Dial)
 	if err != nil {
 		return a.failed("connect", err)
 	}
@@ -233,19 +215,11 @@ func (c *HTTP) Check(ctx context.Context, t Target) Result {
 	defer guard(a.ctx, raw)()
 	a.done("connect")
 
-	conn := raw
+	conn := net.Conn(raw)
 	if c.tls != nil {
-		cfg := c.tls
-		if cfg.ServerName == "" {
-			cfg = cfg.Clone()
-			cfg.ServerName = t.Addr.Addr().WithZone("").String()
-		}
-		secure := tls.Client(raw, cfg)
-		if err := secure.Handshake(); err != nil {
+		if conn, err = a.secure(raw, c.tls, &c.cfg.Dial); err != nil {
 			return a.failed("tls", err)
 		}
-		conn = secure
-		a.done("tls")
 	}
 
 	u := c.url
@@ -256,6 +230,7 @@ func (c *HTTP) Check(ctx context.Context, t Target) Result {
 	if req.Host == "" {
 		req.Host = t.Addr.String()
 	}
+	a.allow(raw, c.cfg.AnswerTimeout)
 	if err := req.Write(conn); err != nil {
 		return a.failed("send", err)
 	}

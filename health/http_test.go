@@ -192,7 +192,7 @@ func TestHTTPIdentityTellsConfigurationsApart(t *testing.T) {
 		{Body: "x"},
 		{BodyRegex: "x"},
 		{Body: "x", MaxBody: 1},
-		{Graceful: true},
+		{Dial: health.Dial{Graceful: true}},
 		{TLS: &health.TLSConfig{}},
 		{TLS: &health.TLSConfig{ServerName: "x"}},
 		{TLS: &health.TLSConfig{SkipVerify: true}},

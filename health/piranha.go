@@ -42,7 +42,7 @@ func NewPiranha(cfg PiranhaConfig) (Checker, error) {
 	text := SendExpectConfig{Transport: cfg.Transport, Send: cfg.Send, Expect: cfg.Expect, Regex: cfg.UseRegex}
 	if cfg.Send == "" && cfg.Expect == "" && cfg.Transport == OverTCP {
 		if cfg.VirtualPort != piranhaWebPort && cfg.VirtualPort != 0 {
-			return NewTCP(nil), nil
+			return new(TCP), nil
 		}
 		text.Send, text.Expect, text.Regex = `GET / HTTP/1.0\r\n\r\n`, "HTTP", false
 	}

@@ -4,6 +4,7 @@ package health
 
 import (
 	"context"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -30,7 +31,7 @@ func TestNetnsNoRouteIsNoResult(t *testing.T) {
 	// A check dials on the thread that it is called on.
 	err = n.Do(func() error {
 		for _, addr := range []string{"192.0.2.1:80", "[2001:db8::1]:80", "127.0.0.1:80"} {
-			for _, c := range []Checker{NewTCP(nil), text, web} {
+			for _, c := range []Checker{new(TCP), text, web} {
 				r := c.Check(ctx, Target{Addr: netip.MustParseAddrPort(addr)})
 				if r.Verdict != NoResult || !strings.HasPrefix(r.Reason, "connect: ") {
 					t.Errorf("%s %s: %v, %q", c.Identity(), addr, r.Verdict, r.Reason)
@@ -41,5 +42,59 @@ func TestNetnsNoRouteIsNoResult(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A check asks from the namespace, by the device and with the mark that it is
+// told, and is no result where those are not to be had.
+func TestNetnsDial(t *testing.T) {
+	l := lab.New(t)
+	inside := l.Namespace("inside")
+	listening := make(chan net.Listener, 1)
+	if err := inside.Do(func() error {
+		ln, err := net.Listen("tcp", "127.0.0.1:8000")
+		listening <- ln
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	ln := <-listening
+	defer ln.Close()
+	addr := netip.MustParseAddrPort("127.0.0.1:8000")
+	here := lab.New(t).Namespace("here")
+	ask := func(d Dial) (r Result) {
+		t.Helper()
+		c, err := NewTCP(&TCPConfig{Dial: d})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if err := here.Do(func() error { r = c.Check(ctx, Target{Addr: addr}); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	tests := map[string]struct {
+		dial    Dial
+		verdict Verdict
+		reason  string
+	}{
+		"where nothing listens":     {Dial{}, Fail, "refused"},
+		"in the namespace":          {Dial{Namespace: inside.Path()}, OK, "accepted"},
+		"by its loopback, marked":   {Dial{Namespace: inside.Path(), Device: "lo", Mark: 7}, OK, "accepted"},
+		"by a device it lacks":      {Dial{Namespace: inside.Path(), Device: "eth9"}, NoResult, "cannot bind the socket to device eth9: no such device"},
+		"in a namespace of nowhere": {Dial{Namespace: "/nowhere"}, NoResult, "cannot enter network namespace /nowhere: no such file"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if r := ask(tt.dial); r.Verdict != tt.verdict || !strings.Contains(r.Reason, tt.reason) {
+				t.Errorf("%v, %q; want %v with %q", r.Verdict, r.Reason, tt.verdict, tt.reason)
+			}
+		})
+	}
+	// The threads of the namespace are gone, or are nobody else's.
+	if r := ask(Dial{}); r.Verdict != Fail {
+		t.Errorf("afterwards: %v, %q", r.Verdict, r.Reason)
 	}
 }

@@ -74,8 +74,8 @@ type SendExpectConfig struct {
 	// Literal takes Send and Expect as they are. The zero value converts
 	// their escapes; see [Unescape].
 	Literal bool
-	// Graceful closes TCP connections with a FIN rather than a RST.
-	Graceful bool
+	// Dial says how to connect.
+	Dial
 }
 
 // SendExpect sends a text and compares the answer: the text check of
@@ -88,7 +88,7 @@ type SendExpect struct {
 	expect    string
 	regex     *regexp.Regexp
 	any       bool
-	graceful  bool
+	dial      Dial
 	identity  string
 }
 
@@ -101,6 +101,9 @@ func NewSendExpect(cfg *SendExpectConfig) (*SendExpect, error) {
 	if cfg.Transport > OverUDP {
 		return nil, fmt.Errorf("send/expect check: unknown %v: want tcp or udp", cfg.Transport)
 	}
+	if err := cfg.Dial.validate(); err != nil {
+		return nil, fmt.Errorf("send/expect check: %w", err)
+	}
 	send, expect := cfg.Send, cfg.Expect
 	if !cfg.Literal {
 		send, expect = Unescape(send), Unescape(expect)
@@ -109,7 +112,7 @@ func NewSendExpect(cfg *SendExpectConfig) (*SendExpect, error) {
 		return nil, fmt.Errorf("send/expect check: send and expect may have %d bytes at most, not %d and %d", MaxText, len(send), len(expect))
 	}
 	c := &SendExpect{
-		transport: cfg.Transport, send: []byte(send), expect: expect, any: cfg.Expect == "*", graceful: cfg.Graceful,
+		transport: cfg.Transport, send: []byte(send), expect: expect, any: cfg.Expect == "*", dial: cfg.Dial,
 		identity: fmt.Sprintf("send-expect %v send=%q expect=%q", cfg.Transport, send, expect),
 	}
 	if cfg.Regex && expect != "" && !c.any {
@@ -119,7 +122,7 @@ func NewSendExpect(cfg *SendExpectConfig) (*SendExpect, error) {
 		}
 		c.identity += " regex"
 	}
-	c.identity += gracefulMark(cfg.Graceful)
+	c.identity += cfg.Dial.identity()
 	return c, nil
 }
 
@@ -142,16 +145,17 @@ func (c *SendExpect) Identity() string { return c.identity }
 func (c *SendExpect) Check(ctx context.Context, t Target) Result {
 	a, cancel := begin(ctx, t)
 	defer cancel()
-	conn, err := a.dial(c.transport.String())
+	conn, err := a.open(c.transport.String(), &c.dial)
 	if err != nil {
 		return a.failed("connect", err)
 	}
-	defer closeConn(conn, c.graceful)
+	defer closeConn(conn, c.dial.Graceful)
 	defer guard(a.ctx, conn)()
 	if c.transport == OverTCP && len(c.send) == 0 && c.expect == "" {
 		return a.ok("connect", "accepted")
 	}
 	a.done("connect")
+	a.allow(conn, c.dial.AnswerTimeout)
 	if len(c.send) > 0 || c.transport == OverUDP {
 		if _, err := conn.Write(c.send); err != nil {
 			return a.failed("send", err)

@@ -1,48 +1,44 @@
 package health
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
 // TCPConfig sets up a [TCP] check.
 type TCPConfig struct {
-	// Graceful closes with a FIN. The zero value closes with a RST, which
-	// leaves no TIME_WAIT behind; some servers log each RST.
-	Graceful bool
+	// Dial says how to connect.
+	Dial
 }
 
 // TCP asks whether a TCP connection can be opened. A server that resets it at
 // once may still be OK: the kernel, not the program, completes the handshake.
-// It is safe for concurrent use.
-type TCP struct {
-	graceful bool
-	identity string
-}
+// The zero value is the check with the defaults. It is safe for concurrent use.
+type TCP struct{ dial Dial }
 
-// NewTCP returns a connect check. A nil cfg means the defaults.
-func NewTCP(cfg *TCPConfig) *TCP {
+// NewTCP returns a connect check, or an error that names every field that
+// cannot be used. A nil cfg means the defaults.
+func NewTCP(cfg *TCPConfig) (*TCP, error) {
 	if cfg == nil {
 		cfg = &TCPConfig{}
 	}
-	return &TCP{graceful: cfg.Graceful, identity: "tcp" + gracefulMark(cfg.Graceful)}
-}
-
-func gracefulMark(graceful bool) string {
-	if graceful {
-		return " graceful"
+	if err := cfg.Dial.validate(); err != nil {
+		return nil, fmt.Errorf("tcp check: %w", err)
 	}
-	return ""
+	return &TCP{dial: cfg.Dial}, nil
 }
 
 // Identity names the kind and the parameters of the check.
-func (c *TCP) Identity() string { return c.identity }
+func (c *TCP) Identity() string { return "tcp" + c.dial.identity() }
 
 // Check connects and closes.
 func (c *TCP) Check(ctx context.Context, t Target) Result {
 	a, cancel := begin(ctx, t)
 	defer cancel()
-	conn, err := a.dial("tcp")
+	conn, err := a.open("tcp", &c.dial)
 	if err != nil {
 		return a.failed("connect", err)
 	}
-	closeConn(conn, c.graceful)
+	closeConn(conn, c.dial.Graceful)
 	return a.ok("connect", "accepted")
 }

@@ -59,7 +59,7 @@ func run(ctx context.Context, vip netip.AddrPort, servers []string, kernel bool)
 		}
 		watches = append(watches, health.Watch{
 			ID: s, Target: health.Target{Addr: addr},
-			Checker: health.NewTCP(nil), Policy: health.Policy{Interval: time.Second},
+			Checker: new(health.TCP), Policy: health.Policy{Interval: time.Second},
 		})
 	}
 	// Verdicts come one after another, so a bell and the states are enough.

@@ -110,7 +110,7 @@ func (s *Setup) checker(v *lvscf.Virtual, r *lvscf.Server, k *lvscf.Check, where
 			transport = health.OverTCP
 		}
 		if transport == health.OverTCP && k.Send == "" && k.Expect == "" {
-			c = health.NewTCP(nil)
+			c = new(health.TCP)
 			break
 		}
 		expect := k.Expect
@@ -127,7 +127,7 @@ func (s *Setup) checker(v *lvscf.Virtual, r *lvscf.Server, k *lvscf.Check, where
 		c, err = health.NewExternal(health.ExternalConfig{Command: k.Command, Expect: k.Expect})
 	default:
 		s.note("%s: check kind %s has no effect yet: a plain connection is tried in its place", where, k.Kind)
-		if c = health.NewTCP(nil); transport == health.OverUDP {
+		if c = new(health.TCP); transport == health.OverUDP {
 			c, err = health.NewSendExpect(&health.SendExpectConfig{Transport: transport})
 		}
 	}
