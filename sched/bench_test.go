@@ -8,7 +8,7 @@ import (
 
 func BenchmarkPick(b *testing.B) {
 	for _, name := range Names() {
-		for _, n := range []int{10, 100} {
+		for _, n := range []int{1, 10, 100, 1000} {
 			s := mustNew(b, name, nil)
 			for i := range n {
 				addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 80)

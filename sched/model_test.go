@@ -1,25 +1,30 @@
 package sched
 
 import (
-	"fmt"
-	"math/rand/v2"
+	"net/netip"
 	"slices"
-	"testing"
 )
 
 // model states the rules a second time, as plainly as can be: slices instead
 // of the ring, one step at a time instead of turns. The list is newest first.
 type model struct {
 	kind  string
+	opts  Options // with the defaults in place
+	flags Flags
 	rules Rules
 	list  []*entry
-	at    *entry // the mark of rr and wrr; nil is the place before the head
-	level int
+	// removed has the latest removed server of each name.
+	removed map[byte]*entry
+	at      *entry // the mark of rr and wrr; nil is the place before the head
+	level   int
+	maglev  []*entry // the table of mh
+	cache   modelCache
 }
 
 type entry struct {
 	name             byte
-	weight           int
+	addr             netip.AddrPort
+	weight, last     int // last is the latest weight above 0
 	active, inactive int
 	upper, lower     int
 	over             bool
@@ -46,6 +51,9 @@ func (m *model) heaviest() int {
 }
 
 func (m *model) changed() {
+	if m.kind == "mh" {
+		m.maglev = m.populate()
+	}
 	if m.kind != "wrr" {
 		return
 	}
@@ -59,9 +67,18 @@ func (m *model) changed() {
 	}
 }
 
-func (m *model) add(e *entry) {
+// add returns the entry of a new server, which is that of a removed one if
+// its address comes back before its connections ended.
+func (m *model) add(name byte, addr netip.AddrPort, weight, upper, lower int) *entry {
+	e := m.removed[name]
+	if e == nil || e.active+e.inactive == 0 {
+		e = &entry{name: name, addr: addr}
+	}
 	m.list = append([]*entry{e}, m.list...)
+	m.configure(e, weight, upper, lower)
+	e.last = weight
 	m.changed()
+	return e
 }
 
 func (m *model) remove(e *entry) {
@@ -73,10 +90,19 @@ func (m *model) remove(e *entry) {
 		}
 	}
 	m.list = slices.Delete(m.list, i, i+1)
+	m.removed[e.name] = e
 	m.changed()
 }
 
 func (m *model) edit(e *entry, weight, upper, lower int) {
+	m.configure(e, weight, upper, lower)
+	if weight > 0 {
+		e.last = weight
+	}
+	m.changed()
+}
+
+func (m *model) configure(e *entry, weight, upper, lower int) {
 	n := e.active + e.inactive
 	if m.rules == OlderRules {
 		if upper == 0 || upper > e.upper {
@@ -91,7 +117,6 @@ func (m *model) edit(e *entry, weight, upper, lower int) {
 		}
 	}
 	e.weight, e.upper, e.lower = weight, upper, lower
-	m.changed()
 }
 
 // lowerOf is the number of connections below which an overload ends.
@@ -131,42 +156,90 @@ func (m *model) overhead(e *entry) int {
 	return 256*e.active + e.inactive
 }
 
-func (m *model) pick(avoid *entry) *entry {
+func (m *model) pick(f Flow, avoid *entry, random uint64) *entry {
 	free := func(e *entry) bool { return !e.over && e != avoid }
-	n := len(m.list)
+	var able []*entry
+	for _, e := range m.list {
+		if free(e) && e.weight > 0 {
+			able = append(able, e)
+		}
+	}
 	switch m.kind {
+	case "none":
+		return nil
 	case "rr":
-		start := m.index(m.at)
-		for k := 1; k <= n; k++ {
-			e := m.list[(start+k+n)%n]
-			if start == -1 {
-				e = m.list[k-1]
-			}
-			if free(e) && e.weight > 0 {
-				m.at = e
+		return m.pickRR(able)
+	case "wrr":
+		return m.pickWRR(free)
+	case "sh", "dh", "mh":
+		return m.pickHash(f, able)
+	case "lblc":
+		return m.pickLBLC(f, able, avoid)
+	case "lblcr":
+		return m.pickLBLCR(f, able, avoid)
+	case "twos":
+		return m.pickTwos(able, random)
+	case "nq":
+		for _, e := range able {
+			if e.active == 0 {
 				return e
 			}
 		}
+	case "ovf":
+		able = slices.DeleteFunc(able, func(e *entry) bool { return e.active > e.weight })
+	}
+	return m.best(able)
+}
+
+// best is the server with the least load a unit of weight, or the greatest
+// weight; the first of equal ones.
+func (m *model) best(able []*entry) *entry {
+	if len(able) == 0 {
 		return nil
-	case "wrr":
-		return m.pickWRR(free)
 	}
-	var best *entry
-	for _, e := range m.list {
-		if !free(e) || e.weight == 0 {
-			continue
+	return slices.MinFunc(able, func(a, b *entry) int {
+		switch m.kind {
+		case "lc":
+			return m.overhead(a) - m.overhead(b)
+		case "sed", "nq":
+			return (a.active+1)*b.weight - (b.active+1)*a.weight
+		case "fo", "ovf":
+			return b.weight - a.weight
 		}
-		less := func() bool {
-			if m.kind == "lc" {
-				return m.overhead(e) < m.overhead(best)
-			}
-			return m.overhead(best)*e.weight > m.overhead(e)*best.weight
-		}
-		if best == nil || less() {
-			best = e
+		return m.overhead(a)*b.weight - m.overhead(b)*a.weight
+	})
+}
+
+func (m *model) pickRR(able []*entry) *entry {
+	// The list turned so that it begins behind the mark.
+	i := m.index(m.at) + 1
+	for _, e := range append(slices.Clone(m.list[i:]), m.list[:i]...) {
+		if slices.Contains(able, e) {
+			m.at = e
+			return e
 		}
 	}
-	return best
+	return nil
+}
+
+// pickTwos writes the name of each server on as many tickets as it weighs,
+// the first on one more, and draws two.
+func (m *model) pickTwos(able []*entry, random uint64) *entry {
+	if len(able) == 0 {
+		return nil
+	}
+	tickets := []*entry{able[0]}
+	for _, e := range able {
+		for range e.weight {
+			tickets = append(tickets, e)
+		}
+	}
+	one := tickets[random>>32%uint64(len(tickets))]
+	two := tickets[random&(1<<32-1)%uint64(len(tickets))]
+	if two.weight*m.overhead(one) > one.weight*m.overhead(two) {
+		return two
+	}
+	return one
 }
 
 func (m *model) pickWRR(free func(*entry) bool) *entry {
@@ -204,116 +277,6 @@ func (m *model) pickWRR(free func(*entry) bool) *entry {
 		// The walk began in the middle and is back there.
 		if e == start && startedLow && len(seenLow) == len(m.list) {
 			return nil
-		}
-	}
-}
-
-// TestAgainstModel plays random lives of a service to a scheduler and to the
-// model, and wants the same pick every time.
-func TestAgainstModel(t *testing.T) {
-	for _, kind := range Names() {
-		for _, rules := range []Rules{OlderRules, NewerRules} {
-			t.Run(kind+" "+rules.String(), func(t *testing.T) {
-				for seed := range uint64(300) {
-					if !t.Run(fmt.Sprint(seed), func(t *testing.T) { playRandom(t, kind, rules, seed) }) {
-						return
-					}
-				}
-			})
-		}
-	}
-}
-
-func playRandom(t *testing.T, kind string, rules Rules, seed uint64) {
-	rnd := rand.New(rand.NewPCG(seed, 7))
-	s := mustNew(t, kind, &Options{Rules: rules})
-	m := &model{kind: kind, rules: rules}
-	servers := map[byte]*Server{}
-	factor := []int{1, 1, 2, 3, 10}[rnd.IntN(5)]
-	weight := func() int { return rnd.IntN(5) * factor }
-	threshold := func() (upper, lower int) {
-		if rnd.IntN(3) > 0 {
-			return 0, 0
-		}
-		upper = 1 + rnd.IntN(6)
-		return upper, rnd.IntN(upper + 1)
-	}
-	some := func() *entry { return m.list[rnd.IntN(len(m.list))] }
-	type open struct {
-		e      *entry
-		active bool
-	}
-	var conns []open
-	for i := range 400 {
-		switch what := rnd.IntN(20); {
-		case what == 0 && len(m.list) < 8:
-			name := byte('a')
-			for slices.ContainsFunc(m.list, func(e *entry) bool { return e.name == name }) {
-				name++
-			}
-			e := &entry{name: name, weight: weight()}
-			e.upper, e.lower = threshold()
-			servers[name] = mustAdd(t, s, name, ServerConfig{Weight: e.weight, Upper: uint32(e.upper), Lower: uint32(e.lower)})
-			m.add(e)
-		case what == 1 && len(m.list) > 0 && rnd.IntN(2) == 0:
-			e := some()
-			if m.at != nil && rnd.IntN(2) == 0 {
-				e = m.at
-			}
-			if err := s.Remove(servers[e.name]); err != nil {
-				t.Fatal(err)
-			}
-			m.remove(e)
-			conns = slices.DeleteFunc(conns, func(o open) bool { return o.e == e })
-		case what == 2 && len(m.list) > 0:
-			e, w := some(), weight()
-			u, l := threshold()
-			if rnd.IntN(2) == 0 {
-				u, l = e.upper, e.lower
-			}
-			if err := s.Edit(servers[e.name], ServerConfig{Weight: w, Upper: uint32(u), Lower: uint32(l)}); err != nil {
-				t.Fatal(err)
-			}
-			m.edit(e, w, u, l)
-		case what < 8 && len(conns) > 0:
-			k := rnd.IntN(len(conns))
-			o := conns[k]
-			conns = slices.Delete(conns, k, k+1)
-			servers[o.e.name].Closed(o.active)
-			m.closed(o.e, o.active)
-		default:
-			var avoid *entry
-			var avoided *Server
-			if len(m.list) > 0 && rnd.IntN(4) == 0 {
-				avoid = some()
-				avoided = servers[avoid.name]
-			}
-			want, got := m.pick(avoid), s.PickOther(Flow{}, avoided)
-			wantName := "-"
-			if want != nil {
-				wantName = string(rune(want.name))
-			}
-			if nameOf(got) != wantName {
-				t.Fatalf("step %d: picked %s, the model %s", i, nameOf(got), wantName)
-			}
-			if got == nil || rnd.IntN(3) == 0 {
-				continue
-			}
-			got.Opened()
-			m.opened(want)
-			active := rnd.IntN(2) == 0
-			if active {
-				got.Activated()
-				want.inactive, want.active = want.inactive-1, want.active+1
-			}
-			conns = append(conns, open{want, active})
-			if got.Overloaded() != want.over || got.Active() != want.active || got.Inactive() != want.inactive {
-				t.Fatalf("step %d: %s is %d/%d overloaded %t, the model %d/%d %t", i, wantName,
-					got.Active(), got.Inactive(), got.Overloaded(), want.active, want.inactive, want.over)
-			}
-		}
-		if w, ok := s.alg.(*wrr); ok && int(w.level) != m.level {
-			t.Fatalf("step %d: level %d, the model %d", i, w.level, m.level)
 		}
 	}
 }

@@ -52,8 +52,8 @@ func (r *Rules) UnmarshalText(text []byte) error {
 
 // overhead is the load of a server as lc and wlc see it. The kernel computes
 // in 32 bits with a sign, so huge counts wrap here as they do there.
-func (r Rules) overhead(s *Server) int32 {
-	a, i := s.active.Load(), s.inactive.Load()
+func (r Rules) overhead(c *cell) int32 {
+	a, i := c.counts()
 	if r == NewerRules {
 		i += a
 	}

@@ -3,7 +3,9 @@ package sched
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,27 +21,41 @@ var (
 	ErrServerNotFound = errors.New("server not found")
 )
 
-// algorithm is one way of picking. Its methods run under the scheduler's
-// mutex; the list is already changed when a change is reported.
+// algorithm is one way of picking. Changes are told to it one at a time;
+// picks go on meanwhile, any number at once.
 type algorithm interface {
-	added(*Server)
-	edited(*Server)
-	removed(*Server)
-	// pick returns an eligible server other than avoid, or nil.
-	pick(f Flow, avoid *Server) *Server
+	// added gets the list with a new server in front.
+	added(*view)
+	// edited gets the list in which a weight or a threshold has changed.
+	edited(*view)
+	// removed gets the list without the server that was at place i.
+	removed(v *view, i int)
+	// pick returns a server other than the one of avoid, or nil.
+	pick(f Flow, flags Flags, avoid *cell) *Server
 }
 
 // kind is a row of the table of schedulers.
 type kind struct {
 	name string
 	// bind starts an algorithm over the servers that the list holds now.
-	bind func(*list, Options) algorithm
+	bind func(*view, Options) (algorithm, error)
 }
 
 func kinds() []kind {
 	return []kind{
+		{"dh", bindDH},
+		{"fo", bindFO},
+		{"lblc", bindLBLC},
+		{"lblcr", bindLBLCR},
 		{"lc", bindLC},
+		{"mh", bindMH},
+		{"none", bindNone},
+		{"nq", bindNQ},
+		{"ovf", bindOVF},
 		{"rr", bindRR},
+		{"sed", bindSED},
+		{"sh", bindSH},
+		{"twos", bindTwos},
 		{"wlc", bindWLC},
 		{"wrr", bindWRR},
 	}
@@ -66,23 +82,29 @@ func Names() []string {
 // Scheduler holds the servers of one virtual service and picks among them.
 // It is safe for concurrent use. Make one with [New].
 type Scheduler struct {
-	opts  Options
 	flags atomic.Uint32
+	bound atomic.Pointer[binding]
+	opts  Options
 
-	mu      sync.Mutex
-	name    string
-	servers list
-	alg     algorithm
+	// mu is held by changes, never by picks.
+	mu    sync.Mutex
+	list  *view
+	cells cells
+	// gone are the records of the server removed last and of those whose
+	// connections were not all closed at the last look.
+	gone map[netip.AddrPort]*record
+}
+
+// binding is the scheduler in use.
+type binding struct {
+	name string
+	algorithm
 }
 
 // New returns a scheduler without servers. The name is the kernel's ("wrr");
 // an unknown one is an error that lists the known ones and is
 // [ErrUnknownScheduler]. Nil options mean the zero value.
 func New(name string, opts *Options) (*Scheduler, error) {
-	k, err := lookup(name)
-	if err != nil {
-		return nil, err
-	}
 	if opts == nil {
 		opts = &Options{}
 	}
@@ -90,33 +112,39 @@ func New(name string, opts *Options) (*Scheduler, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Scheduler{name: name, opts: o}
-	s.flags.Store(uint32(s.opts.Flags))
-	s.servers.init()
-	s.alg = k.bind(&s.servers, s.opts)
+	s := &Scheduler{opts: o, list: &view{}, gone: map[netip.AddrPort]*record{}}
+	s.flags.Store(uint32(o.Flags))
+	if err := s.bind(name); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
-// Name returns the name of the scheduler in use.
-func (s *Scheduler) Name() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.name
-}
-
-// Use changes to another scheduler over the same servers. As in the kernel,
-// naming the one in use keeps its state.
-func (s *Scheduler) Use(name string) error {
+func (s *Scheduler) bind(name string) error {
 	k, err := lookup(name)
 	if err != nil {
 		return err
 	}
+	alg, err := k.bind(s.list, s.opts)
+	if err != nil {
+		return fmt.Errorf("scheduler %s: %w", name, err)
+	}
+	s.bound.Store(&binding{name, alg})
+	return nil
+}
+
+// Name returns the name of the scheduler in use.
+func (s *Scheduler) Name() string { return s.bound.Load().name }
+
+// Use changes to another scheduler over the same servers. As in the kernel,
+// naming the one in use keeps its state.
+func (s *Scheduler) Use(name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if name != s.name {
-		s.name, s.alg = name, k.bind(&s.servers, s.opts)
+	if name == s.Name() {
+		return nil
 	}
-	return nil
+	return s.bind(name)
 }
 
 // SetFlags changes the flags of the service, at once and for every pick after
@@ -124,24 +152,35 @@ func (s *Scheduler) Use(name string) error {
 // them.
 func (s *Scheduler) SetFlags(f Flags) { s.flags.Store(uint32(f)) }
 
-// Add puts a new server without connections at the head of the list. The
-// value is the caller's own, handed back by [Server.Value]. The address tells
-// servers apart: a second one with the same address is [ErrServerExists].
+// Add puts a new server at the head of the list. The value is the caller's
+// own, handed back by [Server.Value]. The address tells servers apart: a
+// second one with the same address is [ErrServerExists]. A server that was
+// removed while connections to it were open goes on with their counts when
+// its address comes back before the last of them is closed, as in the kernel
+// (which keeps removed destinations for two minutes more; without connections
+// that makes no difference here).
 func (s *Scheduler) Add(addr netip.AddrPort, c ServerConfig, value any) (*Server, error) {
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("server %v: %w", addr, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for d := s.servers.root.next; d != &s.servers.root; d = d.next {
+	for _, d := range s.list.servers {
 		if d.addr == addr {
 			return nil, fmt.Errorf("server %v: %w", addr, ErrServerExists)
 		}
 	}
-	d := &Server{owner: s, addr: addr, value: value, rules: s.opts.Rules}
+	s.forgetIdle()
+	rec := s.gone[addr]
+	if rec == nil {
+		rec = &record{cell: s.cells.take(), rules: s.opts.Rules}
+	}
+	delete(s.gone, addr)
+	d := &Server{record: rec, addr: addr, value: value}
+	d.owner.Store(s)
 	d.configure(c)
-	s.servers.pushFront(d)
-	s.alg.added(d)
+	s.list = s.list.with(d)
+	s.bound.Load().added(s.list)
 	return d, nil
 }
 
@@ -154,38 +193,41 @@ func (s *Scheduler) Edit(d *Server, c ServerConfig) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if d.owner != s {
+	if d.owner.Load() != s {
 		return fmt.Errorf("server %v: %w", d.addr, ErrServerNotFound)
 	}
 	d.configure(c)
-	s.alg.edited(d)
+	s.bound.Load().edited(s.list)
 	return nil
 }
 
 // Remove takes a server out of the list. The counts of its open connections
-// go on; it cannot be added again.
+// go on; it cannot be added again, but its address can.
 func (s *Scheduler) Remove(d *Server) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if d.owner != s {
+	if d.owner.Load() != s {
 		return fmt.Errorf("server %v: %w", d.addr, ErrServerNotFound)
 	}
-	d.owner = nil
-	s.servers.remove(d)
-	s.alg.removed(d)
-	d.next, d.prev = nil, nil
+	d.owner.Store(nil)
+	s.forgetIdle()
+	s.gone[d.addr] = d.record
+	i := slices.Index(s.list.servers, d)
+	s.list = s.list.without(i)
+	s.bound.Load().removed(s.list, i)
 	return nil
+}
+
+// forgetIdle bounds gone by the number of open connections.
+func (s *Scheduler) forgetIdle() {
+	maps.DeleteFunc(s.gone, func(_ netip.AddrPort, r *record) bool { return r.idle() })
 }
 
 // Servers returns the servers in the order of the list, the newest first.
 func (s *Scheduler) Servers() []*Server {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var all []*Server
-	for d := s.servers.root.next; d != &s.servers.root; d = d.next {
-		all = append(all, d)
-	}
-	return all
+	return slices.Clone(s.list.servers)
 }
 
 // Pick returns the server for a new connection, nil when none may take one.
@@ -195,8 +237,9 @@ func (s *Scheduler) Pick(f Flow) *Server { return s.PickOther(f, nil) }
 // PickOther is Pick with one server passed over as if it were overloaded, for
 // a second try after a connection to it failed. Nil avoids none.
 func (s *Scheduler) PickOther(f Flow, avoid *Server) *Server {
-	s.mu.Lock()
-	d := s.alg.pick(f, avoid)
-	s.mu.Unlock()
-	return d
+	var c *cell
+	if avoid != nil {
+		c = avoid.cell
+	}
+	return s.bound.Load().pick(f, Flags(s.flags.Load()), c)
 }

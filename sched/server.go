@@ -39,24 +39,14 @@ func (c ServerConfig) validate() error {
 // counts of its connections. It outlives its removal: connections that are
 // still open go on being counted. It is safe for concurrent use.
 type Server struct {
-	// The list, the owner and the weight are guarded by the scheduler's
-	// mutex.
-	next, prev *Server
-	owner      *Scheduler
-	weight     int32
-
+	*record
 	addr  netip.AddrPort
 	value any
-	rules Rules
-
-	active, inactive atomic.Int32
-	overloaded       atomic.Bool
-
-	// mu makes a change of a count and the judgement of the overload one
-	// step. Without it a late judgement could leave an idle server marked
-	// as overloaded, and nothing would ever clear the mark.
-	mu           sync.Mutex
-	upper, lower uint32
+	// owner is the scheduler that holds the server, nil after the removal.
+	owner atomic.Pointer[Scheduler]
+	// lastWeight is the latest weight above 0, or that of the addition. It
+	// is guarded by the scheduler's mutex.
+	lastWeight int32
 }
 
 // Addr returns the address that the server was added with.
@@ -66,10 +56,16 @@ func (s *Server) Addr() netip.AddrPort { return s.addr }
 func (s *Server) Value() any { return s.value }
 
 // Active returns the number of active (established) connections.
-func (s *Server) Active() int { return int(s.active.Load()) }
+func (s *Server) Active() int {
+	active, _ := s.cell.counts()
+	return int(active)
+}
 
 // Inactive returns the number of connections that are open but not active.
-func (s *Server) Inactive() int { return int(s.inactive.Load()) }
+func (s *Server) Inactive() int {
+	_, inactive := s.cell.counts()
+	return int(inactive)
+}
 
 // Overloaded reports whether the server is passed over because of its
 // thresholds.
@@ -77,82 +73,105 @@ func (s *Server) Overloaded() bool { return s.overloaded.Load() }
 
 // Opened counts a new connection, inactive at first. Every Opened needs one
 // [Server.Closed] later.
-func (s *Server) Opened() {
-	s.mu.Lock()
-	s.inactive.Add(1)
-	if s.upper > 0 && s.total() >= s.upper {
-		s.overloaded.Store(true)
-	}
-	s.mu.Unlock()
-}
+func (s *Server) Opened() { s.count(0, 1) }
 
 // Activated moves one connection from inactive to active.
-func (s *Server) Activated() { s.move(&s.inactive, &s.active) }
+func (s *Server) Activated() { s.count(1, -1) }
 
 // Deactivated moves one connection from active to inactive.
-func (s *Server) Deactivated() { s.move(&s.active, &s.inactive) }
-
-func (s *Server) move(from, to *atomic.Int32) {
-	s.mu.Lock()
-	from.Add(-1)
-	to.Add(1)
-	s.mu.Unlock()
-}
+func (s *Server) Deactivated() { s.count(-1, 1) }
 
 // Closed counts the end of a connection; active tells which count it was in.
 func (s *Server) Closed(active bool) {
-	s.mu.Lock()
 	if active {
-		s.active.Add(-1)
+		s.count(-1, 0)
 	} else {
-		s.inactive.Add(-1)
+		s.count(0, -1)
 	}
-	if s.rules.relieved(s.total(), s.upper, s.lower) {
-		s.overloaded.Store(false)
-	}
-	s.mu.Unlock()
 }
-
-// total is the number of connections; mu is held.
-func (s *Server) total() uint32 { return uint32(s.active.Load() + s.inactive.Load()) }
 
 // configure takes over a configuration; the scheduler's mutex is held.
 func (s *Server) configure(c ServerConfig) {
-	s.weight = int32(c.Weight)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	changed := c.Upper != s.upper || c.Lower != s.lower
+	if c.Weight > 0 {
+		s.lastWeight = int32(c.Weight)
+	}
+	s.record.configure(c)
+}
+
+// record is what is known of a server apart from its place in a list. A
+// server that is added again while connections to it are still open goes on
+// with the record of the removed one, as in the kernel.
+type record struct {
+	cell       *cell
+	rules      Rules
+	overloaded atomic.Bool
+
+	// mu makes a change of a count and the judgement of the overload one
+	// step. Without it a late judgement could leave an idle server marked
+	// as overloaded, and nothing would ever clear the mark.
+	mu           sync.Mutex
+	upper, lower uint32
+}
+
+// count changes the numbers of connections. Only a beginning can bring about
+// an overload, and only an end can end one.
+func (r *record) count(active, inactive int32) {
+	r.mu.Lock()
+	a, i := r.cell.counts()
+	a, i = a+active, i+inactive
+	r.cell.load.Store(pack(a, i))
+	n := uint32(a + i)
+	switch active + inactive {
+	case 1:
+		if r.upper > 0 && n >= r.upper {
+			r.mark(true)
+		}
+	case -1:
+		if r.rules.relieved(n, r.upper, r.lower) {
+			r.mark(false)
+		}
+	}
+	r.mu.Unlock()
+}
+
+// mark sets or clears the overload; mu is held.
+func (r *record) mark(overloaded bool) {
+	if r.overloaded.Load() != overloaded {
+		r.overloaded.Store(overloaded)
+		r.openOrShut()
+	}
+}
+
+// openOrShut brings the room of the cell up to date; mu is held.
+func (r *record) openOrShut() {
+	room := r.cell.weight.Load()
+	if r.overloaded.Load() {
+		room = 0
+	}
+	r.cell.room.Store(room)
+}
+
+func (r *record) configure(c ServerConfig) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a, i := r.cell.counts()
+	n := uint32(a + i)
+	changed := c.Upper != r.upper || c.Lower != r.lower
 	switch {
-	case s.rules == OlderRules:
-		if c.Upper == 0 || c.Upper > s.upper {
-			s.overloaded.Store(false)
+	case r.rules == OlderRules:
+		if c.Upper == 0 || c.Upper > r.upper {
+			r.overloaded.Store(false)
 		}
 	case !changed:
-	case c.Upper > 0 && s.total() >= c.Upper:
-		s.overloaded.Store(true)
-	case s.rules.relieved(s.total(), c.Upper, c.Lower):
-		s.overloaded.Store(false)
+	case c.Upper > 0 && n >= c.Upper:
+		r.overloaded.Store(true)
+	case r.rules.relieved(n, c.Upper, c.Lower):
+		r.overloaded.Store(false)
 	}
-	s.upper, s.lower = c.Upper, c.Lower
+	r.upper, r.lower = c.Upper, c.Lower
+	r.cell.weight.Store(int32(c.Weight))
+	r.openOrShut()
 }
 
-// takes reports whether the server may take a connection whatever its
-// weight. The server to avoid is treated as an overloaded one.
-func (s *Server) takes(avoid *Server) bool { return s != avoid && !s.overloaded.Load() }
-
-// eligible reports whether the server may take a connection.
-func (s *Server) eligible(avoid *Server) bool { return s.weight > 0 && s.takes(avoid) }
-
-// list is a ring of servers around root, the newest first. root is no server
-// but the place before the first and behind the last one.
-type list struct{ root Server }
-
-func (l *list) init() { l.root.next, l.root.prev = &l.root, &l.root }
-
-func (l *list) pushFront(s *Server) {
-	s.prev, s.next = &l.root, l.root.next
-	s.prev.next, s.next.prev = s, s
-}
-
-// remove takes s out of the ring and leaves its own links alone.
-func (l *list) remove(s *Server) { s.prev.next, s.next.prev = s.next, s.prev }
+// idle reports whether no connection is open.
+func (r *record) idle() bool { return r.cell.load.Load() == 0 }

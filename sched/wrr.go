@@ -3,81 +3,102 @@ package sched
 // wrr is weighted round robin: turns of the list at falling levels, in which
 // a server takes a connection when its weight reaches the level. Source of
 // the rule: net/netfilter/ipvs/ip_vs_wrr.c.
-type wrr struct {
-	servers *list
-	// last is the server picked last, or the list's root.
-	last *Server
-	// step is the greatest common divisor of the weights above 0; top is
-	// the level of the first turn, 0 when no weight is above 0.
-	level, top, step int32
+type wrr struct{ turns }
+
+// A mark of wrr is the place of the server picked last, -1 for the one before
+// the first, and the level.
+func wrrMark(last int, level int32) uint64 { return uint64(last+1)<<32 | uint64(uint32(level)) }
+
+func splitMark(mark uint64) (last int, level int32) { return int(mark>>32) - 1, int32(mark) }
+
+func bindWRR(v *view, _ Options) (algorithm, error) {
+	w := &wrr{}
+	t := measure(v)
+	w.start(t, wrrMark(-1, t.top))
+	return w, nil
 }
 
-func bindWRR(l *list, _ Options) algorithm {
-	w := &wrr{servers: l, last: &l.root}
-	w.measure()
-	w.level = w.top
-	return w
-}
-
-func (w *wrr) added(*Server)   { w.changed() }
-func (w *wrr) edited(*Server)  { w.changed() }
-func (w *wrr) removed(*Server) { w.changed() }
+func (w *wrr) added(v *view)          { w.changed(v) }
+func (w *wrr) edited(v *view)         { w.changed(v) }
+func (w *wrr) removed(v *view, _ int) { w.changed(v) }
 
 // changed begins a turn anew but keeps the level, fitted to the new step, so
 // that frequent edits do not favour the heavy servers.
-func (w *wrr) changed() {
-	w.last = &w.servers.root
-	w.measure()
+func (w *wrr) changed(v *view) {
+	t := measure(v)
+	_, level := splitMark(w.freeze())
 	switch {
-	case w.level > w.top || w.level == 0:
-		w.level = w.top
-	case w.step > 1:
-		w.level = w.level/w.step*w.step + 1
+	case level > t.top || level == 0:
+		level = t.top
+	case t.step > 1:
+		level = level/t.step*t.step + 1
 	}
+	w.start(t, wrrMark(-1, level))
 }
 
-func (w *wrr) measure() {
+// measure returns a turn over the servers. Its step is the greatest common
+// divisor of the weights above 0; its top is the level of the first round, 0
+// when no weight is above 0.
+func measure(v *view) *turn {
+	t := &turn{view: v, weights: make([]int32, len(v.cells))}
 	var heaviest, divisor int32
-	for s := w.servers.root.next; s != &w.servers.root; s = s.next {
-		if s.weight > 0 {
-			heaviest = max(heaviest, s.weight)
-			divisor = gcd(divisor, s.weight)
+	for i, c := range v.cells {
+		weight := c.weight.Load()
+		t.weights[i] = weight
+		if weight > 0 {
+			heaviest = max(heaviest, weight)
+			divisor = gcd(divisor, weight)
 		}
 	}
-	w.step = max(divisor, 1)
+	t.step = max(divisor, 1)
 	// The lowest level that tells all weights apart: those between it and
 	// the weight itself would make the same picks.
-	w.top = heaviest - (w.step - 1)
+	t.top = heaviest - (t.step - 1)
+	return t
 }
 
-func (w *wrr) pick(_ Flow, avoid *Server) *Server {
-	if w.top == 0 {
-		return nil
-	}
-	root, first := &w.servers.root, w.last
-	// A pick that begins in the middle of the lowest turn has seen only the
-	// servers behind first at that level. It may give up when it comes back
-	// to the lowest level and there to first.
-	partial := first != root && w.level <= w.step
-	for from := first; ; from = root {
-		lowest := w.level <= w.step
-		for s := from.next; s != root; s = s.next {
-			if s.weight >= w.level && s.takes(avoid) {
-				w.last = s
-				return s
-			}
-			if s == first && partial && lowest {
-				return nil
-			}
+func (w *wrr) pick(_ Flow, _ Flags, avoid *cell) *Server {
+	for {
+		t, mark := w.read()
+		if t.top == 0 {
+			return nil
 		}
-		w.level -= w.step
-		if w.level > 0 {
+		i, next := t.weighted(mark, avoid)
+		if !t.mark.CompareAndSwap(mark, next) {
 			continue
 		}
-		w.level = w.top
-		if from == root {
-			w.last = root
+		if i < 0 {
 			return nil
+		}
+		return t.view.servers[i]
+	}
+}
+
+// weighted returns the place of the server whose turn it is, -1 for none, and
+// the mark after it.
+func (t *turn) weighted(mark uint64, avoid *cell) (int, uint64) {
+	first, level := splitMark(mark)
+	// A pick that begins in the middle of the lowest round has seen only the
+	// servers behind first at that level. It may give up when it comes back
+	// to the lowest level and there to first.
+	partial := first >= 0 && level <= t.step
+	for from := first; ; from = -1 {
+		lowest := level <= t.step
+		for i := from + 1; i < len(t.weights); i++ {
+			if t.weights[i] >= level && t.view.cells[i].open(avoid) {
+				return i, wrrMark(i, level)
+			}
+			if i == first && partial && lowest {
+				return -1, wrrMark(first, level)
+			}
+		}
+		level -= t.step
+		if level > 0 {
+			continue
+		}
+		level = t.top
+		if from < 0 {
+			return -1, wrrMark(-1, level)
 		}
 	}
 }
