@@ -1,7 +1,9 @@
 package sched
 
 import (
+	"math"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -53,9 +55,12 @@ const (
 	cacheIdle      = 6 * time.Minute
 	cacheFullEvery = 30 // looks
 
-	// cacheCeiling bounds the table under the older rules, where a kernel
-	// would go on until its memory ends.
-	cacheCeiling = 16 * cacheMax
+	// cacheCeiling times max bounds the entries under the older rules, where
+	// a kernel would go on until its memory ends.
+	cacheCeiling = 16
+	// cacheSpare bounds the removed servers in a set, which a kernel keeps
+	// as long as the entry.
+	cacheSpare = 64
 )
 
 func (c *cache) start(expiration time.Duration, rules Rules) {
@@ -76,7 +81,7 @@ func (c *cache) slot(addr netip.Addr) **cacheEntry {
 
 // full reports whether there is no room for one more entry.
 func (c *cache) full() bool {
-	return c.rules == NewerRules && c.entries >= c.max*3/2 || c.chained >= cacheCeiling
+	return c.rules == NewerRules && c.entries >= c.max*3/2 || c.chained >= c.max*cacheCeiling
 }
 
 // insert puts an entry with one server at the head of its chain, if there is
@@ -109,6 +114,8 @@ func (c *cache) unchain(at **cacheEntry) {
 
 // advance does what the kernel's timer did until now.
 func (c *cache) advance(now time.Duration) {
+	// Far from the ends of the type no sum below overflows.
+	now = min(max(now, 0), math.MaxInt64/2)
 	if !c.started {
 		c.started, c.now, c.next = true, now, now+cacheInterval
 	}
@@ -140,14 +147,14 @@ func (c *cache) wait(looks time.Duration) {
 		return
 	}
 	last := first + (looks-1-first)/cacheFullEvery*cacheFullEvery
-	c.sweep(c.next+last*cacheInterval, c.expiration, cacheCeiling)
+	c.sweep(c.next+last*cacheInterval, c.expiration, math.MaxInt)
 	c.counter = int(looks - last)
 }
 
 // look is one turn of the timer when there are too many entries.
 func (c *cache) look() {
 	if c.counter == cacheFullEvery {
-		c.sweep(c.next, c.expiration, cacheCeiling)
+		c.sweep(c.next, c.expiration, math.MaxInt)
 		c.counter = 1
 		return
 	}
@@ -188,6 +195,16 @@ func (c *cache) readdressed(s *Server) {
 			}
 		}
 	}
+}
+
+// join puts a server into the set, and out of it what was removed long ago
+// when there is much of that.
+func (e *cacheEntry) join(s *Server, v *view, now time.Duration) {
+	if len(e.set) >= len(v.servers)+cacheSpare {
+		e.set = slices.DeleteFunc(e.set, func(s *Server) bool { return !s.listed() })
+	}
+	e.set = slices.Insert(e.set, 0, s)
+	e.changed = now
 }
 
 // listed reports whether the server is still in the list.

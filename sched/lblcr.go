@@ -49,8 +49,7 @@ func (l *lblcr) pick(f Flow, _ Flags, avoid *cell) *Server {
 	}
 	s = v.leastForWeight(l.rules, avoid)
 	if s != nil && !slices.Contains(e.set, s) {
-		e.set = slices.Insert(e.set, 0, s)
-		e.changed = c.now
+		e.join(s, v, c.now)
 	}
 	return s
 }

@@ -261,10 +261,10 @@ func TestAgainstModel(t *testing.T) {
 	for _, kind := range Names() {
 		for _, rules := range []Rules{OlderRules, NewerRules} {
 			t.Run(kind+" "+rules.String(), func(t *testing.T) {
-				picks, seeds := 0, uint64(200)
+				picks, seeds := 0, uint64(100)
 				switch kind {
 				case "dh", "sh", "mh", "lblc", "lblcr":
-					seeds = 50 // The models of these are slow.
+					seeds = 30 // The models of these are slow.
 				}
 				for seed := range seeds {
 					if !t.Run(fmt.Sprint(seed), func(t *testing.T) {

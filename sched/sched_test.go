@@ -175,6 +175,27 @@ func TestPicksDerivedByHand(t *testing.T) {
 		{"wlc never takes weight zero", "wlc", "+a0 +b1 b/9,9 2", "bb", OlderRules},
 		{"wlc starts at the first eligible", "wlc", "+a1 +b0 1", "a", OlderRules},
 		{"wlc avoids the first", "wlc", "+a1 +b1 a/5,0 !b", "a", OlderRules},
+
+		// Idle: b 1/1, a 1/3: 1*3 > 1*1, a. a 2/3: 3 > 2, a. a 3/3: 3 > 3
+		// does not hold, b.
+		{"sed counts the connection to come", "sed", "+a3 +b1 1 a/1,0 1 a/2,0 1", "a" + "a" + "b", OlderRules},
+		{"sed does not see inactive ones", "sed", "+a3 +b1 a/0,900 1", "a", OlderRules},
+		{"sed without a server", "sed", "+a0 1", "-", OlderRules},
+		// a has 1/3, b 2/1 of the best delay, but b is idle and comes first.
+		{"nq takes the first idle one", "nq", "+a3 +b1 1", "b", OlderRules},
+		{"nq takes an idle one of the smallest weight", "nq", "+a1 +b9 b/1,0 1", "a", OlderRules},
+		// b 2/1, a 2/3: 2*3 > 2*1, a.
+		{"nq goes as sed when none is idle", "nq", "+a3 +b1 b/1,0 a/1,0 1", "a", OlderRules},
+		{"nq does not see inactive ones", "nq", "+a1 +b1 b/0,5 1", "b", OlderRules},
+		{"nq avoids the idle one", "nq", "+a1 +b1 a/5,0 !b", "a", OlderRules},
+		// c b a with 1 3 3: b is the first of the heaviest.
+		{"fo takes the heaviest, first wins", "fo", "+a3 +b3 +c1 2 b=0 1 a=0 1 c=0 1", "bb" + "a" + "c" + "-", OlderRules},
+		{"fo reads no connections", "fo", "+a1 +b2 b/900,900 1 !b", "b" + "a", OlderRules},
+		// a takes while it has at most 2 active ones, then b while 1.
+		{"ovf flows over at more than the weight", "ovf", "+a2 +b1 1 a/2,0 1 a/3,0 1 b/2,0 1", "a" + "a" + "b" + "-", OlderRules},
+		{"ovf does not see inactive ones", "ovf", "+a2 +b1 a/0,9 1", "a", OlderRules},
+		{"ovf with equal weights, first wins", "ovf", "+a2 +b2 +c0 1", "b", OlderRules},
+		{"none picks nothing", "none", "+a1 2", "--", OlderRules},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -341,6 +362,49 @@ func TestPickAllocatesNothing(t *testing.T) {
 			d.Closed(false)
 		}); n != 0 {
 			t.Errorf("%s: %v allocations a pick", name, n)
+		}
+	}
+}
+
+// Picks at once are those of some order of them: as many of each server as
+// one after the other.
+func TestConcurrentPicksTakeTurns(t *testing.T) {
+	for _, name := range []string{"rr", "wrr"} {
+		s := mustNew(t, name, nil)
+		sequential := mustNew(t, name, nil)
+		for i, weight := range []int{3, 1, 4, 1, 5} {
+			mustAdd(t, s, byte('a'+i), ServerConfig{Weight: weight})
+			mustAdd(t, sequential, byte('a'+i), ServerConfig{Weight: weight})
+		}
+		const pickers, picks = 8, 701
+		var counts [pickers]map[string]int
+		var wg sync.WaitGroup
+		for p := range counts {
+			counts[p] = map[string]int{}
+			wg.Go(func() {
+				for range picks {
+					counts[p][nameOf(s.Pick(Flow{}))]++
+				}
+			})
+		}
+		wg.Wait()
+		want, got := map[string]int{}, map[string]int{}
+		for range pickers * picks {
+			want[nameOf(sequential.Pick(Flow{}))]++
+		}
+		for _, c := range counts {
+			for name, n := range c {
+				got[name] += n
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: picks a server (-one after the other +at once):\n%s", name, diff)
+		}
+		// The mark, too, is where it would be.
+		for range 20 {
+			if want, got := nameOf(sequential.Pick(Flow{})), nameOf(s.Pick(Flow{})); want != got {
+				t.Errorf("%s: then %s, want %s", name, got, want)
+			}
 		}
 	}
 }
