@@ -9,12 +9,15 @@ type Rules uint8
 
 const (
 	// OlderRules are those of kernels up to the middle of 2026, and the
-	// zero value: lc and wlc weigh a server by 256*active + inactive, and a
-	// change of thresholds looks only at the upper one.
+	// zero value: lc, wlc, lblc, lblcr and twos weigh a server by
+	// 256*active + inactive, a change of thresholds looks only at the upper
+	// one, and the caches of lblc and lblcr grow without a bound of the
+	// kernel's (here: 262,144 addresses).
 	OlderRules Rules = iota
-	// NewerRules are those that followed: lc and wlc weigh a server by
-	// 256*active + all connections (257*active + inactive), and every
-	// change of thresholds judges anew whether the server is overloaded.
+	// NewerRules are those that followed: they weigh a server by
+	// 256*active + all connections (257*active + inactive), every change of
+	// thresholds judges anew whether the server is overloaded, and a cache
+	// takes no new address when it has 24,576.
 	NewerRules
 )
 
@@ -50,8 +53,8 @@ func (r *Rules) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// overhead is the load of a server as lc and wlc see it. The kernel computes
-// in 32 bits with a sign, so huge counts wrap here as they do there.
+// overhead is the load of a server as lc, wlc and their kin see it. The kernel
+// computes in 32 bits with a sign, so huge counts wrap here as they do there.
 func (r Rules) overhead(c *cell) int32 {
 	a, i := c.counts()
 	if r == NewerRules {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -423,7 +424,9 @@ func TestConcurrentUse(t *testing.T) {
 			for range 8 {
 				wg.Go(func() {
 					for i := range 500 {
-						d := s.Pick(Flow{})
+						f := home(i % 50)
+						f.Client, f.Now = f.Service, time.Duration(i)*time.Minute
+						d := s.Pick(f)
 						if d == nil {
 							continue
 						}
