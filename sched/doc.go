@@ -44,8 +44,9 @@
 // # Concurrency
 //
 // All methods of Scheduler and Server are safe for concurrent use. Pick
-// allocates nothing (lblc and lblcr do for an address they have not seen) and
-// takes no lock (but those two, one for each scheduler). Picks of rr and wrr
+// allocates nothing (lblc and lblcr do for an address they have not seen and
+// for a set that grows) and takes no lock (but those two, one for each
+// scheduler). Picks of rr and wrr
 // at once are those of some order of them. The others see a count that
 // changes during a pick as it was or as it is.
 //
