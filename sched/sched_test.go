@@ -368,7 +368,7 @@ func TestPickAllocatesNothing(t *testing.T) {
 }
 
 // Picks at once are those of some order of them: as many of each server as
-// one after the other.
+// one after the other. For rr that holds while quiesced servers come and go.
 func TestConcurrentPicksTakeTurns(t *testing.T) {
 	for _, name := range []string{"rr", "wrr"} {
 		s := mustNew(t, name, nil)
@@ -385,6 +385,20 @@ func TestConcurrentPicksTakeTurns(t *testing.T) {
 			wg.Go(func() {
 				for range picks {
 					counts[p][nameOf(s.Pick(Flow{}))]++
+				}
+			})
+		}
+		if name == "rr" {
+			wg.Go(func() {
+				for i := range 300 {
+					d, err := s.Add(addrOf(byte('k'+i%10)), ServerConfig{}, nil)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if err := s.Remove(d); err != nil {
+						t.Error(err)
+					}
 				}
 			})
 		}
