@@ -102,6 +102,7 @@ const (
 	lostAddress
 	lostInclude
 	lostSync
+	lostUnused
 	lostCommand
 	lostRunning
 	lostCheck
@@ -115,6 +116,7 @@ var whyLost = map[fate]struct{ what, why, nearest string }{
 	lostAddress:     {"the virtual address", "rules bring up no address", "ip address add, before the rules are loaded"},
 	lostInclude:     {"the included files", "they were not read, and rules include none", "read the lvs.cf together with them, as lvsctl convert does"},
 	lostSync:        {"the connection synchronisation", "the rule for it says which of the two routers this one is", "ipvsadm --start-daemon master on the active router, backup on the other one"},
+	lostUnused:      {"the parameters of the connection synchronisation", "with syncdaemon = 0 nothing is synchronised, so that no rule has a place for them", "leave them out, or write syncdaemon = 1"},
 	lostCommand:     {"the programs", "rules run none", "lvsctl run"},
 	lostRunning:     {"the way of running", "rules are loaded once, and nothing stays running", "lvsctl run"},
 	lostCheck:       {"the checks", "rules ask no server whether it is well, so a dead one keeps its share", "lvsctl run, or ldirectord"},
@@ -199,6 +201,9 @@ func (x *ruleExport) lost(block, path, subject string, pos lvscf.Pos, origins lv
 		if !known {
 			f = lostRunning
 		}
+		if f == lostSync && !x.c.SyncDaemon {
+			f = lostUnused
+		}
 		byFate[f] = append(byFate[f], n)
 	}
 	for _, f := range slices.Sorted(maps.Keys(byFate)) {
@@ -222,10 +227,6 @@ func (x *ruleExport) lost(block, path, subject string, pos lvscf.Pos, origins lv
 // nothing of.
 func (x *ruleExport) globals() {
 	names := changed(x.c, lvscf.NewConfig())
-	if !x.c.SyncDaemon {
-		// Without the synchronisation its parameters mean nothing.
-		names = slices.DeleteFunc(names, func(n string) bool { return ruleFates["global"][n] == lostSync })
-	}
 	x.lost("global", "", "", lvscf.Pos{}, x.c.Origins, names)
 	for i := range x.c.VRRPs {
 		r := &x.c.VRRPs[i]

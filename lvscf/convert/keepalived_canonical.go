@@ -140,9 +140,6 @@ func canonical(c *lvscf.Config) *lvscf.Config {
 	out.Path, out.Origins = "", nil
 	out.Network = lvscf.NAT
 	out.Virtuals = slices.Clone(c.Virtuals)
-	if !c.SyncDaemon {
-		out.SyncdIface, out.SyncdID = "", 0 // of nothing
-	}
 	for i := range out.Virtuals {
 		v := &out.Virtuals[i]
 		v.Servers = slices.Clone(v.Servers)

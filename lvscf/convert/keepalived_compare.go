@@ -183,6 +183,9 @@ func (d *differ) lose(path, kind, key string, value any) {
 		what = key + " = " + written(value)
 	}
 	why, nearest := exportReason(kind, key)
+	if strings.HasPrefix(key, "syncd_") && !d.cfg.SyncDaemon {
+		why, nearest = "with syncdaemon = 0 nothing is synchronised, and keepalived has no line for that", "leave it out, or write syncdaemon = 1"
+	}
 	d.enter(path, what, why, nearest)
 }
 

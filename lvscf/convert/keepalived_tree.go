@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -33,7 +34,7 @@ func (s *statement) text() string {
 	if s.name == "auth_pass" || s.name == "password" {
 		return s.name + " ..."
 	}
-	return clip(strings.TrimRight(s.name+" "+s.raw, blanks))
+	return cmp.Or(clip(strings.TrimRight(s.name+" "+s.raw, blanks)), `""`) // a quote without a text
 }
 
 // treeBuilder makes a tree of lines. Braces may stand anywhere on a line.

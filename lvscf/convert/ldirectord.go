@@ -116,6 +116,7 @@ func (im *ldImport) global() {
 			im.shared(d)
 		}
 	}
+	im.repeated(im.file.globals)
 }
 
 // shared judges a line of the section, or of the left margin, that nothing

@@ -67,6 +67,7 @@ func (im *ldImport) virtual() {
 			im.real(d, v)
 		}
 	}
+	im.unused(v)
 	shareChecks(v)
 	usualPort(v)
 	im.fallback(v)
@@ -312,6 +313,7 @@ func (im *ldImport) real(d *ldLine, v *ldVirtual) {
 	if !ok || im.isNone(d, first) {
 		return
 	}
+	im.unaskedOf(d, v, flags)
 	if v.six {
 		im.nameOfSix(d, first)
 	}
