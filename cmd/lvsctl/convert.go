@@ -46,7 +46,8 @@ prints the list as JSON there.
 A line or a block that cannot be read is one of these things, and the rest is
 taken; a file in which nothing can be read is refused.
 
-Comments stay behind: it is the meaning that is written anew. Servers of rules
+Comments stay behind: it is the meaning that is written anew. One entry of the
+list counts them, which alone makes no exit code of 1. Servers of rules
 come in the order of the kernel, the last one first. What lvs.cf can say and
 this version does not do yet is for "lvsctl check" to tell.
 
@@ -156,7 +157,7 @@ func (v *conversion) run(ctx context.Context, stdin io.Reader, stdout io.Writer,
 	if err := v.tell(); err != nil {
 		return err
 	}
-	refused := len(v.Losses) > 0 && !v.accept
+	refused := !v.Losses.Harmless() && !v.accept
 	switch {
 	case out == "":
 		_, err = stdout.Write(result)
@@ -225,7 +226,11 @@ func (v *conversion) read(ctx context.Context, path string, text []byte) (*lvscf
 	}
 	// Without the files that it includes it would lack services, in silence.
 	conf, diags := lvscf.Options{Include: director.ReadFile}.Load(v.File, text)
-	return conf, nil, diags.Err()
+	if err := diags.Err(); err != nil {
+		return nil, nil, err
+	}
+	f, _ := lvscf.Parse(v.File, text)
+	return conf, convert.Comments(f), nil
 }
 
 // write makes a text of a configuration.

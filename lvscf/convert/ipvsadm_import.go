@@ -53,7 +53,7 @@ func FromIPVSAdm(ctx context.Context, name string, text []byte, opt RuleOptions)
 	giveDevices(im.config, opt.Device, Where{File: name}, &im.ledger)
 	im.compare(table)
 	im.ledger.sort()
-	return im.config, im.ledger.losses(), nil
+	return im.config, appendComments(im.ledger.losses(), name, ruleComments(string(text))), nil
 }
 
 // entryKey is a service, or with a destination one of its servers.

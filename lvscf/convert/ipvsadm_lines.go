@@ -84,6 +84,23 @@ func joins(line string) bool {
 	return ended && joined && !strings.HasPrefix(body, "#") && !strings.Contains(body, " #") && !strings.Contains(body, "\t#")
 }
 
+// ruleComments counts the comments of a text: what a # begins that begins a
+// word. The line that names a shell is none.
+func ruleComments(text string) int {
+	n := 0
+	for line := range strings.Lines(text) {
+		for i := range len(line) {
+			if line[i] == '#' && (i == 0 || strings.IndexByte(blanks, line[i-1]) >= 0) {
+				if isComment(line[i:]) && !strings.HasPrefix(line, "#!") {
+					n++
+				}
+				break
+			}
+		}
+	}
+	return n
+}
+
 // rememberingResolver asks for each name once, however often a text is read.
 type rememberingResolver struct {
 	ipvsadm.Resolver

@@ -35,7 +35,7 @@ func fromKeepalived(name string, src []byte, opt KeepalivedOptions, strict bool)
 		return nil, nil, err
 	}
 	im.ledger.sort()
-	return im.cfg, im.ledger.losses(), nil
+	return im.cfg, appendComments(im.ledger.losses(), name, im.ledger.comments), nil
 }
 
 // importer fills a configuration from a tree.

@@ -109,7 +109,11 @@ func (r *lineReader) file(name string, src []byte, depth int) {
 			r.stop(where, "not a text: there is a zero byte", "convert a keepalived.conf")
 			return
 		}
-		l := sourceLine{uncomment(line), where, true}.trim()
+		plain := uncomment(line)
+		if isComment(line[len(plain):]) {
+			r.ledger.comments++
+		}
+		l := sourceLine{plain, where, true}.trim()
 		if l.text == "" {
 			continue
 		}

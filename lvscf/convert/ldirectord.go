@@ -68,7 +68,7 @@ func FromLdirectord(name string, src []byte, opt ImportOptions) (*lvscf.Config, 
 	}
 	giveDevices(im.config, opt.Device, Where{File: name}, &im.ledger)
 	im.ledger.sort()
-	return im.config, im.ledger.losses(), nil
+	return im.config, appendComments(im.ledger.losses(), name, im.file.comments), nil
 }
 
 // sort brings the errors into the order of their lines.

@@ -79,6 +79,7 @@ func lastLine(lines []ldLine, name string) *ldLine {
 type ldFile struct {
 	globals  []ldLine
 	sections []*ldSection
+	comments int
 }
 
 // ldParser reads lines into a file. Where ldirectord is stricter than the
@@ -122,6 +123,7 @@ func parseLdirectord(name string, src []byte, f *faults) *ldFile {
 func (p *ldParser) line(line string, where Where) {
 	text := strings.TrimLeft(line, blanks)
 	if text == "" || text[0] == '#' {
+		p.comment(text)
 		return
 	}
 	where.Column = len(line) - len(text) + 1
@@ -148,7 +150,9 @@ func (p *ldParser) line(line string, where Where) {
 	}
 	isHead := name == "virtual" || name == "virtual6"
 	inSection := !isHead && p.depth >= 0 && depth > p.depth
-	d.value = strings.Trim(ldUncomment(rest, inSection || isHead), blanks)
+	value := ldUncomment(rest, inSection || isHead)
+	p.comment(rest[len(value):])
+	d.value = strings.Trim(value, blanks)
 	d.column = where.Column + len(text) - len(strings.TrimLeft(rest, blanks))
 	switch {
 	case isHead:
@@ -159,6 +163,13 @@ func (p *ldParser) line(line string, where Where) {
 	default:
 		p.depth = -1
 		p.add(d, "g", &p.file.globals)
+	}
+}
+
+// comment counts a comment.
+func (p *ldParser) comment(text string) {
+	if isComment(text) {
+		p.file.comments++
 	}
 }
 

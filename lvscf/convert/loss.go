@@ -2,7 +2,9 @@ package convert
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/lvskit/lvskit/lvscf"
 )
@@ -54,6 +56,9 @@ type Loss struct {
 	Why string `json:"why"`
 	// Nearest says what was done in its place, or what an operator can do.
 	Nearest string `json:"nearest"`
+	// Harmless tells that what the configuration does stays the same, as
+	// without the comments of a file.
+	Harmless bool `json:"harmless,omitempty"`
 }
 
 // String returns "number. where: what: why; nearest: nearest" in one line.
@@ -78,11 +83,55 @@ func (ls Losses) String() string {
 	return b.String()
 }
 
+// Harmless reports whether all of them are, as none are.
+func (ls Losses) Harmless() bool {
+	return !slices.ContainsFunc(ls, func(l Loss) bool { return !l.Harmless })
+}
+
+// Comments returns one harmless entry for all comments of an lvs.cf, which a
+// [lvscf.Config] made of it has not; none if there are none. The imports have
+// such an entry for the comments of their files at the end of their list.
+func Comments(f *lvscf.File) Losses {
+	n := 0
+	for line := range f.Lines() {
+		text := ""
+		switch {
+		case line.Kind == lvscf.CommentLine:
+			text = line.Text
+		case line.Comment > 0:
+			text = line.Text[line.Comment-1:]
+		}
+		if isComment(text) {
+			n++
+		}
+	}
+	return appendComments(nil, f.Name, n)
+}
+
+// isComment reports whether the text of a comment says something: a line of
+// signs alone does not.
+func isComment(text string) bool {
+	return strings.ContainsFunc(text, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) })
+}
+
+// appendComments tells of the comments of a file, if there are any.
+func appendComments(ls Losses, name string, n int) Losses {
+	if n == 0 {
+		return ls
+	}
+	return append(ls, Loss{
+		Number: len(ls) + 1, Where: Where{File: name}, What: counted(n, "comment", "comments"), Harmless: true,
+		Why: "the meaning is written anew, without remarks", Nearest: "copy those that are worth it by hand",
+	})
+}
+
 // ledger gathers losses within bounds. Its zero value is ready.
 type ledger struct {
 	list Losses
 	more int
 	last Where
+	// comments counts those of the text, and of what it includes.
+	comments int
 }
 
 // lose enters a loss. None of the texts may be empty.

@@ -76,3 +76,55 @@ func TestFaultsAreDiagnostics(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// TestCommentsAreCounted says of each form what counts as a comment.
+func TestCommentsAreCounted(t *testing.T) {
+	const three, none = "3 comments", ""
+	for _, c := range []struct {
+		name, want string
+		read       func() (Losses, error)
+	}{
+		{"lvs.cf", three, func() (Losses, error) {
+			f, ds := lvscf.Parse("x", []byte("# one\n####\nserial_no = 1 # two\n\n  #three\nprimary = 192.0.2.1\n"))
+			return Comments(f), ds.Err()
+		}},
+		{"lvs.cf without", none, func() (Losses, error) {
+			f, ds := lvscf.Parse("x", []byte("serial_no = 1\n#\n"))
+			return Comments(f), ds.Err()
+		}},
+		{"keepalived.conf with an include", three, func() (Losses, error) {
+			inc := func(string, string) ([]Included, error) { return []Included{{"y", []byte("! two\n")}}, nil }
+			_, l, err := FromKeepalived("x", []byte("# one\ninclude y\n!!!!\nvrrp_instance a { # three\n virtual_router_id 1\n}\n"), KeepalivedOptions{Include: inc})
+			return l, err
+		}},
+		{"ldirectord.cf", three, func() (Losses, error) {
+			_, l, err := FromLdirectord("x", []byte("# one\nvirtual = 1 # two\n\treal = 10.0.0.1:80 gate # three\n\t#\n\tscheduler = rr\n"), ImportOptions{Device: "eth0"})
+			return l, err
+		}},
+		{"rules", three, func() (Losses, error) {
+			_, l, err := FromIPVSAdm(t.Context(), "x", []byte("#!/bin/sh\n# one\n-A -f 1 # two # still two\n#three\n#-------\n-a -f 1 -r 10.0.0.1\n"), RuleOptions{})
+			return l, err
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			losses, err := c.read()
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkLosses(t, losses)
+			got := ""
+			if len(losses) > 0 {
+				last := losses[len(losses)-1]
+				if got = last.What; !last.Harmless || last.Where.File != "x" {
+					t.Errorf("last entry %+v", last)
+				}
+			}
+			if got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+	if (Losses{{}}).Harmless() || !(Losses{{Harmless: true}}).Harmless() || !(Losses)(nil).Harmless() {
+		t.Error("a list is as harmful as its worst entry")
+	}
+}
