@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -44,7 +45,7 @@ writes no file, unless --accept-loss says that the list has been read. -o json
 prints the list as JSON there.
 
 A line or a block that cannot be read is one of these things, and the rest is
-taken; a file in which nothing can be read is refused.
+taken; a file with nothing to take is refused.
 
 Comments stay behind: it is the meaning that is written anew. One entry of the
 list counts them, which alone makes no exit code of 1. Servers of rules
@@ -149,6 +150,16 @@ func (v *conversion) run(ctx context.Context, stdin io.Reader, stdout io.Writer,
 	if err != nil {
 		return err
 	}
+	if v.From == formKeepalived && empty(conf) {
+		// To the library this is a configuration like any other; to an
+		// operator it is the wrong file.
+		if v.Losses = slicesOf(read); !v.asJSON {
+			if err := v.tell(); err != nil {
+				return err
+			}
+		}
+		return fmt.Errorf("%s:1:1: no virtual server and no router in this file: convert a keepalived.conf with a virtual_server that has real servers, or a vrrp_instance", v.File)
+	}
 	result, written, err := v.write(ctx, conf)
 	if err != nil {
 		return err
@@ -174,6 +185,11 @@ func (v *conversion) run(ctx context.Context, stdin io.Reader, stdout io.Writer,
 		return &quietError{}
 	}
 	return err
+}
+
+// empty reports whether a configuration serves nothing and carries no address.
+func empty(c *lvscf.Config) bool {
+	return len(c.Virtuals)+len(c.VRRPs)+len(c.StaticAddresses)+len(c.FloatingAddresses) == 0
 }
 
 // slicesOf joins the losses of both halves of the way and numbers them anew.
@@ -210,12 +226,7 @@ func (v *conversion) read(ctx context.Context, path string, text []byte) (*lvscf
 	options := convert.ImportOptions{Device: v.device}
 	switch v.From {
 	case formKeepalived:
-		o := convert.KeepalivedOptions{ConfigID: v.configID, Include: convert.IncludeFrom(os.DirFS("/"))}
-		name := v.File
-		if abs, err := filepath.Abs(path); err == nil && path != "-" {
-			name = filepath.ToSlash(abs) // includes are looked for beside it
-		}
-		return convert.FromKeepalived(name, text, o)
+		return v.readKeepalived(path, text)
 	case formLdirectord:
 		return convert.FromLdirectord(v.File, text, options)
 	case formIPVSAdm:
@@ -231,6 +242,36 @@ func (v *conversion) read(ctx context.Context, path string, text []byte) (*lvscf
 	}
 	f, _ := lvscf.Parse(v.File, text)
 	return conf, convert.Comments(f), nil
+}
+
+// readKeepalived reads with the absolute name of a file: includes are looked
+// for beside it, and $_PWD is its folder. Messages have the name as given.
+func (v *conversion) readKeepalived(given string, text []byte) (*lvscf.Config, convert.Losses, error) {
+	name, asGiven := v.File, func(file string) string { return file }
+	if abs, err := filepath.Abs(given); err == nil && given != "-" {
+		name = filepath.ToSlash(abs)
+		from, to := path.Dir(name)+"/", strings.TrimSuffix(filepath.ToSlash(given), path.Base(name))
+		asGiven = func(file string) string {
+			if rest, ok := strings.CutPrefix(file, from); ok {
+				return to + rest
+			}
+			return file
+		}
+	}
+	conf, losses, err := convert.FromKeepalived(name, text, convert.KeepalivedOptions{ConfigID: v.configID, Include: convert.IncludeFrom(os.DirFS("/"))})
+	for i := range losses {
+		losses[i].Where.File = asGiven(losses[i].Where.File)
+	}
+	var bad *lvscf.InvalidFileError
+	if errors.As(err, &bad) {
+		for i := range bad.Diagnostics {
+			bad.Diagnostics[i].File = asGiven(bad.Diagnostics[i].File)
+		}
+	}
+	if conf != nil {
+		conf.Path = v.File
+	}
+	return conf, losses, err
 }
 
 // write makes a text of a configuration.
