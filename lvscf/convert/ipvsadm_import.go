@@ -2,7 +2,10 @@ package convert
 
 import (
 	"context"
+	"fmt"
+	"net/netip"
 	"slices"
+	"strconv"
 
 	"github.com/lvskit/lvskit/ipvs"
 	"github.com/lvskit/lvskit/ipvs/ipvsadm"
@@ -192,11 +195,40 @@ func (im *ruleImport) server(v *lvscf.Virtual, d ipvs.Destination) lvscf.Server 
 	return s
 }
 
+// twins counts the servers of each service by their addresses: those that
+// differ in their port alone may become one.
+type twins map[twinKey]int
+
+type twinKey struct {
+	service ipvs.ServiceKey
+	addr    netip.Addr
+}
+
+func twinsOf(table ipvs.Table) twins {
+	t := twins{}
+	for _, e := range table {
+		for _, d := range e.Destinations {
+			t[twinKey{e.Service.Key, d.Key.Addr()}]++
+		}
+	}
+	return t
+}
+
+// told says so of the server of a change, if there are others.
+func (t twins) told(c ipvs.Change) string {
+	others := t[twinKey{c.Service.Key, c.Destination.Key.Addr()}] - 1
+	if others < 1 {
+		return ""
+	}
+	return "; with " + counted(others, "other rule", "other rules") + " for that address it may be one server"
+}
+
 // compare finds what the configuration makes otherwise than the rules did, so
 // that nothing can be left out in silence.
 func (im *ruleImport) compare(table ipvs.Table) {
 	services := tableServices(im.config, &ledger{})
 	all := func(ipvs.ServiceKey) bool { return true }
+	twins := twinsOf(table)
 	for _, c := range ipvs.Diff(tableOf(services), table, all) {
 		where := im.at(im.places[entryKey{c.Service.Key, c.Destination.Key}], "service "+c.Service.Key.String())
 		what := ipvsadm.Line(c)
@@ -205,15 +237,21 @@ func (im *ruleImport) compare(table ipvs.Table) {
 		case c.Op == ipvs.OpDelService || c.Op == ipvs.OpDelDestination:
 			continue // what stands in place of something that is listed
 		case c.Op == ipvs.OpSetService && !knownScheduler(lvscf.Scheduler(c.Service.Scheduler)):
+			what = "scheduler " + c.Service.Scheduler
 			why, nearest = "lvs.cf has the schedulers of the kernel by name, and this is none of them", "wlc, the default, was taken"
 		case c.Op == ipvs.OpAddService && c.Service.Key.Mark6:
 			why, nearest = "without a server or an address lvs.cf does not tell the family of a mark", "the mark was taken; add a server with an IPv6 address, or an address line"
 		case c.Op == ipvs.OpAddDestination && c.Destination.Key.Port() == 0:
+			what = "the server " + c.Destination.Key.Addr().String() + " without a port"
 			why = "a server of lvs.cf has a port where the service has one"
-			nearest = "the port of the service was taken, where its packets arrive in any case; two servers that differ in that alone are one"
+			nearest = "port " + strconv.Itoa(int(c.Service.Key.Addr.Port())) + " was taken, where its packets arrive in any case" + twins.told(c)
 		case c.Op == ipvs.OpAddDestination && c.Destination.Forward != ipvs.Masquerade:
-			why = "without -m packets arrive at the port that the client asked for, whatever the rule says"
-			nearest = "the server was taken, and the port in the table will be that; two servers that differ in their port alone are one"
+			what = fmt.Sprintf("port %d of the server %v", c.Destination.Key.Port(), c.Destination.Key.Addr())
+			why = "only -m changes the port of a packet"
+			nearest = "the server was taken, with the port of the client" + twins.told(c)
+			if port := c.Service.Key.Addr.Port(); port != 0 {
+				nearest = fmt.Sprintf("the server was taken, with port %d in the table", port) + twins.told(c)
+			}
 		}
 		im.ledger.lose(where, what, why, nearest)
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/lvskit/lvskit/lvscf"
 )
@@ -178,15 +179,49 @@ func (d *differ) enter(path, what, why, nearest string) {
 
 // lose enters a directive.
 func (d *differ) lose(path, kind, key string, value any) {
-	what := key + ", which is not set"
-	if value != nil {
-		what = key + " = " + written(value)
+	if value == nil && key == "failover_mode" {
+		return // what it is for is told: heartbeats became VRRP
+	}
+	what := key + " = " + written(value)
+	switch {
+	case value == nil:
+		what = "no " + key
+		if text := defaultOf(kind, key); text != "" {
+			what = key + " = " + text + ", the default"
+		}
+	case kind == "check" && key == "rise" && d.reenters():
+		what = fmt.Sprintf("reentry = %d", int64(d.virtual.Reentry/time.Second))
 	}
 	why, nearest := exportReason(kind, key)
 	if strings.HasPrefix(key, "syncd_") && !d.cfg.SyncDaemon {
 		why, nearest = "with syncdaemon = 0 nothing is synchronised, and keepalived has no line for that", "leave it out, or write syncdaemon = 1"
 	}
 	d.enter(path, what, why, nearest)
+}
+
+// reenters reports whether the times that a check must succeed are those that
+// reentry asks for.
+func (d *differ) reenters() bool {
+	if d.virtual == nil || d.virtual.Rise != 0 {
+		return false
+	}
+	rises := func(cs []lvscf.Check) bool {
+		return slices.ContainsFunc(cs, func(c lvscf.Check) bool { return c.Rise != 0 })
+	}
+	return !rises(d.virtual.Checks) && !slices.ContainsFunc(d.virtual.Servers, func(s lvscf.Server) bool { return rises(s.Checks) })
+}
+
+// defaultOf returns what a directive is when a file does not say.
+func defaultOf(kind, key string) string {
+	if kind == "" {
+		kind = "global"
+	}
+	for _, d := range lvscf.Directives() {
+		if d.Block == kind && d.Name == key {
+			return d.Default
+		}
+	}
+	return ""
 }
 
 // written returns a value about as a file has it.
@@ -217,6 +252,17 @@ func written(value any) string {
 	return fmt.Sprint(value)
 }
 
+// asked returns the texts of a check.
+func asked(check map[string]any) string {
+	var parts []string
+	for _, key := range []string{"send", "expect", "command"} {
+		if text, _ := check[key].(string); text != "" {
+			parts = append(parts, key+` = "`+clip(text)+`"`)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
 // loseBlock enters a whole block.
 func (d *differ) loseBlock(path, word string, block map[string]any) {
 	why, nearest := "keepalived has no such block", "nothing was written"
@@ -243,5 +289,9 @@ func (d *differ) loseBlock(path, word string, block map[string]any) {
 	case word == "server":
 		why, nearest = "its address and port stand twice, or it is of another family than the service", "one server for each address and port, of the family of the service"
 	}
-	d.enter(path, "the "+word+" block", why, nearest)
+	what := "the " + word + " block"
+	if asks := asked(block); word == "check" && asks != "" {
+		what = asks + " of " + what
+	}
+	d.enter(path, what, why, nearest)
 }

@@ -93,8 +93,8 @@ virtual mail {
 	text, losses := convert.ToKeepalived(cfg)
 	fmt.Printf("%s\n%s", losses, text)
 	// Output:
-	// 1. virtual "mail" / check "tcp": rise = 18: keepalived takes a server back after one good answer; nearest: leave it out
-	// 2. virtual "mail" / check "tcp": start_state, which is not set: keepalived has up, and alpha for down; nearest: alpha
+	// 1. virtual "mail" / check "tcp": reentry = 180: keepalived takes a server back after one good answer; nearest: leave it out
+	// 2. virtual "mail" / check "tcp": start_state = unknown, the default: keepalived has up, and alpha for down; nearest: alpha
 	//
 	// # keepalived.conf made from lvs.cf
 	//

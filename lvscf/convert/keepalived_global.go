@@ -182,7 +182,7 @@ func (im *importer) addresses(p place, s *statement, device, instance string, ex
 	for _, a := range s.body {
 		prefix, ok := parsePrefix(a.name)
 		if !ok {
-			inside.lose(a, "no address", "nothing was carried")
+			inside.lose(a, "no address", braced(a.name, "nothing was carried"))
 			continue
 		}
 		if prefix.Addr().IsUnspecified() {

@@ -220,7 +220,7 @@ func (p place) boolean(s *statement, word int) (value, ok bool) {
 func (p place) addr(s *statement, word int) (netip.Addr, bool) {
 	a, err := netip.ParseAddr(s.word(word))
 	if err != nil || a.Zone() != "" {
-		p.lose(s, "no address that lvs.cf can hold", "write an address without a zone")
+		p.lose(s, "no address that lvs.cf can hold", braced(s.word(word), "write an address without a zone"))
 		return netip.Addr{}, false
 	}
 	if a = a.Unmap(); a.IsUnspecified() {

@@ -66,7 +66,7 @@ func (im *importer) oneMember(p place, s *statement, words []string) []member {
 	}
 	first, last, ok := addressRange(words[0])
 	if !ok {
-		p.lose(s, "no address and no range of them, so keepalived ignores it", "nothing was carried")
+		p.lose(s, "no address and no range of them, so keepalived ignores it", braced(words[0], "nothing was carried"))
 		return nil
 	}
 	if first.IsUnspecified() {

@@ -410,7 +410,7 @@ func TestEveryFieldIsCarriedOrLost(t *testing.T) {
 			return slices.ContainsFunc(baseLosses, func(b Loss) bool { return b.What == l.What && b.Where == l.Where })
 		})
 		named := slices.ContainsFunc(fresh, func(l Loss) bool {
-			return strings.HasPrefix(l.What, key+" =") || strings.HasPrefix(l.What, key+", ") || strings.HasSuffix(l.What, " block")
+			return strings.HasPrefix(l.What, key+" =") || l.What == "no "+key || strings.HasSuffix(l.What, " block")
 		})
 		gone := len(baseLosses) > len(losses) // it made something carried
 		if !said && !named && !gone && len(fresh) == 0 && !slices.ContainsFunc(quiet, func(q string) bool { return strings.HasSuffix(want, q) }) {

@@ -12,7 +12,7 @@ import (
 func (im *importer) realServer(p place, s *statement, v *lvscf.Virtual, l level, used labels) {
 	first, last, ok := addressRange(s.word(0))
 	if !ok || first != last || strings.ContainsAny(s.word(0), "-/") {
-		p.lose(s, "no address of a server, so keepalived ignores it", "nothing was carried")
+		p.lose(s, "no address of a server, so keepalived ignores it", braced(s.word(0), "nothing was carried"))
 		return
 	}
 	if first.IsUnspecified() {

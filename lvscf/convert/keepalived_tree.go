@@ -3,6 +3,7 @@ package convert
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -167,6 +168,19 @@ func (t *treeBuilder) finish() []*statement {
 		t.faults.add(s.where, s.text(), "the block "+s.text()+" is not closed", "add a } at its end")
 	}
 	return t.root.body
+}
+
+// unbraced finds a name that keepalived does not take for one: it needs a
+// blank behind it, or braces.
+var unbraced = regexp.MustCompile(`\$([A-Za-z_][A-Za-z0-9_]*)`)
+
+// braced returns the cure for a word that should be an address: the one given,
+// unless there is a name in it.
+func braced(word, cure string) string {
+	if !unbraced.MatchString(word) {
+		return cure
+	}
+	return "write " + clip(unbraced.ReplaceAllString(word, "$${$1}")) + ", and define the name above: without braces a name ends at a blank"
 }
 
 // plainWords splits a text at blanks; double quotes hold a word together and

@@ -84,8 +84,14 @@ func (im *importer) virtualServer(top place, s *statement) {
 		"flag-1": flag(lvscf.FlagFallback, ""), "flag-2": flag(lvscf.FlagPort, ""), "flag-3": flag(lvscf.FlagThird, ""),
 		"sh-port": flag(lvscf.FlagPort, lvscf.SourceHash), "sh-fallback": flag(lvscf.FlagFallback, lvscf.SourceHash),
 		"mh-port": flag(lvscf.FlagPort, lvscf.MaglevHash), "mh-fallback": flag(lvscf.FlagFallback, lvscf.MaglevHash),
-		"ops":                     func(*statement) { v.OnePacket = true },
-		"persistence_engine":      func(s *statement) { v.PersistenceEngine = clip(s.word(0)) },
+		"ops": func(*statement) { v.OnePacket = true },
+		"persistence_engine": func(s *statement) {
+			if e := s.word(0); e == "" || len(e) > 15 || strings.ContainsAny(e, "/ \t") || !lineText(e) {
+				p.lose(s, "no name of a persistence engine", "nothing was carried")
+			} else {
+				v.PersistenceEngine = e
+			}
+		},
 		"persistence_timeout":     func(s *statement) { persistent = s; im.persistence(p, s, &v) },
 		"persistence_granularity": func(s *statement) { im.granularity(p, s, &v) },
 		"protocol": func(s *statement) {
@@ -183,6 +189,9 @@ func (im *importer) addVirtuals(p place, s *statement, v lvscf.Virtual, members 
 		p.loseAs(s, "ip_family "+family, "it is not the family of the address, so keepalived ignores it", "leave it out")
 	} else if family == "inet6" && mark && !slices.ContainsFunc(v.Servers, func(r lvscf.Server) bool { return r.Address.Addr.Is6() }) {
 		p.loseAs(s, "ip_family inet6", "the family of a marked service is that of its servers", "servers of IPv6")
+	}
+	if len(members) > 1 {
+		defer im.ledger.summing()() // what is lost of each of them is lost of all
 	}
 	for _, m := range members {
 		one := v

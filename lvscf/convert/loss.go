@@ -130,17 +130,51 @@ type ledger struct {
 	list Losses
 	more int
 	last Where
+	// sums counts the losses at one place for one reason, while they are
+	// summed up.
+	sums map[sumKey]*sum
 	// comments counts those of the text, and of what it includes.
 	comments int
 }
 
+// sumKey is what losses have in common that are told as one.
+type sumKey struct {
+	where Where
+	why   string
+}
+
+// sum is where the first of them is in the list, and how many came after it.
+type sum struct{ index, more int }
+
+// summing makes one loss of all that have a place and a reason in common,
+// until the function that it returns is called.
+func (l *ledger) summing() (end func()) {
+	l.sums = map[sumKey]*sum{}
+	return func() {
+		for _, s := range l.sums {
+			if s.more > 0 {
+				l.list[s.index].What += fmt.Sprintf(", and %d more", s.more)
+			}
+		}
+		l.sums = nil
+	}
+}
+
 // lose enters a loss. None of the texts may be empty.
 func (l *ledger) lose(where Where, what, why, nearest string) {
+	if s := l.sums[sumKey{where, why}]; s != nil {
+		s.more++
+		return
+	}
 	if len(l.list) >= MaxLosses {
 		l.more++
 		l.last = where
 		return
 	}
+	if l.sums != nil {
+		l.sums[sumKey{where, why}] = &sum{index: len(l.list)}
+	}
+	where.Path = shortPath(where.Path)
 	l.list = append(l.list, Loss{
 		Number: len(l.list) + 1, Where: where,
 		What: clean(what), Why: clean(why), Nearest: clean(nearest),
@@ -158,6 +192,21 @@ func (l *ledger) losses() Losses {
 		Why:     fmt.Sprintf("only %d are listed one by one", MaxLosses),
 		Nearest: "see to the ones above, then convert again",
 	})
+}
+
+// shortPath cuts the names of blocks in a path, which may be of any length.
+func shortPath(path string) string {
+	const most = 100
+	if len(path) <= most {
+		return path
+	}
+	blocks := strings.Split(path, " / ")
+	for i, b := range blocks {
+		if len(b) > most {
+			blocks[i] = strings.ToValidUTF8(b[:most], "") + "..."
+		}
+	}
+	return clean(strings.Join(blocks, " / "))
 }
 
 // counted returns a number with its noun.

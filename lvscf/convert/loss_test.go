@@ -128,3 +128,66 @@ func TestCommentsAreCounted(t *testing.T) {
 		t.Error("a list is as harmful as its worst entry")
 	}
 }
+
+// TestLossesOfAGroupAreSummedUp reads a group of many addresses: what is lost
+// of all of them is told once.
+func TestLossesOfAGroupAreSummedUp(t *testing.T) {
+	src := "virtual_server_group g {\n 192.0.2.1-250 80\n}\nvirtual_server group g {\n protocol TCP\n real_server 10.0.0.1 81 {\n }\n real_server 2001:db8::1 80 {\n }\n lb_kind DR\n}\n"
+	cfg, losses, err := FromKeepalived("x", []byte(src), KeepalivedOptions{})
+	if err != nil || len(cfg.Virtuals) != 250 {
+		t.Fatalf("error %v", err)
+	}
+	checkLosses(t, losses)
+	var what []string
+	for _, l := range losses {
+		what = append(what, l.What)
+	}
+	want := []string{"the server 2001:db8::1 of 192.0.2.1:80, and 249 more", "the address 192.0.2.1, and 249 more", "port 81 of the server 10.0.0.1, and 249 more"}
+	if diff := cmp.Diff(want, what); diff != "" {
+		t.Errorf("losses (-want +got):\n%s", diff)
+	}
+}
+
+// TestLongNamesAreCut names blocks by a megabyte: no loss prints it whole, and
+// two that differ at their ends are told apart by their number.
+func TestLongNamesAreCut(t *testing.T) {
+	long := strings.Repeat("n", 1<<20)
+	cfg := lvscf.NewConfig()
+	for _, end := range []string{"a", "b"} {
+		v := lvscf.NewVirtual(long + end)
+		v.Servers = []lvscf.Server{lvscf.NewServer(long, 80)}
+		cfg.Virtuals = append(cfg.Virtuals, v)
+	}
+	_, keepalived := ToKeepalived(cfg)
+	_, rules, err := ToIPVSAdm(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, imported, err := FromKeepalived("x", []byte("vrrp_instance "+long[:60000]+" {\n virtual_router_id 1\n debug 1\n}\n"), KeepalivedOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for form, losses := range map[string]Losses{"keepalived": keepalived, "rules": rules, "imported": imported} {
+		checkLosses(t, losses)
+		if text := losses.String(); len(text) > 2000*len(losses) {
+			t.Errorf("%s: %d losses of %d bytes", form, len(losses), len(text))
+		}
+		if form != "imported" && len(losses) < 2 {
+			t.Errorf("%s: %d losses for two blocks", form, len(losses))
+		}
+	}
+}
+
+// TestNamesWithoutBracesAreTaught reads $VIP/24, where the name does not end.
+func TestNamesWithoutBracesAreTaught(t *testing.T) {
+	src := "$VIP=192.0.2.1\nvrrp_instance v {\n virtual_router_id 5\n virtual_ipaddress {\n $VIP/24\n }\n}\nvirtual_server $VIP-9 80 {\n}\n"
+	_, losses, err := FromKeepalived("x", []byte(src), KeepalivedOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"write ${VIP}/24, and define", "write ${VIP}-9, and define"} {
+		if !strings.Contains(losses.String(), want) {
+			t.Errorf("nothing says %q:\n%s", want, losses)
+		}
+	}
+}
