@@ -194,12 +194,10 @@ func (l *ledger) losses() Losses {
 	})
 }
 
-// shortPath cuts the names of blocks in a path, which may be of any length.
+// shortPath cuts the names of blocks in a path, which may be of any length and
+// of any bytes.
 func shortPath(path string) string {
 	const most = 100
-	if len(path) <= most {
-		return path
-	}
 	blocks := strings.Split(path, " / ")
 	for i, b := range blocks {
 		if len(b) > most {
