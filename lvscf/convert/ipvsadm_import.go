@@ -118,6 +118,10 @@ func (im *ruleImport) timeouts(t ipvs.Timeouts) {
 // daemon takes over the synchronisation of connections.
 func (im *ruleImport) daemon(c *ipvsadm.Command, lose func(why, nearest string)) {
 	d := c.Daemon
+	if !deviceName(d.Interface) {
+		lose("its interface has no name that lvs.cf can hold", "left out: write the name of an interface")
+		return
+	}
 	if im.config.SyncDaemon && (im.config.SyncdIface != d.Interface || im.config.SyncdID != uint8(d.SyncID)) {
 		lose("lvs.cf has one interface and id for both directions", "the last ones were taken")
 	} else if !im.config.SyncDaemon {

@@ -233,7 +233,7 @@ func (p place) addr(s *statement, word int) (netip.Addr, bool) {
 // device reads the name of an interface.
 func (p place) device(s *statement, word int) (string, bool) {
 	d := s.word(word)
-	if d == "" || len(d) > 15 || strings.ContainsAny(d, "/ \t") || !lineText(d) {
+	if !deviceName(d) {
 		p.lose(s, "no name of an interface", "nothing was carried")
 		return "", false
 	}

@@ -86,7 +86,7 @@ func (im *importer) virtualServer(top place, s *statement) {
 		"mh-port": flag(lvscf.FlagPort, lvscf.MaglevHash), "mh-fallback": flag(lvscf.FlagFallback, lvscf.MaglevHash),
 		"ops": func(*statement) { v.OnePacket = true },
 		"persistence_engine": func(s *statement) {
-			if e := s.word(0); e == "" || len(e) > 15 || strings.ContainsAny(e, "/ \t") || !lineText(e) {
+			if e := s.word(0); !deviceName(e) {
 				p.lose(s, "no name of a persistence engine", "nothing was carried")
 			} else {
 				v.PersistenceEngine = e
@@ -96,7 +96,15 @@ func (im *importer) virtualServer(top place, s *statement) {
 		"persistence_granularity": func(s *statement) { im.granularity(p, s, &v) },
 		"protocol": func(s *statement) {
 			protocol = s
-			if err := v.Protocol.UnmarshalText([]byte(strings.ToLower(s.word(0)))); err != nil {
+			switch strings.ToLower(s.word(0)) {
+			case "tcp":
+				v.Protocol = lvscf.TCP
+			case "udp":
+				v.Protocol = lvscf.UDP
+			case "sctp":
+				v.Protocol = lvscf.SCTP
+			default:
+				v.Protocol = lvscf.UDP
 				p.lose(s, "no protocol of keepalived, so it takes UDP", "protocol = udp was taken")
 			}
 		},

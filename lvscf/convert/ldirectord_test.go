@@ -245,64 +245,67 @@ func FuzzFromLdirectord(f *testing.F) {
 			f.Add(string(src))
 		}
 	}
-	f.Fuzz(func(t *testing.T, src string) {
-		lines := strings.Split(strings.TrimPrefix(src, "\ufeff"), "\n")
-		inside := func(p lvscf.Pos) bool {
-			return p.Line >= 1 && p.Line <= len(lines) && p.Column >= 1 && p.Column <= len(lines[p.Line-1])+1
+	f.Fuzz(takesAnyLdirectord)
+}
+
+// takesAnyLdirectord checks what holds for any text.
+func takesAnyLdirectord(t *testing.T, src string) {
+	lines := strings.Split(strings.TrimPrefix(src, "\ufeff"), "\n")
+	inside := func(p lvscf.Pos) bool {
+		return p.Line >= 1 && p.Line <= len(lines) && p.Column >= 1 && p.Column <= len(lines[p.Line-1])+1
+	}
+	cfg, losses, err := FromLdirectord("x.cf", []byte(src), ImportOptions{})
+	checkLosses(t, losses)
+	for _, l := range losses {
+		if l.Where.Pos != (lvscf.Pos{}) && !inside(l.Where.Pos) {
+			t.Errorf("%v is out of the file", l)
 		}
-		cfg, losses, err := FromLdirectord("x.cf", []byte(src), ImportOptions{})
-		checkLosses(t, losses)
-		for _, l := range losses {
-			if l.Where.Pos != (lvscf.Pos{}) && !inside(l.Where.Pos) {
-				t.Errorf("%v is out of the file", l)
+	}
+	var bad *lvscf.InvalidFileError
+	if errors.As(err, &bad) {
+		for _, d := range bad.Diagnostics {
+			if d.Message == "" || d.Cure == "" || strings.ContainsAny(d.String(), "\n\x00") || !inside(d.Pos) {
+				t.Errorf("bad diagnostic %q", d.String())
 			}
 		}
-		var bad *lvscf.InvalidFileError
-		if errors.As(err, &bad) {
-			for _, d := range bad.Diagnostics {
-				if d.Message == "" || d.Cure == "" || strings.ContainsAny(d.String(), "\n\x00") || !inside(d.Pos) {
-					t.Errorf("bad diagnostic %q", d.String())
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	servers := 0
+	for _, v := range cfg.Virtuals {
+		servers += len(v.Servers)
+	}
+	if servers > 1000 {
+		return // a range: the same again, only slower
+	}
+	text, err := json.Marshal(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back := lvscf.NewConfig()
+	if err := json.Unmarshal(text, back); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	if _, err := cfg.File(); err != nil {
+		t.Errorf("no lvs.cf can say it: %v", err)
+	}
+	seen := map[string]bool{}
+	for _, v := range cfg.Virtuals {
+		if seen[v.Name] || v.Name == "" || strings.ContainsAny(v.Name, " \t{}\"'#") {
+			t.Errorf("bad name %q", v.Name)
+		}
+		seen[v.Name] = true
+		for _, c := range slices.Concat(v.Checks, []lvscf.Check{}) {
+			for i := range reflect.TypeOf(c).NumField() {
+				if s, ok := reflect.ValueOf(c).Field(i).Interface().(string); ok && !lineText(s) {
+					t.Errorf("%q is no value of a file", s)
 				}
 			}
-			return
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		servers := 0
-		for _, v := range cfg.Virtuals {
-			servers += len(v.Servers)
-		}
-		if servers > 1000 {
-			return // a range: the same again, only slower
-		}
-		text, err := json.Marshal(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		back := lvscf.NewConfig()
-		if err := json.Unmarshal(text, back); err != nil {
-			t.Fatalf("%v: %s", err, text)
-		}
-		if _, err := cfg.File(); err != nil {
-			t.Errorf("no lvs.cf can say it: %v", err)
-		}
-		seen := map[string]bool{}
-		for _, v := range cfg.Virtuals {
-			if seen[v.Name] || v.Name == "" || strings.ContainsAny(v.Name, " \t{}\"'#") {
-				t.Errorf("bad name %q", v.Name)
-			}
-			seen[v.Name] = true
-			for _, c := range slices.Concat(v.Checks, []lvscf.Check{}) {
-				for i := range reflect.TypeOf(c).NumField() {
-					if s, ok := reflect.ValueOf(c).Field(i).Interface().(string); ok && !lineText(s) {
-						t.Errorf("%q is no value of a file", s)
-					}
-				}
-			}
-		}
-		Table(cfg)
-	})
+	}
+	Table(cfg)
 }
 
 // TestGeneratedLdirectordFiles imports files of directives and values by

@@ -44,6 +44,12 @@ func nameOfServer(s *lvscf.Server) string {
 	return fmt.Sprintf("%v_%d", s.Address, s.Port)
 }
 
+// deviceName reports whether an interface, or a persistence engine, can have
+// that name.
+func deviceName(s string) bool {
+	return s != "" && len(s) <= 15 && !strings.ContainsAny(s, "/ \t") && lineText(s)
+}
+
 // noHost says why the unspecified address of a family names no host.
 func noHost(a netip.Addr) string { return "in an lvs.cf the address " + a.String() + " is none" }
 
