@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
-	"strconv"
 	"strings"
 	"time"
 
@@ -240,8 +239,8 @@ func (im *importer) vipOf(p place, s *statement, addr netip.Addr) (device string
 		}
 		if v != nil {
 			device = v.device
-		} else if addr.Is4() { // an alias is a label, which IPv6 has not
-			device += ":" + strconv.Itoa(len(im.leftAlone)+1)
+		} else {
+			device = aliasOf(device, len(im.leftAlone)+1, addr)
 		}
 		im.leftAlone[addr] = device
 		p.loseAs(s, "the address "+addr.String(), "no vrrp_instance carries it, nor static_ipaddress of a lone router, so the system must", "the director brings it up on "+device+"; name another device when you convert, or mend the address line")

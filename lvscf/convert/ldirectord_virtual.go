@@ -473,7 +473,9 @@ func (im *ldImport) fallback(v *ldVirtual) {
 	host, ok := im.hostIn(d, hostText, v.six)
 	port, portOK := v.Port, true
 	if portText != "" {
-		port, portOK = ldPort(portText)
+		if port, portOK = ldPort(portText); port == 0 {
+			port = v.Port // where the packets arrive
+		}
 	}
 	if !ok || !portOK {
 		im.fail(d, fmt.Sprintf("%q is no fallback server", clip(words[0])), "write ADDRESS or ADDRESS:PORT")

@@ -99,6 +99,17 @@ func mostOf(count [3]int) lvscf.Network {
 	return lvscf.Network(slices.Index(count[:], slices.Max(count[:])))
 }
 
+// aliasOf returns the device of an address with a number: an alias, which is a
+// label of the address. IPv6 has no labels, and with the number a name may be
+// too long for one.
+func aliasOf(device string, n int, a netip.Addr) string {
+	alias := fmt.Sprintf("%s:%d", device, n)
+	if a.Is6() || strings.Contains(device, ":") || !deviceName(alias) {
+		return device
+	}
+	return alias
+}
+
 // giveDevices puts each virtual address on an alias of a device, the same
 // address always on the same one.
 func giveDevices(c *lvscf.Config, device string, where Where, l *ledger) {
@@ -113,10 +124,7 @@ func giveDevices(c *lvscf.Config, device string, where Where, l *ledger) {
 			continue
 		}
 		if _, ok := aliases[v.Address]; !ok {
-			aliases[v.Address] = fmt.Sprintf("%s:%d", device, len(aliases)+1)
-			if v.Address.Addr.IsValid() && v.Address.Addr.Is6() {
-				aliases[v.Address] = device // an alias is a label, which IPv6 has not
-			}
+			aliases[v.Address] = aliasOf(device, len(aliases)+1, v.Address.Addr)
 		}
 		v.Device = aliases[v.Address]
 	}
