@@ -389,9 +389,9 @@ func (im *ldImport) realFlags(d *ldLine, text string, v *ldVirtual) (f realFlags
 		if m == nil {
 			break
 		}
-		n, err := strconv.ParseUint(m[2], 10, 32)
+		n, err := strconv.ParseUint(m[2], 10, 31)
 		if err != nil {
-			im.failPart(d, m[2], fmt.Sprintf("the threshold %s is too large", clip(m[2])), "write a number below 4294967296")
+			im.failPart(d, m[2], fmt.Sprintf("the threshold %s is too large", clip(m[2])), "write a number below 2147483648")
 			return f, false
 		}
 		if m[1] == "l" {

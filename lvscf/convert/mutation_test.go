@@ -64,9 +64,9 @@ func TestMutatedFilesAreTaken(t *testing.T) {
 		turns   int // for each fixture
 		check   func(*testing.T, string)
 	}{
-		{"testdata/keepalived/*.conf", 100, takesAnyKeepalived},
-		{"testdata/ldirectord/*.cf", 150, takesAnyLdirectord},
-		{"testdata/ipvsadm/*.rules", 600, takesAnyRules},
+		{"testdata/keepalived/*.conf", 50, takesAnyKeepalived},
+		{"testdata/ldirectord/*.cf", 60, takesAnyLdirectord},
+		{"testdata/ipvsadm/*.rules", 300, takesAnyRules},
 	} {
 		paths, err := filepath.Glob(c.pattern)
 		if err != nil || len(paths) == 0 {
