@@ -124,7 +124,7 @@ func TestCommentsAreCounted(t *testing.T) {
 			}
 		})
 	}
-	if (Losses{{}}).Harmless() || !(Losses{{Harmless: true}}).Harmless() || !(Losses)(nil).Harmless() {
+	if (Losses{{}}).Harmless() || !(Losses{{Harmless: true}}).Harmless() || !Losses(nil).Harmless() {
 		t.Error("a list is as harmful as its worst entry")
 	}
 }
