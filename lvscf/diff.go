@@ -88,13 +88,15 @@ func blocks[T any](d *differ, outer, kind string, a, b []T, name func(*T) *strin
 		*name(&x) = ""
 		return blockText(reflect.ValueOf(&x).Elem())
 	}
+	for _, list := range waiting {
+		for _, i := range list {
+			left[i] = true
+		}
+	}
 	for i := range a {
-		for _, w := range waiting[*name(&a[i])] {
-			if w == i {
-				left[i] = true
-				text := anonymous(a[i])
-				byText[text] = append(byText[text], i)
-			}
+		if left[i] {
+			text := anonymous(a[i])
+			byText[text] = append(byText[text], i)
 		}
 	}
 	title := func(x *T) string {
