@@ -293,7 +293,7 @@ func (n *Node) encode(packets [][]byte, now time.Duration) {
 	b := pulse.Beat{
 		Primary: n.cfg.Primary, Hears: n.machine.Hears(), Yielding: n.machine.Yielding(),
 		Asks: n.asks(), State: s,
-		Boot:  n.guard.Boot(), Challenge: n.guard.Challenge(), Echo: n.guard.Echo(), Seq: n.seq,
+		Boot: n.guard.Boot(), Challenge: n.guard.Challenge(), Echo: n.guard.Echo(), Seq: n.seq,
 		Sent: now, Interval: n.cfg.Interval, DeadAfter: n.cfg.DeadAfter,
 		Terms: n.machine.Terms(), Digest: n.digest,
 	}

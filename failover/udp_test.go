@@ -56,6 +56,7 @@ func TestPairOverRealUDP(t *testing.T) {
 		s := &side{Recorder: new(failovertest.Recorder)}
 		s.cfg = failover.Config{
 			Primary: i == 0, Key: key, Interval: 50 * time.Millisecond, DeadAfter: 300 * time.Millisecond,
+			Digest: [32]byte{byte(1 + i)},
 			Channels: []failover.Channel{
 				{Name: "public", Local: ports[i], Peer: ports[1-i]},
 				{Name: "private", Local: ports[2+i], Peer: ports[3-i]},
@@ -71,6 +72,12 @@ func TestPairOverRealUDP(t *testing.T) {
 	b, _ := make1(1)
 	within(t, patience, "one active", func() bool {
 		return a.role() == failover.RoleActive && b.role() == failover.RoleBackup && b.node.Status().Partner.Hears
+	})
+
+	tell(t, a, 1, document('a', 3))
+	tell(t, b, 2, document('b', 2))
+	within(t, patience, "each knows the other's document", func() bool {
+		return told(a, document('b', 2))() && told(b, document('a', 3))()
 	})
 
 	cutA.off.Store(true)

@@ -122,7 +122,7 @@ func TestConcealedCopiesDifferWhereTheOriginalsDo(t *testing.T) {
 		}
 		return out
 	}
-	for seed := range uint64(200) {
+	for seed := range uint64(50) {
 		f := newFiller(seed)
 		a, b := f.config(), newFiller(seed).config()
 		what := f.change(b)
@@ -135,7 +135,7 @@ func TestConcealedCopiesDifferWhereTheOriginalsDo(t *testing.T) {
 // TestConcealedCanBeWritten: it is a file that is shown, and read again.
 func TestConcealedCanBeWritten(t *testing.T) {
 	key := []byte("key")
-	for seed := range uint64(300) {
+	for seed := range uint64(100) {
 		f, ds := Parse("g.cf", generate(seed))
 		if ds.HasErrors() {
 			t.Fatal(ds)
