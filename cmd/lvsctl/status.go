@@ -33,8 +33,10 @@ func statusCommand() *cli.Command {
 		Name:  "status",
 		Usage: "what the running daemon does, and why",
 		Description: `Asks the daemon over its socket and prints its role, its heartbeats, and each
-service and server with the reason of its state. --history adds the last
-answers of each server's check.`,
+service and server with the reason of its state. When the partner's
+configuration differs, it says in what: texts that may hold a secret, as what
+is sent to a server or a program's arguments, are shown as digits.
+--history adds the last answers of each server's check.`,
 		ArgsUsage: " ",
 		Flags: []cli.Flag{
 			socketFlag("unix socket `PATH` of the daemon to ask"),
@@ -66,6 +68,7 @@ func writeStatus(w io.Writer, st *control.Status, history bool, now time.Time) e
 	fmt.Fprintf(tw, "role\t%s (%s)\t%s: %s\n", st.Role.Role, st.Role.Identity, ago(st.Role.Since), st.Role.Reason)
 	if p := st.Role.Partner; p != nil {
 		fmt.Fprintf(tw, "partner\t%s\t%s\n", p.Role, strings.Join(partnerTroubles(p), ", "))
+		writeDifferences(tw, p)
 	}
 	for _, ch := range st.Role.Channels {
 		state := "silent"
@@ -156,4 +159,21 @@ func partnerTroubles(p *control.Partner) []string {
 		ts = append(ts, "ITS CONFIGURATION DIFFERS FROM OURS")
 	}
 	return ts
+}
+
+// writeDifferences says in what the partner's configuration differs.
+func writeDifferences(w io.Writer, p *control.Partner) {
+	if p.DifferencesUnknown != "" {
+		fmt.Fprintf(w, "\t\t%s\n", p.DifferencesUnknown)
+	}
+	for i, d := range p.Differences {
+		label := ""
+		if i == 0 {
+			label = "ours -> its"
+		}
+		fmt.Fprintf(w, "\t%s\t%s\n", label, d)
+	}
+	if p.MoreDifferences > 0 {
+		fmt.Fprintf(w, "\t\tand %d more\n", p.MoreDifferences)
+	}
 }

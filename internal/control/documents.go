@@ -82,6 +82,12 @@ type Partner struct {
 	Alive         bool `json:"alive"`
 	HearsUs       bool `json:"hears_us"`
 	ConfigDiffers bool `json:"config_differs"`
+	// Differences are the first of them, from our value to the partner's, and
+	// MoreDifferences counts the others. DifferencesUnknown says why there are
+	// none here although the configurations differ.
+	Differences        []string `json:"differences,omitempty"`
+	MoreDifferences    int      `json:"more_differences,omitempty"`
+	DifferencesUnknown string   `json:"differences_unknown,omitempty"`
 }
 
 // Channel is one heartbeat path.

@@ -100,6 +100,7 @@ func (d *Director) describeRole() control.Role {
 		r.Partner = &control.Partner{
 			Role: n.Partner.Role.String(), Alive: n.Partner.Alive, HearsUs: n.Partner.Hears, ConfigDiffers: n.DigestMismatch,
 		}
+		d.partner.describe(r.Partner)
 	}
 	for _, c := range n.Channels {
 		ch := control.Channel{Name: c.Name, Local: c.Local.String(), Peer: c.Peer.String(), Up: c.Up, Error: c.Error}

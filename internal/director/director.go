@@ -69,6 +69,7 @@ type Director struct {
 	loop    *loop
 	monitor *health.Monitor
 	node    *failover.Node
+	partner *partner
 	started time.Time
 	// heartbeat is what the node was started with, whatever was loaded since.
 	heartbeat Heartbeat
@@ -104,6 +105,8 @@ func New(ctx context.Context, cfg Config) (*Director, error) {
 	f := cfg.Failover
 	f.Digest = setup.Digest
 	f.OnRole = d.onRole
+	d.partner = &partner{log: d.log, key: f.Key, own: setup}
+	f.OnEvent = d.partner.onEvent
 	f.Logger = d.log
 	if cfg.Addresses != nil {
 		f.Owner = cfg.Addresses
@@ -115,6 +118,7 @@ func New(ctx context.Context, cfg Config) (*Director, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.partner.node = d.node
 	d.loop.giveUp = func() {
 		if err := d.node.Yield(); err != nil {
 			d.log.Warn("this router carries nothing, and nobody is there to take its place", "err", err)
@@ -230,6 +234,7 @@ func (d *Director) adopt(ctx context.Context, setup *Setup) error {
 	if err := d.monitor.Set(setup.Watches()); err != nil {
 		return err
 	}
+	d.partner.setOwn(setup)
 	d.node.SetDigest(setup.Digest)
 	if setup.Drain != d.drain {
 		d.log.Warn("drain_time changed: it counts from the next start of the director", "now", d.drain, "then", setup.Drain)
