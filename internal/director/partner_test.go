@@ -47,7 +47,7 @@ func twoDirectors(t *testing.T, primary, backup string) (net *failovertest.Netwo
 	for i, text := range []string{primary, backup} {
 		setup := setupOf(t, text)
 		rigs[i] = newRig(t, ipvstest.New(), func(c *Config) {
-			c.Setup = setup
+			c.Setup = checked(setup, c.Setup.Services[0].Servers[0].Checker)
 			c.Failover = failover.Config{
 				Primary: i == 0, Key: partnerKey, Interval: time.Second, DeadAfter: 3 * time.Second,
 				Channels:  []failover.Channel{{Name: "public", Local: at[i], Peer: at[1-i]}},
@@ -57,12 +57,6 @@ func twoDirectors(t *testing.T, primary, backup string) (net *failovertest.Netwo
 				c.Logger = slog.New(log)
 			}
 		})
-	}
-	for _, r := range rigs {
-		checked(r.d.setup, r.checker)
-		if err := r.d.monitor.Set(r.d.setup.Watches()); err != nil {
-			t.Fatal(err)
-		}
 	}
 	return net, rigs[0], rigs[1], log
 }
