@@ -1,5 +1,7 @@
 package lvscf
 
+import "strings"
+
 // What can be wrong with the bytes, lines and blocks of a file.
 const (
 	codeEmpty        Code = "LVS001"
@@ -50,6 +52,7 @@ const (
 	codeIdleServer   Code = "LVS046"
 	codeIdleCommand  Code = "LVS047"
 	codeOtherProgram Code = "LVS048"
+	codeOnlyCR       Code = "LVS049"
 )
 
 func syntaxCodes() []CodeInfo {
@@ -85,8 +88,8 @@ func syntaxCodes() []CodeInfo {
 			"\ufeff"+exampleService(), "save the file as UTF-8 without byte order mark",
 		),
 		row(
-			Hint, Warning, codeLineEnds, "lines end in CR",
-			"Piranha's daemons look for line ends in a way that loses lines of such files. They are read well here.",
+			Hint, Error, codeLineEnds, "lines end in CR",
+			"Piranha's parser looks for the next CR, wherever it is, and for LF only where no CR is left. Of a file with CR LF it loses every line after the first, and one stray CR makes a single line of all before it. Such files are read well here, line by line.",
 			"serial_no = 1\r\nnetwork = direct\r\n"+exampleVirtual(), "save the file with LF line ends, as dos2unix does",
 		),
 		failure(
@@ -296,6 +299,11 @@ func syntaxCodes() []CodeInfo {
 			codeOtherProgram, "the file of another program",
 			"The line is of the language of keepalived or ldirectord, which cannot be read as an lvs.cf.",
 			"virtual_server 192.0.2.10 80 {\n}\n", "convert the file: lvsctl convert",
+		),
+		advice(
+			codeOnlyCR, "all lines end in CR alone",
+			"Piranha's parser takes CR for a line end as long as there is one, so that it reads such a file. Most editors and tools show it as one line.",
+			"serial_no = 1\rnetwork = direct\r"+strings.ReplaceAll(exampleVirtual(), "\n", "\r"), "save the file with LF line ends",
 		),
 	}
 }

@@ -35,8 +35,8 @@
 // eight. The last of repeated directives wins. [Directives] lists them all.
 //
 // Line ends may be LF, CRLF or CR, and the last one may be missing. Piranha
-// lost lines over such files and let a file end within a block; here the
-// first is accepted and the second is an error.
+// lost lines where CR and LF end lines of one file, which only [Strict]
+// refuses, and let a file end within a block, which is an error.
 //
 // # Editing and writing
 //

@@ -1,6 +1,7 @@
 package lvscf
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -55,7 +56,7 @@ func parse(c *collector, name string, src []byte) *File {
 		l.Text, l.End, p.rest = cutLine(p.rest)
 		if l.End != "\n" && l.End != "" && !p.endsTold {
 			p.endsTold = true
-			p.c.at(codeLineEnds, l, len(l.Text)+1, fmt.Sprintf("the line ends in %q, and Piranha's daemons lose lines over it", l.End), "save the file with LF line ends")
+			p.carriageReturn(l, bytes.IndexByte(src, '\n') >= 0)
 		}
 		p.line(l)
 		p.last = l
@@ -64,6 +65,24 @@ func parse(c *collector, name string, src []byte) *File {
 		p.end()
 	}
 	return p.file
+}
+
+// carriageReturn tells what Piranha makes of the first line that ends in CR.
+// Its parser looks for the next CR, and for LF only where no CR is left.
+func (p *parser) carriageReturn(l *Line, feeds bool) {
+	if !feeds {
+		p.c.at(codeOnlyCR, l, len(l.Text)+1, "the lines end in CR alone", "save the file with LF line ends")
+		return
+	}
+	what := fmt.Sprintf("the line ends in %q: Piranha looks for CR before LF", l.End)
+	if l.Number > 1 {
+		what += fmt.Sprintf(", takes lines 1 to %d for one", l.Number)
+	}
+	if l.End == "\r\n" {
+		what += " and loses what follows"
+	}
+	p.file.faulty = p.file.faulty || p.c.dialect == Strict
+	p.c.at(codeLineEnds, l, len(l.Text)+1, what, "save the file with LF line ends")
 }
 
 // acceptable reports whether the input is a text within bounds, and says so
