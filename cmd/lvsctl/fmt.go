@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -53,7 +54,7 @@ and the exit code is 1.`,
 				changed, err := f.file(path)
 				if err != nil {
 					failed = true
-					fmt.Fprintln(c.App.ErrWriter, strings.TrimSuffix(err.Error(), "\n"))
+					writeFailure(c.App.ErrWriter, err)
 				}
 				differs = differs || changed
 			}
@@ -63,6 +64,16 @@ and the exit code is 1.`,
 			return nil
 		},
 	}
+}
+
+// writeFailure tells why a file was not formatted: what is found in the file
+// begins with its name and line, for editors; anything else is ours to say.
+func writeFailure(w io.Writer, err error) {
+	text := strings.TrimSuffix(err.Error(), "\n")
+	if found := (*lvscf.InvalidFileError)(nil); !errors.As(err, &found) {
+		text = "lvsctl: " + text
+	}
+	fmt.Fprintln(w, text)
 }
 
 // formatter formats files as the flags of the command say.
