@@ -301,19 +301,23 @@ func (k *checker) marks(blocks []Virtual) {
 	}
 }
 
-// newSchedulers are those that not every kernel has, with the Linux version
-// that brought each.
+// newSchedulers are those that Piranha does not know, with the Linux version
+// that brought each; "" is one that is as old as Piranha's.
 var newSchedulers = []struct {
 	name  Scheduler
 	since string
-}{{"sed", "2.6, as a module of its own"}, {"nq", "2.6, as a module of its own"}, {"fo", "3.18"}, {"ovf", "4.3"}, {"mh", "4.18"}, {"twos", "6.2"}}
+}{{"sed", ""}, {"nq", ""}, {"fo", "3.18"}, {"ovf", "4.3"}, {"mh", "4.18"}, {"twos", "5.12"}}
 
 // scheduling judges the scheduler and what belongs to it.
 func (k *checker) scheduling(v *Virtual) {
 	o := v.Origins
 	for _, s := range newSchedulers {
 		if v.Scheduler == s.name {
-			k.add(codeNewScheduler, o.Pos("scheduler"), fmt.Sprintf("scheduler %v came with Linux %s: a kernel may lack it", v.Scheduler, s.since),
+			came := "is none of Piranha's"
+			if s.since != "" {
+				came = "came with Linux " + s.since
+			}
+			k.add(codeNewScheduler, o.Pos("scheduler"), fmt.Sprintf("scheduler %v %s: a kernel may lack it", v.Scheduler, came),
 				fmt.Sprintf("see that both routers have it: modprobe ip_vs_%v", v.Scheduler))
 		}
 	}

@@ -116,8 +116,8 @@ func routerCodes() []CodeInfo {
 			exampleService()+"failover db {\n\tactive = 1\n}\n", "remove the blocks, or change service",
 		),
 		doubt(
-			codeLongTimeout, "a time that the kernel refuses",
-			"ipvsadm and the kernel take at most 31 days (2,678,400 seconds).",
+			codeLongTimeout, "a time that ipvsadm refuses",
+			"ipvsadm, by which Piranha writes the table, takes at most 31 days (2,678,400 seconds).",
 			exampleService("persistent = 3000000"), "write a shorter time",
 		),
 		doubt(

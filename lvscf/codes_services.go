@@ -175,7 +175,7 @@ func serviceCodes() []CodeInfo {
 		),
 		advice(
 			codeNewScheduler, "a scheduler that a kernel may lack",
-			"The eight schedulers of Piranha are in every kernel. Newer ones came later: fo in 3.18, ovf in 4.3, mh in 4.18, twos in 6.2; sed and nq are old but not built everywhere.",
+			"Piranha knows rr, wrr, lc, wlc, lblc, lblcr, dh and sh. Of the others fo came with Linux 3.18, ovf with 4.3, mh with 4.18 and twos with 5.12; and each scheduler is a module that a kernel may be built without.",
 			exampleService("scheduler = mh"), "see that the kernel of both routers has the scheduler (modprobe ip_vs_NAME)",
 		),
 		doubt(
