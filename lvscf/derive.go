@@ -332,6 +332,11 @@ func (d *deriver) unknown(l *Line, s *scope) (meant string) {
 		cure = fmt.Sprintf("did you mean %q?", meant)
 	case blockKind(t.Text) != UnknownBlock:
 		cure = fmt.Sprintf("%s opens a block: %q", t.Text, t.Text+" NAME {")
+	case isSecretWord(key):
+		cure = "secrets are in files of their own: password_file in a check block, key_file in a vrrp block, heartbeat_key_file for the two routers"
+		if s.where == inCheck {
+			meant, cure = "password_file", `secrets are in files of their own: "password_file = FILE", whose first line is the password`
+		}
 	case blocksOf(key) != 0:
 		code, cure = codeWrongBlock, "it belongs in "+placeOf(blocksOf(key))
 	case near != "":

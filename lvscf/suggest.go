@@ -25,6 +25,9 @@ func nearest(word string, candidates []string) string {
 			}
 		}
 	}
+	if whole := begunBy(lower, candidates); whole != "" {
+		return whole
+	}
 	best, bestDistance := "", min(len(word)/3, 2)+1
 	for _, c := range candidates {
 		if d := editDistance(lower, c, bestDistance); d < bestDistance {
@@ -32,6 +35,25 @@ func nearest(word string, candidates []string) string {
 		}
 	}
 	return best
+}
+
+// begunBy returns the one word that begins so, as addr does address. Those that
+// go on from it do not count, as scheduler_flags beside scheduler.
+func begunBy(begin string, candidates []string) string {
+	if len(begin) < 3 {
+		return ""
+	}
+	whole := ""
+	for _, c := range candidates {
+		switch {
+		case !strings.HasPrefix(c, begin):
+		case whole == "" || strings.HasPrefix(whole, c):
+			whole = c
+		case !strings.HasPrefix(c, whole):
+			return ""
+		}
+	}
+	return whole
 }
 
 // editDistance counts the least insertions, deletions, replacements and swaps

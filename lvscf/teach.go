@@ -154,6 +154,16 @@ func wordOfOthers(word string) string {
 	return ""
 }
 
+// isSecretWord reports whether a word that is none of the language is what
+// others call a secret.
+func isSecretWord(word string) bool {
+	switch strings.ToLower(word) {
+	case "password", "passwd", "pass", "passphrase", "secret", "auth_pass":
+		return true
+	}
+	return false
+}
+
 // curlyQuote reports whether a word starts with a quote that is none.
 func curlyQuote(s string) bool {
 	r, _ := utf8.DecodeRuneInString(s)
