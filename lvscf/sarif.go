@@ -171,10 +171,10 @@ func fileURI(name string) string {
 	if name == "" {
 		name = "lvs.cf"
 	}
-	name = filepath.ToSlash(name)
+	name = strings.TrimPrefix(filepath.ToSlash(name), "./")
 	u := url.URL{Path: name}
 	if strings.HasPrefix(name, "/") {
 		u.Scheme = "file"
 	}
-	return strings.TrimPrefix(u.String(), "./")
+	return u.String() // with ./ where a colon would make a scheme of the first part
 }
