@@ -25,14 +25,14 @@ func nearest(word string, candidates []string) string {
 			}
 		}
 	}
-	if whole := begunBy(lower, candidates); whole != "" {
-		return whole
-	}
 	best, bestDistance := "", min(len(word)/3, 2)+1
 	for _, c := range candidates {
 		if d := editDistance(lower, c, bestDistance); d < bestDistance {
 			best, bestDistance = c, d
 		}
+	}
+	if best == "" {
+		best = begunBy(lower, candidates)
 	}
 	return best
 }

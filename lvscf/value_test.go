@@ -98,7 +98,7 @@ func TestNearestWord(t *testing.T) {
 	names := directiveNames(inGlobal | inVirtual | inServer)
 	for word, want := range map[string]string{
 		"adress": "address", "wieght": "weight", "SCHEDULER": "scheduler", "serial": "serial_no", "timout": "timeout",
-		"addr": "address", "addre": "address", "sched": "scheduler", "prot": "protocol", "back": "backup", "net": "network", "tun": "",
+		"addr": "address", "addre": "address", "sched": "scheduler", "back": "backup", "prot": "port", "net": "network", "tun": "",
 		"virtual_server": "", "x": "", "": "", "frobnicate": "", strings.Repeat("a", 1000): "",
 	} {
 		if got := nearest(word, names); got != want {
