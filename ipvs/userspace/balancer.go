@@ -3,6 +3,7 @@ package userspace
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -35,6 +36,9 @@ type Balancer struct {
 	running  bool // the housekeeper is
 	services map[ipvs.ServiceKey]*service
 	declared map[ipvs.ServiceKey]ServiceConfig
+	udpLoops udpLoops
+	// listenUDP opens a socket of a UDP service, in the way of this system.
+	listenUDP func(context.Context, *service, netip.AddrPort) (frontend, error)
 
 	conns connSet
 }
@@ -50,7 +54,7 @@ func New(cfg *Config) (*Balancer, error) {
 		cfg:      c,
 		start:    time.Now(),
 		services: map[ipvs.ServiceKey]*service{},
-		declared: c.Services,
+		declared: c.Services, listenUDP: listenUDP,
 	}
 	b.limits.maxConnections = int64(c.MaxConnections)
 	b.ctx, b.cancel = context.WithCancel(context.Background())
@@ -75,6 +79,7 @@ func (b *Balancer) Close() error {
 		s.close()
 	}
 	clear(b.services)
+	b.udpLoops.close()
 	b.mu.Unlock()
 	b.cancel()
 	b.conns.closeAll()

@@ -4,7 +4,10 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/lvskit/lvskit/sched"
 )
@@ -149,5 +152,65 @@ func BenchmarkClosedConns(b *testing.B) {
 	for b.Loop() {
 		server.Opened()
 		closed.add(server, endInOrder, bal.now)
+	}
+}
+
+// Many clients, each with a few datagrams under way; a reply that does not
+// come within a second counts as lost. The echoing server and the clients are
+// in the same process: the line "direct" is what they need themselves.
+func BenchmarkDatagrams(b *testing.B) {
+	const clients, window = 16, 8
+	a := echoUDP(b, "a")
+	run := func(b *testing.B, addr string) {
+		var conns []net.Conn
+		for range clients {
+			c, err := net.Dial("udp4", addr)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer c.Close()
+			conns = append(conns, c)
+		}
+		var lost atomic.Int64
+		var wg sync.WaitGroup
+		used := cpuTime()
+		b.ResetTimer()
+		for i, c := range conns {
+			n := b.N / clients
+			if i < b.N%clients {
+				n++
+			}
+			wg.Go(func() {
+				msg, buf := make([]byte, 128), make([]byte, 512)
+				for n > 0 {
+					w := min(n, window)
+					for range w {
+						c.Write(msg)
+					}
+					c.SetReadDeadline(time.Now().Add(time.Second))
+					for j := range w {
+						if _, err := c.Read(buf); err != nil {
+							lost.Add(int64(w - j))
+							break
+						}
+					}
+					n -= w
+				}
+			})
+		}
+		wg.Wait()
+		b.StopTimer()
+		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "datagrams/s")
+		b.ReportMetric(float64(cpuTime()-used)/float64(b.N), "cpu-ns/op")
+		b.ReportMetric(float64(lost.Load())/float64(b.N), "lost/op")
+	}
+	b.Run("direct", func(b *testing.B) { run(b, addrOf(a).String()) })
+	for name, open := range map[string]newFunc{
+		"net": newNet, "system": func(t testing.TB, c *Config) *Balancer { return newBalancer(t, c) }, "system, one loop": newOneLoop,
+	} {
+		b.Run(name, func(b *testing.B) {
+			s := udpService(b, open(b, nil), "wrr", dest(addrOf(a), 1))
+			run(b, s.Key.Addr.String())
+		})
 	}
 }

@@ -55,8 +55,9 @@ type Config struct {
 	// a bound too. Zero is [DefaultMaxConnections].
 	MaxConnections int
 	// MaxSessions bounds the sessions of one UDP service; for a further
-	// client the session idle for longest ends. Each takes a descriptor.
-	// Zero is [DefaultMaxSessions].
+	// client the session idle for longest ends, of those on the same socket
+	// if the service has several; a socket without any takes one more. Each
+	// session takes a descriptor. Zero is [DefaultMaxSessions].
 	MaxSessions int
 	// MaxTemplates bounds the clients that one persistent service
 	// remembers; the one gone for longest is forgotten first. Zero is

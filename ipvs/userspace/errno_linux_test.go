@@ -36,8 +36,11 @@ func TestNoRetryForAnErrorOfOurOwn(t *testing.T) {
 		if _, _, err := b.services[s.Key].connect(client, s.Key.Addr); !errors.Is(err, syscall.EMFILE) {
 			t.Errorf("tcp: got %v, want %v", err, syscall.EMFILE)
 		}
-		f := b.services[u.Key].fronts[0].front.(*udpFrontend)
-		if _, err := f.session(client); !errors.Is(err, syscall.EMFILE) {
+		f := (*b.services[u.Key].fronts[0].front.(*udpFrontend))[0]
+		f.loop.mu.Lock()
+		_, err := f.sessions.get(client, b.now())
+		f.loop.mu.Unlock()
+		if !errors.Is(err, syscall.EMFILE) {
 			t.Errorf("udp: got %v, want %v", err, syscall.EMFILE)
 		}
 	})

@@ -41,11 +41,15 @@ type service struct {
 	open    atomic.Int64 // TCP connections, see Balancer.admit
 	opts    atomic.Pointer[options]
 	closed  closedConns
+	// onePacket: each datagram is scheduled by itself.
+	onePacket atomic.Bool
+	sessions  atomic.Int64 // of UDP, over all sockets
 
 	// Guarded by Balancer.mu.
 	conf   ipvs.Service
 	dests  map[ipvs.DestinationKey]*destination
 	fronts []listener
+	ports  int // how many addresses and ports there are or will be
 }
 
 // options returns the settings of the service, which may be other ones later.
@@ -104,15 +108,41 @@ func newService(b *Balancer, conf ipvs.Service) (*service, error) {
 	if conf.Scheduler == "" {
 		conf.Scheduler = ipvs.DefaultScheduler
 	}
-	sc, err := sched.New(conf.Scheduler, &sched.Options{Rules: b.cfg.Rules})
+	sc, err := sched.New(conf.Scheduler, &sched.Options{Rules: b.cfg.Rules, Flags: schedFlags(conf)})
 	if err != nil {
-		return nil, err
+		return nil, schedErr(err)
 	}
 	s := &service{b: b, key: conf.Key, sched: sc, conf: conf, dests: map[ipvs.DestinationKey]*destination{}}
 	s.opts.Store(b.cfg.options(b.declared[conf.Key]))
 	s.closed.init(s.options().finTimeout, maxClosed)
+	s.onePacket.Store(onePacket(conf))
 	s.setPersistence(conf)
 	return s, nil
+}
+
+// schedFlags are the flags that the scheduler reads: the names of sh and mh
+// share two bits.
+func schedFlags(conf ipvs.Service) sched.Flags {
+	var f sched.Flags
+	if conf.Flags&ipvs.SHFallback != 0 {
+		f |= sched.FlagFallback
+	}
+	if conf.Flags&ipvs.SHPort != 0 {
+		f |= sched.FlagPort
+	}
+	return f
+}
+
+// onePacket reports whether datagrams are scheduled one by one. As in the
+// kernel the flag is taken for any service and does nothing to TCP.
+func onePacket(conf ipvs.Service) bool { return conf.Flags&ipvs.OnePacket != 0 }
+
+// schedErr gives an error of the scheduler the meaning that the kernel's has.
+func schedErr(err error) error {
+	if errors.Is(err, sched.ErrUnknownScheduler) {
+		return fmt.Errorf("%w: %w", ipvs.ErrSchedulerNotFound, err)
+	}
+	return err
 }
 
 // supported reports what keeps a configuration from being carried.
@@ -124,8 +154,6 @@ func supported(conf ipvs.Service) error {
 	switch {
 	case !k.IsMark() && k.Protocol != ipvs.TCP && k.Protocol != ipvs.UDP:
 		return &UnsupportedError{"protocol " + k.Protocol.String(), "only tcp and udp are carried; use the kernel's IPVS"}
-	case conf.Flags&ipvs.OnePacket != 0:
-		return &UnsupportedError{"one-packet scheduling", "replies need a session; leave the flag out"}
 	case conf.Engine != "":
 		return &UnsupportedError{"persistence engine " + conf.Engine, "clients are told apart by address only; leave it out"}
 	}
@@ -153,6 +181,7 @@ func (s *service) listen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.ports = len(all)
 	for _, p := range all {
 		l, err := s.listenAt(ctx, p)
 		if err != nil {
@@ -167,7 +196,7 @@ func (s *service) listen(ctx context.Context) error {
 func (s *service) listenAt(ctx context.Context, p place) (listener, error) {
 	open := listenTCP
 	if p.protocol == ipvs.UDP {
-		open = listenUDP
+		open = s.b.listenUDP
 	}
 	front, err := open(ctx, s, p.addr)
 	if err != nil {
@@ -205,8 +234,10 @@ func (s *service) set(conf ipvs.Service) error {
 		conf.Scheduler = ipvs.DefaultScheduler
 	}
 	if err := s.sched.Use(conf.Scheduler); err != nil {
-		return err
+		return schedErr(err)
 	}
+	s.sched.SetFlags(schedFlags(conf))
+	s.onePacket.Store(onePacket(conf))
 	s.setPersistence(conf)
 	s.conf = conf
 	return nil
@@ -299,7 +330,7 @@ func (s *service) pick(client, at netip.AddrPort, avoid *sched.Server) (link, er
 
 // schedule asks the scheduler alone.
 func (s *service) schedule(client, at netip.AddrPort, avoid *sched.Server) (link, error) {
-	server := s.sched.PickOther(sched.Flow{Client: client, Service: at}, avoid)
+	server := s.sched.PickOther(sched.Flow{Client: client, Service: at, Now: time.Duration(s.b.now())}, avoid)
 	if server == nil {
 		return link{}, errNoServer
 	}
@@ -310,6 +341,12 @@ func (s *service) schedule(client, at netip.AddrPort, avoid *sched.Server) (link
 func (s *service) moved(d *destination, n int64, toServer bool) {
 	s.stats.moved(n, toServer)
 	d.stats.moved(n, toServer)
+}
+
+// movedPackets counts datagrams for the service and a destination.
+func (s *service) movedPackets(d *destination, packets, n int64, toServer bool) {
+	s.stats.movedPackets(packets, n, toServer)
+	d.stats.movedPackets(packets, n, toServer)
 }
 
 func (s *service) estimate() {

@@ -22,12 +22,15 @@ type stats struct {
 
 // moved counts n bytes of payload in one direction, as at least one packet.
 func (s *stats) moved(n int64, toServer bool) {
-	packets := uint64(max(1, (n+maxPiece-1)/maxPiece))
+	s.movedPackets(max(1, (n+maxPiece-1)/maxPiece), n, toServer)
+}
+
+func (s *stats) movedPackets(packets, n int64, toServer bool) {
 	if toServer {
-		s.inPackets.Add(packets)
+		s.inPackets.Add(uint64(packets))
 		s.inBytes.Add(uint64(n))
 	} else {
-		s.outPackets.Add(packets)
+		s.outPackets.Add(uint64(packets))
 		s.outBytes.Add(uint64(n))
 	}
 }

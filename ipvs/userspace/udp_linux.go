@@ -1,0 +1,311 @@
+package userspace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// udpBuffer is what a socket of a service is to hold of what arrives in a
+// burst; the system cuts it to net.core.rmem_max.
+const udpBuffer = 4 << 20
+
+// udpSocket is a socket of a UDP service in one loop.
+type udpSocket struct {
+	svc  *service
+	loop *udpLoop
+	end  *endpoint
+
+	sessions sessions // guarded by udpLoop.mu
+}
+
+// fdSocket is the socket of a session.
+type fdSocket struct {
+	of      *udpSocket
+	session *session
+	client  sockaddr
+	end     *endpoint
+	// Those of its client's datagrams that wait in the batch: the first, and
+	// the last of the chain; -1 is none.
+	first, last int
+}
+
+func (f *fdSocket) close() { f.of.loop.remove(f.end) }
+
+// udpFrontend is the sockets of one address and port of a service. Several
+// share the address when there are several loops, and the system spreads the
+// clients: each client is always on the same one.
+type udpFrontend []*udpSocket
+
+func listenUDP(ctx context.Context, s *service, at netip.AddrPort) (frontend, error) {
+	loops, err := s.b.udpLoops.start(s.b)
+	if err != nil {
+		return nil, err
+	}
+	if s.ports > 1 {
+		// Many ports spread by themselves.
+		loops = loops[int(at.Port())%len(loops):][:1]
+	}
+	if len(loops) > 1 {
+		// Sockets that share a port share it with those of any program of
+		// this user: whether it is free only one that does not share tells.
+		probe, err := openUDP(ctx, at, false)
+		if err != nil {
+			return nil, err
+		}
+		unix.Close(probe)
+	}
+	var f udpFrontend
+	for _, l := range loops {
+		fd, err := openUDP(ctx, at, len(loops) > 1)
+		if err == nil {
+			err = f.add(s, l, fd, at)
+		}
+		if err != nil {
+			f.close()
+			return nil, err
+		}
+	}
+	return &f, nil
+}
+
+func (f *udpFrontend) add(s *service, l *udpLoop, fd int, at netip.AddrPort) error {
+	x := &udpSocket{svc: s, loop: l}
+	x.sessions.init(s, at, x.dial)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var err error
+	if x.end, err = l.add(fd, x, nil); err != nil {
+		return err
+	}
+	*f = append(*f, x)
+	return nil
+}
+
+// openUDP returns a socket that is bound to an address and does not block.
+func openUDP(ctx context.Context, at netip.AddrPort, shared bool) (int, error) {
+	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var err error
+		cerr := c.Control(func(fd uintptr) {
+			if shared {
+				err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+			}
+			// A smaller buffer than asked for is no error.
+			_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, udpBuffer)
+		})
+		return errors.Join(cerr, err)
+	}}
+	pc, err := lc.ListenPacket(ctx, network("udp", at), at.String())
+	if err != nil {
+		return 0, err
+	}
+	defer pc.Close()
+	raw, err := pc.(*net.UDPConn).SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	// A duplicate of our own, that the runtime's poller does not know.
+	var own int
+	if cerr := raw.Control(func(fd uintptr) { own, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) }); cerr != nil {
+		return 0, cerr
+	}
+	return own, os.NewSyscallError("fcntl", err)
+}
+
+func (f *udpFrontend) close() {
+	for _, s := range *f {
+		s.loop.mu.Lock()
+		if !s.sessions.closed {
+			s.sessions.close()
+			s.loop.remove(s.end)
+		}
+		s.loop.mu.Unlock()
+	}
+}
+
+func (f *udpFrontend) forget(d *destination) {
+	for _, s := range *f {
+		s.loop.mu.Lock()
+		s.sessions.forget(d)
+		s.loop.mu.Unlock()
+	}
+}
+
+func (f *udpFrontend) sweep(now int64) {
+	for _, s := range *f {
+		s.loop.mu.Lock()
+		s.sessions.sweep(now)
+		s.loop.mu.Unlock()
+	}
+}
+
+func (f *udpFrontend) connections(yield func(Connection) bool) bool {
+	for _, s := range *f {
+		s.loop.mu.Lock()
+		rows := s.sessions.list(s.svc.b.now())
+		s.loop.mu.Unlock()
+		if !yieldAll(rows, yield) {
+			return false
+		}
+	}
+	return true
+}
+
+// dial opens the socket of a session.
+func (s *udpSocket) dial(of *session) error {
+	to := newSockaddr(of.to)
+	fd, err := unix.Socket(int(to.raw.Family), unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return fmt.Errorf("open a socket to %v: %w", of.to, err)
+	}
+	if from := s.svc.options().sourceFor(of.to.Addr()); from.IsValid() {
+		// The port is chosen with the destination known, so that one may
+		// serve for many of them.
+		_ = unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
+		if err := unix.Bind(fd, sockaddrOf(netip.AddrPortFrom(from, 0))); err != nil {
+			unix.Close(fd)
+			return fmt.Errorf("bind to %v: %w", from, err)
+		}
+	}
+	if err := unix.Connect(fd, sockaddrOf(of.to)); err != nil {
+		unix.Close(fd)
+		return fmt.Errorf("connect to %v: %w", of.to, err)
+	}
+	x := &fdSocket{of: s, session: of, client: newSockaddr(of.key.client), first: -1, last: -1}
+	if x.end, err = s.loop.add(fd, s, x); err != nil {
+		return err
+	}
+	of.sock = x
+	return nil
+}
+
+func sockaddrOf(a netip.AddrPort) unix.Sockaddr {
+	if a.Addr().Is4() {
+		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
+	}
+	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
+}
+
+// fromClients forwards what clients sent, in the order of each of them.
+func (s *udpSocket) fromClients() {
+	l, b := s.loop, s.svc.b
+	n, err := l.batch.receive(s.end.fd, 0, batchSize, true)
+	if err != nil {
+		if err != unix.EAGAIN {
+			b.count.acceptErrors.Add(1)
+		}
+		return
+	}
+	now := b.now()
+	order := l.order[:0]
+	for i := range n {
+		x := s.socketFor(l.batch.client(i), now)
+		if x == nil {
+			continue
+		}
+		l.chain[i] = -1
+		if x.first < 0 {
+			x.first = i
+			order = append(order, x)
+		} else {
+			l.chain[x.last] = i
+		}
+		x.last = i
+	}
+	for i, x := range order {
+		s.toServer(x, now)
+		order[i] = nil
+	}
+}
+
+// socketFor returns the socket of a client's session, or nil when it has
+// none and that is counted.
+func (s *udpSocket) socketFor(client netip.AddrPort, now int64) *fdSocket {
+	x, err := s.sessions.get(client, now)
+	if err != nil {
+		s.sessions.failed(err)
+		return nil
+	}
+	return x.sock.(*fdSocket)
+}
+
+// toServer sends the chain of a session. A socket tells of a refusal when the
+// next datagram is sent, and does not send that one: then it and those behind
+// it are scheduled anew.
+func (s *udpSocket) toServer(x *fdSocket, now int64) {
+	l, b := s.loop, s.svc.b
+	var queued [batchSize]int
+	n := 0
+	for i := x.first; i >= 0; i = l.chain[i] {
+		queued[n] = i
+		n++
+	}
+	x.first, x.last = -1, -1
+	refusals := 0
+	for done := 0; done < n; {
+		if x.session.ended {
+			// A session that made room, for one behind it in the batch.
+			if x = s.socketFor(x.session.key.client, now); x == nil {
+				// failed counted one of those that are left.
+				b.count.dropped.Add(uint64(n - done - 1))
+				return
+			}
+		}
+		for j := done; j < n; j++ {
+			l.batch.queue(j, queued[j], l.batch.in[queued[j]].n, nil)
+		}
+		sent, err := l.batch.send(x.end.fd, done, n)
+		var bytes int64
+		for _, i := range queued[done : done+sent] {
+			bytes += int64(l.batch.in[i].n)
+		}
+		if sent > 0 {
+			s.svc.movedPackets(x.session.dest, int64(sent), bytes, true)
+		}
+		done += sent
+		switch {
+		case err == nil:
+		case isRefusal(err) && refusals < 2:
+			refusals++
+			s.sessions.refuse(x.session)
+			if x = s.socketFor(x.session.key.client, now); x == nil {
+				b.count.dropped.Add(uint64(n - done - 1))
+				return
+			}
+		default:
+			b.count.dropped.Add(1)
+			done++
+		}
+	}
+}
+
+// fromServer takes the replies of a session into the batch, to be sent with
+// those of others.
+func (s *udpSocket) fromServer(x *fdSocket) {
+	l := s.loop
+	if l.replies != s || l.queued == batchSize {
+		l.flush()
+		l.replies = s
+	}
+	n, err := l.batch.receive(x.end.fd, l.queued, batchSize, false)
+	if err != nil {
+		if err != unix.EAGAIN {
+			s.sessions.refuse(x.session)
+		}
+		return
+	}
+	var bytes int64
+	for i := l.queued; i < l.queued+n; i++ {
+		l.batch.queue(i, i, l.batch.in[i].n, &x.client)
+		bytes += int64(l.batch.in[i].n)
+	}
+	l.queued += n
+	s.svc.movedPackets(x.session.dest, int64(n), bytes, false)
+	s.sessions.touch(x.session, s.svc.b.now())
+}
