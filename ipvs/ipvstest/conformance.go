@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"iter"
+	"maps"
 	"net/netip"
 	"slices"
 	"syscall"
@@ -23,10 +24,34 @@ import (
 // wlc and sh, the persistence engine sip and IPv6, and a network device sync0
 // with an MTU of 1500 and addresses of both families.
 func Conformance(t *testing.T, open func(t *testing.T) API) {
-	for _, c := range []struct {
-		name string
-		test func(*testing.T, API)
-	}{
+	ConformanceWithout(t, nil, open)
+}
+
+// ConformanceWithout is [Conformance] for a data plane that is no kernel: the
+// subtests named in without are left out, each for the reason given there. A
+// name that no subtest has fails the test.
+func ConformanceWithout(t *testing.T, without map[string]string, open func(t *testing.T) API) {
+	left := maps.Clone(without)
+	for _, c := range conformance() {
+		if reason, ok := without[c.name]; ok {
+			t.Logf("left out: %s: %s", c.name, reason)
+			delete(left, c.name)
+			continue
+		}
+		t.Run(c.name, func(t *testing.T) { c.test(t, open(t)) })
+	}
+	for name := range left {
+		t.Errorf("left out, but not in the suite: %s", name)
+	}
+}
+
+type conformanceTest struct {
+	name string
+	test func(*testing.T, API)
+}
+
+func conformance() []conformanceTest {
+	return []conformanceTest{
 		{"services read back as they were set", testServices},
 		{"a set replaces all of a service but its key", testSetService},
 		{"services that are refused", testServiceErrors},
@@ -57,8 +82,6 @@ func Conformance(t *testing.T, open func(t *testing.T) API) {
 		{"commands inside a listing loop", testNested},
 		{"concurrent calls", testConcurrent},
 		{"a closed client", testClosed},
-	} {
-		t.Run(c.name, func(t *testing.T) { c.test(t, open(t)) })
 	}
 }
 
