@@ -140,7 +140,6 @@ func TestUnsupportedParts(t *testing.T) {
 	}
 	for name, s := range map[string]ipvs.Service{
 		"no key":               {},
-		"half a second":        {Key: ipvs.TCPService(addr), Persistence: 1500 * time.Millisecond},
 		"negative persistence": {Key: ipvs.TCPService(addr), Persistence: -time.Second},
 		"prefix of 33":         {Key: ipvs.TCPService(addr), PersistencePrefix: 33},
 	} {
@@ -215,7 +214,7 @@ func TestSnapshotGivesBackTheConfiguration(t *testing.T) {
 	if diff := cmp.Diff(want, snap.Table(), cmpAddr); diff != "" {
 		t.Errorf("table (-want +got):\n%s", diff)
 	}
-	d1.Weight, s.Scheduler, s.Persistence = 5, "lc", 0
+	d1.Weight, s.Scheduler, s.Persistence, s.PersistencePrefix = 5, "lc", 0, 0
 	apply(t, b, change(ipvs.OpSetDestination, s, d1), change(ipvs.OpSetService, s, ipvs.Destination{}), change(ipvs.OpDelDestination, s, d2))
 	e := entry(t, b, s.Key)
 	want = ipvs.Table{{Service: s, Destinations: []ipvs.Destination{d1}}}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/lvskit/lvskit/ipvs"
@@ -37,8 +38,9 @@ type Balancer struct {
 	services map[ipvs.ServiceKey]*service
 	declared map[ipvs.ServiceKey]ServiceConfig
 	udpLoops udpLoops
-	// listenUDP opens a socket of a UDP service, in the way of this system.
-	listenUDP func(context.Context, *service, netip.AddrPort) (frontend, error)
+	// listenTCP and listenUDP open an address and port of a service, in the
+	// way of this system.
+	listenTCP, listenUDP func(context.Context, *service, netip.AddrPort) (frontend, error)
 
 	conns connSet
 }
@@ -54,7 +56,7 @@ func New(cfg *Config) (*Balancer, error) {
 		cfg:      c,
 		start:    time.Now(),
 		services: map[ipvs.ServiceKey]*service{},
-		declared: c.Services, listenUDP: listenUDP,
+		declared: cloneServices(c.Services), listenTCP: listenTCP, listenUDP: listenUDP,
 	}
 	b.limits.maxConnections = int64(c.MaxConnections)
 	b.ctx, b.cancel = context.WithCancel(context.Background())
@@ -133,15 +135,17 @@ func (b *Balancer) applyOne(ctx context.Context, c ipvs.Change) error {
 	if err := c.Validate(); err != nil {
 		return err
 	}
+	// The table holds what the kernel would read back.
+	c.Service, c.Destination = c.Service.Normalized(), c.Destination.Normalized()
 	s, ok := b.services[c.Service.Key]
 	if c.Op == ipvs.OpAddService {
 		if ok {
-			return ipvs.ErrServiceExists
+			return syscall.EEXIST
 		}
 		return b.addService(ctx, c.Service)
 	}
 	if !ok {
-		return ipvs.ErrServiceNotFound
+		return syscall.ESRCH
 	}
 	switch c.Op {
 	case ipvs.OpSetService:

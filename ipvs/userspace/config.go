@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"time"
 
 	"github.com/lvskit/lvskit/ipvs"
@@ -101,7 +100,6 @@ func (c *Config) withDefaults() (Config, error) {
 	if _, err := out.Rules.MarshalText(); err != nil {
 		errs = append(errs, err)
 	}
-	out.Services = maps.Clone(out.Services)
 	for key, s := range out.Services {
 		if err := s.validate(); err != nil {
 			errs = append(errs, fmt.Errorf("service %v: %w", key, err))

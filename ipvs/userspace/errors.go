@@ -20,6 +20,8 @@ type UnsupportedError struct {
 	Feature string
 	// Reason says why not, and what to do instead.
 	Reason string
+	// errno is what a kernel answers that lacks the feature, 0 if none does.
+	errno syscall.Errno
 }
 
 // Error returns the feature and the reason.
@@ -27,8 +29,25 @@ func (e *UnsupportedError) Error() string {
 	return fmt.Sprintf("%s is not supported in user space: %s", e.Feature, e.Reason)
 }
 
-// Unwrap returns [errors.ErrUnsupported].
-func (e *UnsupportedError) Unwrap() error { return errors.ErrUnsupported }
+// Unwrap returns [errors.ErrUnsupported], and what a kernel answers that lacks
+// the feature.
+func (e *UnsupportedError) Unwrap() []error {
+	if e.errno != 0 {
+		return []error{errors.ErrUnsupported, e.errno}
+	}
+	return []error{errors.ErrUnsupported}
+}
+
+// errnoError says in words what the kernel says by a number, so that both mean
+// the same to an [ipvs.OpError].
+type errnoError struct {
+	error
+	errno syscall.Errno
+}
+
+func (e *errnoError) Unwrap() []error { return []error{e.error, e.errno} }
+
+func withErrno(errno syscall.Errno, err error) error { return &errnoError{err, errno} }
 
 // opErr names the change in an error.
 func opErr(c ipvs.Change, err error) *ipvs.OpError {

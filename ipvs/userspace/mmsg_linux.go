@@ -22,14 +22,14 @@ type mmsghdr struct {
 	n   uint32
 }
 
-// sockaddr is an address of either family in the kernel's form.
-type sockaddr struct {
+// udpAddr is an address of either family in the kernel's form.
+type udpAddr struct {
 	raw unix.RawSockaddrInet6 // the larger one of the two
 	len uint32
 }
 
-func newSockaddr(a netip.AddrPort) sockaddr {
-	var s sockaddr
+func newUDPAddr(a netip.AddrPort) udpAddr {
+	var s udpAddr
 	if a.Addr().Is4() {
 		s.len = unix.SizeofSockaddrInet4
 		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(&s.raw))
@@ -44,7 +44,7 @@ func newSockaddr(a netip.AddrPort) sockaddr {
 }
 
 // addrPort returns the address; any but IPv4 and IPv6 is the zero value.
-func (s *sockaddr) addrPort() netip.AddrPort {
+func (s *udpAddr) addrPort() netip.AddrPort {
 	switch s.raw.Family {
 	case unix.AF_INET:
 		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(&s.raw))
@@ -70,7 +70,7 @@ type batch struct {
 	bufs  [batchSize]*[maxDatagram]byte
 	in    [batchSize]mmsghdr
 	inIov [batchSize]unix.Iovec
-	names [batchSize]sockaddr
+	names [batchSize]udpAddr
 	out   [batchSize]mmsghdr
 	iov   [batchSize]unix.Iovec
 }
@@ -121,7 +121,7 @@ func (b *batch) client(i int) netip.AddrPort { return b.names[i].addrPort() }
 
 // queue puts the datagram in buffer i, of n bytes, at the place j of those to
 // be sent; to nobody is to where the socket is connected.
-func (b *batch) queue(j, i int, n uint32, to *sockaddr) {
+func (b *batch) queue(j, i int, n uint32, to *udpAddr) {
 	b.iov[j].Base = &b.bufs[i][0]
 	b.iov[j].SetLen(int(n))
 	h := &b.out[j].hdr

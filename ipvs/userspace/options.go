@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"github.com/lvskit/lvskit/ipvs"
@@ -156,9 +157,9 @@ func places(key ipvs.ServiceKey, c ServiceConfig) ([]place, error) {
 	switch {
 	case len(c.Listen) > 0:
 	case key.IsMark():
-		return nil, &UnsupportedError{"a firewall-mark service without addresses", "sockets do not show the mark of a packet; declare the addresses and ports it stands for (Listen in Config.Services), or use the kernel's IPVS"}
+		return nil, &UnsupportedError{Feature: "a firewall-mark service without addresses", Reason: "sockets do not show the mark of a packet; declare the addresses and ports it stands for (Listen in Config.Services), or use the kernel's IPVS"}
 	case key.Addr.Port() == 0:
-		return nil, &UnsupportedError{"a service on port 0 without ports", "a socket listens on one port; declare the ports it takes (Listen in Config.Services), or use the kernel's IPVS"}
+		return nil, &UnsupportedError{Feature: "a service on port 0 without ports", Reason: "a socket listens on one port; declare the ports it takes (Listen in Config.Services), or use the kernel's IPVS"}
 	default:
 		return []place{{key.Protocol, key.Addr}}, nil
 	}
@@ -175,13 +176,13 @@ func places(key ipvs.ServiceKey, c ServiceConfig) ([]place, error) {
 		}
 		switch {
 		case p.protocol == 0:
-			return nil, fmt.Errorf("listen %v: a firewall-mark service has no protocol of its own: name tcp or udp: %w", l, ipvs.ErrInvalid)
+			return nil, withErrno(syscall.EINVAL, fmt.Errorf("listen %v: a firewall-mark service has no protocol of its own: name tcp or udp", l))
 		case !addr.IsValid():
-			return nil, fmt.Errorf("listen %v: a firewall-mark service has no address of its own: name one: %w", l, ipvs.ErrInvalid)
+			return nil, withErrno(syscall.EINVAL, fmt.Errorf("listen %v: a firewall-mark service has no address of its own: name one", l))
 		case !key.IsMark() && p.protocol != key.Protocol:
-			return nil, fmt.Errorf("listen %v: the service is for %v alone: %w", l, key.Protocol, ipvs.ErrInvalid)
+			return nil, withErrno(syscall.EINVAL, fmt.Errorf("listen %v: the service is for %v alone", l, key.Protocol))
 		case addr.Is6() != key.Is6():
-			return nil, fmt.Errorf("listen %v: the service %v is of the other family of addresses: %w", l, key, ipvs.ErrInvalid)
+			return nil, withErrno(syscall.EINVAL, fmt.Errorf("listen %v: the service %v is of the other family of addresses", l, key))
 		}
 		for port := int(l.First); port <= max(int(l.First), int(l.Last)); port++ {
 			p.addr = netip.AddrPortFrom(addr, uint16(port))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/lvskit/lvskit/ipvs"
@@ -46,10 +47,11 @@ type service struct {
 	sessions  atomic.Int64 // of UDP, over all sockets
 
 	// Guarded by Balancer.mu.
-	conf   ipvs.Service
-	dests  map[ipvs.DestinationKey]*destination
-	fronts []listener
-	ports  int // how many addresses and ports there are or will be
+	conf     ipvs.Service
+	declared ServiceConfig
+	dests    map[ipvs.DestinationKey]*destination
+	fronts   []listener
+	ports    int // how many addresses and ports there are or will be
 }
 
 // options returns the settings of the service, which may be other ones later.
@@ -105,15 +107,12 @@ func newService(b *Balancer, conf ipvs.Service) (*service, error) {
 	if err := supported(conf); err != nil {
 		return nil, err
 	}
-	if conf.Scheduler == "" {
-		conf.Scheduler = ipvs.DefaultScheduler
-	}
 	sc, err := sched.New(conf.Scheduler, &sched.Options{Rules: b.cfg.Rules, Flags: schedFlags(conf)})
 	if err != nil {
 		return nil, schedErr(err)
 	}
-	s := &service{b: b, key: conf.Key, sched: sc, conf: conf, dests: map[ipvs.DestinationKey]*destination{}}
-	s.opts.Store(b.cfg.options(b.declared[conf.Key]))
+	s := &service{b: b, key: conf.Key, sched: sc, conf: conf, dests: map[ipvs.DestinationKey]*destination{}, declared: b.declared[conf.Key]}
+	s.opts.Store(b.cfg.options(s.declared))
 	s.closed.init(s.options().finTimeout, maxClosed)
 	s.onePacket.Store(onePacket(conf))
 	s.setPersistence(conf)
@@ -140,29 +139,19 @@ func onePacket(conf ipvs.Service) bool { return conf.Flags&ipvs.OnePacket != 0 }
 // schedErr gives an error of the scheduler the meaning that the kernel's has.
 func schedErr(err error) error {
 	if errors.Is(err, sched.ErrUnknownScheduler) {
-		return fmt.Errorf("%w: %w", ipvs.ErrSchedulerNotFound, err)
+		return withErrno(syscall.ENOENT, err)
 	}
 	return err
 }
 
-// supported reports what keeps a configuration from being carried.
+// supported reports what keeps a valid configuration from being carried.
 func supported(conf ipvs.Service) error {
 	k := conf.Key
-	if err := k.Validate(); err != nil {
-		return err
-	}
 	switch {
 	case !k.IsMark() && k.Protocol != ipvs.TCP && k.Protocol != ipvs.UDP:
-		return &UnsupportedError{"protocol " + k.Protocol.String(), "only tcp and udp are carried; use the kernel's IPVS"}
+		return &UnsupportedError{Feature: "protocol " + k.Protocol.String(), Reason: "only tcp and udp are carried; use the kernel's IPVS"}
 	case conf.Engine != "":
-		return &UnsupportedError{"persistence engine " + conf.Engine, "clients are told apart by address only; leave it out"}
-	}
-	bits := bitLen(k)
-	switch {
-	case conf.Persistence < 0 || conf.Persistence%time.Second != 0:
-		return fmt.Errorf("persistence %v: want whole seconds, or 0 for none", conf.Persistence)
-	case conf.PersistencePrefix < 0 || conf.PersistencePrefix > bits:
-		return fmt.Errorf("persistence prefix %d: want 1..%d, or 0 for single clients", conf.PersistencePrefix, bits)
+		return &UnsupportedError{"persistence engine " + conf.Engine, "clients are told apart by address only; leave it out", syscall.ENOENT}
 	}
 	return nil
 }
@@ -177,7 +166,7 @@ func bitLen(k ipvs.ServiceKey) int {
 
 // listen opens the sockets of the service, all or none.
 func (s *service) listen(ctx context.Context) error {
-	all, err := places(s.key, s.b.declared[s.key])
+	all, err := places(s.key, s.declared)
 	if err != nil {
 		return err
 	}
@@ -194,7 +183,7 @@ func (s *service) listen(ctx context.Context) error {
 }
 
 func (s *service) listenAt(ctx context.Context, p place) (listener, error) {
-	open := listenTCP
+	open := s.b.listenTCP
 	if p.protocol == ipvs.UDP {
 		open = s.b.listenUDP
 	}
@@ -230,9 +219,6 @@ func (s *service) set(conf ipvs.Service) error {
 	if err := supported(conf); err != nil {
 		return err
 	}
-	if conf.Scheduler == "" {
-		conf.Scheduler = ipvs.DefaultScheduler
-	}
 	if err := s.sched.Use(conf.Scheduler); err != nil {
 		return schedErr(err)
 	}
@@ -267,18 +253,21 @@ func schedConfig(conf ipvs.Destination) sched.ServerConfig {
 	return sched.ServerConfig{Weight: conf.Weight, Upper: conf.UpperThreshold, Lower: conf.LowerThreshold}
 }
 
+// broadcast is the address of all hosts of a network.
+var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
 func (s *service) addDestination(conf ipvs.Destination) error {
 	if _, ok := s.dests[conf.Key]; ok {
-		return ipvs.ErrDestinationExists
+		return syscall.EEXIST
 	}
 	addr := conf.Key.Addr()
-	if !addr.IsValid() || addr.IsUnspecified() || addr.IsMulticast() {
-		return fmt.Errorf("destination %v: want the address of one host: %w", conf.Key, ipvs.ErrInvalid)
+	if addr.IsUnspecified() || addr.IsMulticast() || addr == broadcast || addr.Is6() && addr.IsLinkLocalUnicast() {
+		return withErrno(syscall.EINVAL, fmt.Errorf("destination %v: want the address of one host, and none that needs an interface named", conf.Key))
 	}
 	d := &destination{conf: conf, addr: conf.Key}
 	for _, l := range s.fronts {
 		if d.target(l.addr) == l.addr {
-			return fmt.Errorf("destination %v: that is the service itself, its connections would go in circles: name the server's own address: %w", l.addr, ipvs.ErrInvalid)
+			return withErrno(syscall.EINVAL, fmt.Errorf("destination %v: that is the service itself, its connections would go in circles: name the server's own address", l.addr))
 		}
 	}
 	server, err := s.sched.Add(conf.Key, schedConfig(conf), d)
@@ -293,7 +282,7 @@ func (s *service) addDestination(conf ipvs.Destination) error {
 func (s *service) setDestination(conf ipvs.Destination) error {
 	d, ok := s.dests[conf.Key]
 	if !ok {
-		return ipvs.ErrDestinationNotFound
+		return syscall.ENOENT
 	}
 	if err := s.sched.Edit(d.server, schedConfig(conf)); err != nil {
 		return err
@@ -305,7 +294,7 @@ func (s *service) setDestination(conf ipvs.Destination) error {
 func (s *service) delDestination(key ipvs.DestinationKey) error {
 	d, ok := s.dests[key]
 	if !ok {
-		return ipvs.ErrDestinationNotFound
+		return syscall.ENOENT
 	}
 	err := s.sched.Remove(d.server)
 	delete(s.dests, key)
@@ -356,8 +345,15 @@ func (s *service) estimate() {
 	}
 }
 
+func (s *service) zero() {
+	s.stats.zero()
+	for _, d := range s.dests {
+		d.stats.zero()
+	}
+}
+
 func (s *service) snapshot() ipvs.EntryState {
-	e := ipvs.EntryState{Service: ipvs.ServiceState{Service: s.conf, Stats: s.stats.snapshot()}}
+	e := ipvs.EntryState{Service: ipvs.ServiceState{Service: s.conf, Stats: s.stats.snapshot()}, Destinations: []ipvs.DestinationState{}}
 	for _, server := range s.sched.Servers() {
 		d := server.Value().(*destination)
 		e.Destinations = append(e.Destinations, ipvs.DestinationState{

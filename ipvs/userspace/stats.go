@@ -17,7 +17,14 @@ const maxPiece = 64 << 10
 // client to the destination.
 type stats struct {
 	connections, inPackets, outPackets, inBytes, outBytes atomic.Uint64
-	rates                                                 rates // guarded by Balancer.mu
+	rates                                                 rates     // guarded by Balancer.mu
+	zeroed                                                [5]uint64 // what they were at the last zero, too
+}
+
+// zero begins to count anew; the way of a packet knows nothing of it.
+func (s *stats) zero() {
+	s.zeroed = s.read()
+	s.rates = rates{last: s.zeroed}
 }
 
 // moved counts n bytes of payload in one direction, as at least one packet.
@@ -64,6 +71,9 @@ func (s *stats) estimate() {
 
 func (s *stats) snapshot() ipvs.Stats {
 	v, avg := s.read(), s.rates.avg
+	for i := range v {
+		v[i] -= s.zeroed[i]
+	}
 	scaled := func(i int) uint64 { return uint64(avg[i]+0x1FF) >> 10 }
 	bytes := func(i int) uint64 { return uint64(avg[i]+0xF) >> 5 }
 	return ipvs.Stats{

@@ -29,7 +29,7 @@ type udpSocket struct {
 type fdSocket struct {
 	of      *udpSocket
 	session *session
-	client  sockaddr
+	client  udpAddr
 	end     *endpoint
 	// Those of its client's datagrams that wait in the batch: the first, and
 	// the last of the chain; -1 is none.
@@ -159,7 +159,7 @@ func (f *udpFrontend) connections(yield func(Connection) bool) bool {
 
 // dial opens the socket of a session.
 func (s *udpSocket) dial(of *session) error {
-	to := newSockaddr(of.to)
+	to := newUDPAddr(of.to)
 	fd, err := unix.Socket(int(to.raw.Family), unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return fmt.Errorf("open a socket to %v: %w", of.to, err)
@@ -177,7 +177,7 @@ func (s *udpSocket) dial(of *session) error {
 		unix.Close(fd)
 		return fmt.Errorf("connect to %v: %w", of.to, err)
 	}
-	x := &fdSocket{of: s, session: of, client: newSockaddr(of.key.client), first: -1, last: -1}
+	x := &fdSocket{of: s, session: of, client: newUDPAddr(of.key.client), first: -1, last: -1}
 	if x.end, err = s.loop.add(fd, s, x); err != nil {
 		return err
 	}
