@@ -74,7 +74,7 @@ func (s *service) configure(ctx context.Context, c ServiceConfig) error {
 		} else {
 			if l, err = s.listenAt(ctx, p); err != nil {
 				for _, l := range opened {
-					l.front.close()
+					s.closeListener(l)
 				}
 				s.ports = ports
 				return err
@@ -84,7 +84,7 @@ func (s *service) configure(ctx context.Context, c ServiceConfig) error {
 		fronts = append(fronts, l)
 	}
 	for _, l := range old {
-		l.front.close()
+		s.closeListener(l)
 	}
 	s.fronts, s.declared = fronts, c
 	s.opts.Store(s.b.cfg.options(c))

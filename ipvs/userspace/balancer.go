@@ -59,6 +59,7 @@ func New(cfg *Config) (*Balancer, error) {
 		declared: cloneServices(c.Services), listenTCP: listenTCP, listenUDP: listenUDP,
 	}
 	b.limits.maxConnections = int64(c.MaxConnections)
+	b.limits.watch(openFiles())
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.pools.init()
 	b.conns.init()
@@ -208,25 +209,28 @@ func (b *Balancer) Counters() Counters { return b.count.read() }
 func (b *Balancer) housekeep() {
 	estimate := time.NewTicker(estimateInterval)
 	defer estimate.Stop()
-	sweep := time.NewTicker(b.cfg.sweepInterval())
+	sweep := time.NewTimer(0)
 	defer sweep.Stop()
 	for {
 		select {
 		case <-b.ctx.Done():
 			return
 		case <-estimate.C:
+			b.limits.watch(openFiles())
 			b.mu.Lock()
 			for _, s := range b.services {
 				s.estimate()
 			}
 			b.mu.Unlock()
 		case <-sweep.C:
-			now := b.now()
+			now, next := b.now(), estimateInterval
 			b.mu.Lock()
 			for _, s := range b.services {
 				s.sweep(now)
+				next = min(next, s.options().sweepInterval())
 			}
 			b.mu.Unlock()
+			sweep.Reset(next)
 			b.conns.resetIdle(b, now)
 		}
 	}

@@ -110,12 +110,3 @@ func (c *Config) withDefaults() (Config, error) {
 	}
 	return out, errors.Join(errs...)
 }
-
-// sweepInterval is how often idle things are looked for.
-func (c *Config) sweepInterval() time.Duration {
-	d := min(estimateInterval, c.UDPTimeout/4, c.FinTimeout/4)
-	if c.IdleTimeout > 0 {
-		d = min(d, c.IdleTimeout/4)
-	}
-	return max(d, 10*time.Millisecond)
-}

@@ -123,7 +123,12 @@ type server struct {
 
 func serveTCP(t testing.TB, handle func(*net.TCPConn)) *server {
 	t.Helper()
-	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	return serveTCPOn(t, "127.0.0.1:0", handle)
+}
+
+func serveTCPOn(t testing.TB, addr string, handle func(*net.TCPConn)) *server {
+	t.Helper()
+	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,8 +168,10 @@ func (s *server) close() {
 }
 
 // named answers each line-less request: it writes its name, then echoes.
-func named(t testing.TB, name string) *server {
-	return serveTCP(t, func(c *net.TCPConn) {
+func named(t testing.TB, name string) *server { return namedOn(t, name, "127.0.0.1:0") }
+
+func namedOn(t testing.TB, name, addr string) *server {
+	return serveTCPOn(t, addr, func(c *net.TCPConn) {
 		if _, err := io.WriteString(c, name); err == nil {
 			io.Copy(c, c)
 		}

@@ -15,7 +15,24 @@ type limits struct {
 	connections    atomic.Int64
 	descriptors    atomic.Int64
 	maxConnections int64
-	maxDescriptors int64
+	maxDescriptors atomic.Int64
+}
+
+// The reserve of descriptors is for the rest of the process: health checks,
+// files, the sockets that accept. Within these bounds it is an eighth.
+const (
+	minReserve = 64
+	maxReserve = 1024
+)
+
+// watch takes over what the process may open, which others can change while
+// it runs (prlimit(1)).
+func (l *limits) watch(open int64) {
+	if open > 0 {
+		open -= min(max(open/8, minReserve), maxReserve)
+		open = max(open, 1) // 0 is no limit.
+	}
+	l.maxDescriptors.Store(open)
 }
 
 // admit takes a TCP connection into account before anything is done for it.
@@ -53,12 +70,22 @@ func (b *Balancer) leave(s *service) {
 // counts the refusal when not.
 func (b *Balancer) takeDescriptors(n int64) bool {
 	l := &b.limits
-	if l.descriptors.Add(n) > l.maxDescriptors && l.maxDescriptors > 0 {
+	if limit := l.maxDescriptors.Load(); l.descriptors.Add(n) > limit && limit > 0 {
 		l.descriptors.Add(-n)
 		b.count.descriptors.Add(1)
+		b.warnOf("the process is close to its limit of descriptors (RLIMIT_NOFILE): clients are refused; raise it", "limit", limit)
 		return false
 	}
 	return true
+}
+
+// warnOf logs a shortage, and for a while no other: under load it meets
+// thousands of clients.
+func (b *Balancer) warnOf(what string, args ...any) {
+	now, quiet := b.now(), b.quiet.Load()
+	if now >= quiet && b.quiet.CompareAndSwap(quiet, now+int64(shortageInterval)) {
+		b.cfg.Logger.Warn(what, args...)
+	}
 }
 
 // giveDescriptors tells that n descriptors of takeDescriptors are closed.

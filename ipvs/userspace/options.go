@@ -82,6 +82,17 @@ func (c *Config) options(s ServiceConfig) *options {
 	}
 }
 
+// sweepInterval is how often what these settings make idle is looked for.
+func (o *options) sweepInterval() time.Duration {
+	d := min(estimateInterval, o.udpTimeout/4, o.finTimeout/4)
+	for _, t := range []time.Duration{o.idleTimeout, o.lifeTimeout} {
+		if t > 0 {
+			d = min(d, t/4)
+		}
+	}
+	return max(d, 10*time.Millisecond)
+}
+
 // validate reports all that is wrong with a declaration.
 func (c ServiceConfig) validate() error {
 	var errs []error

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"runtime"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -29,7 +30,8 @@ type frontend interface {
 // listener is one socket of a service and where it is.
 type listener struct {
 	place
-	front frontend
+	front       frontend
+	descriptors int64 // that it is counted with
 }
 
 // service is a virtual service. Connections may hold it after its deletion.
@@ -187,17 +189,28 @@ func (s *service) listenAt(ctx context.Context, p place) (listener, error) {
 	if p.protocol == ipvs.UDP {
 		open = s.b.listenUDP
 	}
+	// As many sockets as there are loops, at most.
+	n := int64(runtime.GOMAXPROCS(0))
+	if !s.b.takeDescriptors(n) {
+		return listener{}, withErrno(syscall.EMFILE, fmt.Errorf("listen on %v: the process is close to its limit of descriptors: raise it (RLIMIT_NOFILE)", p.addr))
+	}
 	front, err := open(ctx, s, p.addr)
 	if err != nil {
+		s.b.giveDescriptors(n)
 		return listener{}, listenErr(err)
 	}
-	return listener{p, front}, nil
+	return listener{p, front, n}, nil
+}
+
+func (s *service) closeListener(l listener) {
+	l.front.close()
+	s.b.giveDescriptors(l.descriptors)
 }
 
 // close closes the sockets; what goes on without them holds the service.
 func (s *service) close() {
 	for _, l := range s.fronts {
-		l.front.close()
+		s.closeListener(l)
 	}
 	s.fronts = nil
 	s.closed.drop()

@@ -20,7 +20,7 @@ func echoUDP(t testing.TB, name string) *net.UDPConn {
 
 func echoUDPOn(t testing.TB, name, addr string) *net.UDPConn {
 	t.Helper()
-	pc, err := net.ListenPacket("udp4", addr)
+	pc, err := net.ListenPacket("udp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
