@@ -284,3 +284,149 @@ func TestUDPForwardingAllocatesNothing(t *testing.T) {
 		}
 	})
 }
+
+// Each datagram goes to the next server, and each reply to the client that
+// asked, from the service's own address.
+func TestUDPOnePacket(t *testing.T) {
+	eachUDP(t, func(t *testing.T, open newFunc) {
+		a, bb := echoUDP(t, "a"), echoUDP(t, "b")
+		b := open(t, nil)
+		s := udpService(t, b, "rr", dest(addrOf(a), 1), dest(addrOf(bb), 1))
+		s.Flags = ipvs.OnePacket
+		apply(t, b, change(ipvs.OpSetService, s, ipvs.Destination{}))
+		c1, c2 := dialUDP(t, s), dialUDP(t, s)
+		var got string
+		for i := range 4 {
+			for _, c := range []*net.UDPConn{c1, c1, c2} {
+				text := fmt.Sprint(i)
+				answer := exchange(t, c, text)
+				if answer[1:] != text {
+					t.Fatalf("asked %q, got %q", text, answer)
+				}
+				got += answer[:1]
+			}
+		}
+		if got != "babababababa" {
+			t.Errorf("answers by %q, want the two in turn", got)
+		}
+		for _, d := range []*net.UDPConn{a, bb} {
+			// Nothing is held, as the kernel holds nothing.
+			if x := state(t, b, s, addrOf(d)); x.Inactive != 0 || x.Active != 0 || x.Stats.Connections != 6 {
+				t.Errorf("%+v, want no connections and 6 counted", x)
+			}
+		}
+		// Two clients with a socket to each of two servers.
+		sockets := 0
+		for range b.Connections() {
+			sockets++
+		}
+		if sockets != 4 {
+			t.Errorf("%d sockets, want 4", sockets)
+		}
+		// Back to sessions: from here on the client stays where it is.
+		s.Flags = 0
+		apply(t, b, change(ipvs.OpSetService, s, ipvs.Destination{}))
+		if got := exchange(t, c1, "") + exchange(t, c1, "") + exchange(t, c1, ""); got != "bbb" {
+			t.Errorf("with sessions answers by %q, want bbb", got)
+		}
+	})
+}
+
+// A server that comes back for a client is tried again, and one that is gone
+// gets nothing.
+func TestUDPOnePacketRefusedAndDeleted(t *testing.T) {
+	eachUDP(t, func(t *testing.T, open newFunc) {
+		a, bb := echoUDP(t, "a"), echoUDP(t, "b")
+		b := open(t, nil)
+		s := udpService(t, b, "rr", dest(addrOf(a), 1), dest(addrOf(bb), 1))
+		s.Flags, s.Persistence = ipvs.OnePacket, time.Minute
+		apply(t, b, change(ipvs.OpSetService, s, ipvs.Destination{}))
+		c := dialUDP(t, s)
+		if got := exchange(t, c, "") + exchange(t, c, ""); got != "bb" {
+			t.Errorf("persistent: answers by %q, want bb", got)
+		}
+		apply(t, b, change(ipvs.OpDelDestination, s, dest(addrOf(bb), 1)))
+		if got := exchange(t, c, "") + exchange(t, c, ""); got != "aa" {
+			t.Errorf("after the deletion answers by %q, want aa", got)
+		}
+		for c := range b.Connections() {
+			if c.Destination == addrOf(bb) {
+				t.Errorf("a row of the deleted server is left: %+v", c)
+			}
+		}
+	})
+}
+
+// Several sockets share the port: each client keeps its session, and every
+// one of many is served.
+func TestUDPManyClientsOnAllLoops(t *testing.T) {
+	a, bb := echoUDP(t, "a"), echoUDP(t, "b")
+	b := newBalancer(t, nil)
+	s := udpService(t, b, "rr", dest(addrOf(a), 1), dest(addrOf(bb), 1))
+	var wg sync.WaitGroup
+	const clients = 64
+	for i := range clients {
+		c := dialUDP(t, s)
+		wg.Go(func() {
+			var server string
+			for j := range 20 {
+				text := fmt.Sprint(i, j)
+				got := exchange(t, c, text)
+				if server == "" {
+					server = got[:1]
+				}
+				if got != server+text {
+					t.Errorf("client %d asked %q, got %q of server %q", i, text, got, server)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	x, y := state(t, b, s, addrOf(a)), state(t, b, s, addrOf(bb))
+	if x.Inactive != clients/2 || y.Inactive != clients/2 {
+		t.Errorf("%d and %d sessions, want %d each", x.Inactive, y.Inactive, clients/2)
+	}
+	rows := 0
+	for c := range b.Connections() {
+		rows++
+		if c.State != StateUDP || c.Virtual != s.Key.Addr || c.Expires < 290*time.Second || c.Expires > DefaultUDPTimeout {
+			t.Errorf("row %+v", c)
+		}
+	}
+	if rows != clients {
+		t.Errorf("%d rows, want %d", rows, clients)
+	}
+}
+
+// A burst of one client arrives whole and in order, whatever it is cut into.
+func TestUDPBurstKeepsItsOrder(t *testing.T) {
+	eachUDP(t, func(t *testing.T, open newFunc) {
+		a := echoUDP(t, "")
+		b := open(t, nil)
+		s := udpService(t, b, "rr", dest(addrOf(a), 1))
+		c := dialUDP(t, s)
+		exchange(t, c, "warm up")
+		c.SetDeadline(time.Now().Add(patience))
+		buf := make([]byte, 2048)
+		for round := range 20 {
+			const n = 48
+			for i := range n {
+				// Sizes: equal ones, a shorter, an empty one, a longer.
+				msg := append([]byte{byte(round), byte(i)}, make([]byte, []int{900, 900, 900, 20, 1000}[i%5])...)
+				if _, err := c.Write(msg); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for i := range n {
+				m, err := c.Read(buf)
+				if err != nil {
+					t.Fatalf("round %d: datagram %d of %d: %v", round, i, n, err)
+				}
+				if want := 2 + []int{900, 900, 900, 20, 1000}[i%5]; m != want || buf[0] != byte(round) || buf[1] != byte(i) {
+					t.Fatalf("round %d: got datagram %d,%d of %d bytes, want %d,%d of %d", round, buf[0], buf[1], m, round, i, want)
+				}
+			}
+		}
+	})
+}
