@@ -136,6 +136,7 @@ func (d *Director) Run(ctx context.Context) error {
 	for _, n := range d.setup.Notes {
 		d.log.Warn(n)
 	}
+	d.declare(ctx)
 	d.setTimeouts(ctx)
 
 	// Everything but the node goes on until the node has left: its leaving
@@ -241,6 +242,7 @@ func (d *Director) adopt(ctx context.Context, setup *Setup) error {
 	}
 	d.logChanges(setup)
 	d.setup = setup
+	d.declare(ctx)
 	d.setTimeouts(ctx)
 	d.loaded, d.reloadError = time.Now(), ""
 	states := make(map[string]health.State)

@@ -120,6 +120,7 @@ func FromLVSCF(c *lvscf.Config) (*Setup, error) {
 	for _, l := range losses {
 		s.note("%s: %s: %s: %s", l.Where.Path, l.What, l.Why, l.Nearest)
 	}
+	s.Declared = declarations(c, services)
 	for i := range services {
 		vs, err := s.virtualService(c, &services[i], used)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/lvskit/lvskit/failover"
 	"github.com/lvskit/lvskit/health"
 	"github.com/lvskit/lvskit/ipvs"
+	"github.com/lvskit/lvskit/ipvs/userspace"
 	"github.com/lvskit/lvskit/lvscf"
 )
 
@@ -25,6 +26,9 @@ type Setup struct {
 	// Config is what it was made of, nil if it was made by hand.
 	Config   *lvscf.Config
 	Services []VirtualService
+	// Declared is what a data plane of sockets needs to know beside the
+	// table: what firewall marks stand for.
+	Declared map[ipvs.ServiceKey]userspace.ServiceConfig
 	// Addresses are the floating addresses the active router carries.
 	Addresses []failover.VirtualAddress
 	Heartbeat Heartbeat
