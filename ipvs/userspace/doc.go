@@ -5,23 +5,34 @@
 // A [Balancer] takes the same [ipvs.Change] list that the kernel's client
 // takes and answers with the same [ipvs.Snapshot]. Each TCP service is a
 // listener whose connections are relayed to a destination; each UDP service
-// is a socket with a session for each client. The scheduler is package
-// sched's, and so the same as the kernel's.
+// is a socket with a session for each client. The schedulers are package
+// sched's, all of the kernel's with their flags, and persistence, weights,
+// thresholds, one-packet scheduling, counters and rates go by the kernel's
+// rules.
 //
 // What differs from the kernel, because a relay is no router:
 //
-//   - Destinations see the balancer's address, not the client's. The
+//   - Destinations see the balancer's address, not the client's, unless the
+//     PROXY protocol tells them ([ServiceConfig.ProxyProtocol]). The
 //     forwarding method is kept in the table but all are carried alike, and
-//     a destination with another port than the service is reached there.
-//   - Firewall-mark services, SCTP, services on port 0, one-packet
-//     scheduling and persistence engines are refused with an
-//     [*UnsupportedError].
-//   - Adding a service opens its socket, so the virtual address must be on
+//     a destination with another port than the service is reached there. It
+//     may be of the other family of addresses.
+//   - Sockets show no mark, and listen on one port. So a firewall-mark
+//     service and one on port 0 need a declaration of what they stand for:
+//     addresses and ports, at most [MaxListeners] ([Config.Services]). A
+//     destination with port 0 is reached at the port that the client came
+//     to. Without a declaration they are refused with an
+//     [*UnsupportedError], and so are SCTP and persistence engines always.
+//   - Adding a service opens its sockets, so the virtual address must be on
 //     this machine and the port free.
 //   - A TCP connection that a destination refuses is tried once on another
 //     one before the client notices. For want of descriptors, memory or
 //     local ports here the client is reset at once; [Counters] tells the two
 //     apart.
+//   - Connections are bounded, in all and by service, and so are UDP
+//     sessions and what persistence remembers. Above a bound a TCP client is
+//     reset at once and a UDP session makes room for another; before the
+//     process runs out of descriptors both are refused. All is counted.
 //   - A connection counts (Connections) when its destination has accepted
 //     it. When it has ended it counts as inactive for [Config.FinTimeout],
 //     or for 10 seconds after a reset, as in the kernel: that is what wlc
@@ -30,6 +41,9 @@
 //     Byte counters hold payload without headers. For UDP a packet is a
 //     datagram; a relay does not see TCP's segments, there a packet is a
 //     piece of up to 64 KiB as the relay moved it.
+//   - A persistence template lives for its time from the end of the client's
+//     last connection. The kernel counts from its beginning, and then by the
+//     minute while there are connections.
 //   - Counters are current, rates are the kernel's two-second estimates.
 //   - Deleting a UDP service or destination ends its sessions at once, for
 //     no reply could reach their clients. TCP connections live on until
@@ -38,7 +52,11 @@
 //     and serves them without the table: to cut them would only make
 //     requests fail that could still be answered.
 //
-// The relay uses the net package: two goroutines for each TCP connection, one
-// for each UDP session, and splice(2) for bulk where the system has it. It is
-// made to be right on every system, not to be the fastest on one.
+// To drain a server set its weight to 0 and wait until [ipvs.Snapshot] shows
+// no active connection, then delete it; that is what [ipvs.Reconciler] does.
+// [Balancer.Connections] lists what is open.
+//
+// For UDP on Linux a loop a processor waits for all sockets and moves up to
+// 32 datagrams by one system call; a session is one descriptor. Elsewhere
+// package net does the work, with a goroutine for each session.
 package userspace

@@ -13,10 +13,10 @@ import (
 // [*ipvs.OpError].
 var ErrClosed = fmt.Errorf("balancer is closed: %w", net.ErrClosed)
 
-// UnsupportedError is a part of the table that sockets cannot carry. It is
-// [errors.ErrUnsupported].
+// UnsupportedError is a part of the table that sockets cannot carry, or not
+// without a declaration in [Config.Services]. It is [errors.ErrUnsupported].
 type UnsupportedError struct {
-	// Feature is what was asked for, as "firewall-mark service".
+	// Feature is what was asked for, as "protocol sctp".
 	Feature string
 	// Reason says why not, and what to do instead.
 	Reason string

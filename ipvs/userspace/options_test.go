@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lvskit/lvskit/ipvs"
+	"github.com/lvskit/lvskit/sched"
 )
 
 func TestServiceConfigIsChecked(t *testing.T) {
@@ -379,5 +380,63 @@ func TestZeroBeginsToCountAnew(t *testing.T) {
 	asks(t, s, 1)
 	if n := entry(t, b, s.Key).Service.Stats.Connections; n != 1 {
 		t.Errorf("%d connections after zero, want 1", n)
+	}
+}
+
+// Each scheduler of package sched is carried by its name; "none" has no server
+// for anybody, and a change from one to the next loses no client.
+func TestEveryScheduler(t *testing.T) {
+	a, bb := named(t, "a"), named(t, "b")
+	b := newBalancer(t, nil)
+	s := tcpService(t, b, "rr", dest(a.addr, 1), dest(bb.addr, 1))
+	_, open := ask(t, s)
+	for _, name := range sched.Names() {
+		s.Scheduler = name
+		apply(t, b, change(ipvs.OpSetService, s, ipvs.Destination{}))
+		if name == "none" {
+			if err := fate(s); !isReset(err) {
+				t.Errorf("none: %v, want a reset", err)
+			}
+			continue
+		}
+		if got := asks(t, s, 2); strings.Trim(got, "ab") != "" {
+			t.Errorf("%s: asked %q", name, got)
+		}
+		echo(t, open, name)
+	}
+}
+
+// The flags of sh reach the scheduler: without them a client stays on the one
+// server of its address, with fallback it finds the other one when that is
+// quiesced, and with the port its connections spread.
+func TestSchedulerFlags(t *testing.T) {
+	a, bb := named(t, "a"), named(t, "b")
+	b := newBalancer(t, nil)
+	s := tcpService(t, b, "sh", dest(a.addr, 1), dest(bb.addr, 1))
+	own := asks(t, s, 1)
+	if got := asks(t, s, 8); got != strings.Repeat(own, 8) {
+		t.Errorf("sh: asked %q, then %q", own, got)
+	}
+	flags := func(f ipvs.ServiceFlags) {
+		s.Flags = f
+		apply(t, b, change(ipvs.OpSetService, s, ipvs.Destination{}))
+	}
+	flags(ipvs.SHPort)
+	eventually(t, "both are asked", func() bool {
+		got := asks(t, s, 16)
+		return strings.Contains(got, "a") && strings.Contains(got, "b")
+	})
+	flags(0)
+	quiesced, other := a, "b"
+	if own == "b" {
+		quiesced, other = bb, "a"
+	}
+	apply(t, b, change(ipvs.OpSetDestination, s, dest(quiesced.addr, 0)))
+	if err := fate(s); !isReset(err) {
+		t.Errorf("sh without fallback: %v, want a reset", err)
+	}
+	flags(ipvs.SHFallback)
+	if got := asks(t, s, 4); got != strings.Repeat(other, 4) {
+		t.Errorf("sh with fallback: asked %q, want %q alone", got, other)
 	}
 }
