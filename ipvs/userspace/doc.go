@@ -56,7 +56,8 @@
 // no active connection, then delete it; that is what [ipvs.Reconciler] does.
 // [Balancer.Connections] lists what is open.
 //
-// For UDP on Linux a loop a processor waits for all sockets and moves up to
-// 32 datagrams by one system call; a session is one descriptor. Elsewhere
+// For UDP on Linux a loop a processor waits for all sockets, moves up to
+// 32 datagrams by one system call, and lets the system cut and join those of
+// one client (UDP_SEGMENT, UDP_GRO); a session is one descriptor. Elsewhere
 // package net does the work, with a goroutine for each session.
 package userspace

@@ -21,6 +21,8 @@ type udpSocket struct {
 	svc  *service
 	loop *udpLoop
 	end  *endpoint
+	// segments: the system cuts what is sent into datagrams.
+	segments bool
 
 	sessions sessions // guarded by udpLoop.mu
 }
@@ -76,7 +78,10 @@ func listenUDP(ctx context.Context, s *service, at netip.AddrPort) (frontend, er
 }
 
 func (f *udpFrontend) add(s *service, l *udpLoop, fd int, at netip.AddrPort) error {
-	x := &udpSocket{svc: s, loop: l}
+	x := &udpSocket{svc: s, loop: l, segments: canSegment(fd)}
+	if x.segments {
+		joinDatagrams(fd)
+	}
 	x.sessions.init(s, at, x.dial)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -177,6 +182,9 @@ func (s *udpSocket) dial(of *session) error {
 		unix.Close(fd)
 		return fmt.Errorf("connect to %v: %w", of.to, err)
 	}
+	if s.segments {
+		joinDatagrams(fd)
+	}
 	x := &fdSocket{of: s, session: of, client: newUDPAddr(of.key.client), first: -1, last: -1}
 	if x.end, err = s.loop.add(fd, s, x); err != nil {
 		return err
@@ -205,6 +213,11 @@ func (s *udpSocket) fromClients() {
 	now := b.now()
 	order := l.order[:0]
 	for i := range n {
+		p, size := l.batch.data(i)
+		if size < len(p) && s.svc.onePacket.Load() {
+			s.eachAlone(l.batch.client(i), p, size, now)
+			continue
+		}
 		x := s.socketFor(l.batch.client(i), now)
 		if x == nil {
 			continue
@@ -224,6 +237,26 @@ func (s *udpSocket) fromClients() {
 	}
 }
 
+// eachAlone schedules each of the datagrams that came joined.
+func (s *udpSocket) eachAlone(client netip.AddrPort, p []byte, size int, now int64) {
+	for len(p) > 0 {
+		piece := p[:min(size, len(p))]
+		p = p[len(piece):]
+		x := s.socketFor(client, now)
+		if x == nil {
+			continue
+		}
+		if err := sendOne(x.end.fd, piece, nil); err != nil {
+			s.svc.b.count.dropped.Add(1)
+			if isRefusal(err) {
+				s.sessions.refuse(x.session)
+			}
+			continue
+		}
+		s.svc.movedPackets(x.session.dest, 1, int64(len(piece)), true)
+	}
+}
+
 // socketFor returns the socket of a client's session, or nil when it has
 // none and that is counted.
 func (s *udpSocket) socketFor(client netip.AddrPort, now int64) *fdSocket {
@@ -240,46 +273,44 @@ func (s *udpSocket) socketFor(client netip.AddrPort, now int64) *fdSocket {
 // it are scheduled anew.
 func (s *udpSocket) toServer(x *fdSocket, now int64) {
 	l, b := s.loop, s.svc.b
-	var queued [batchSize]int
-	n := 0
+	l.batch.reset()
 	for i := x.first; i >= 0; i = l.chain[i] {
-		queued[n] = i
-		n++
+		l.batch.queue(i, nil, s.segments)
 	}
 	x.first, x.last = -1, -1
 	refusals := 0
-	for done := 0; done < n; {
+	for done := 0; done < l.batch.queued; {
 		if x.session.ended {
 			// A session that made room, for one behind it in the batch.
 			if x = s.socketFor(x.session.key.client, now); x == nil {
-				// failed counted one of those that are left.
-				b.count.dropped.Add(uint64(n - done - 1))
+				// One of those that are left is counted already.
+				b.count.dropped.Add(uint64(l.batch.left(done) - 1))
 				return
 			}
 		}
-		for j := done; j < n; j++ {
-			l.batch.queue(j, queued[j], l.batch.in[queued[j]].n, nil)
+		sent, err := l.batch.send(x.end.fd, done)
+		for _, m := range l.batch.about[done : done+sent] {
+			s.svc.movedPackets(x.session.dest, int64(m.segments), int64(m.bytes), true)
 		}
-		sent, err := l.batch.send(x.end.fd, done, n)
-		var bytes int64
-		for _, i := range queued[done : done+sent] {
-			bytes += int64(l.batch.in[i].n)
+		if done += sent; err == nil {
+			continue
 		}
-		if sent > 0 {
-			s.svc.movedPackets(x.session.dest, int64(sent), bytes, true)
-		}
-		done += sent
-		switch {
-		case err == nil:
+		switch m := &l.batch.about[done]; {
 		case isRefusal(err) && refusals < 2:
 			refusals++
 			s.sessions.refuse(x.session)
 			if x = s.socketFor(x.session.key.client, now); x == nil {
-				b.count.dropped.Add(uint64(n - done - 1))
+				// One of those that are left is counted already.
+				b.count.dropped.Add(uint64(l.batch.left(done) - 1))
 				return
 			}
+		case m.segments > 1 && cannotSegment(err):
+			sent, bytes := l.batch.sendSingly(x.end.fd, done)
+			s.svc.movedPackets(x.session.dest, int64(sent), int64(bytes), true)
+			b.count.dropped.Add(uint64(m.segments - sent))
+			done++
 		default:
-			b.count.dropped.Add(1)
+			b.count.dropped.Add(uint64(m.segments))
 			done++
 		}
 	}
@@ -289,23 +320,23 @@ func (s *udpSocket) toServer(x *fdSocket, now int64) {
 // those of others.
 func (s *udpSocket) fromServer(x *fdSocket) {
 	l := s.loop
-	if l.replies != s || l.queued == batchSize {
+	if l.replies != s || l.filled == batchSize {
 		l.flush()
 		l.replies = s
 	}
-	n, err := l.batch.receive(x.end.fd, l.queued, batchSize, false)
+	n, err := l.batch.receive(x.end.fd, l.filled, batchSize, false)
 	if err != nil {
 		if err != unix.EAGAIN {
 			s.sessions.refuse(x.session)
 		}
 		return
 	}
-	var bytes int64
-	for i := l.queued; i < l.queued+n; i++ {
-		l.batch.queue(i, i, l.batch.in[i].n, &x.client)
-		bytes += int64(l.batch.in[i].n)
+	var segments, bytes int
+	for i := l.filled; i < l.filled+n; i++ {
+		k, size := l.batch.queue(i, &x.client, s.segments)
+		segments, bytes = segments+k, bytes+size
 	}
-	l.queued += n
-	s.svc.movedPackets(x.session.dest, int64(n), bytes, false)
+	l.filled += n
+	s.svc.movedPackets(x.session.dest, int64(segments), int64(bytes), false)
 	s.sessions.touch(x.session, s.svc.b.now())
 }

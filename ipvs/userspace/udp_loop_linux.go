@@ -71,9 +71,10 @@ type udpLoop struct {
 	// sessions in it.
 	chain [batchSize]int
 	order [batchSize]*fdSocket
-	// queued replies of sessions of one socket are in the batch.
+	// replies is the socket whose sessions' replies wait in the first filled
+	// buffers of the batch.
 	replies *udpSocket
-	queued  int
+	filled  int
 }
 
 func newUDPLoop() (*udpLoop, error) {
@@ -175,14 +176,20 @@ func (l *udpLoop) at(ev *unix.EpollEvent) *endpoint {
 
 // flush sends the replies in the batch.
 func (l *udpLoop) flush() {
-	s, n := l.replies, l.queued
-	l.replies, l.queued = nil, 0
-	for done := 0; done < n; {
-		sent, err := l.batch.send(s.end.fd, done, n)
-		done += sent
-		if err != nil {
-			s.svc.b.count.dropped.Add(1)
-			done++
+	s := l.replies
+	l.replies, l.filled = nil, 0
+	for done := 0; s != nil && done < l.batch.queued; {
+		sent, err := l.batch.send(s.end.fd, done)
+		if done += sent; err == nil {
+			continue
 		}
+		m := &l.batch.about[done]
+		went := 0
+		if m.segments > 1 && cannotSegment(err) {
+			went, _ = l.batch.sendSingly(s.end.fd, done)
+		}
+		s.svc.b.count.dropped.Add(uint64(m.segments - went))
+		done++
 	}
+	l.batch.reset()
 }
