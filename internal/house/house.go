@@ -59,7 +59,7 @@ var insiders = []string{"cmd", "examples", "internal"}
 
 // toolRooms are internal packages that serve tests and tools only: no program
 // of ours contains them.
-var toolRooms = []string{"internal/rig", "internal/lab", "internal/house", "internal/tools", "internal/bench"}
+var toolRooms = []string{"internal/rig", "internal/lab", "internal/house", "internal/tools", "internal/bench", "internal/schedlab"}
 
 // within reports whether a path is the folder or below it.
 func within(p, folder string) bool { return p == folder || strings.HasPrefix(p, folder+"/") }
