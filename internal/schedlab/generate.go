@@ -222,7 +222,7 @@ func (d *dice) history(g *Generator) {
 			d.do(Step{Op: End, Flows: d.someFlows(one(d, 30, 70, 100))})
 		}
 		if g.Waits && d.in(10) {
-			d.do(Step{Op: Wait, Wait: time.Duration(d.Int64N(int64(g.Expiration)*5/4)).Round(time.Millisecond)})
+			d.do(Step{Op: Wait, Wait: time.Duration(d.Int64N(int64(g.Expiration) * 5 / 4)).Round(time.Millisecond)})
 		}
 		if !d.in(changing) {
 			if d.c.Protocol == TCP && d.flows > 0 && d.in(20) {

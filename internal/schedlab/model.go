@@ -61,6 +61,11 @@ func (m *Model) Sensible(s Step) (Step, bool) {
 	case Edit, Remove:
 		return s, here(s.Server)
 	case Pick:
+		// What comes from port 20 may be a server's FTP data, and is never
+		// scheduled; port 0 is a client of which one waits for the port.
+		if port := s.Client.Port(); port == 20 || port == 0 {
+			return s, false
+		}
 		for n, f := range m.flows {
 			// A packet of a flow that is there is not scheduled.
 			if n == s.Flow || f.client == s.Client && f.service == s.Service {

@@ -3,6 +3,7 @@
 package schedlab
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lvskit/lvskit/sched"
 )
@@ -45,6 +47,9 @@ func schedulers() []string {
 	}
 	return names
 }
+
+// errDiffer is a pick at which the kernel and the model disagree.
+var errDiffer = errors.New("different picks")
 
 // run is a case that is being played on the kernel and on the model.
 type run struct {
@@ -104,7 +109,7 @@ func (r *run) step(s Step) error {
 		r.settling = true
 	case s.Op != Pick:
 	case !r.model.Agrees(want, got):
-		return fmt.Errorf("%v: the kernel picked %s, the model %s", s, who(got), who(want))
+		return fmt.Errorf("%v: %w: the kernel picked %s, the model %s", s, errDiffer, who(got), who(want))
 	default:
 		r.agreed[r.model.s.Name()]++
 		if got != 0 {
@@ -181,4 +186,13 @@ func (y *tally) String() string {
 		fmt.Fprintf(&b, "%-10s %6d %6d %7d\n", name, y.cases[name], y.picks[name], y.nobody[name])
 	}
 	return b.String()
+}
+
+// playIn plays cases in a ground of their own.
+func playIn(t *testing.T, expiration time.Duration, cases []Case) (runs []*run, err error) {
+	err = inGround(t, expiration, func(g *ground) error {
+		runs = g.play(cases)
+		return nil
+	})
+	return runs, err
 }

@@ -19,7 +19,8 @@ import (
 //	case wlc-3 wlc tcp newer mark=7 inet6 flags=fallback,port expiration=1m0s
 //	add 1 10.0.0.1:80 5 20/15          server, address, weight, thresholds
 //	edit 1 0 20/15
-//	pick 1 192.0.2.1:5000 10.9.9.9:80 > 1   flow, client, service, server or -
+//	pick 1 192.0.2.1:5000 10.9.9.9:80 > 1   flow, client, service, server
+//	pick 2 192.0.2.1:5001 = > -        the service as before, nobody
 //	half 1
 //	end 1 2 3
 //	flags port                         or "flags" for none
@@ -79,8 +80,16 @@ func (c Case) head() string {
 func (c Case) String() string {
 	var b strings.Builder
 	fmt.Fprintln(&b, c.head())
+	var last netip.AddrPort
 	for _, s := range c.Steps {
-		fmt.Fprintln(&b, s)
+		line := s.String()
+		if s.Op == Pick {
+			if s.Service == last {
+				line = strings.Replace(line, " "+last.String()+" > ", " = > ", 1)
+			}
+			last = s.Service
+		}
+		fmt.Fprintln(&b, line)
 	}
 	return b.String()
 }
@@ -98,6 +107,7 @@ func WriteCases(w io.Writer, cases ...Case) error {
 // ReadCases reads what WriteCases writes. An error names the line.
 func ReadCases(text []byte) ([]Case, error) {
 	var cases []Case
+	var last netip.AddrPort // service of the last pick
 	lines := bufio.NewScanner(bytes.NewReader(text))
 	for n := 1; lines.Scan(); n++ {
 		line := strings.TrimSpace(lines.Text())
@@ -108,11 +118,15 @@ func ReadCases(text []byte) ([]Case, error) {
 			var c Case
 			c, err = readHead(words[1:])
 			cases = append(cases, c)
+			last = netip.AddrPort{}
 		case len(cases) == 0:
 			err = fmt.Errorf("a step before the first case")
 		default:
 			var s Step
-			s, err = readStep(words)
+			s, err = readStep(words, last)
+			if s.Op == Pick {
+				last = s.Service
+			}
 			c := &cases[len(cases)-1]
 			c.Steps = append(c.Steps, s)
 		}
@@ -217,7 +231,8 @@ func (w *words) config() sched.ServerConfig {
 	return sched.ServerConfig{Weight: int(weight), Upper: limits[0], Lower: limits[1]}
 }
 
-func readStep(line []string) (Step, error) {
+// readStep reads a step, given the service of the pick before it.
+func readStep(line []string, last netip.AddrPort) (Step, error) {
 	w := &words{left: line}
 	s := Step{Op: Op(w.next())}
 	switch s.Op {
@@ -228,7 +243,12 @@ func readStep(line []string) (Step, error) {
 	case Remove:
 		s.Server = w.number()
 	case Pick:
-		s.Flow, s.Client, s.Service = w.number(), w.addr(), w.addr()
+		s.Flow, s.Client = w.number(), w.addr()
+		if s.Service = last; last.IsValid() && len(w.left) > 0 && w.left[0] == "=" {
+			w.left = w.left[1:]
+		} else {
+			s.Service = w.addr()
+		}
 		if w.next() != ">" {
 			w.fail(fmt.Errorf("want > and the server behind the addresses"))
 		}
