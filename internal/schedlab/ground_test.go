@@ -24,7 +24,7 @@ func kernelRules() sched.Rules {
 	if os.Getenv("LVSKIT_GUEST") == "debian" {
 		return sched.OlderRules
 	}
-	return sched.OlderRules
+	return sched.NewerRules
 }
 
 // ground is a network namespace in which cases run. Clients are packets with
