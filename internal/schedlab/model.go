@@ -74,7 +74,15 @@ func (m *Model) Sensible(s Step) (Step, bool) {
 		}
 	case Half:
 		f := m.flows[s.Flow]
-		return s, f != nil && f.active && here(f.server)
+		if f == nil || !f.active || !here(f.server) {
+			return s, false
+		}
+		for n, other := range m.flows {
+			// The server's packet would belong to either.
+			if n != s.Flow && other.client == f.client && other.server == f.server {
+				return s, false
+			}
+		}
 	case End:
 		var flows []int
 		for _, n := range s.Flows {

@@ -34,7 +34,7 @@ func TestKernelSchedulers(t *testing.T) {
 	if record {
 		g.Steps, g.Ends = 35, 1
 	}
-	n := len(g.Schedulers) * int(number(t, casesVariable, 8))
+	n := len(g.Schedulers) * int(number(t, casesVariable, 6))
 	t.Logf("%d cases, %s=%d", n, seedVariable, g.Seed)
 	var cases []Case
 	for i := range n {

@@ -48,7 +48,7 @@ func twosShares(weights, overheads []int) []float64 {
 // significance is 1e-4 for the whole test: each of its chi-square tests
 // (Bonferroni) has that divided by their number.
 func TestKernelTwos(t *testing.T) {
-	const draws, level = 1500, 1e-4
+	const draws, level = 800, 1e-4
 	scenes := [][]int{
 		{1, 1},
 		{1, 2, 3},
