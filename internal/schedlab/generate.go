@@ -37,7 +37,9 @@ type dice struct {
 	// Weights are drawn up to heaviest and multiplied by factor.
 	heaviest, factor int
 	limits           bool // of connections
+	quiesced         int  // servers in a hundred, when they come or are edited
 	added, flows     int
+	removed          int // the server removed last, 0 once it came back
 	seen             map[[2]netip.AddrPort]bool
 }
 
@@ -66,7 +68,8 @@ func (d *dice) setting(kind string) {
 	if d.in(15) || (locality || kind == "dh") && d.in(85) {
 		d.c.Mark = 1 + d.Uint32N(1<<32-2)
 	}
-	if d.in(50) {
+	hashes := hashing(kind)
+	if hashes || d.in(20) {
 		d.c.Flags = d.flags()
 	}
 	n := one(d, 1, 3, 12)
@@ -101,9 +104,31 @@ func (d *dice) setting(kind string) {
 		d.factor, d.heaviest = 1, one(d, 255, 65535, 1<<24)
 	}
 	d.limits = d.in(50)
+	d.quiesced = one(d, 5, 5, 40)
+	if hashes {
+		// What matters is where many clients go, and where else.
+		d.heaviest = one(d, 4, 10, 100, 1000)
+		d.quiesced = one(d, 5, 40, 40)
+		if d.in(60) {
+			d.clients = nil
+		}
+	}
 }
 
-func (d *dice) flags() sched.Flags { return sched.Flags(d.IntN(4)) }
+// hashing reports whether a scheduler goes by the client's address.
+func hashing(kind string) bool { return kind == "sh" || kind == "mh" }
+
+// flags draws them; fallback is what has more to it.
+func (d *dice) flags() sched.Flags {
+	var f sched.Flags
+	if d.in(70) {
+		f |= sched.FlagFallback
+	}
+	if d.in(50) {
+		f |= sched.FlagPort
+	}
+	return f
+}
 
 func (d *dice) port() uint16 { return uint16(1 + d.IntN(65535)) }
 
@@ -138,9 +163,9 @@ func (d *dice) addr(near netip.Addr) netip.Addr {
 }
 
 func (d *dice) config() sched.ServerConfig {
-	c := sched.ServerConfig{Weight: d.factor * d.IntN(d.heaviest+1)}
-	if c.Weight == 0 && d.in(60) {
-		c.Weight = d.factor
+	var c sched.ServerConfig
+	if !d.in(d.quiesced) {
+		c.Weight = d.factor * (1 + d.IntN(d.heaviest))
 	}
 	if d.limits && d.in(60) {
 		c.Upper = 1 + d.Uint32N(8)
@@ -153,17 +178,19 @@ func (d *dice) config() sched.ServerConfig {
 
 func (d *dice) do(s Step) { d.c.Steps = append(d.c.Steps, s) }
 
-// add brings a new server, sometimes at the address of an earlier one.
+// add brings a new server, often at the address of the one that was removed
+// last.
 func (d *dice) add() {
 	d.added++
 	s := Step{Op: Add, Server: d.added, Config: d.config()}
 	s.Addr = netip.AddrPortFrom(d.addr(d.prefix), one(d, 80, d.port()))
-	if d.added > 1 && d.in(15) {
+	if d.removed > 0 && d.in(60) {
 		for _, old := range d.c.Steps {
-			if old.Op == Add && d.in(50) {
+			if old.Op == Add && old.Server == d.removed {
 				s.Addr = old.Addr
 			}
 		}
+		d.removed = 0
 	}
 	d.do(s)
 }
@@ -207,8 +234,12 @@ func (d *dice) someFlows(n int) []int {
 // history draws the steps. Numbers of servers and flows may name what is no
 // longer there or never came to be: such steps are left out when played.
 func (d *dice) history(g *Generator) {
+	hashes := hashing(d.c.Scheduler)
 	port := one(d, 80, d.port())
 	first := 1 + d.IntN(one(d, 3, 6, 6, 12))
+	if hashes {
+		first += 3
+	}
 	if (d.c.Scheduler == "dh" || d.c.Scheduler == "sh") && d.in(6) {
 		first = 250 + d.IntN(20) // more than the table has places
 	}
@@ -232,20 +263,24 @@ func (d *dice) history(g *Generator) {
 				port = d.port()
 			}
 			d.pick(d.services, port)
+			if hashes {
+				d.pick(d.services, port) // there are many slots to see
+			}
 			continue
 		}
 		switch what := d.IntN(20); {
-		case what < 4:
+		case what < 5:
 			d.add()
-		case what < 7:
-			d.do(Step{Op: Remove, Server: server()})
-		case what < 8 && d.in(40):
+		case what < 9:
+			d.removed = server()
+			d.do(Step{Op: Remove, Server: d.removed})
+		case what < 10 && d.in(40):
 			d.do(Step{Op: Use, Name: one(d, g.Schedulers...)})
-		case what < 8:
+		case what < 10:
 			d.do(Step{Op: Use, Name: d.c.Scheduler}) // and back
-		case what < 11:
+		case what < 12:
 			d.do(Step{Op: SetFlags, Flags: d.flags()})
-		case what < 13:
+		case what < 14:
 			s := Step{Op: Edit, Server: server(), Config: d.config()}
 			s.Config.Weight = 0
 			d.do(s)

@@ -21,7 +21,6 @@ type server struct {
 	*sched.Server
 	config  sched.ServerConfig
 	removed bool
-	open    int // flows
 }
 
 type flow struct {
@@ -53,8 +52,7 @@ func (m *Model) Sensible(s Step) (Step, bool) {
 			return s, false
 		}
 		for _, d := range m.servers {
-			// The kernel would take an old one back with its connections.
-			if d.Addr() == s.Addr && (!d.removed || d.open > 0) {
+			if d.Addr() == s.Addr && !d.removed {
 				return s, false
 			}
 		}
@@ -106,6 +104,12 @@ func (m *Model) Play(s Step) (int, error) {
 			return 0, err
 		}
 		m.servers[s.Server] = &server{Server: d, config: s.Config}
+		// One that comes back has its flows again.
+		for _, f := range m.flows {
+			if m.servers[f.server].Addr() == s.Addr {
+				f.server = s.Server
+			}
+		}
 	case Edit:
 		d := m.servers[s.Server]
 		d.config = s.Config
@@ -128,7 +132,6 @@ func (m *Model) Play(s Step) (int, error) {
 		for _, n := range s.Flows {
 			f := m.flows[n]
 			delete(m.flows, n)
-			m.servers[f.server].open--
 			m.servers[f.server].Closed(f.active)
 		}
 	case SetFlags:
@@ -155,7 +158,6 @@ func (m *Model) Took(s Step, number int) {
 	if m.protocol == TCP {
 		d.Activated()
 	}
-	d.open++
 	m.flows[s.Flow] = &flow{server: number, active: m.protocol == TCP, client: s.Client, service: s.Service}
 }
 

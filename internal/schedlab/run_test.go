@@ -5,6 +5,7 @@ package schedlab
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -56,16 +57,16 @@ type run struct {
 	c        Case
 	model    *Model
 	kernel   *service
-	next     int    // step of the case
-	played   []Step // with what the kernel picked
-	settling bool   // an End was begun
-	agreed   map[string]int
+	next     int              // step of the case
+	played   []Step           // with what the kernel picked
+	settling bool             // an End was begun
+	agreed   map[string]picks // by the scheduler in use
 	err      error
 }
 
 func (g *ground) start(c Case) *run {
 	c.Rules = kernelRules()
-	r := &run{c: c, agreed: map[string]int{}}
+	r := &run{c: c, agreed: map[string]picks{}}
 	if r.model, r.err = NewModel(c); r.err == nil {
 		r.kernel, r.err = g.open(c)
 	}
@@ -111,10 +112,14 @@ func (r *run) step(s Step) error {
 	case !r.model.Agrees(want, got):
 		return fmt.Errorf("%v: %w: the kernel picked %s, the model %s", s, errDiffer, who(got), who(want))
 	default:
-		r.agreed[r.model.s.Name()]++
-		if got != 0 {
+		n := r.agreed[r.model.s.Name()]
+		n.all++
+		if got == 0 {
+			n.nobody++
+		} else {
 			r.model.Took(s, got)
 		}
+		r.agreed[r.model.s.Name()] = n
 	}
 	return nil
 }
@@ -148,42 +153,39 @@ func (r *run) record() Case {
 	return c
 }
 
-// tally counts cases and picks by scheduler.
-type tally struct{ cases, picks, nobody map[string]int }
+// picks are counts of them, of all and of those that found nobody.
+type picks struct{ all, nobody int }
 
-func newTally() *tally {
-	return &tally{cases: map[string]int{}, picks: map[string]int{}, nobody: map[string]int{}}
+// tally counts by scheduler what agreed. A case counts for every scheduler
+// that it used.
+type tally map[string]struct {
+	cases int
+	picks
 }
 
-func (y *tally) add(r *run) {
+func (y tally) add(r *run) {
 	for name, n := range r.agreed {
-		y.cases[name]++
-		y.picks[name] += n
-	}
-	for _, s := range r.played {
-		if s.Op == Pick && s.Got == 0 {
-			y.nobody[r.c.Scheduler]++
-		}
+		row := y[name]
+		row.cases++
+		row.all += n.all
+		row.nobody += n.nobody
+		y[name] = row
 	}
 }
 
-func (y *tally) total() (picks int) {
-	for _, n := range y.picks {
-		picks += n
+func (y tally) total() (n int) {
+	for _, row := range y {
+		n += row.all
 	}
-	return picks
+	return n
 }
 
-func (y *tally) String() string {
+func (y tally) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%-10s %6s %6s %7s\n", "scheduler", "cases", "picks", "nobody")
-	names := make([]string, 0, len(y.picks))
-	for name := range y.picks {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		fmt.Fprintf(&b, "%-10s %6d %6d %7d\n", name, y.cases[name], y.picks[name], y.nobody[name])
+	for _, name := range slices.Sorted(maps.Keys(y)) {
+		row := y[name]
+		fmt.Fprintf(&b, "%-10s %6d %6d %7d\n", name, row.cases, row.all, row.nobody)
 	}
 	return b.String()
 }
