@@ -246,6 +246,9 @@ func (d *dice) history(g *Generator) {
 	for range first {
 		d.add()
 	}
+	if g.Waits {
+		d.pick(d.services, port)
+	}
 	changing := one(d, 20, 20, 5) // in a hundred steps
 	server := func() int { return 1 + d.IntN(d.added) }
 	for i := range g.Steps {
@@ -276,8 +279,14 @@ func (d *dice) history(g *Generator) {
 			d.do(Step{Op: Remove, Server: d.removed})
 		case what < 10 && d.in(40):
 			d.do(Step{Op: Use, Name: one(d, g.Schedulers...)})
+			if g.Waits {
+				d.pick(d.services, port)
+			}
 		case what < 10:
 			d.do(Step{Op: Use, Name: d.c.Scheduler}) // and back
+			if g.Waits {
+				d.pick(d.services, port) // starts the clock of the model's cache
+			}
 		case what < 12:
 			d.do(Step{Op: SetFlags, Flags: d.flags()})
 		case what < 14:

@@ -62,6 +62,10 @@ type run struct {
 	settling bool             // an End was begun
 	agreed   map[string]picks // by the scheduler in use
 	err      error
+	// clock of a case in simulated time; nil is one that stands still.
+	clock func() time.Duration
+	// awaitWheel is called before a scheduler is bound, if there is a clock.
+	awaitWheel func()
 }
 
 func (g *ground) start(c Case) *run {
@@ -95,6 +99,12 @@ func (r *run) fail(err error) {
 }
 
 func (r *run) step(s Step) error {
+	if r.clock != nil {
+		if s.Op == Use {
+			r.awaitWheel()
+		}
+		r.model.now = r.clock()
+	}
 	want, err := r.model.Play(s)
 	if err != nil {
 		return err
