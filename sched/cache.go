@@ -51,9 +51,15 @@ const (
 	cacheBits      = 10
 	cacheBuckets   = 1 << cacheBits
 	cacheMax       = 16 * cacheBuckets
-	cacheInterval  = time.Minute
 	cacheIdle      = 6 * time.Minute
 	cacheFullEvery = 30 // looks
+
+	// cacheInterval is the time from look to look. The kernel asks for 60
+	// seconds, and its timer wheel rounds that up to whole buckets: of 512
+	// ticks with 100, 250 or 300 a second, of 4096 with 1000 a second, which
+	// comes to the same. Its first look is 60 to 65.12 seconds after the
+	// scheduler was bound; here it is one interval after the first pick.
+	cacheInterval = 61440 * time.Millisecond
 
 	// cacheCeiling times max bounds the entries under the older rules, where
 	// a kernel would go on until its memory ends.

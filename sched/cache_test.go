@@ -183,26 +183,27 @@ func TestCachesForgetAfterTheExpiration(t *testing.T) {
 			s.Pick(f)
 			return cacheOf(s).chained
 		}
-		const hour = time.Hour
-		// The look after 24 hours is the 48th whole one: one every half hour.
-		if n := at(1, 7*hour); n != 1 {
+		const begin = 7 * time.Hour
+		// The look after 24 hours is the 47th whole one, 24:03:50 after.
+		const whole = cacheFullEvery * cacheInterval
+		if n := at(1, begin); n != 1 {
 			t.Errorf("%s: %d entries, want 1", name, n)
 		}
-		if n := at(2, 31*hour-1); n != 2 {
+		if n := at(2, begin+47*whole-1); n != 2 {
 			t.Errorf("%s: %d entries a moment before, want 2", name, n)
 		}
-		if n := at(2, 31*hour); n != 1 {
+		if n := at(2, begin+47*whole); n != 1 {
 			t.Errorf("%s: %d entries after 24 hours, want 1", name, n)
 		}
-		// A minute later than a whole look it waits for the next.
-		at(3, 31*hour+time.Minute)
-		if n := at(2, 55*hour+time.Minute); n != 2 {
-			t.Errorf("%s: %d entries a minute after the whole look, want 2", name, n)
+		// Five minutes later than a whole look it waits for the next.
+		at(3, begin+47*whole+5*time.Minute)
+		if n := at(2, begin+94*whole); n != 2 {
+			t.Errorf("%s: %d entries after a little less than 24 hours, want 2", name, n)
 		}
-		if n := at(2, 55*hour+30*time.Minute); n != 1 {
+		if n := at(2, begin+95*whole); n != 1 {
 			t.Errorf("%s: %d entries half an hour later, want 1", name, n)
 		}
-		if n := at(4, hour); n != 2 {
+		if n := at(4, time.Hour); n != 2 {
 			t.Errorf("%s: %d entries when time goes back, want 2", name, n)
 		}
 		// No jump takes long, or overflows.
@@ -229,11 +230,11 @@ func TestCachesDropIdleEntriesWhenTheyAreTooMany(t *testing.T) {
 			s.Pick(f)
 			return c.chained
 		}
-		if n := at(6*time.Minute - 1); n != cacheMax+300 {
-			t.Errorf("%s: %d entries after less than six minutes, want %d", name, n, cacheMax+300)
+		if n := at(6*cacheInterval - 1); n != cacheMax+300 {
+			t.Errorf("%s: %d entries before the first look after six minutes, want %d", name, n, cacheMax+300)
 		}
 		// 4/3 of 300, and the rest of the last bucket.
-		if n := at(6 * time.Minute); n > cacheMax-100 || n < cacheMax-200 {
+		if n := at(6 * cacheInterval); n > cacheMax-100 || n < cacheMax-200 {
 			t.Errorf("%s: %d entries after six minutes, want not many less than %d", name, n, cacheMax-100)
 		}
 		if c.entries != c.chained {

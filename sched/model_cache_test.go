@@ -35,9 +35,9 @@ func (m *model) expiration() time.Duration {
 func (m *model) tick(now time.Duration) {
 	c := &m.cache
 	if !c.started {
-		c.started, c.next, c.now, c.counter = true, now+time.Minute, now, 1
+		c.started, c.next, c.now, c.counter = true, now+cacheInterval, now, 1
 	}
-	for c.now = max(c.now, now); c.next <= c.now; c.next += time.Minute {
+	for c.now = max(c.now, now); c.next <= c.now; c.next += cacheInterval {
 		switch {
 		case c.counter == 30:
 			c.drop(m.expiration(), 1<<30)
