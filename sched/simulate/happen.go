@@ -82,6 +82,14 @@ func (e *engine) enter(r *server) error {
 func (e *engine) exit(r *server) {
 	r.life++
 	r.stay++
+	// Its clients give up what they waited for. Otherwise it would come back
+	// with these connections, as it does in the kernel before they time out.
+	for range r.entry.Active() {
+		r.entry.Closed(true)
+	}
+	for range r.entry.Inactive() {
+		r.entry.Closed(false)
+	}
 	// It cannot fail: the entry is the scheduler's own.
 	if err := e.scheduler.Remove(r.entry); err != nil {
 		panic(err)

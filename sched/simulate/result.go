@@ -273,6 +273,9 @@ func (w *world) notes(scheduler string, f Feedback) []string {
 	if scheduler == "dh" || scheduler == "lblc" || scheduler == "lblcr" {
 		notes = append(notes, scheduler+" looks at the address that clients ask for, and here there is only one: it is meant for caches")
 	}
+	if scheduler == "ovf" {
+		notes = append(notes, "ovf fills a server up to as many active connections as its weight says, and the last ones are refused")
+	}
 	if w.UDP && (scheduler == "sed" || scheduler == "nq" || scheduler == "ovf") {
 		notes = append(notes, scheduler+" counts active connections, and UDP has none")
 	}

@@ -235,14 +235,16 @@ func (p *picture) legend(x, y float64) {
 
 // run draws the column of one run.
 func (p *picture) run(r *Run, x, y float64) {
-	p.text(x+8, y+16, "head", r.heading())
+	p.text(x+8, y+16, "head", clip(r.heading(), int((p.column-16)/9)))
 	lost := "nothing lost"
 	if n := r.Refused + r.Broken; n > 0 {
-		lost = fmt.Sprintf("%d lost (%d refused, %d broken)", n, r.Refused, r.Broken)
+		lost = fmt.Sprintf("%d lost", n)
 	}
-	p.text(x+8, y+36, "small soft", fmt.Sprintf("99 of 100 answers within %s, the slowest %s; %s", brief(r.Latency.P99), brief(r.Latency.Max), lost))
+	// A letter takes 7 units at most.
+	fits := int((p.column - 16) / 7)
+	p.text(x+8, y+36, "small soft", clip(fmt.Sprintf("99 %% answered within %s, the slowest in %s; %s", brief(r.Latency.P99), brief(r.Latency.Max), lost), fits))
 	if e := r.Excess; e.For > 0 {
-		p.text(x+8, y+54, "small bad", fmt.Sprintf("%s got %.0f %% of the new connections for %s (its share: %.0f %%)", e.Server, 100*e.Share, brief(e.For), 100*e.Fair))
+		p.text(x+8, y+54, "small bad", clip(fmt.Sprintf("%s got %.0f %% of the new connections for %s (due: %.0f %%)", e.Server, 100*e.Share, brief(e.For), 100*e.Fair), fits))
 	} else {
 		p.text(x+8, y+54, "small good", "No server got far more than its share")
 	}

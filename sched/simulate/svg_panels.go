@@ -32,8 +32,8 @@ func (p *picture) allPanels() []panel {
 				quick = min(quick, v)
 			}
 		}
-		for _, v := range grouped(floats(r.Series.Lost), sum) {
-			lostMost = max(lostMost, v)
+		for _, v := range grouped(floats(r.Series.Lost), mean) {
+			lostMost = max(lostMost, v/sec)
 		}
 	}
 	panels := []panel{
@@ -44,7 +44,8 @@ func (p *picture) allPanels() []panel {
 		panels = append(panels, panel{"time to answer", 120, logTime(quick, slow), (*picture).latencies})
 	}
 	if lostMost > 0 {
-		panels = append(panels, panel{"lost", 56, linear(lostMost, 2), (*picture).losses})
+		s := linear(lostMost, 2)
+		panels = append(panels, panel{"lost per s", 60, s, func(p *picture, r *Run, f frame) { p.losses(r, f, s, sec) }})
 	}
 	if weights {
 		s := linear(100, 2)
@@ -171,25 +172,15 @@ func (p *picture) latencies(r *Run, f frame) {
 	p.anchored(f.x+f.w-4, f.y+12, "tick", "end", "red: 99 of 100 within; dashed: half within")
 }
 
-func (p *picture) losses(r *Run, f frame) {
-	values := grouped(floats(r.Series.Lost), sum)
-	s := linear(p.mostLost(), 2)
+func (p *picture) losses(r *Run, f frame, s scale, sec float64) {
+	values := grouped(floats(r.Series.Lost), mean)
 	w := f.w / float64(len(values))
 	for k, v := range values {
 		if v > 0 {
-			h := max(f.h*s.at(v), 1.5)
+			h := max(f.h*s.at(v/sec), 1.5)
 			fmt.Fprintf(p, `<rect class="lost" x="%s" y="%s" width="%s" height="%s"/>`+"\n", xy(f.x+float64(k)*w), xy(f.y+f.h-h), xy(max(w, 1.5)), xy(h))
 		}
 	}
-}
-
-func (p *picture) mostLost() (n float64) {
-	for i := range p.res.Runs {
-		for _, v := range grouped(floats(p.res.Runs[i].Series.Lost), sum) {
-			n = max(n, v)
-		}
-	}
-	return n
 }
 
 func (p *picture) weights(r *Run, f frame) {
@@ -226,14 +217,12 @@ func grouped(values []float64, of func([]float64) float64) []float64 {
 	return out
 }
 
-func sum(v []float64) (total float64) {
+func mean(v []float64) (m float64) {
 	for _, x := range v {
-		total += x
+		m += x / float64(len(v))
 	}
-	return total
+	return m
 }
-
-func mean(v []float64) float64 { return sum(v) / float64(len(v)) }
 
 func most(v []float64) (m float64) {
 	for _, x := range v {
