@@ -19,9 +19,9 @@ type Event struct {
 }
 
 // ParseEvent reads the text form: "30s fail C", "1m return C", "90s drain C",
-// "90s weight C 4".
+// "90s weight C 4". Commas may stand in place of blanks.
 func ParseEvent(text string) (Event, error) {
-	words := strings.Fields(text)
+	words := strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == ',' })
 	if len(words) < 3 {
 		return Event{}, fmt.Errorf("event %q: want TIME WHAT SERVER, such as %q", text, "30s fail C")
 	}

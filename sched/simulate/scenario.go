@@ -411,8 +411,8 @@ func word(p *problems, place, text string, most int, blanks bool) {
 	case len(text) > most:
 		p.add(place, "%d bytes: want at most %d", len(text), most)
 	case strings.ContainsFunc(text, func(r rune) bool {
-		return !unicode.IsPrint(r) || r == unicode.ReplacementChar || r == ' ' && !blanks
+		return !unicode.IsPrint(r) || r == unicode.ReplacementChar || (r == ' ' || r == ',') && !blanks
 	}):
-		p.add(place, "%q: want letters, digits and signs%s", text, map[bool]string{true: "", false: ", no blanks"}[blanks])
+		p.add(place, "%q: want letters, digits and signs%s", text, map[bool]string{true: "", false: ", no blanks and no commas"}[blanks])
 	}
 }

@@ -89,7 +89,7 @@ func (res *Result) WriteSVG(w io.Writer) error {
 	p.placeLabels()
 	p.panels = p.allPanels()
 	const header = 112.0
-	block := 66.0 + float64(p.labelRows)*15
+	block := 84.0 + float64(p.labelRows)*15
 	for _, l := range p.panels {
 		block += l.height + svgGap
 	}
@@ -242,7 +242,7 @@ func (p *picture) run(r *Run, x, y float64) {
 	}
 	// A letter takes 7 units at most.
 	fits := int((p.column - 16) / 7)
-	p.text(x+8, y+36, "small soft", clip(fmt.Sprintf("99 %% answered within %s, the slowest in %s; %s", brief(r.Latency.P99), brief(r.Latency.Max), lost), fits))
+	p.text(x+8, y+36, "small soft", clip(fmt.Sprintf("99 %% within %s, slowest %s; %s", brief(r.Latency.P99), brief(r.Latency.Max), lost), fits))
 	if e := r.Excess; e.For > 0 {
 		p.text(x+8, y+54, "small bad", clip(fmt.Sprintf("%s got %.0f %% of the new connections for %s (due: %.0f %%)", e.Server, 100*e.Share, brief(e.For), 100*e.Fair), fits))
 	} else {

@@ -169,7 +169,7 @@ func (p *picture) latencies(r *Run, f frame) {
 	s := p.panels[2].scale
 	p.path(grouped(durations(r.Series.P50), mean), f, s, "p50", true)
 	p.path(grouped(durations(r.Series.P99), most), f, s, "p99", true)
-	p.anchored(f.x+f.w-4, f.y+12, "tick", "end", "red: 99 of 100 within; dashed: half within")
+	p.anchored(f.x+f.w, f.y-6, "tick", "end", "line: 99 % within, dashes: half within")
 }
 
 func (p *picture) losses(r *Run, f frame, s scale, sec float64) {
