@@ -64,7 +64,7 @@ func (h host) run(ctx context.Context, args []string, stdout, stderr io.Writer) 
 func (h host) newApp(stdout, stderr io.Writer) *cli.App {
 	commands := []*cli.Command{
 		demoCommand(), runCommand(), statusCommand(),
-		checkCommand(), fmtCommand(), convertCommand(), simulateCommand(), h.planCommand(), h.applyCommand(),
+		checkCommand(), fmtCommand(), convertCommand(), h.predictCommand(), simulateCommand(), h.planCommand(), h.applyCommand(),
 		h.listCommand(), h.serviceCommand(), h.serverCommand(), h.saveCommand(), h.restoreCommand(),
 		h.zeroCommand(), h.flushCommand(), h.timeoutsCommand(), h.syncdCommand(), versionCommand(),
 	}

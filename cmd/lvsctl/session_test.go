@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	stdcmp "cmp"
 	"context"
 	"fmt"
 	"os"
@@ -29,7 +30,7 @@ func fakeHost() host {
 // A session is what somebody types and what they see, from one table to the
 // next: "$ " begins a command, "! " a line of stderr, "exit N" tells of a
 // failure. "< FILE" after a command is its standard input, "<tty FILE" what is
-// typed at it. The same sessions run on the real kernel.
+// typed at it; "~" is an empty line of output. The same sessions run on the real kernel.
 func TestSessions(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("the errors in the sessions are worded as Unix has them")
@@ -109,7 +110,7 @@ func playCommand(t *testing.T, h host, command string) string {
 	code := h.run(t.Context(), strings.Fields(command), &out, &errs)
 	var b strings.Builder
 	for line := range strings.Lines(out.String()) {
-		b.WriteString(strings.TrimRight(line, " \n") + "\n")
+		b.WriteString(stdcmp.Or(strings.TrimRight(line, " \n"), "~") + "\n")
 	}
 	for line := range strings.Lines(errs.String()) {
 		b.WriteString("! " + strings.TrimRight(line, " \n") + "\n")

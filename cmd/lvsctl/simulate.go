@@ -204,7 +204,13 @@ func (f *scenarioFlags) read() {
 	into(f, "arrivals", &s.Arrivals.Process, textOf[simulate.Process])
 	into(f, "think", &s.Arrivals.Think, simulate.ParseDistribution)
 	into(f, "hold", &s.Hold, simulate.ParseDistribution)
-	into(f, "client-network", &s.Clients.Prefix, netip.ParsePrefix)
+	into(f, "client-network", &s.Clients.Prefix, func(text string) (netip.Prefix, error) {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			err = errors.New("want a network such as 198.51.100.0/24")
+		}
+		return p, err
+	})
 	for name, to := range map[string]*time.Duration{
 		"slow-start": &s.SlowStart, "closing": &s.Closing, "persistence": &s.Persistence, "down-after": &s.DownAfter, "up-after": &s.UpAfter,
 		"settle": &s.Settle, "duration": &s.Duration, "window": &s.Window,
