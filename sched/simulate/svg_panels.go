@@ -143,11 +143,11 @@ func (p *picture) class(i int) string {
 }
 
 // everyServer calls do for the servers, those without a colour first, and of
-// them no more than a hundred.
+// them no more than thirty.
 func (p *picture) everyServer(do func(i int)) {
 	plain := 0
 	for i, c := range p.color {
-		if c == svgColors && plain < 100 {
+		if c == svgColors && plain < 30 {
 			plain++
 			do(i)
 		}

@@ -152,6 +152,8 @@ func number(x float64) string {
 	switch {
 	case x >= 100 || x == float64(int(x)):
 		return strconv.FormatFloat(x, 'f', 0, 64)
+	case x < 1:
+		return strconv.FormatFloat(x, 'g', 3, 64)
 	case x >= 10:
 		return trimZeros(strconv.FormatFloat(x, 'f', 1, 64))
 	}
