@@ -137,11 +137,11 @@ func (res *Result) describe() string {
 func (r *Run) heading() string {
 	switch r.Feedback {
 	case NoFeedback:
-		return r.Scheduler
+		return r.Scheduler + " alone"
 	case Piranha:
 		return r.Scheduler + " with Piranha's slow start"
 	case PiranhaLoad:
-		return r.Scheduler + " with Piranha's slow start and load formula"
+		return r.Scheduler + " with Piranha's load weights"
 	case Gradual:
 		return r.Scheduler + " with gradual feedback"
 	}
@@ -287,7 +287,7 @@ func (p *picture) panel(r *Run, f frame, l panel, last bool) {
 	// The title stands over the plot, where it is read without turning the head.
 	fmt.Fprintf(p, `<text transform="translate(%s %s) rotate(-90)" class="tick" text-anchor="middle">%s</text>`+"\n", xy(f.x-56), xy(f.y+f.h/2), escape(l.title))
 	unit, name := timeUnit(p.res.Scenario.Duration)
-	for _, t := range ticks(float64(p.res.Scenario.Duration)/float64(unit), int(f.w/60)) {
+	for _, t := range ticks(float64(p.res.Scenario.Duration)/float64(unit), int(f.w/45)) {
 		x := f.x + f.w*t*float64(unit)/float64(p.res.Scenario.Duration)
 		p.lineTo(x, f.y+f.h, x, f.y+f.h+4, "axis")
 		if last {
