@@ -35,6 +35,9 @@ type room struct {
 var rooms = []room{
 	{"lvscf/convert", []string{"lvscf", "ipvs", "ipvs/ipvsadm"}},
 	{"lvscf", nil},
+	{"sched/simulate", []string{"sched", "sched/feedback"}},
+	{"sched/predict", []string{"sched"}},
+	{"sched/feedback", nil},
 	{"sched", nil},
 	{"health", nil},
 	{"failover", nil},
@@ -48,7 +51,7 @@ var rooms = []room{
 // alone are packages that import nothing of ours, not even of their room:
 // what is below them depends on them, never the other way round. A parent
 // of its own small parts, such as failover of failover/pulse, is not alone.
-var alone = []string{"ipvs"}
+var alone = []string{"ipvs", "sched"}
 
 // isDouble reports whether a package is the test double of the one above it:
 // health/healthtest.

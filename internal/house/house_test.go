@@ -92,6 +92,10 @@ func TestArrowsComplain(t *testing.T) {
 	tests := map[string]Package{
 		"lvscf imports sched":                     p("lvscf", "sched"),
 		"sched imports ipvs":                      p("sched", "ipvs"),
+		"sched imports its own part":              p("sched", "sched/feedback"),
+		"feedback imports sched":                  p("sched/feedback", "sched"),
+		"predict imports ipvs":                    p("sched/predict", "ipvs"),
+		"simulate imports predict":                p("sched/simulate", "sched/predict"),
 		"ipvs imports its own part":               p("ipvs", "ipvs/ipvstest"),
 		"ipvs imports sched":                      p("ipvs", "sched"),
 		"userspace imports health":                p("ipvs/userspace", "health"),
@@ -129,6 +133,7 @@ func TestArrowsAllow(t *testing.T) {
 	p := func(path string, imports ...string) Package { return Package{Path: path, Imports: imports} }
 	got := Arrows([]Package{
 		p("lvscf"), p("sched"), p("ipvs"),
+		p("sched/feedback"), p("sched/predict", "sched"), p("sched/simulate", "sched", "sched/feedback"),
 		p("ipvs/ipvstest", "ipvs"),
 		p("ipvs/userspace", "ipvs", "sched"),
 		p("ipvs/userspace/splice"), p("ipvs/userspace", "ipvs/userspace/splice"),
