@@ -213,7 +213,6 @@ type puppet struct {
 	codec *pulse.Codec
 	guard pulse.Guard
 	seq   uint64
-	heard []byte // the last packet
 }
 
 func newPuppet(t *testing.T, p *pair) *puppet {
