@@ -173,15 +173,17 @@ func TestMHTableSizes(t *testing.T) {
 // leaves 4. A weight of 2^31-1 beside 1 has 31 bits, 27 too many, so it takes
 // 15 slots in a round and the other 1.
 func TestMHScalesHugeWeights(t *testing.T) {
-	s := mustNew(t, "mh", &Options{MHIndex: 8})
-	play(t, s, "+a1 +b2147483647")
-	slots := map[uint32]int{}
-	for _, i := range s.bound.Load().algorithm.(*mh).now.Load().index {
-		slots[i]++
-	}
-	// 251 slots are 15 rounds of 16 and 11 more for b, the first.
-	if slots[0] != 15*15+11 || slots[1] != 15 {
-		t.Errorf("slots %v, want 236 and 15", slots)
+	for _, script := range []string{"+a1 +b2147483647", "+a1 +b2147483647 a=0", "+a1 +b2147483647 b=0"} {
+		s := mustNew(t, "mh", &Options{MHIndex: 8})
+		play(t, s, script)
+		slots := map[uint32]int{}
+		for _, i := range s.bound.Load().algorithm.(*mh).now.Load().index {
+			slots[i]++
+		}
+		// 251 slots are 15 rounds of 16 and 11 more for b, the first.
+		if slots[0] != 15*15+11 || slots[1] != 15 {
+			t.Errorf("%s: slots %v, want 236 and 15", script, slots)
+		}
 	}
 }
 
