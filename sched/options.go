@@ -88,6 +88,8 @@ type Flow struct {
 	Service netip.AddrPort
 	// Now is the time since any fixed moment, for the caches of lblc and
 	// lblcr; others ignore it. It should not go back: a time before one
-	// already seen counts as that one.
+	// already seen counts as that one, and one below 0 as 0. The looks at
+	// the caches that a kernel makes once a minute or so begin with the
+	// first pick.
 	Now time.Duration
 }
