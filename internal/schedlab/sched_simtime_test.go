@@ -4,10 +4,13 @@ package schedlab
 
 import (
 	"flag"
+	"net/netip"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lvskit/lvskit/sched"
 )
 
 // TestMain switches off go test's limit of ten minutes, which would count
@@ -61,6 +64,58 @@ func TestSimLocality(t *testing.T) {
 		t.Logf("expiration %v: %v passed", expiration, passed.Round(time.Second))
 	}
 	t.Logf("%d picks agreed\n%v", agreed.total(), agreed)
+}
+
+// TestSimFullCache fills the cache of lblc, which is that of lblcr too, beyond
+// what it holds, and wants package sched to forget the same addresses. While
+// there is one server all go to it; those that are forgotten, or never found
+// room, go to the second one later.
+func TestSimFullCache(t *testing.T) {
+	// More than 16,384, from which on idle ones go, and more than 24,576,
+	// the most there may be.
+	const addresses = 25_000
+	c := Case{Name: "full", Scheduler: "lblc", Protocol: OnePacket, Mark: 1}
+	pick := func(n int) {
+		c.Steps = append(c.Steps, Step{
+			Op: Pick, Flow: len(c.Steps) + 1, Client: netip.MustParseAddrPort("192.0.2.1:1000"),
+			Service: netip.AddrPortFrom(netip.AddrFrom4([4]byte{172, 16 + byte(n>>16), byte(n >> 8), byte(n)}), 80),
+		})
+	}
+	add := func(n int) {
+		addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(n)}), 80)
+		c.Steps = append(c.Steps, Step{Op: Add, Server: n, Addr: addr, Config: sched.ServerConfig{Weight: 1}})
+	}
+	add(1)
+	for n := range addresses {
+		pick(n)
+	}
+	add(2)
+	// Idle are those of six minutes; two looks later some are gone.
+	c.Steps = append(c.Steps, Step{Op: Wait, Wait: 7*time.Minute + 30*time.Second})
+	for n := 0; n < addresses; n += 7 {
+		pick(n)
+	}
+	second := 0
+	err := inGround(t, 0, func(ground *ground) error {
+		awaitWheel()
+		r := ground.start(c)
+		began := time.Now()
+		r.clock = func() time.Duration { return time.Since(began) }
+		r.proceed()
+		for _, s := range r.played {
+			if s.Got == 2 {
+				second++
+			}
+		}
+		return r.err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if second == 0 {
+		t.Error("none was forgotten")
+	}
+	t.Logf("of every seventh of %d addresses %d were forgotten", addresses, second)
 }
 
 // awaitWheel sleeps until the kernel's timer wheel is at the beginning of a
