@@ -221,17 +221,17 @@ func (c *conn) splice(dst, src *net.TCPConn, toServer bool) error {
 	}
 }
 
-// connSet holds the open connections of a balancer.
-type connSet struct {
+// relaySet holds the open connections of a balancer.
+type relaySet struct {
 	mu     sync.Mutex
 	closed bool
 	all    map[*conn]struct{}
 }
 
-func (s *connSet) init() { s.all = map[*conn]struct{}{} }
+func (s *relaySet) init() { s.all = map[*conn]struct{}{} }
 
 // add reports false when the balancer is closed.
-func (s *connSet) add(c *conn) bool {
+func (s *relaySet) add(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.closed {
@@ -240,14 +240,14 @@ func (s *connSet) add(c *conn) bool {
 	return !s.closed
 }
 
-func (s *connSet) remove(c *conn) {
+func (s *relaySet) remove(c *conn) {
 	s.mu.Lock()
 	delete(s.all, c)
 	s.mu.Unlock()
 }
 
 // list returns the connections of a listener.
-func (s *connSet) list(f *tcpFrontend) []Connection {
+func (s *relaySet) list(f *tcpFrontend) []Connection {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var all []Connection
@@ -277,7 +277,7 @@ func (c *conn) row(now int64) Connection {
 	return r
 }
 
-func (s *connSet) closeAll() {
+func (s *relaySet) closeAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
@@ -287,7 +287,7 @@ func (s *connSet) closeAll() {
 }
 
 // resetIdle resets the connections on which nothing moved for too long.
-func (s *connSet) resetIdle(b *Balancer, now int64) {
+func (s *relaySet) resetIdle(b *Balancer, now int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.all {
