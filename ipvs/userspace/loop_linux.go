@@ -45,7 +45,7 @@ func (s *loopSet) start(b *Balancer) ([]*loop, error) {
 		return s.all, nil
 	}
 	var all []*loop
-	for i := range min(runtime.GOMAXPROCS(0), maxLoops) {
+	for i := range min(runtime.GOMAXPROCS(0), runtime.NumCPU(), maxLoops) {
 		l, err := newLoop(b, i)
 		if err != nil {
 			for _, l := range all {
@@ -111,7 +111,6 @@ type loop struct {
 	nextCheck int64
 	sweepAt   int // slot to be looked at next, -1 when there is no sweep
 	closing   bool
-	busy      bool // the last look found something
 
 	// open counts the pairs, and what is on the way here from other loops.
 	open atomic.Int32
@@ -225,24 +224,17 @@ func (l *loop) run() {
 	l.end()
 }
 
-// wait returns the number of events. While there is much to do it looks
-// without the runtime's knowledge, which is cheaper.
+// wait returns the number of events.
 func (l *loop) wait() int {
+	poll := epollWait
 	timeout := l.timeout()
-	if l.busy || timeout == 0 {
-		n, errno := rawEpollPoll(l.ep, l.events[:])
-		if l.busy = errno == 0 && n > 0; l.busy {
-			return n
-		}
-		if timeout == 0 {
-			return 0
-		}
+	if timeout == 0 {
+		poll = epollPoll
 	}
-	n, errno := epollWait(l.ep, l.events[:], timeout)
+	n, errno := poll(l.ep, l.events[:], timeout)
 	if errno != 0 {
 		return 0 // A signal.
 	}
-	l.busy = n > 0
 	return n
 }
 

@@ -151,14 +151,14 @@ func rawEpollModify(ep, fd int32, ev *unix.EpollEvent) syscall.Errno {
 	return errno
 }
 
-// rawEpollPoll returns what is ready without waiting.
-func rawEpollPoll(ep int32, events []unix.EpollEvent) (int, syscall.Errno) {
+// epollPoll returns what is ready without waiting.
+func epollPoll(ep int32, events []unix.EpollEvent, _ int) (int, syscall.Errno) {
 	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(ep), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), 0, 0, 0)
 	return int(n), errno
 }
 
 // epollWait waits up to the time-out in milliseconds, -1 for ever. This one
-// blocks, and tells the runtime.
+// may block, and tells the runtime.
 func epollWait(ep int32, events []unix.EpollEvent, timeout int) (int, syscall.Errno) {
 	n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(ep), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), uintptr(timeout), 0, 0)
 	return int(n), errno
