@@ -14,7 +14,9 @@ import (
 
 // Short connections one after another go where a kernel would send them that
 // keeps each closed one as inactive: what the model says, step by step.
-func TestSequentialConnectionsSpread(t *testing.T) {
+func TestSequentialConnectionsSpread(t *testing.T) { onEngines(t, testSequentialConnectionsSpread) }
+
+func testSequentialConnectionsSpread(t *testing.T) {
 	a, bb := named(t, "a"), named(t, "b")
 	tests := []struct {
 		scheduler string
@@ -59,7 +61,9 @@ func TestSequentialConnectionsSpread(t *testing.T) {
 }
 
 // A closed connection leaves by itself after FinTimeout.
-func TestClosedConnectionsLeave(t *testing.T) {
+func TestClosedConnectionsLeave(t *testing.T) { onEngines(t, testClosedConnectionsLeave) }
+
+func testClosedConnectionsLeave(t *testing.T) {
 	a := named(t, "a")
 	b := newBalancer(t, &Config{FinTimeout: time.Second})
 	s := tcpService(t, b, "wlc", dest(a.addr, 1))
@@ -74,7 +78,9 @@ func TestClosedConnectionsLeave(t *testing.T) {
 	}
 }
 
-func TestResetConnectionsLeaveSooner(t *testing.T) {
+func TestResetConnectionsLeaveSooner(t *testing.T) { onEngines(t, testResetConnectionsLeaveSooner) }
+
+func testResetConnectionsLeaveSooner(t *testing.T) {
 	a := named(t, "a")
 	b := newBalancer(t, nil)
 	s := tcpService(t, b, "wlc", dest(a.addr, 1))
@@ -97,7 +103,9 @@ func TestResetConnectionsLeaveSooner(t *testing.T) {
 }
 
 // A connection that was silent for the time of its state has had its time.
-func TestExpiredConnectionsLeaveAtOnce(t *testing.T) {
+func TestExpiredConnectionsLeaveAtOnce(t *testing.T) { onEngines(t, testExpiredConnectionsLeaveAtOnce) }
+
+func testExpiredConnectionsLeaveAtOnce(t *testing.T) {
 	a := named(t, "a")
 	b := newBalancer(t, &Config{IdleTimeout: 100 * time.Millisecond})
 	s := tcpService(t, b, "wlc", dest(a.addr, 1))
@@ -112,6 +120,10 @@ func TestExpiredConnectionsLeaveAtOnce(t *testing.T) {
 }
 
 func TestDeletedDestinationTakesItsClosedConnectionsAlong(t *testing.T) {
+	onEngines(t, testDeletedDestinationTakesItsClosedConnectionsAlong)
+}
+
+func testDeletedDestinationTakesItsClosedConnectionsAlong(t *testing.T) {
 	a, bb := named(t, "a"), named(t, "b")
 	b := newBalancer(t, nil)
 	s := tcpService(t, b, "lc", dest(a.addr, 1), dest(bb.addr, 1))
@@ -145,6 +157,10 @@ func TestDeletedDestinationTakesItsClosedConnectionsAlong(t *testing.T) {
 }
 
 func TestDeletedServiceDropsItsClosedConnections(t *testing.T) {
+	onEngines(t, testDeletedServiceDropsItsClosedConnections)
+}
+
+func testDeletedServiceDropsItsClosedConnections(t *testing.T) {
 	for name, end := range map[string]func(testing.TB, *Balancer, ipvs.Service){
 		"delete": func(t testing.TB, b *Balancer, s ipvs.Service) {
 			apply(t, b, change(ipvs.OpDelService, s, ipvs.Destination{}))
@@ -179,6 +195,10 @@ func TestDeletedServiceDropsItsClosedConnections(t *testing.T) {
 // An overloaded server is relieved when its closed connections have left:
 // below three quarters of its upper threshold, as the model has it.
 func TestClosedConnectionsCountTowardsThresholds(t *testing.T) {
+	onEngines(t, testClosedConnectionsCountTowardsThresholds)
+}
+
+func testClosedConnectionsCountTowardsThresholds(t *testing.T) {
 	a := named(t, "a")
 	b := newBalancer(t, nil)
 	limited := dest(a.addr, 1)

@@ -27,6 +27,7 @@ func newBalancer(t testing.TB, cfg *Config) *Balancer {
 	if err != nil {
 		t.Fatal(err)
 	}
+	useEngine(t, b)
 	t.Cleanup(func() {
 		if err := b.Close(); err != nil {
 			t.Error(err)

@@ -19,7 +19,9 @@ import (
 	"github.com/lvskit/lvskit/ipvs"
 )
 
-func TestTCPDistribution(t *testing.T) {
+func TestTCPDistribution(t *testing.T) { onEngines(t, testTCPDistribution) }
+
+func testTCPDistribution(t *testing.T) {
 	a, bb, c := named(t, "a"), named(t, "b"), named(t, "c")
 	tests := []struct {
 		name, sched, want string
@@ -53,7 +55,9 @@ func TestTCPDistribution(t *testing.T) {
 	}
 }
 
-func TestWLCWithHeldConnections(t *testing.T) {
+func TestWLCWithHeldConnections(t *testing.T) { onEngines(t, testWLCWithHeldConnections) }
+
+func testWLCWithHeldConnections(t *testing.T) {
 	a, bb := named(t, "a"), named(t, "b")
 	b := newBalancer(t, nil)
 	s := tcpService(t, b, "wlc", dest(a.addr, 3), dest(bb.addr, 1))
@@ -73,6 +77,10 @@ func TestWLCWithHeldConnections(t *testing.T) {
 }
 
 func TestQuiescedServerKeepsItsConnections(t *testing.T) {
+	onEngines(t, testQuiescedServerKeepsItsConnections)
+}
+
+func testQuiescedServerKeepsItsConnections(t *testing.T) {
 	a, bb := named(t, "a"), named(t, "b")
 	b := newBalancer(t, nil)
 	s := tcpService(t, b, "rr", dest(a.addr, 1), dest(bb.addr, 1))
@@ -103,6 +111,10 @@ func echo(t testing.TB, c net.Conn, text string) {
 }
 
 func TestOpenConnectionsSurviveDeletionsAndSchedulers(t *testing.T) {
+	onEngines(t, testOpenConnectionsSurviveDeletionsAndSchedulers)
+}
+
+func testOpenConnectionsSurviveDeletionsAndSchedulers(t *testing.T) {
 	a, bb := named(t, "a"), named(t, "b")
 	b := newBalancer(t, nil)
 	s := tcpService(t, b, "rr", dest(a.addr, 1), dest(bb.addr, 1))
@@ -128,7 +140,9 @@ func TestOpenConnectionsSurviveDeletionsAndSchedulers(t *testing.T) {
 	echo(t, onB, "service deleted")
 }
 
-func TestHalfCloseGoesBothWays(t *testing.T) {
+func TestHalfCloseGoesBothWays(t *testing.T) { onEngines(t, testHalfCloseGoesBothWays) }
+
+func testHalfCloseGoesBothWays(t *testing.T) {
 	t.Run("client first", func(t *testing.T) {
 		srv := serveTCP(t, func(c *net.TCPConn) {
 			all, err := io.ReadAll(c) // Ends only with the client's end.
@@ -175,7 +189,9 @@ func TestHalfCloseGoesBothWays(t *testing.T) {
 	})
 }
 
-func TestResetIsPassedOn(t *testing.T) {
+func TestResetIsPassedOn(t *testing.T) { onEngines(t, testResetIsPassedOn) }
+
+func testResetIsPassedOn(t *testing.T) {
 	t.Run("from the server", func(t *testing.T) {
 		srv := serveTCP(t, func(c *net.TCPConn) {
 			var one [1]byte
@@ -230,7 +246,9 @@ func fate(s ipvs.Service) error {
 	return err
 }
 
-func TestBigTransfersArriveWhole(t *testing.T) {
+func TestBigTransfersArriveWhole(t *testing.T) { onEngines(t, testBigTransfersArriveWhole) }
+
+func testBigTransfersArriveWhole(t *testing.T) {
 	const size = 64 << 20
 	block := make([]byte, 1<<20)
 	rnd := rand.NewChaCha8([32]byte{1})
@@ -320,7 +338,9 @@ func deadAddr(t testing.TB) netip.AddrPort {
 	return c.LocalAddr().(*net.TCPAddr).AddrPort()
 }
 
-func TestDeadDestinationCostsNoClient(t *testing.T) {
+func TestDeadDestinationCostsNoClient(t *testing.T) { onEngines(t, testDeadDestinationCostsNoClient) }
+
+func testDeadDestinationCostsNoClient(t *testing.T) {
 	for _, sched := range []string{"rr", "wrr", "lc", "wlc"} {
 		t.Run(sched, func(t *testing.T) {
 			a := named(t, "a")
@@ -340,7 +360,9 @@ func TestDeadDestinationCostsNoClient(t *testing.T) {
 	}
 }
 
-func TestOnlyDeadDestinations(t *testing.T) {
+func TestOnlyDeadDestinations(t *testing.T) { onEngines(t, testOnlyDeadDestinations) }
+
+func testOnlyDeadDestinations(t *testing.T) {
 	b := newBalancer(t, nil)
 	d1, d2, d3 := deadAddr(t), deadAddr(t), deadAddr(t)
 	s := tcpService(t, b, "rr", dest(d1, 1), dest(d2, 1), dest(d3, 1))
@@ -357,7 +379,9 @@ func TestOnlyDeadDestinations(t *testing.T) {
 	}
 }
 
-func TestUpperThreshold(t *testing.T) {
+func TestUpperThreshold(t *testing.T) { onEngines(t, testUpperThreshold) }
+
+func testUpperThreshold(t *testing.T) {
 	a, bb := named(t, "a"), named(t, "b")
 	b := newBalancer(t, nil)
 	full := dest(bb.addr, 1)
@@ -378,7 +402,9 @@ func TestUpperThreshold(t *testing.T) {
 	}
 }
 
-func TestPortZeroIsTheServicePort(t *testing.T) {
+func TestPortZeroIsTheServicePort(t *testing.T) { onEngines(t, testPortZeroIsTheServicePort) }
+
+func testPortZeroIsTheServicePort(t *testing.T) {
 	// The service on 127.0.0.1, the server on 127.0.0.2 with the same port.
 	a := named(t, "a")
 	ln, err := net.Listen("tcp4", netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), a.addr.Port()).String())
@@ -394,7 +420,9 @@ func TestPortZeroIsTheServicePort(t *testing.T) {
 	}
 }
 
-func TestIPv6(t *testing.T) {
+func TestIPv6(t *testing.T) { onEngines(t, testIPv6) }
+
+func testIPv6(t *testing.T) {
 	ln, err := net.Listen("tcp6", "[::1]:0")
 	if err != nil {
 		t.Skipf("no IPv6 loopback here: %v", err)
@@ -409,7 +437,9 @@ func TestIPv6(t *testing.T) {
 	}
 }
 
-func TestClientsAboveTheBoundAreReset(t *testing.T) {
+func TestClientsAboveTheBoundAreReset(t *testing.T) { onEngines(t, testClientsAboveTheBoundAreReset) }
+
+func testClientsAboveTheBoundAreReset(t *testing.T) {
 	tests := []struct {
 		name    string
 		limit   func(*Config, ipvs.ServiceKey)
@@ -454,7 +484,9 @@ func TestClientsAboveTheBoundAreReset(t *testing.T) {
 	}
 }
 
-func TestIdleConnectionsAreReset(t *testing.T) {
+func TestIdleConnectionsAreReset(t *testing.T) { onEngines(t, testIdleConnectionsAreReset) }
+
+func testIdleConnectionsAreReset(t *testing.T) {
 	a := named(t, "a")
 	b := newBalancer(t, &Config{IdleTimeout: 400 * time.Millisecond})
 	s := tcpService(t, b, "rr", dest(a.addr, 1))
@@ -482,7 +514,9 @@ func TestIdleConnectionsAreReset(t *testing.T) {
 	}
 }
 
-func TestCloseWhileBusy(t *testing.T) {
+func TestCloseWhileBusy(t *testing.T) { onEngines(t, testCloseWhileBusy) }
+
+func testCloseWhileBusy(t *testing.T) {
 	flood := serveTCP(t, func(c *net.TCPConn) {
 		go io.Copy(io.Discard, c)
 		var block [64 << 10]byte
@@ -512,7 +546,9 @@ func TestCloseWhileBusy(t *testing.T) {
 	stuck.Close()
 }
 
-func TestCloseEndsAPendingConnect(t *testing.T) {
+func TestCloseEndsAPendingConnect(t *testing.T) { onEngines(t, testCloseEndsAPendingConnect) }
+
+func testCloseEndsAPendingConnect(t *testing.T) {
 	// A listener whose backlog is full lets connects hang; if this system
 	// fills it otherwise, the connect succeeds and Close must end that too.
 	ln, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -536,7 +572,9 @@ func TestCloseEndsAPendingConnect(t *testing.T) {
 
 // TestChurn changes the table as fast as it can while clients come and go: no
 // request may fail.
-func TestChurn(t *testing.T) {
+func TestChurn(t *testing.T) { onEngines(t, testChurn) }
+
+func testChurn(t *testing.T) {
 	const servers = 4
 	var all [servers]*server
 	for i := range all {
@@ -612,6 +650,10 @@ func request(s ipvs.Service) error {
 }
 
 func TestForgottenHalfClosedConnectionIsReset(t *testing.T) {
+	onEngines(t, testForgottenHalfClosedConnectionIsReset)
+}
+
+func testForgottenHalfClosedConnectionIsReset(t *testing.T) {
 	// A server that sees the end and forgets to close.
 	forgotten := make(chan struct{})
 	srv := serveTCP(t, func(c *net.TCPConn) {
@@ -637,7 +679,9 @@ func TestForgottenHalfClosedConnectionIsReset(t *testing.T) {
 
 // A bulk transfer that pauses must count all that moved, lose nothing, and go
 // on when its source does.
-func TestBulkTransferWithAPause(t *testing.T) {
+func TestBulkTransferWithAPause(t *testing.T) { onEngines(t, testBulkTransferWithAPause) }
+
+func testBulkTransferWithAPause(t *testing.T) {
 	const part = 8 << 20
 	proceed := make(chan struct{}, 2)
 	srv := serveTCP(t, func(c *net.TCPConn) {
