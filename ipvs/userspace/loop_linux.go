@@ -32,6 +32,33 @@ type loopSet struct {
 	mu     sync.Mutex
 	all    []*loop
 	closed bool
+	// listening counts the listening sockets.
+	listening int
+}
+
+// maxListening is the number of listening sockets of a balancer from which on
+// a front end gets one instead of one in each loop: a service may be declared
+// for a thousand ports. Loops share clients out among themselves as well.
+const maxListening = 1024
+
+// listeners returns the loops that a new front end shall listen in.
+func (s *loopSet) listeners() []*loop {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	in := s.all
+	if s.listening+len(in) > maxListening {
+		i := s.listening % len(in)
+		in = in[i : i+1]
+	}
+	s.listening += len(in)
+	return in
+}
+
+// unlistened tells that n sockets are closed.
+func (s *loopSet) unlistened(n int) {
+	s.mu.Lock()
+	s.listening -= n
+	s.mu.Unlock()
 }
 
 // start returns the loops.
@@ -94,12 +121,13 @@ type loop struct {
 
 	now    int64 // of Balancer.now, when the loop last woke
 	events [maxEvents]unix.EpollEvent
-	buf    [bigBuffer]byte // for what is passed on at once
+	buf    [heldSize]byte // for what is passed on at once
 	addr   sockaddr
 	header []byte // of the PROXY protocol
 
 	pairs     pairTable
 	listeners map[int32]*acceptor
+	suspended []*acceptor // for want of something
 	lastID    int32
 	ready     []*pair  // have more to do than one turn allowed
 	spare     []*pair  // the other slice of that kind
@@ -250,8 +278,8 @@ func (l *loop) timeout() int {
 	if !l.waiting.empty() && (next < 0 || l.nextCheck < next) {
 		next = l.nextCheck
 	}
-	for _, a := range l.listeners {
-		if a.resume > 0 && (next < 0 || a.resume < next) {
+	for _, a := range l.suspended {
+		if next < 0 || a.resume < next {
 			next = a.resume
 		}
 	}
@@ -328,10 +356,8 @@ func (l *loop) tick() {
 		l.nextCheck = l.now + connectCheck
 		l.expireConnects()
 	}
-	for _, a := range l.listeners {
-		if a.resume > 0 && l.now >= a.resume {
-			l.resume(a)
-		}
+	if len(l.suspended) > 0 {
+		l.resume()
 	}
 	if l.sweepAt >= 0 {
 		l.sweep()

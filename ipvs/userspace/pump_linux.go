@@ -21,9 +21,12 @@ const (
 
 // held is what one end has sent and the other does not take yet.
 type held struct {
-	buf        [bigBuffer]byte
+	buf        [heldSize]byte
 	start, end int
 }
+
+// heldSize lets a held fit into 64 KiB.
+const heldSize = bigBuffer - 16
 
 // pump moves what can be moved from one end to the other. It reports false
 // when the pair is no more. It reads only while the other end takes all, so a
@@ -224,8 +227,8 @@ func (l *loop) pumpPipe(p *pair, from side) (moved int, ok bool) {
 			l.pipes.refused = true
 			if pipe.n == 0 {
 				l.dropPipe(h)
+				return 0, true
 			}
-			return 0, true
 		default:
 			l.abort(p, endReset)
 			return 0, false

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -33,19 +34,21 @@ func listenTCP(ctx context.Context, s *service, at netip.AddrPort) (frontend, er
 	if err != nil {
 		return nil, err
 	}
-	f := &loopFrontend{svc: s, at: at, loops: all}
-	for range all {
+	in := s.b.conns.loops.listeners()
+	f := &loopFrontend{svc: s, at: at, loops: all, in: in}
+	for range in {
 		fd, err := listenRaw(at, len(f.acceptors) == 0)
 		if err != nil {
 			for _, a := range f.acceptors {
 				rawClose(a.fd)
 			}
+			s.b.conns.loops.unlistened(len(in))
 			return nil, &net.OpError{Op: "listen", Net: network("tcp", at), Addr: net.TCPAddrFromAddrPort(at), Err: err}
 		}
 		f.acceptors = append(f.acceptors, &acceptor{front: f, fd: fd})
 	}
-	errs := make([]error, len(all))
-	callAll(all, func(i int, l *loop) { errs[i] = l.listen(f.acceptors[i]) })
+	errs := make([]error, len(in))
+	callAll(in, func(i int, l *loop) { errs[i] = l.listen(f.acceptors[i]) })
 	for _, err := range errs {
 		if err != nil {
 			f.close()
@@ -55,18 +58,20 @@ func listenTCP(ctx context.Context, s *service, at netip.AddrPort) (frontend, er
 	return f, nil
 }
 
-// loopFrontend are the listening sockets of a service at one address, one in
-// each loop.
+// loopFrontend are the listening sockets of a service at one address, as a
+// rule one in each loop.
 type loopFrontend struct {
 	svc       *service
 	at        netip.AddrPort
-	loops     []*loop
-	acceptors []*acceptor // by loop
+	loops     []*loop     // all of them may have its connections
+	in        []*loop     // those that listen
+	acceptors []*acceptor // in those
 }
 
 // close closes the sockets; their connections live on.
 func (f *loopFrontend) close() {
-	callAll(f.loops, func(i int, l *loop) { l.unlisten(f.acceptors[i]) })
+	callAll(f.in, func(i int, l *loop) { l.unlisten(f.acceptors[i]) })
+	f.svc.b.conns.loops.unlistened(len(f.in))
 }
 
 func (f *loopFrontend) forget(*destination) {}
@@ -109,7 +114,7 @@ type acceptor struct {
 	id     int32 // below wakeID, once it is registered
 	batch  int   // clients to take for the next event
 	wait   time.Duration
-	resume int64 // when a listener that failed is tried again; 0 is listening
+	resume int64 // when one that failed is tried again
 }
 
 // client is an accepted one on its way to a loop.
@@ -242,13 +247,21 @@ func (l *loop) suspend(a *acceptor, errno syscall.Errno) {
 	}
 	a.wait = min(max(2*a.wait, minBackoff), maxBackoff)
 	a.resume = l.now + int64(a.wait)
+	l.suspended = append(l.suspended, a)
 	rawEpollModify(l.ep, a.fd, &unix.EpollEvent{Fd: a.id})
 }
 
-// resume listens again.
-func (l *loop) resume(a *acceptor) {
-	a.resume = 0
-	rawEpollModify(l.ep, a.fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: a.id})
+// resume listens again where it is time to.
+func (l *loop) resume() {
+	l.suspended = slices.DeleteFunc(l.suspended, func(a *acceptor) bool {
+		if l.now < a.resume {
+			return false
+		}
+		if l.listeners[a.id] == a {
+			rawEpollModify(l.ep, a.fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: a.id})
+		}
+		return true
+	})
 }
 
 // place gives a client to this loop or to one that has clearly less to do.
