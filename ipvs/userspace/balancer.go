@@ -187,6 +187,7 @@ func (b *Balancer) Snapshot(ctx context.Context) (ipvs.Snapshot, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, &ipvs.OpError{Op: ipvs.OpListServices, Err: err}
 	}
+	b.conns.flush()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {

@@ -18,9 +18,9 @@ const (
 	maxLoops = 64
 	// maxEvents bounds the events taken at a time.
 	maxEvents = 256
-	// flushInterval is how long what moved may be missing in the counters,
-	// connectCheck how often connects that take long are looked at.
-	flushInterval = int64(10 * time.Millisecond)
+	// flushInterval is how long what moved may be missing in the counters
+	// unless they are asked for, connectCheck how often connects that take long are looked at.
+	flushInterval = int64(20 * time.Millisecond)
 	connectCheck  = int64(20 * time.Millisecond)
 	// sweepStep is the number of pairs looked at between two waits of a
 	// sweep, so that many idle connections delay no busy one.
@@ -107,6 +107,14 @@ func (s *loopSet) sweep() {
 	for _, l := range s.all {
 		l.post(l.beginSweep)
 	}
+}
+
+// flush has the loops count what they have moved, and waits.
+func (s *loopSet) flush() {
+	s.mu.Lock()
+	all := s.all
+	s.mu.Unlock()
+	callAll(all, func(_ int, l *loop) { l.flush() })
 }
 
 // loop serves the sockets of its connections on one thread, by edge-triggered

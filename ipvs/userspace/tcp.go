@@ -16,9 +16,8 @@ const (
 // relays them: loops of our own where the system has what they need, else the
 // net package.
 type connSet struct {
-	portable bool // the net package in any case
-	loops    loopSet
-	relays   relaySet
+	loops  loopSet
+	relays relaySet
 }
 
 func (s *connSet) init() { s.relays.init() }
@@ -27,6 +26,9 @@ func (s *connSet) closeAll() {
 	s.loops.close()
 	s.relays.closeAll()
 }
+
+// flush brings the counters up to date.
+func (s *connSet) flush() { s.loops.flush() }
 
 func (s *connSet) resetIdle(b *Balancer, now int64) {
 	s.loops.sweep()

@@ -26,10 +26,7 @@ const (
 )
 
 // listenTCP opens the listening sockets of a service at an address.
-func listenTCP(ctx context.Context, s *service, at netip.AddrPort) (frontend, error) {
-	if s.b.conns.portable {
-		return listenRelay(ctx, s, at)
-	}
+func listenTCP(_ context.Context, s *service, at netip.AddrPort) (frontend, error) {
 	all, err := s.b.conns.loops.start(s.b)
 	if err != nil {
 		return nil, err

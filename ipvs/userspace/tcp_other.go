@@ -12,6 +12,7 @@ type loopSet struct{}
 
 func (*loopSet) close() {}
 func (*loopSet) sweep() {}
+func (*loopSet) flush() {}
 
 func listenTCP(ctx context.Context, s *service, at netip.AddrPort) (frontend, error) {
 	return listenRelay(ctx, s, at)
