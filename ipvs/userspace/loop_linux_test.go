@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -374,5 +375,61 @@ func TestListenerWaitsForDescriptors(t *testing.T) {
 		if n, err := unix.Read(fd, name[:]); n != 1 || name[0] != 'a' {
 			t.Errorf("read %q, %v; want to be served in the end", name[:max(n, 0)], err)
 		}
+	}
+}
+
+// Waits that the runtime is not told of keep neither the garbage collection
+// nor other goroutines from going on.
+func TestShortWaitsHoldUpNobody(t *testing.T) {
+	before := runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(before + runtime.NumCPU())
+	defer runtime.GOMAXPROCS(before)
+	a := named(t, "a")
+	b := newBalancer(t, nil)
+	s := tcpService(t, b, "rr", dest(a.addr, 1))
+	for _, l := range b.conns.loops.all {
+		if !l.ample {
+			t.Fatal("a loop does not know that there are more processors than loops")
+		}
+	}
+	// Now there are not: the loops could hold all of them.
+	runtime.GOMAXPROCS(before)
+	for range 20 {
+		if got := asks(t, s, 3); got != "aaa" {
+			t.Fatalf("asked %s", got)
+		}
+		runtime.GC()
+	}
+}
+
+// A server that accepts a connection and resets it has taken none: another
+// one is tried.
+func TestResetInsteadOfAnAnswerTriesAnother(t *testing.T) {
+	rude := serveTCP(t, func(c *net.TCPConn) { c.SetLinger(0) })
+	a := named(t, "a")
+	b := newBalancer(t, nil)
+	s := tcpService(t, b, "rr", dest(a.addr, 1), dest(rude.addr, 1))
+	// The reset may come before or after the loop looks: then the client
+	// sees it.
+	var served, reset int
+	for range 20 {
+		var name [1]byte
+		c, err := net.DialTimeout("tcp", s.Key.Addr.String(), patience)
+		if err == nil {
+			c.SetDeadline(time.Now().Add(patience))
+			_, err = io.ReadFull(c, name[:])
+			c.Close()
+		}
+		switch {
+		case err == nil && name[0] == 'a':
+			served++
+		case isReset(err):
+			reset++
+		default:
+			t.Errorf("read %q, %v; want a or a reset", name, err)
+		}
+	}
+	if served < 10 {
+		t.Errorf("%d clients of 20 were served, %d reset: want those that were given to a served at least", served, reset)
 	}
 }

@@ -151,9 +151,10 @@ func rawEpollModify(ep, fd int32, ev *unix.EpollEvent) syscall.Errno {
 	return errno
 }
 
-// epollPoll returns what is ready without waiting.
-func epollPoll(ep int32, events []unix.EpollEvent, _ int) (int, syscall.Errno) {
-	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(ep), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), 0, 0, 0)
+// epollShort waits up to the time-out in milliseconds, for so short a time
+// that the runtime need not know.
+func epollShort(ep int32, events []unix.EpollEvent, timeout int) (int, syscall.Errno) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(ep), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), uintptr(timeout), 0, 0)
 	return int(n), errno
 }
 
