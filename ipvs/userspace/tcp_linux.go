@@ -110,6 +110,7 @@ type acceptor struct {
 	fd     int32
 	id     int32 // below wakeID, once it is registered
 	batch  int   // clients to take for the next event
+	round  int   // of the loop, when there were as many as that
 	wait   time.Duration
 	resume int64 // when one that failed is tried again
 }
@@ -215,7 +216,8 @@ func (l *loop) unlisten(a *acceptor) {
 }
 
 // accept takes clients. The listener is level-triggered, so it need not be
-// emptied; it is asked for more the more there were.
+// emptied, and one client costs one call; it is asked for more when there are
+// more and more.
 func (l *loop) accept(a *acceptor) {
 	for range a.batch {
 		fd, errno := rawAccept(a.fd, &l.addr)
@@ -231,8 +233,11 @@ func (l *loop) accept(a *acceptor) {
 			return
 		}
 	}
-	a.batch = min(2*a.batch, maxAccepts)
 	a.wait = 0
+	if a.round == l.round-1 { // There were some the last time, too.
+		a.batch = min(2*a.batch, maxAccepts)
+	}
+	a.round = l.round
 }
 
 // suspend stops listening for a while: for want of descriptors or memory the
