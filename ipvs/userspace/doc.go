@@ -56,6 +56,27 @@
 // no active connection, then delete it; that is what [ipvs.Reconciler] does.
 // [Balancer.Connections] lists what is open.
 //
+// For TCP on Linux a loop a processor, on a thread and with a listening socket
+// of its own, relays by events and system calls that do not block: no
+// goroutine, no timer, no buffer and less than half a KiB for an idle
+// connection. What turns out to be bulk moves inside the kernel (splice(2))
+// while it lasts. The end of one direction is passed on as such and a reset as
+// a reset; where one side is slow, at most 64 KiB are held, or a pipe of
+// 1 MiB, and the other side is not read. Before a byte is relayed a client is
+// tried on a second server if the first does not answer in time, refuses, or
+// resets instead. Elsewhere package net relays, with two goroutines for each
+// connection.
+//
+// Loops keep the processors of the runtime (GOMAXPROCS) busy that they run on.
+// A program whose main work they are should have more of those, for the rest
+// of it and because the runtime takes them from threads that wait when none is
+// free, at a tenth to a fifth of the processor time:
+//
+//	runtime.GOMAXPROCS(2 * runtime.NumCPU()) // before the first service
+//
+// The heap is small and next to nothing is allocated for a connection, so the
+// garbage collector needs no tuning (GOGC) for the relay's sake.
+//
 // For UDP on Linux a loop a processor waits for all sockets, moves up to
 // 32 datagrams by one system call, and lets the system cut and join those of
 // one client (UDP_SEGMENT, UDP_GRO); a session is one descriptor. Elsewhere
