@@ -68,9 +68,9 @@
 // connection.
 //
 // Loops keep the processors of the runtime (GOMAXPROCS) busy that they run on.
-// A program whose main work they are should have more of those, for the rest
-// of it and because the runtime takes them from threads that wait when none is
-// free, at a tenth to a fifth of the processor time:
+// A program whose main work they are should have at least one more, for the
+// rest of it and because the runtime takes them from threads that wait when
+// none is free, at a tenth to a fifth of the processor time:
 //
 //	runtime.GOMAXPROCS(2 * runtime.NumCPU()) // before the first service
 //

@@ -403,6 +403,9 @@ func (l *loop) tick() {
 
 // flush brings the counters up to date.
 func (l *loop) flush() {
+	if len(l.moved) == 0 {
+		return
+	}
 	for i, p := range l.moved {
 		l.moved[i] = nil
 		p.count()
@@ -449,7 +452,8 @@ func (l *loop) sweep() {
 }
 
 // end resets all connections and gives back what the loop has. What is asked
-// of it later, call does without it.
+// of it later those do who ask, at any time: they find nothing, and change
+// nothing.
 func (l *loop) end() {
 	for _, a := range l.listeners {
 		l.unlisten(a)
