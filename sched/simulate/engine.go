@@ -28,6 +28,9 @@ type engine struct {
 	timers []timer
 	order  int
 
+	// mostOpen is MaxOpen but in tests.
+	mostOpen int
+
 	templates []template
 	// last is the server of each client's last connection, from 1.
 	last []uint16
@@ -80,7 +83,7 @@ func newEngine(w *world, scheduler string, f Feedback, run uint64) (*engine, err
 		w: w, scheduler: s, law: w.lawOf(scheduler, f), arrivals: newArrivals(w),
 		begin: int64(w.Settle), end: int64(w.Settle + w.Duration),
 		last: make([]uint16, len(w.clients)), templates: make([]template, w.groups),
-		series: newRecorder(w),
+		series: newRecorder(w), mostOpen: MaxOpen,
 	}
 	// The first end is the beginning of what is shown.
 	e.windowEnd = e.begin
@@ -128,8 +131,8 @@ func (e *engine) run(ctx context.Context) error {
 			if e.conns > MaxConnections {
 				return fmt.Errorf("more than %d connections: simulate less time, or fewer clients that think longer", MaxConnections)
 			}
-			if len(e.heap)+e.leaves.held > MaxOpen {
-				return fmt.Errorf("after %v more than %d connections are open or closing at once: lower the rate, or the time that they are held or close", time.Duration(e.now-e.begin), MaxOpen)
+			if len(e.heap)+e.leaves.held > e.mostOpen {
+				return fmt.Errorf("after %v more than %d connections are open or closing at once: lower the rate, or the time that they are held or close", time.Duration(e.now-e.begin), e.mostOpen)
 			}
 		}
 		at, from := e.arrivals.at, 0

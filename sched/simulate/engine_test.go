@@ -75,13 +75,13 @@ func TestQueuesAreAsTheoryHasThem(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			s := Scenario{
-				Schedulers: []string{"rr"}, Seed: 7, Settle: 10 * time.Second, Duration: time.Duration(200_000/tt.rate) * time.Second, Closing: -1,
+				Schedulers: []string{"rr"}, Seed: 7, Settle: 10 * time.Second, Duration: time.Duration(60_000/tt.rate) * time.Second, Closing: -1,
 				Arrivals: Arrivals{Rate: tt.rate}, Servers: []Server{{Weight: 1, Workers: tt.workers, Queue: 100_000, Service: tt.service}},
 			}
 			r := simulate(t, s).Runs[0]
-			near(t, "the mean time to answer", r.Latency.Mean.Seconds(), tt.want.Seconds(), 0.08)
+			near(t, "the mean time to answer", r.Latency.Mean.Seconds(), tt.want.Seconds(), 0.12)
 			// Little's law: what is open is rate times time.
-			near(t, "the number of open connections", r.Servers[0].MeanOpen, tt.rate*r.Latency.Mean.Seconds(), 0.08)
+			near(t, "the number of open connections", r.Servers[0].MeanOpen, tt.rate*r.Latency.Mean.Seconds(), 0.12)
 		})
 	}
 }
@@ -92,22 +92,22 @@ func TestArrivalsHaveTheirRate(t *testing.T) {
 		want     float64
 		within   float64
 	}{
-		"poisson":                 {Arrivals{Rate: 1000}, 100_000, 0.02},
-		"constant":                {Arrivals{Process: Constant, Rate: 1000}, 100_000, 1e-5},
-		"constant of a third":     {Arrivals{Process: Constant, Rate: 1000.0 / 3}, 33333, 1e-4},
-		"bursty":                  {Arrivals{Process: Bursty, Rate: 1000, Burst: 100 * time.Millisecond, Pause: 300 * time.Millisecond}, 100_000, 0.1},
-		"closed, by Little's law": {Arrivals{Process: Closed, Think: Distribution{Mean: 90 * time.Millisecond}}, 100_000, 0.02},
+		"poisson":                 {Arrivals{Rate: 1000}, 50_000, 0.02},
+		"constant":                {Arrivals{Process: Constant, Rate: 1000}, 50_000, 1e-4},
+		"constant of a third":     {Arrivals{Process: Constant, Rate: 1000.0 / 3}, 16666, 1e-4},
+		"bursty":                  {Arrivals{Process: Bursty, Rate: 1000, Burst: 100 * time.Millisecond, Pause: 300 * time.Millisecond}, 50_000, 0.15},
+		"closed, by Little's law": {Arrivals{Process: Closed, Think: Distribution{Mean: 90 * time.Millisecond}}, 50_000, 0.02},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			s := Scenario{Duration: 100 * time.Second, Seed: 3, Arrivals: tt.arrivals, Servers: []Server{{Weight: 1, Service: Distribution{Mean: 10 * time.Millisecond}}}}
+			s := Scenario{Duration: 50 * time.Second, Seed: 3, Arrivals: tt.arrivals, Servers: []Server{{Weight: 1, Service: Distribution{Mean: 10 * time.Millisecond}}}}
 			near(t, "the number of connections", float64(simulate(t, s).Runs[0].Connections), tt.want, tt.within)
 		})
 	}
 }
 
 func TestBurstsAreBursts(t *testing.T) {
-	s := Scenario{Duration: 100 * time.Second, Window: 10 * time.Millisecond, Seed: 3, Servers: []Server{{Weight: 1}}}
+	s := Scenario{Duration: 50 * time.Second, Window: 10 * time.Millisecond, Seed: 3, Servers: []Server{{Weight: 1}}}
 	spreadOf := func(a Arrivals) float64 {
 		s.Arrivals = a
 		s.Window = 100 * time.Millisecond
@@ -124,7 +124,7 @@ func TestBurstsAreBursts(t *testing.T) {
 func TestTheSameSeedTheSameResult(t *testing.T) {
 	text := func(seed uint64) string {
 		s := story()
-		s.Seed, s.Duration, s.Schedulers = seed, 40*time.Second, []string{"wlc", "wrr"}
+		s.Seed, s.Settle, s.Duration, s.Arrivals.Rate, s.Schedulers = seed, 5*time.Second, 40*time.Second, 50, []string{"wlc", "wrr"}
 		var b bytes.Buffer
 		if err := simulate(t, s).WriteJSON(&b); err != nil {
 			t.Fatal(err)
@@ -142,7 +142,7 @@ func TestTheSameSeedTheSameResult(t *testing.T) {
 
 func TestAllRunsHaveTheSameConnections(t *testing.T) {
 	s := story()
-	s.Schedulers, s.Duration = sched.Names(), 40*time.Second
+	s.Schedulers, s.Settle, s.Duration, s.Arrivals.Rate = sched.Names(), 5*time.Second, 40*time.Second, 50
 	s.Feedback = nil
 	r := simulate(t, s)
 	totals := func(run Run) []int {
@@ -202,7 +202,7 @@ func randomScenario(r *rand.Rand) Scenario {
 // Nothing is lost but what is counted, and the table has what is open.
 func TestEveryConnectionIsAccountedFor(t *testing.T) {
 	seed := uint64(20260)
-	for i := range 300 {
+	for i := range 100 {
 		r := rand.New(rand.NewPCG(seed, uint64(i)))
 		s := randomScenario(r)
 		text, _ := s.MarshalJSON()
@@ -270,8 +270,12 @@ func TestBoundsOfARun(t *testing.T) {
 		Duration: time.Hour, Arrivals: Arrivals{Rate: 50_000}, Hold: Distribution{Shape: Fixed, Mean: time.Hour},
 		Servers: []Server{{Weight: 1}}, Schedulers: []string{"rr"},
 	}
-	_, err := Simulate(t.Context(), s)
-	if err == nil || !strings.Contains(err.Error(), "open or closing at once: lower the rate") {
+	e, err := newEngine(newWorld(s.withDefaults()), "rr", NoFeedback, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.mostOpen = 100_000
+	if err := e.run(t.Context()); err == nil || !strings.Contains(err.Error(), "more than 100000 connections are open or closing at once: lower the rate") {
 		t.Errorf("got %v, want the bound of open connections", err)
 	}
 }
@@ -279,7 +283,7 @@ func TestBoundsOfARun(t *testing.T) {
 // A connection costs no memory of its own.
 func TestEventsAllocateNothing(t *testing.T) {
 	s := story()
-	s.Feedback, s.Closing, s.Window = nil, time.Second, 12*time.Second
+	s.Feedback, s.Closing, s.Window, s.Arrivals.Rate, s.Settle = nil, time.Second, 12*time.Second, 200, 30*time.Second
 	cost := func(d time.Duration) float64 {
 		s.Duration = d
 		var before, after runtime.MemStats
@@ -290,7 +294,7 @@ func TestEventsAllocateNothing(t *testing.T) {
 	}
 	cost(time.Minute)
 	short, long := cost(time.Minute), cost(4*time.Minute)
-	if more := (long - short) / (700 * 180); more > 0.002 {
+	if more := (long - short) / (200 * 180); more > 0.002 {
 		t.Errorf("%.4f allocations for each connection more (%v and %v)", more, short, long)
 	}
 }
@@ -328,7 +332,7 @@ func TestHeapAndRing(t *testing.T) {
 	var h events
 	var q ring[int]
 	in, out := 0, 0
-	for range 20_000 {
+	for range 4000 {
 		if len(h) == 0 || r.IntN(5) < 3 {
 			h.push(event{at: r.Int64N(1000)})
 		} else {
@@ -376,15 +380,15 @@ func TestDistributions(t *testing.T) {
 		t.Run(d.String(), func(t *testing.T) {
 			s := d.source()
 			var sum, squares float64
-			const n = 300_000
+			const n = 60_000
 			for i := range n {
 				x := float64(s.draw(mix(uint64(i)))) / 1e9
 				sum += x
 				squares += x * x
 			}
-			near(t, "the mean", sum/n, 1, 0.02)
+			near(t, "the mean", sum/n, 1, 0.03)
 			want := map[Shape]float64{Exponential: 1, Fixed: 0, LogNormal: math.Expm1(s.sigma * s.sigma)}[d.Shape]
-			if got := squares/n - 1; math.Abs(got-want) > 0.1*want+1e-9 {
+			if got := squares/n - 1; math.Abs(got-want) > 0.2*want+1e-9 {
 				t.Errorf("the variance is %v, want %v", got, want)
 			}
 		})

@@ -51,7 +51,9 @@ func TestCSVHasAllOfTheSeries(t *testing.T) {
 }
 
 func TestJSONHasTheResult(t *testing.T) {
-	res := simulate(t, story())
+	s := story()
+	s.Settle = 20 * time.Second
+	res := simulate(t, s)
 	var b bytes.Buffer
 	if err := res.WriteJSON(&b); err != nil {
 		t.Fatal(err)
@@ -141,7 +143,7 @@ func TestThePictureTellsTheStory(t *testing.T) {
 
 // Whatever is simulated, there is a picture of it.
 func TestEverythingCanBeDrawn(t *testing.T) {
-	many := Scenario{Duration: 10 * time.Second, Schedulers: []string{"rr", "wrr", "wlc", "sh", "mh"}, Arrivals: Arrivals{Rate: 300}}
+	many := Scenario{Duration: 4 * time.Second, Window: 100 * time.Millisecond, Schedulers: []string{"rr", "wrr", "wlc", "sh", "mh"}, Arrivals: Arrivals{Rate: 300}}
 	for i := range 200 {
 		many.Servers = append(many.Servers, Server{Weight: 1, Service: Distribution{Mean: time.Millisecond}})
 		many.Events = append(many.Events, Event{At: time.Duration(i) * 10 * time.Millisecond, Kind: Drain, Server: letters(i)})
