@@ -56,7 +56,7 @@ func TestServersStandInTheOrderOfTheList(t *testing.T) {
 }
 
 func TestWhatChangesMove(t *testing.T) {
-	clients := predict.Generate(20_000, false)
+	clients := predict.Generate(5_000, false)
 	tests := map[string]struct {
 		service predict.Service
 		change  string
@@ -91,7 +91,7 @@ func TestWhatChangesMove(t *testing.T) {
 // Maglev is made for this: a removal moves few clients of the others, where
 // sh moves many.
 func TestRemovalMovesFewUnderMaglev(t *testing.T) {
-	clients := predict.Generate(20_000, false)
+	clients := predict.Generate(5_000, false)
 	sh, mh := compare(t, service("sh", 0, 1, 1, 1, 1, 1), "remove C", clients), compare(t, service("mh", 0, 1, 1, 1, 1, 1), "remove C", clients)
 	if sh.Needless < 5*mh.Needless || mh.Needless == 0 || mh.Needless > len(clients)/20 {
 		t.Errorf("sh moves %d clients of the others and mh %d, of %d: want many and a few", sh.Needless, mh.Needless, len(clients))
