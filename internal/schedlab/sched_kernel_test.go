@@ -36,7 +36,7 @@ func TestKernelSchedulers(t *testing.T) {
 	}
 	usual := uint64(6)
 	if os.Getenv("LVSKIT_GUEST") == "qemu" {
-		usual = 2 // an emulated processor, and the race detector
+		usual = 1 // an emulated processor, and the race detector
 	}
 	n := len(g.Schedulers) * int(number(t, casesVariable, usual))
 	t.Logf("%d cases, %s=%d", n, seedVariable, g.Seed)
