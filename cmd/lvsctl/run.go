@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 
@@ -121,6 +122,11 @@ func runDaemon(c *cli.Context) error {
 		return err
 	}
 	defer plane.Close()
+	if plane.Kind == director.KindUserspace {
+		// The loops that relay keep as many processors of the runtime busy as
+		// there are; package userspace says why there should be more.
+		runtime.GOMAXPROCS(2 * runtime.GOMAXPROCS(0))
+	}
 	socket, err := control.Listen(c.String("socket"))
 	if err != nil {
 		return err

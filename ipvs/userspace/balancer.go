@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -20,14 +21,16 @@ const closeTimeout = 10 * time.Second
 // Balancer carries a table over sockets. It is safe for concurrent use. Make
 // one with [New] and end it with [Balancer.Close].
 type Balancer struct {
-	cfg    Config
-	start  time.Time
-	ctx    context.Context // ends dials; done when closed
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
-	limits limits
-	count  counters
-	pools  pools
+	cfg   Config
+	start time.Time
+	// processors is how many loops may keep busy.
+	processors int
+	ctx        context.Context // ends dials; done when closed
+	cancel     context.CancelFunc
+	wg         sync.WaitGroup
+	limits     limits
+	count      counters
+	pools      pools
 	// quiet is the time (of now) before which no other shortage is logged.
 	quiet atomic.Int64
 
@@ -53,10 +56,11 @@ func New(cfg *Config) (*Balancer, error) {
 		return nil, fmt.Errorf("userspace config: %w", err)
 	}
 	b := &Balancer{
-		cfg:      c,
-		start:    time.Now(),
-		services: map[ipvs.ServiceKey]*service{},
-		declared: cloneServices(c.Services), listenTCP: listenTCP, listenUDP: listenUDP,
+		cfg:        c,
+		start:      time.Now(),
+		processors: min(runtime.GOMAXPROCS(0), runtime.NumCPU()),
+		services:   map[ipvs.ServiceKey]*service{},
+		declared:   cloneServices(c.Services), listenTCP: listenTCP, listenUDP: listenUDP,
 	}
 	b.limits.maxConnections = int64(c.MaxConnections)
 	b.limits.watch(openFiles())

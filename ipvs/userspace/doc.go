@@ -70,9 +70,11 @@
 // Loops keep the processors of the runtime (GOMAXPROCS) busy that they run on.
 // A program whose main work they are should have at least one more, for the
 // rest of it and because the runtime takes them from threads that wait when
-// none is free, at a tenth to a fifth of the processor time:
+// none is free, at a tenth to a fifth of the processor time. How many loops
+// there will be is settled by [New]:
 //
-//	runtime.GOMAXPROCS(2 * runtime.NumCPU()) // before the first service
+//	b, err := userspace.New(nil)
+//	runtime.GOMAXPROCS(2 * runtime.GOMAXPROCS(0)) // before the first service
 //
 // The heap is small and next to nothing is allocated for a connection, so the
 // garbage collector needs no tuning (GOGC) for the relay's sake.

@@ -75,7 +75,7 @@ func (s *loopSet) start(b *Balancer) ([]*loop, error) {
 		return s.all, nil
 	}
 	var all []*loop
-	for i := range min(runtime.GOMAXPROCS(0), runtime.NumCPU(), maxLoops) {
+	for i := range min(b.processors, maxLoops) {
 		l, err := newLoop(b, i)
 		if err != nil {
 			for _, l := range all {

@@ -382,10 +382,10 @@ func TestListenerWaitsForDescriptors(t *testing.T) {
 // nor other goroutines from going on.
 func TestShortWaitsHoldUpNobody(t *testing.T) {
 	before := runtime.GOMAXPROCS(0)
-	runtime.GOMAXPROCS(before + runtime.NumCPU())
-	defer runtime.GOMAXPROCS(before)
 	a := named(t, "a")
 	b := newBalancer(t, nil)
+	runtime.GOMAXPROCS(before + runtime.NumCPU())
+	defer runtime.GOMAXPROCS(before)
 	s := tcpService(t, b, "rr", dest(a.addr, 1))
 	for _, l := range b.conns.loops.all {
 		if !l.ample {

@@ -3,7 +3,6 @@ package userspace
 import (
 	"fmt"
 	"os"
-	"runtime"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -23,7 +22,7 @@ type udpLoops struct {
 func (u *udpLoops) start(b *Balancer) ([]*udpLoop, error) {
 	n := u.want
 	if n == 0 {
-		n = min(runtime.GOMAXPROCS(0), maxUDPLoops)
+		n = min(b.processors, maxUDPLoops)
 	}
 	for len(u.all) < n {
 		l, err := newUDPLoop()
