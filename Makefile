@@ -61,13 +61,13 @@ kernel: tools
 vet:
 	go vet ./...
 	go vet -tags $(TAGS) ./...
-	go -C internal/bench vet -tags kernel ./...
+	go -C internal/bench vet -tags kernel,peers ./...
 
 lint: vet
 	@echo gofumpt; files=$$($(TOOL) gofumpt -l .) && if [ -n "$$files" ]; then \
 		echo "not as gofumpt writes it (cure: $(TOOL) gofumpt -w FILE):"; echo "$$files"; exit 1; fi
 	$(TOOL) staticcheck -checks $(CHECKS) -tags $(TAGS) ./...
-	cd internal/bench && go tool -modfile=../tools/go.mod staticcheck -checks $(CHECKS) -tags kernel ./...
+	cd internal/bench && go tool -modfile=../tools/go.mod staticcheck -checks $(CHECKS) -tags kernel,peers ./...
 	go mod tidy -diff
 	go -C internal/bench mod tidy -diff
 
@@ -86,7 +86,7 @@ fuzz: results
 	@$(TALLY)
 
 bench: results
-	-@$(DEPS) own
+	-@$(DEPS) own dataplane
 	@$(TIER) bench
 	@$(TALLY)
 

@@ -11,12 +11,13 @@ packages() {
 	host) echo gcc libc6-dev xz-utils mandoc vim ;;
 	netns) echo iproute2 ;;
 	peers) echo nginx-light wrk keepalived ;;
+	dataplane) echo haproxy nginx-light libnginx-mod-stream strace ;;
 	debian) echo user-mode-linux kmod ipvsadm ;;
 	own) echo xz-utils ipvsadm ;;
 	build) echo linux-source-6.12 gcc make libc6-dev flex bison bc xz-utils ;;
 	qemu) echo qemu-system-x86 kmod ipvsadm gcc libc6-dev ;;
 	*)
-		echo "deps.sh: unknown set '$1': use make, host, netns, peers, debian, own, build, qemu" >&2
+		echo "deps.sh: unknown set '$1': use make, host, netns, peers, dataplane, debian, own, build, qemu" >&2
 		exit 2
 		;;
 	esac
@@ -63,6 +64,7 @@ for package in "${missing[@]}"; do
 	case "$package" in
 	nginx-light) unit=nginx ;;
 	keepalived) unit=keepalived ;;
+	haproxy) unit=haproxy ;;
 	*) continue ;;
 	esac
 	link=/etc/systemd/system/$unit.service

@@ -107,6 +107,7 @@ fuzz() {
 }
 
 bench() {
+	dataplane
 	tally run -v -tier bench -- go test -json -run '^$' -bench . -benchmem -benchtime "$BENCHTIME" ./...
 	have own "bench in a guest" || return 0
 	CGO_ENABLED=0 tally run -v -tier "bench in a guest" -tag kernel -- \
@@ -116,8 +117,26 @@ bench() {
 		go test -C internal/bench -json -timeout 9m -exec "$RIG -kernel own -mem 1G -timeout 10m" -tags kernel -run '^$' -bench Kernel -benchtime "$BENCHTIME" .
 }
 
+# dataplane measures the one of package userspace beside HAProxy and nginx, in
+# a network namespace.
+dataplane() {
+	local why program
+	if ! why=$(unshare -n true 2>&1); then
+		tally skip -tier "bench of the data plane" "network namespaces: ${why##*: }: run as root"
+		return 0
+	fi
+	for program in /usr/sbin/haproxy /usr/lib/nginx/modules/ngx_stream_module.so /usr/bin/strace; do
+		if [ ! -e "$program" ]; then
+			tally skip -tier "bench of the data plane" "$program is missing: internal/tools/deps.sh dataplane"
+			return 0
+		fi
+	done
+	tally run -v -tier "bench of the data plane" -- \
+		go test -C internal/bench -json -timeout 9m -tags peers -bench Peers -benchtime "$BENCHTIME" ./dataplane
+}
+
 [ $# -gt 0 ] || {
-	echo "usage: tier.sh host|netns|peers|debian|own|simtime|qemu|rig-debian|rig-own|rig-qemu|fuzz|bench ... [-- ...]" >&2
+	echo "usage: tier.sh host|netns|peers|debian|own|simtime|qemu|rig-debian|rig-own|rig-qemu|fuzz|bench|dataplane ... [-- ...]" >&2
 	exit 2
 }
 pids=() lane=() code=0
@@ -132,7 +151,7 @@ for tier in "$@" --; do
 		done) &
 		pids+=($!) lane=()
 		;;
-	host | netns | peers | debian | own | simtime | qemu | fuzz | bench | rig-debian | rig-own | rig-qemu) lane+=("$tier") ;;
+	host | netns | peers | debian | own | simtime | qemu | fuzz | bench | dataplane | rig-debian | rig-own | rig-qemu) lane+=("$tier") ;;
 	*)
 		echo "tier.sh: unknown tier '$tier'" >&2
 		exit 2

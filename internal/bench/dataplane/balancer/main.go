@@ -1,0 +1,58 @@
+// Command balancer carries one virtual service over ordinary sockets, with
+// the defaults of package userspace for everything: what the benchmark of the
+// data plane measures as ours.
+//
+//	balancer tcp|udp VIP:PORT SERVER:PORT...
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/lvskit/lvskit/ipvs"
+	"github.com/lvskit/lvskit/ipvs/userspace"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "balancer:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) < 3 {
+		return errors.New("usage: balancer tcp|udp VIP:PORT SERVER:PORT")
+	}
+	vip, err := netip.ParseAddrPort(args[1])
+	if err != nil {
+		return err
+	}
+	want := ipvs.Entry{Service: ipvs.Service{Key: ipvs.TCPService(vip), Scheduler: "rr"}}
+	if args[0] == "udp" {
+		want.Service.Key = ipvs.UDPService(vip)
+	}
+	for _, arg := range args[2:] {
+		addr, err := netip.ParseAddrPort(arg)
+		if err != nil {
+			return err
+		}
+		want.Destinations = append(want.Destinations, ipvs.Destination{Key: addr, Weight: 1})
+	}
+	balancer, err := userspace.New(nil)
+	if err != nil {
+		return err
+	}
+	if err := balancer.Apply(ctx, ipvs.Diff(nil, ipvs.Table{want}, nil)); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return balancer.Close()
+}
