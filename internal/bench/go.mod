@@ -3,9 +3,13 @@ module github.com/lvskit/lvskit/internal/bench
 go 1.26.0
 
 require (
+	github.com/go-kratos/kratos/v2 v2.9.2
 	github.com/lvskit/lvskit v0.0.0
 	github.com/moby/ipvs v1.1.0
+	github.com/serialx/hashring v0.0.0-20200727003509-22c0c7ab6b1b
 	golang.org/x/sys v0.49.0
+	google.golang.org/grpc v1.76.0
+	stathat.com/c/consistent v1.0.0
 )
 
 require (
@@ -15,6 +19,8 @@ require (
 	github.com/vishvananda/netns v0.0.5 // indirect
 	golang.org/x/net v0.62.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20250804133106-a7a43d27e69b // indirect
+	google.golang.org/protobuf v1.36.6 // indirect
 )
 
 replace github.com/lvskit/lvskit => ../..

@@ -108,6 +108,8 @@ fuzz() {
 
 bench() {
 	dataplane
+	tally run -v -tier "bench of picks" -- \
+		go test -C internal/bench -json -timeout 9m -bench Pick -benchtime "$BENCHTIME" -cpu 1,2 ./picks
 	tally run -v -tier bench -- go test -json -run '^$' -bench . -benchmem -benchtime "$BENCHTIME" ./...
 	have own "bench in a guest" || return 0
 	CGO_ENABLED=0 tally run -v -tier "bench in a guest" -tag kernel -- \
