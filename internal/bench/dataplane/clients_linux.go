@@ -389,13 +389,14 @@ func idle(to netip.AddrPort, n int) (release func(), err error) {
 		if err = c.ask(fd); err != nil {
 			break
 		}
+		asked := time.Now()
 		for whole := false; err == nil && !whole; {
-			var events []unix.EpollEvent
-			if events, err = c.poll.wait(int(stuck / time.Millisecond)); err == nil && len(events) == 0 {
-				err = errStuck
-			}
-			if err == nil {
+			// A signal may end the wait early.
+			if _, err = c.poll.wait(100); err == nil {
 				whole, err = c.hear(fd)
+			}
+			if err == nil && !whole && time.Since(asked) > stuck {
+				err = errStuck
 			}
 		}
 		if err != nil {

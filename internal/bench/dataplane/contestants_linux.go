@@ -38,6 +38,8 @@ type contestant struct {
 	// nil if it cannot do the job. Without a command the clients go straight
 	// to a server.
 	command func(j job, dir string) (*exec.Cmd, error)
+	// workers is how many processes of its own it starts.
+	workers int
 }
 
 // The names that the table knows.
@@ -51,7 +53,7 @@ const (
 
 // balancer is a program with the arguments of the command balancer.
 func balancer(name, program string) contestant {
-	return contestant{name, func(j job, _ string) (*exec.Cmd, error) {
+	return contestant{name: name, command: func(j job, _ string) (*exec.Cmd, error) {
 		network := "tcp"
 		if j.kind == datagram {
 			network = "udp"
@@ -72,7 +74,7 @@ func haproxy(splicing bool) contestant {
 		// Room for pipes of all connections would exceed common limits.
 		global = "  tune.pipesize 1048576\n  maxpipes 200\n"
 	}
-	return contestant{name, func(j job, dir string) (*exec.Cmd, error) {
+	return contestant{name: name, command: func(j job, dir string) (*exec.Cmd, error) {
 		if j.kind == datagram {
 			return nil, nil // it does not balance UDP
 		}
@@ -99,7 +101,7 @@ func haproxy(splicing bool) contestant {
 
 // nginx is Debian's with its module stream, two workers.
 func nginx() contestant {
-	return contestant{nameNginx, func(j job, dir string) (*exec.Cmd, error) {
+	return contestant{name: nameNginx, workers: 2, command: func(j job, dir string) (*exec.Cmd, error) {
 		var servers strings.Builder
 		for _, s := range j.servers() {
 			fmt.Fprintf(&servers, "    server %s;\n", s)
@@ -167,8 +169,14 @@ func (c contestant) start(ns *lab.Namespace, j job, dir string) (*running, error
 	if err := ns.Do(func() error { return answers(j) }); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s does not answer: %w; it said: %.1000q", c.name, err, r.said), r.stop())
 	}
-	if r.processes, err = family(cmd.Process.Pid); err != nil {
-		return nil, errors.Join(err, r.stop())
+	// A master listens before it has workers.
+	for end := time.Now().Add(patience); len(r.processes) < 1+c.workers; time.Sleep(time.Millisecond) {
+		if r.processes, err = family(cmd.Process.Pid); err != nil {
+			return nil, errors.Join(err, r.stop())
+		}
+		if time.Now().After(end) {
+			return nil, errors.Join(fmt.Errorf("%s has %d processes, want %d", c.name, len(r.processes), 1+c.workers), r.stop())
+		}
 	}
 	return r, nil
 }

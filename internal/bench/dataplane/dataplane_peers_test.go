@@ -22,6 +22,7 @@ var (
 	spanFlag = flag.Duration("span", 200*time.Millisecond, "time of each measurement")
 	idleFlag = flag.Int("idle", 1000, "number of idle connections")
 	onlyFlag = flag.String("only", "", "regular expression of the rows that are measured")
+	oursFlag = flag.String("balancer", "", "program measured as ours, instead of the command balancer built here")
 	alsoFlag = flag.String("also", "", "NAME=PROGRAM,... that take part too, with the arguments of the command balancer")
 )
 
@@ -170,10 +171,13 @@ func word(r rune) rune {
 // lineup returns the contestants, ours first.
 func lineup(b *testing.B) []contestant {
 	b.Helper()
-	program := filepath.Join(b.TempDir(), "balancer")
-	build := exec.Command("go", "build", "-o", program, "./balancer")
-	if out, err := build.CombinedOutput(); err != nil {
-		b.Fatalf("%v: %v: %s", build, err, out)
+	program := *oursFlag
+	if program == "" {
+		program = filepath.Join(b.TempDir(), "balancer")
+		build := exec.Command("go", "build", "-o", program, "./balancer")
+		if out, err := build.CombinedOutput(); err != nil {
+			b.Fatalf("%v: %v: %s", build, err, out)
+		}
 	}
 	list := []contestant{balancer(nameOurs, program), haproxy(false), haproxy(true), nginx()}
 	if *alsoFlag != "" {

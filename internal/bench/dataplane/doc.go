@@ -23,7 +23,8 @@
 // the number of idle connections, the figures
 // of which are scaled to 10,000; each takes two descriptors of a process. With -also NAME=PROGRAM another program
 // takes part that understands the arguments of the command balancer, for
-// example that command built from another state of the project. -only takes a
+// example that command built from another state of the project, and with
+// -balancer PROGRAM such a one is measured as ours. -only takes a
 // regular expression of rows, such as kept or bulk.
 //
 // What is measured is in the table that it prints: rates are what both
