@@ -3,11 +3,11 @@
 //
 //	go test -C internal/bench -run '^$' -bench Pick -cpu 1,2 ./picks
 //
-// A pick of the kinds that count connections or requests is with the end of
-// the one before, so that the counts stay what they are: each picking
-// goroutine has one open at a time.
+// The libraries that count requests do so within the pick, and are told of its
+// end at once. Ours has the counts apart from the pick, as the kernel has, so
+// some of its schedulers are there twice.
 //
 // What is beside ours: go-kratos (weighted round robin, two choices by load),
-// grpc-go (round robin, least request of two choices), and for the
-// hashes stathat.com/c/consistent and serialx/hashring.
+// grpc-go (round robin, least request of two choices),
+// and for the hashes stathat.com/c/consistent and serialx/hashring.
 package picks
