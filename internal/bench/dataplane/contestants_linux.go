@@ -148,7 +148,7 @@ var errUnable = errors.New("cannot do that")
 // is an empty folder.
 func (c contestant) start(ns *lab.Namespace, j job, dir string) (*running, error) {
 	if c.command == nil {
-		return &running{at: serverAddr(0, j.kind)}, nil
+		return &running{at: serverAddr(0, j.kind), said: &bytes.Buffer{}}, nil
 	}
 	cmd, err := c.command(j, dir)
 	if err != nil {

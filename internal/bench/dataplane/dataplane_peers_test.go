@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,6 +23,7 @@ var (
 	spanFlag = flag.Duration("span", 200*time.Millisecond, "time of each measurement")
 	idleFlag = flag.Int("idle", 1000, "number of idle connections")
 	onlyFlag = flag.String("only", "", "regular expression of the rows that are measured")
+	whoFlag  = flag.String("who", "", "regular expression of the contestants that take part")
 	oursFlag = flag.String("balancer", "", "program measured as ours, instead of the command balancer built here")
 	alsoFlag = flag.String("also", "", "NAME=PROGRAM,... that take part too, with the arguments of the command balancer")
 )
@@ -63,7 +65,7 @@ func BenchmarkPeersDataplane(b *testing.B) {
 				}
 				err = row.measure(bn, r, func(f figure, v float64) { res.note(f, c.name, v) })
 				if err := errors.Join(err, r.stop()); err != nil {
-					b.Fatalf("%s, %s: %v", row.name, c.name, err)
+					b.Errorf("round %d, %s, %s: %v; it said: %.1000q", round, row.name, c.name, err, r.said)
 				}
 			}
 			if row.name == "kept" {
@@ -189,7 +191,12 @@ func lineup(b *testing.B) []contestant {
 			list = append(list, balancer(name, file))
 		}
 	}
-	return append(list, contestant{name: nameDirect})
+	list = append(list, contestant{name: nameDirect})
+	who, err := regexp.Compile(*whoFlag)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return slices.DeleteFunc(list, func(c contestant) bool { return !who.MatchString(c.name) })
 }
 
 // raiseDescriptors allows as many as may be, here and in the contestants, and

@@ -25,7 +25,7 @@
 // takes part that understands the arguments of the command balancer, for
 // example that command built from another state of the project, and with
 // -balancer PROGRAM such a one is measured as ours. -only takes a
-// regular expression of rows, such as kept or bulk.
+// regular expression of rows, such as kept or bulk, -who one of contestants.
 //
 // What is measured is in the table that it prints: rates are what both
 // processors do together, clients and servers included, so processor seconds
