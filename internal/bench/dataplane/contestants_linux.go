@@ -189,17 +189,21 @@ func answers(j job) (err error) {
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		s := span{length: time.Millisecond, begin: func() error { return nil }, end: func() error { return nil }}
 		var d done
-		switch j.kind {
+		switch j.kind { // something whole, that shows that it has servers
 		case datagram:
 			s.length = 20 * time.Millisecond
 			d, err = datagrams(j.vip, 1, s)
 		case once:
 			s.length = 20 * time.Millisecond
 			d, err = newConnections(j.vip, 1, s)
+		case echo:
+			var release func()
+			if release, err = idle(j.vip, 1); err == nil {
+				release()
+				return nil
+			}
 		default:
-			var fd int
-			if fd, err = dial(j.vip); err == nil {
-				unix.Close(fd)
+			if err = lasts(j.vip); err == nil {
 				return nil
 			}
 		}
@@ -211,6 +215,31 @@ func answers(j job) (err error) {
 		}
 	}
 	return err
+}
+
+// lasts reports why a connection does not stay: a balancer may listen before
+// it has servers.
+func lasts(vip netip.AddrPort) error {
+	fd, err := dial(vip)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if _, err := unix.Write(fd, []byte{1}); err != nil {
+		return err
+	}
+	time.Sleep(50 * time.Millisecond)
+	if _, err := unix.Write(fd, []byte{1}); err != nil {
+		return err
+	}
+	n, err := unix.Read(fd, make([]byte, 1))
+	switch {
+	case err != nil && !again(err):
+		return err
+	case err == nil && n == 0:
+		return errors.New("the connection was closed")
+	}
+	return nil
 }
 
 // stop ends the contestant.
