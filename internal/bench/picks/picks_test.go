@@ -54,16 +54,26 @@ func contestants() []contestant {
 	)
 }
 
-// client is the n-th client.
-func client(n uint32) netip.AddrPort {
-	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{172, 16 + byte(n>>16)&15, byte(n >> 8), byte(n)}), 40000)
+// clients is how many there are; so few that the processor's caches hold what
+// is made of them beforehand.
+const clients = 256
+
+func flows() []sched.Flow {
+	list := make([]sched.Flow, clients)
+	for i := range list {
+		list[i] = sched.Flow{
+			Client:  netip.AddrPortFrom(netip.AddrFrom4([4]byte{172, 16, byte(i * 7), byte(i)}), 40000),
+			Service: addr(200),
+		}
+	}
+	return list
 }
 
-// key is the n-th client for libraries that hash text, made beforehand.
+// keys are the clients for libraries that hash text.
 func keys() []string {
-	list := make([]string, 1<<16)
-	for i := range list {
-		list[i] = client(uint32(i)).Addr().String()
+	list := make([]string, clients)
+	for i, f := range flows() {
+		list[i] = f.Client.Addr().String()
 	}
 	return list
 }
@@ -80,9 +90,10 @@ func ours(name string, counted bool) func(testing.TB) func() func(uint32) bool {
 				tb.Fatal(err)
 			}
 		}
+		list := flows()
 		return func() func(uint32) bool {
 			return func(n uint32) bool {
-				d := s.Pick(sched.Flow{Client: client(n), Service: addr(200)})
+				d := s.Pick(list[n%clients])
 				if d == nil {
 					return false
 				}
@@ -127,7 +138,7 @@ func stathat(testing.TB) func() func(uint32) bool {
 	names := keys()
 	return func() func(uint32) bool {
 		return func(n uint32) bool {
-			_, err := c.Get(names[uint16(n)])
+			_, err := c.Get(names[n%clients])
 			return err == nil
 		}
 	}
@@ -142,7 +153,7 @@ func ring(testing.TB) func() func(uint32) bool {
 	names := keys()
 	return func() func(uint32) bool {
 		return func(n uint32) bool {
-			_, ok := r.GetNode(names[uint16(n)])
+			_, ok := r.GetNode(names[n%clients])
 			return ok
 		}
 	}
