@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"github.com/lvskit/lvskit/ipvs"
@@ -35,6 +36,10 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	// A processor more than there are loops: while one is idle the monitor of
+	// the runtime leaves alone those that wait in a system call. Without it the
+	// monitor wakes up every 20 us and takes an eighth of all that is used.
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
 	want := ipvs.Entry{Service: ipvs.Service{Key: ipvs.TCPService(vip), Scheduler: "rr"}}
 	if args[0] == "udp" {
 		want.Service.Key = ipvs.UDPService(vip)
