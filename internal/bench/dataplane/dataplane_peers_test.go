@@ -82,7 +82,7 @@ func BenchmarkPeersDataplane(b *testing.B) {
 	}
 	// Not Log: that cuts after ten lines.
 	fmt.Printf("\n%d rounds of %v, ratio of %s to the better HAProxy\n%s", round, *spanFlag, nameOurs,
-		res.write(names, []string{nameHA, nameSplice}))
+		res.write(names, []string{nameHA, nameSplice}, nameNginx))
 	for _, v := range res[newFailed][nameOurs] {
 		if v != 0 {
 			b.Errorf("%v new connections through %s failed", v, nameOurs)

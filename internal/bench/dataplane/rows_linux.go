@@ -105,7 +105,7 @@ func (b *bench) timed(r *running, note func(figure, float64), rate, cpu figure, 
 
 // halfLoad asks half as often as HAProxy can at most.
 func halfLoad(b *bench, r *running, note func(figure, float64)) error {
-	if b.rate == 0 {
+	if !(b.rate > 0) { // nor a number, if nothing was measured
 		return fmt.Errorf("how much %s carries is not known: let the row kept run too", nameHA)
 	}
 	s, took := b.clocked(r)
