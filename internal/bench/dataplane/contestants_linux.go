@@ -42,15 +42,6 @@ type contestant struct {
 	workers int
 }
 
-// The names that the table knows.
-const (
-	nameOurs   = "lvskit"
-	nameHA     = "HAProxy"
-	nameSplice = "HAProxy splicing"
-	nameNginx  = "nginx stream"
-	nameDirect = "no balancer"
-)
-
 // balancer is a program with the arguments of the command balancer.
 func balancer(name, program string) contestant {
 	return contestant{name: name, command: func(j job, _ string) (*exec.Cmd, error) {

@@ -15,8 +15,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/lvskit/lvskit/internal/lab"
 )
 
 var (
@@ -80,9 +78,8 @@ func BenchmarkPeersDataplane(b *testing.B) {
 			b.ReportMetric(ratio, strings.Map(word, f.name)+"/HAProxy")
 		}
 	}
-	// Not Log: that cuts after ten lines.
-	fmt.Printf("\n%d rounds of %v, ratio of %s to the better HAProxy\n%s", round, *spanFlag, nameOurs,
-		res.write(names, []string{nameHA, nameSplice}, nameNginx))
+	show(fmt.Sprintf("%d rounds of %v, ratio of %s to the better HAProxy\n%s", round, *spanFlag, nameOurs,
+		res.write(names, []string{nameHA, nameSplice}, nameNginx)))
 	for _, v := range res[newFailed][nameOurs] {
 		if v != 0 {
 			b.Errorf("%v new connections through %s failed", v, nameOurs)
@@ -140,26 +137,6 @@ func TestPeersClients(t *testing.T) {
 			}
 		})
 	}
-}
-
-// network returns a namespace with the real servers in it.
-func network(tb testing.TB) *lab.Namespace {
-	tb.Helper()
-	ns := lab.New(tb).Namespace("bench")
-	ns.Sysctl("net.ipv4.tcp_congestion_control", "reno")
-	ns.Sysctl("net.ipv4.ip_local_port_range", "10240 65535")
-	ns.Sysctl("net.core.somaxconn", fmt.Sprint(backlog))
-	ns.Sysctl("net.ipv4.tcp_max_syn_backlog", fmt.Sprint(backlog))
-	srv, err := startServers(ns)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		if err := srv.stop(); err != nil {
-			tb.Error(err)
-		}
-	})
-	return ns
 }
 
 // word makes a unit of what may have blanks.

@@ -27,6 +27,9 @@
 // -balancer PROGRAM such a one is measured as ours. -only takes a
 // regular expression of rows, such as kept or bulk, -who one of contestants.
 //
+// The kernel's own IPVS runs in a guest, beside no balancer, with
+// BenchmarkKernelDataplane; its figures cannot be compared with those here.
+//
 // What is measured is in the table that it prints: rates are what both
 // processors do together, clients and servers included, so processor seconds
 // are the steadier figures.
