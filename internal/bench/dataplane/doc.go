@@ -8,7 +8,7 @@
 // seconds, memory and descriptors can be told from those of the clients and
 // the servers, which are loops of epoll in the process of the benchmark. They
 // take turns within each round, another one first each time, so that a busy
-// machine treats them alike. Ours has one configuration for everything.
+// machine treats them alike. Ours has one configuration for everything: the defaults.
 // HAProxy takes part in two, with and without splicing, and the better one of
 // each line is what ours is compared with.
 //
