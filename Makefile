@@ -71,14 +71,13 @@ lint: vet
 	go mod tidy -diff
 	go -C internal/bench mod tidy -diff
 
-# Every package and every test binary builds for the systems we promise.
+# Every package builds for the systems we promise; vet compiles its tests, too.
 cross:
 	@set -e; for target in linux/arm64 darwin/arm64 windows/amd64; do \
 		echo "cross $$target"; \
 		export GOOS=$${target%/*} GOARCH=$${target#*/} CGO_ENABLED=0; \
 		go build ./...; \
 		go vet ./...; \
-		go test -exec true -run '^$$' ./... >/dev/null; \
 	done
 
 fuzz: results
