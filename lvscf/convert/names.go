@@ -10,20 +10,27 @@ import (
 )
 
 // labels makes the names of blocks unique: those of virtual blocks within the
-// file, those of servers within their block.
-type labels map[string]bool
+// file, those of servers within their block. Of each name it keeps the number
+// that was given last, so that thousands of one name are no search each.
+type labels map[string]int
 
 func (u labels) virtual(name string) string         { return unique(u, "", name) }
 func (u labels) server(virtual, name string) string { return unique(u, virtual+" ", name) }
 
 // unique returns a name that is not in use yet, with a number if needed.
-func unique(used map[string]bool, scope, name string) string {
-	try := name
-	for n := 2; used[scope+try]; n++ {
-		try = fmt.Sprintf("%s_%d", name, n)
+func unique(used map[string]int, scope, name string) string {
+	last, taken := used[scope+name]
+	if !taken {
+		used[scope+name] = 1
+		return name
 	}
-	used[scope+try] = true
-	return try
+	for n := last + 1; ; n++ {
+		try := fmt.Sprintf("%s_%d", name, n)
+		if _, taken := used[scope+try]; !taken {
+			used[scope+name], used[scope+try] = n, 1
+			return try
+		}
+	}
 }
 
 // nameOf names a virtual block after what it answers to, as in
