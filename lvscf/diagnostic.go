@@ -278,10 +278,17 @@ var secretWords = []string{"pass", "secret", "key"}
 
 // hideSecret replaces the value of what looks like a secret, one character by
 // another: a finding is shown in logs and reviews. The name of a file is none.
+// The sign may be missing, as in the files of other programs.
 func hideSecret(s string) string {
 	name, value, ok := strings.Cut(s, "=")
-	if !ok {
-		return s
+	sign := "="
+	if !ok || strings.ContainsAny(strings.TrimSpace(name), " \t") {
+		s, indent := strings.TrimLeft(s, " \t"), s[:len(s)-len(strings.TrimLeft(s, " \t"))]
+		end := strings.IndexAny(s, " \t")
+		if end < 0 {
+			return indent + s
+		}
+		name, sign, value = indent+s[:end], s[end:end+1], s[end+1:]
 	}
 	word := strings.ToLower(strings.TrimSpace(name))
 	secret := slices.ContainsFunc(secretWords, func(w string) bool { return strings.Contains(word, w) })
@@ -294,7 +301,7 @@ func hideSecret(s string) string {
 		}
 		return '*'
 	}, value)
-	return name + "=" + hidden
+	return name + sign + hidden
 }
 
 // displayLine bounds a line and makes it printable, one character for each

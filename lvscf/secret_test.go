@@ -8,7 +8,7 @@ import (
 // TestFindingsHideSecrets: what is found in a line is shown in logs and in
 // reviews, and the line with it.
 func TestFindingsHideSecrets(t *testing.T) {
-	const text = "password = hunter2\nauth_pass=hunter2\nvirtual web {\n check a {\n  kind = mysql\n  secret = \"hunter2 two\" x\n }\n}\n"
+	const text = "password = hunter2\nauth_pass=hunter2\n\tauth_pass  hunter2\nsecret hunter2=\nvirtual web {\n check a {\n  kind = mysql\n  secret = \"hunter2 two\" x\n }\n}\n"
 	for _, dialect := range []Dialect{Lenient, Strict} {
 		_, diags := Options{Dialect: dialect}.Load("lvs.cf", []byte(text))
 		var log strings.Builder
@@ -31,7 +31,11 @@ func TestFindingsHideSecrets(t *testing.T) {
 			t.Errorf("%v: nothing was found, so nothing was hidden: %v", dialect, diags)
 		}
 	}
-	if got := hideSecret("password_file = /etc/secret"); got != "password_file = /etc/secret" {
-		t.Errorf("the name of a file became %q", got)
+	for _, plain := range []string{
+		"password_file = /etc/secret", "password_file /etc/secret", "  password", "keepalive 3", "virtual passage {", "# password = a", "",
+	} {
+		if got := hideSecret(plain); got != plain {
+			t.Errorf("%q became %q", plain, got)
+		}
 	}
 }
