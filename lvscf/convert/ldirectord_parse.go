@@ -141,11 +141,12 @@ func (p *ldParser) line(line string, where Where) {
 		name, rest, ok = uncommented, "yes", true // as older versions had it
 	}
 	d := ldLine{name: name, where: where, source: text}
-	if name == "passwd" || name == "secret" {
-		d.source = name + " = ..."
+	// Also where it is misspelled or the sign is missing.
+	if word, _, _ := strings.Cut(name, " "); strings.Contains(word, "pass") || strings.Contains(word, "secret") {
+		d.source = word + " = ..."
 	}
 	if !ok {
-		p.faults.add(where, text, "no directive: there is no equals sign", "write NAME = VALUE, or # before a comment")
+		p.faults.add(where, d.source, "no directive: there is no equals sign", "write NAME = VALUE, or # before a comment")
 		return
 	}
 	isHead := name == "virtual" || name == "virtual6"
