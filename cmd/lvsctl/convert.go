@@ -138,6 +138,10 @@ func (v *conversion) run(ctx context.Context, stdin io.Reader, stdout io.Writer,
 	if err != nil {
 		return err
 	}
+	// Comments are not carried, so FILE is worth more than what is made of it.
+	if out != "" && path != "-" && sameFile(path, out) {
+		return usagef("--out %s: that is the file to read: name another one", out)
+	}
 	if v.From == "" {
 		if v.From = formOf(path, text); v.From == "" {
 			return usagef("%s: nothing tells what form it has: say --from lvscf, keepalived, ldirectord, ipvsadm or json", v.File)
@@ -177,14 +181,34 @@ func (v *conversion) run(ctx context.Context, stdin io.Reader, stdout io.Writer,
 			fmt.Fprintf(v.log, "lvsctl: %s is not written: say --accept-loss if these may be lost\n", out)
 		}
 	default:
-		if err = os.WriteFile(out, result, 0o644); err != nil {
-			err = fmt.Errorf("%s: %w: name a file that can be written", out, reasonOf(err))
-		}
+		err = writeResult(out, result)
 	}
 	if err == nil && refused {
 		return &quietError{}
 	}
 	return err
+}
+
+// sameFile reports whether both names are of one file that is there.
+func sameFile(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
+}
+
+// writeResult writes a file. One that is there is replaced at once, so that a
+// full disk does not take the old one.
+func writeResult(path string, text []byte) error {
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+		return replaceFile(path, text)
+	}
+	if err := os.WriteFile(path, text, 0o644); err != nil {
+		return fmt.Errorf("%s: %w: name a file that can be written", path, reasonOf(err))
+	}
+	return nil
 }
 
 // empty reports whether a configuration serves nothing and carries no address.
