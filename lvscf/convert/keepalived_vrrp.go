@@ -92,9 +92,17 @@ func (im *importer) vrrpInstance(top place, s *statement) {
 		p.loseAs(s, "preempt_delay "+timer(r.PreemptDelay), "it has no meaning with nopreempt, so keepalived ignores it", "leave it out")
 		r.PreemptDelay = 0
 	}
+	instanceFamily := 0 // in bits; what is excluded may be of the other one
 	for _, list := range lists {
 		device := cmp.Or(r.Interface, im.global.device)
 		for _, v := range im.addresses(p, list, device, name, list != addresses && list.name != "virtual_ipaddress") {
+			if family := v.prefix.Addr().BitLen(); !v.excluded && instanceFamily == 0 {
+				instanceFamily = family
+			} else if !v.excluded && family != instanceFamily {
+				v.where.lose(v.at, "a vrrp_instance advertises one family of addresses, that of its first one, so keepalived ignores it",
+					"virtual_ipaddress_excluded, or an instance of its own")
+				continue
+			}
 			if v.prefix.Addr().Is6() && !v.excluded && version == nil {
 				r.Version = 3 // IPv6 has no other
 			}
