@@ -261,10 +261,10 @@ func TestAgainstModel(t *testing.T) {
 	for _, kind := range Names() {
 		for _, rules := range []Rules{OlderRules, NewerRules} {
 			t.Run(kind+" "+rules.String(), func(t *testing.T) {
-				picks, seeds := 0, uint64(100)
+				picks, seeds := 0, uint64(40)
 				switch kind {
 				case "dh", "sh", "mh", "lblc", "lblcr":
-					seeds = 30 // The models of these are slow.
+					seeds = 12 // The models of these are slow.
 				}
 				for seed := range seeds {
 					if !t.Run(fmt.Sprint(seed), func(t *testing.T) {

@@ -246,7 +246,7 @@ func TestReadClients(t *testing.T) {
 		"# nobody":                      "list: no clients",
 		"1.2.3.4\nfe80::1%eth0":         "list:2: client",
 		"10.0.0.0/8":                    "list:1: prefix 10.0.0.0/8 has more than",
-		"10.0.0.0/12\n10.0.0.0/12":      "list:2: more than",
+		"10.0.0.0/12\n192.0.2.1":      "list:2: more than",
 		"1.2.3.4 5":                     "list:1: client",
 		strings.Repeat("1", 1<<17) + "": "list:1: ",
 	} {
@@ -259,11 +259,11 @@ func TestReadClients(t *testing.T) {
 func TestGeneratedClientsAreDifferent(t *testing.T) {
 	for _, is6 := range []bool{false, true} {
 		seen := map[netip.AddrPort]bool{}
-		for _, c := range predict.Generate(100_000, is6) {
+		for _, c := range predict.Generate(30_000, is6) {
 			seen[c] = true
 		}
-		if len(seen) != 100_000 {
-			t.Errorf("IPv6 %v: %d different clients of 100000", is6, len(seen))
+		if len(seen) != 30_000 {
+			t.Errorf("IPv6 %v: %d different clients of 30000", is6, len(seen))
 		}
 	}
 	if n := len(predict.Generate(1<<30, false)); n != predict.MaxClients {

@@ -18,19 +18,25 @@ import (
 )
 
 // story is the classic: C returns while A and B have thousands of open
-// connections.
-func story() Scenario {
+// connections. There are a quarter of the connections and workers of
+// fullStory.
+func story() Scenario { return storyOf(1) }
+
+// fullStory is the story as large as the example has it.
+func fullStory() Scenario { return storyOf(4) }
+
+func storyOf(size int) Scenario {
 	server := func(name string, weight, workers int) Server {
 		return Server{
-			Name: name, Weight: weight, Workers: workers, Queue: 100_000,
+			Name: name, Weight: weight, Workers: workers * size, Queue: 100_000,
 			Service: Distribution{Mean: 20 * time.Millisecond}, ColdFactor: 2, ColdFor: 20 * time.Second,
 		}
 	}
 	return Scenario{
 		Schedulers: []string{"wlc"}, Feedback: []Feedback{NoFeedback, Gradual}, Seed: 1,
 		Settle: time.Minute, Duration: 2 * time.Minute,
-		Arrivals: Arrivals{Rate: 700}, Hold: Distribution{Mean: 10 * time.Second},
-		Servers: []Server{server("A", 1, 8), server("B", 1, 8), server("C", 2, 16)},
+		Arrivals: Arrivals{Rate: 175 * float64(size)}, Hold: Distribution{Mean: 10 * time.Second},
+		Servers: []Server{server("A", 1, 2), server("B", 1, 2), server("C", 2, 4)},
 		Events:  []Event{{At: 0, Kind: Fail, Server: "C"}, {At: 30 * time.Second, Kind: Return, Server: "C"}},
 	}
 }
@@ -75,7 +81,7 @@ func TestQueuesAreAsTheoryHasThem(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			s := Scenario{
-				Schedulers: []string{"rr"}, Seed: 7, Settle: 10 * time.Second, Duration: time.Duration(60_000/tt.rate) * time.Second, Closing: -1,
+				Schedulers: []string{"rr"}, Seed: 7, Settle: 10 * time.Second, Duration: time.Duration(20_000/tt.rate) * time.Second, Closing: -1,
 				Arrivals: Arrivals{Rate: tt.rate}, Servers: []Server{{Weight: 1, Workers: tt.workers, Queue: 100_000, Service: tt.service}},
 			}
 			r := simulate(t, s).Runs[0]
@@ -92,22 +98,22 @@ func TestArrivalsHaveTheirRate(t *testing.T) {
 		want     float64
 		within   float64
 	}{
-		"poisson":                 {Arrivals{Rate: 1000}, 50_000, 0.02},
-		"constant":                {Arrivals{Process: Constant, Rate: 1000}, 50_000, 1e-4},
-		"constant of a third":     {Arrivals{Process: Constant, Rate: 1000.0 / 3}, 16666, 1e-4},
-		"bursty":                  {Arrivals{Process: Bursty, Rate: 1000, Burst: 100 * time.Millisecond, Pause: 300 * time.Millisecond}, 50_000, 0.15},
-		"closed, by Little's law": {Arrivals{Process: Closed, Think: Distribution{Mean: 90 * time.Millisecond}}, 50_000, 0.02},
+		"poisson":                 {Arrivals{Rate: 1000}, 20_000, 0.02},
+		"constant":                {Arrivals{Process: Constant, Rate: 1000}, 20_000, 1e-4},
+		"constant of a third":     {Arrivals{Process: Constant, Rate: 1000.0 / 3}, 6666, 2e-4},
+		"bursty":                  {Arrivals{Process: Bursty, Rate: 1000, Burst: 20 * time.Millisecond, Pause: 60 * time.Millisecond}, 20_000, 0.15},
+		"closed, by Little's law": {Arrivals{Process: Closed, Think: Distribution{Mean: 90 * time.Millisecond}}, 20_000, 0.02},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			s := Scenario{Duration: 50 * time.Second, Seed: 3, Arrivals: tt.arrivals, Servers: []Server{{Weight: 1, Service: Distribution{Mean: 10 * time.Millisecond}}}}
+			s := Scenario{Duration: 20 * time.Second, Seed: 3, Arrivals: tt.arrivals, Servers: []Server{{Weight: 1, Service: Distribution{Mean: 10 * time.Millisecond}}}}
 			near(t, "the number of connections", float64(simulate(t, s).Runs[0].Connections), tt.want, tt.within)
 		})
 	}
 }
 
 func TestBurstsAreBursts(t *testing.T) {
-	s := Scenario{Duration: 50 * time.Second, Window: 10 * time.Millisecond, Seed: 3, Servers: []Server{{Weight: 1}}}
+	s := Scenario{Duration: 20 * time.Second, Window: 10 * time.Millisecond, Seed: 3, Servers: []Server{{Weight: 1}}}
 	spreadOf := func(a Arrivals) float64 {
 		s.Arrivals = a
 		s.Window = 100 * time.Millisecond
@@ -172,13 +178,13 @@ func randomScenario(r *rand.Rand) Scenario {
 	names := sched.Names()
 	s := Scenario{
 		Schedulers: []string{names[r.IntN(len(names))]}, Feedback: []Feedback{Feedback(r.IntN(4))}, SlowStart: d(10 * time.Second), Seed: r.Uint64(), UDP: r.IntN(4) == 0,
-		Duration: 20 * time.Second, Hold: Distribution{Mean: d(3*time.Second) * time.Duration(r.IntN(2))}, Closing: d(5*time.Second) - time.Second,
+		Duration: 10 * time.Second, Hold: Distribution{Mean: d(3*time.Second) * time.Duration(r.IntN(2))}, Closing: d(5*time.Second) - time.Second,
 		Clients: Clients{Count: 1 + r.IntN(500)}, DownAfter: d(3 * time.Second), UpAfter: d(3 * time.Second),
 	}
 	if s.Arrivals.Process = Process(r.IntN(4)); s.Arrivals.Process == Closed {
 		s.Arrivals.Think = Distribution{Mean: d(time.Second)}
 	} else {
-		s.Arrivals.Rate = 1 + 500*r.Float64()
+		s.Arrivals.Rate = 1 + 300*r.Float64()
 	}
 	if r.IntN(2) == 0 {
 		s.Persistence, s.PersistencePrefix = 1+d(10*time.Second), r.IntN(33)
@@ -193,7 +199,7 @@ func randomScenario(r *rand.Rand) Scenario {
 			Service: Distribution{Shape: Shape(r.IntN(3)), Mean: d(100 * time.Millisecond)}, ColdFactor: 1 + 3*r.Float64(), ColdFor: d(4 * time.Second),
 		})
 		for range r.IntN(5) {
-			s.Events = append(s.Events, Event{At: d(20 * time.Second), Kind: Kind(1 + r.IntN(6)), Server: letters(i), Weight: r.IntN(5)})
+			s.Events = append(s.Events, Event{At: d(10 * time.Second), Kind: Kind(1 + r.IntN(6)), Server: letters(i), Weight: r.IntN(5)})
 		}
 	}
 	return s
@@ -274,8 +280,8 @@ func TestBoundsOfARun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.mostOpen = 100_000
-	if err := e.run(t.Context()); err == nil || !strings.Contains(err.Error(), "more than 100000 connections are open or closing at once: lower the rate") {
+	e.mostOpen = 1000
+	if err := e.run(t.Context()); err == nil || !strings.Contains(err.Error(), "more than 1000 connections are open or closing at once: lower the rate") {
 		t.Errorf("got %v, want the bound of open connections", err)
 	}
 }
@@ -283,7 +289,7 @@ func TestBoundsOfARun(t *testing.T) {
 // A connection costs no memory of its own.
 func TestEventsAllocateNothing(t *testing.T) {
 	s := story()
-	s.Feedback, s.Closing, s.Window, s.Arrivals.Rate, s.Settle = nil, time.Second, 12*time.Second, 200, 30*time.Second
+	s.Feedback, s.Closing, s.Window, s.Arrivals.Rate, s.Settle = nil, time.Second, 12*time.Second, 150, 30*time.Second
 	cost := func(d time.Duration) float64 {
 		s.Duration = d
 		var before, after runtime.MemStats
@@ -292,9 +298,9 @@ func TestEventsAllocateNothing(t *testing.T) {
 		runtime.ReadMemStats(&after)
 		return float64(after.Mallocs - before.Mallocs)
 	}
-	cost(time.Minute)
-	short, long := cost(time.Minute), cost(4*time.Minute)
-	if more := (long - short) / (200 * 180); more > 0.002 {
+	cost(30 * time.Second)
+	short, long := cost(30*time.Second), cost(3*time.Minute)
+	if more := (long - short) / (150 * 150); more > 0.002 {
 		t.Errorf("%.4f allocations for each connection more (%v and %v)", more, short, long)
 	}
 }
@@ -302,7 +308,7 @@ func TestEventsAllocateNothing(t *testing.T) {
 func BenchmarkSimulate(b *testing.B) {
 	for _, name := range []string{"rr", "wrr", "wlc"} {
 		b.Run(name, func(b *testing.B) {
-			s := story()
+			s := fullStory()
 			s.Schedulers, s.Feedback = []string{name}, nil
 			benchmark(b, s)
 		})

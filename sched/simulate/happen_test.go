@@ -8,7 +8,7 @@ import (
 // three equal servers that are never slow.
 func three(scheduler string, events ...Event) Scenario {
 	s := Scenario{
-		Schedulers: []string{scheduler}, Seed: 5, Settle: 20 * time.Second, Duration: 30 * time.Second, Window: time.Second,
+		Schedulers: []string{scheduler}, Seed: 5, Settle: 8 * time.Second, Duration: 30 * time.Second, Window: time.Second,
 		Arrivals: Arrivals{Rate: 300}, Hold: Distribution{Mean: 2 * time.Second}, Events: events,
 	}
 	for range 3 {
@@ -98,8 +98,7 @@ func TestAReturningServerIsFloodedUnderLeastConnections(t *testing.T) {
 
 func TestPersistenceKeepsClients(t *testing.T) {
 	s := three("rr")
-	s.Clients.Count = 1000
-	s.Settle = time.Minute
+	s.Clients.Count, s.Settle = 1000, 20*time.Second
 	without := simulate(t, s).Runs[0]
 	s.Persistence = 5 * time.Minute
 	with := simulate(t, s).Runs[0]
@@ -127,7 +126,7 @@ func TestPersistenceKeepsClients(t *testing.T) {
 func TestPersistenceEnds(t *testing.T) {
 	s := three("rr")
 	s.Clients.Count, s.Hold, s.Closing = 1000, Distribution{}, -1
-	s.Settle = time.Minute
+	s.Settle = 15 * time.Second
 	// A client comes every three seconds.
 	s.Persistence = 10 * time.Millisecond
 	if r := simulate(t, s).Runs[0]; r.Moved < r.Returning/2 {

@@ -52,7 +52,7 @@ func TestCSVHasAllOfTheSeries(t *testing.T) {
 
 func TestJSONHasTheResult(t *testing.T) {
 	s := story()
-	s.Settle = 20 * time.Second
+	s.Settle, s.Duration = 20*time.Second, time.Minute
 	res := simulate(t, s)
 	var b bytes.Buffer
 	if err := res.WriteJSON(&b); err != nil {
@@ -125,7 +125,7 @@ func drawn(t *testing.T, res *Result) (texts []string, elements map[string]int, 
 
 func TestThePictureTellsTheStory(t *testing.T) {
 	s := story()
-	s.Title = `C <returns> & "floods"`
+	s.Title, s.Settle = `C <returns> & "floods"`, 20*time.Second
 	texts, elements, text := drawn(t, simulate(t, s))
 	all := strings.Join(texts, "\n")
 	for _, want := range []string{
@@ -143,13 +143,13 @@ func TestThePictureTellsTheStory(t *testing.T) {
 
 // Whatever is simulated, there is a picture of it.
 func TestEverythingCanBeDrawn(t *testing.T) {
-	many := Scenario{Duration: 4 * time.Second, Window: 100 * time.Millisecond, Schedulers: []string{"rr", "wrr", "wlc", "sh", "mh"}, Arrivals: Arrivals{Rate: 300}}
-	for i := range 200 {
+	many := Scenario{Duration: 4 * time.Second, Window: 100 * time.Millisecond, Schedulers: []string{"rr", "wrr", "wlc", "mh"}, Arrivals: Arrivals{Rate: 300}}
+	for i := range 60 {
 		many.Servers = append(many.Servers, Server{Weight: 1, Service: Distribution{Mean: time.Millisecond}})
 		many.Events = append(many.Events, Event{At: time.Duration(i) * 10 * time.Millisecond, Kind: Drain, Server: letters(i)})
 	}
 	tests := map[string]Scenario{
-		"two hundred servers and events": many,
+		"sixty servers and events": many,
 		"nobody comes":                   {Duration: time.Second, Arrivals: Arrivals{Rate: 1e-9}, Servers: []Server{{Weight: 1}}},
 		"nobody serves":                  {Duration: time.Second, Arrivals: Arrivals{Rate: 10}, Servers: []Server{{}}, Feedback: []Feedback{Gradual}},
 		"one window":                     {Duration: time.Second, Window: time.Second, Arrivals: Arrivals{Rate: 10}, Servers: []Server{{Weight: 1}}},
