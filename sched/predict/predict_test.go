@@ -246,7 +246,7 @@ func TestReadClients(t *testing.T) {
 		"# nobody":                      "list: no clients",
 		"1.2.3.4\nfe80::1%eth0":         "list:2: client",
 		"10.0.0.0/8":                    "list:1: prefix 10.0.0.0/8 has more than",
-		"10.0.0.0/12\n192.0.2.1":      "list:2: more than",
+		"10.0.0.0/12\n192.0.2.1":        "list:2: more than",
 		"1.2.3.4 5":                     "list:1: client",
 		strings.Repeat("1", 1<<17) + "": "list:1: ",
 	} {

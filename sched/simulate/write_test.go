@@ -150,12 +150,12 @@ func TestEverythingCanBeDrawn(t *testing.T) {
 	}
 	tests := map[string]Scenario{
 		"sixty servers and events": many,
-		"nobody comes":                   {Duration: time.Second, Arrivals: Arrivals{Rate: 1e-9}, Servers: []Server{{Weight: 1}}},
-		"nobody serves":                  {Duration: time.Second, Arrivals: Arrivals{Rate: 10}, Servers: []Server{{}}, Feedback: []Feedback{Gradual}},
-		"one window":                     {Duration: time.Second, Window: time.Second, Arrivals: Arrivals{Rate: 10}, Servers: []Server{{Weight: 1}}},
-		"a millisecond":                  {Duration: time.Millisecond, Arrivals: Arrivals{Rate: 1e6}, Servers: []Server{{Weight: 1}}},
-		"a week":                         {Duration: 168 * time.Hour, Arrivals: Arrivals{Rate: 0.01}, Servers: []Server{{Weight: 1, Service: Distribution{Mean: time.Hour}}}},
-		"answers of no time":             {Duration: time.Second, Arrivals: Arrivals{Rate: 100}, Servers: []Server{{Weight: 1}}},
+		"nobody comes":             {Duration: time.Second, Arrivals: Arrivals{Rate: 1e-9}, Servers: []Server{{Weight: 1}}},
+		"nobody serves":            {Duration: time.Second, Arrivals: Arrivals{Rate: 10}, Servers: []Server{{}}, Feedback: []Feedback{Gradual}},
+		"one window":               {Duration: time.Second, Window: time.Second, Arrivals: Arrivals{Rate: 10}, Servers: []Server{{Weight: 1}}},
+		"a millisecond":            {Duration: time.Millisecond, Arrivals: Arrivals{Rate: 1e6}, Servers: []Server{{Weight: 1}}},
+		"a week":                   {Duration: 168 * time.Hour, Arrivals: Arrivals{Rate: 0.01}, Servers: []Server{{Weight: 1, Service: Distribution{Mean: time.Hour}}}},
+		"answers of no time":       {Duration: time.Second, Arrivals: Arrivals{Rate: 100}, Servers: []Server{{Weight: 1}}},
 	}
 	for name, s := range tests {
 		t.Run(name, func(t *testing.T) {
