@@ -112,6 +112,18 @@ func TestArrivalsHaveTheirRate(t *testing.T) {
 	}
 }
 
+// The next connection is further away than 64 bits of nanoseconds reach.
+func TestNobodyComesAtTheLowestRates(t *testing.T) {
+	for _, p := range []Process{Poisson, Constant, Bursty} {
+		for _, rate := range []float64{1e-12, 1e-300} {
+			s := Scenario{Duration: time.Minute, Arrivals: Arrivals{Process: p, Rate: rate}, Servers: []Server{{Weight: 1}}}
+			if r := simulate(t, s).Runs[0]; r.Connections != 0 {
+				t.Errorf("%v: %d connections at a rate of %v", p, r.Connections, rate)
+			}
+		}
+	}
+}
+
 func TestBurstsAreBursts(t *testing.T) {
 	s := Scenario{Duration: 20 * time.Second, Window: 10 * time.Millisecond, Seed: 3, Servers: []Server{{Weight: 1}}}
 	spreadOf := func(a Arrivals) float64 {

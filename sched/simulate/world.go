@@ -139,13 +139,18 @@ func (a *arrivals) next() {
 		a.carry += a.gap
 		whole := math.Floor(a.carry)
 		a.carry -= whole
-		a.at += int64(whole)
+		a.at += nanoseconds(whole)
 	case Bursty:
-		a.at += int64(float64(a.rand.ExpFloat64() * a.gap))
+		a.at += nanoseconds(a.rand.ExpFloat64() * a.gap)
 		for !a.on || a.at >= a.until {
+			if a.until > int64(a.w.Settle+a.w.Duration) {
+				// Nobody comes in what is left, however many bursts are.
+				a.at = max(a.at, a.until)
+				return
+			}
 			if !a.on {
 				// What was drawn begins at the begin of the burst.
-				a.at = a.until + int64(float64(a.rand.ExpFloat64()*a.gap))
+				a.at = a.until + nanoseconds(a.rand.ExpFloat64()*a.gap)
 				a.until += int64(float64(a.rand.ExpFloat64() * float64(a.w.Arrivals.Burst)))
 				a.on = true
 				continue
@@ -154,9 +159,13 @@ func (a *arrivals) next() {
 			a.on = false
 		}
 	default:
-		a.at += int64(float64(a.rand.ExpFloat64() * a.gap))
+		a.at += nanoseconds(a.rand.ExpFloat64() * a.gap)
 	}
 }
+
+// nanoseconds cuts a time to whole ones, and to more than any scenario lasts:
+// at a very low rate the next connection is further away than the type reaches.
+func nanoseconds(t float64) int64 { return int64(min(t, float64(4*maxTime))) }
 
 // client draws who sends a connection.
 func (a *arrivals) client(conn uint32) uint32 {
