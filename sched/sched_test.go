@@ -424,6 +424,25 @@ func TestConcurrentPicksTakeTurns(t *testing.T) {
 	}
 }
 
+// With the heaviest server overloaded, wrr goes to the level of the others at
+// once: one round for each level would take minutes here.
+func TestWRRPassesOverLevelsThatNobodyReaches(t *testing.T) {
+	for step, light := range map[int]int{1: 5, 3: 9, 1 << 20: 1 << 20} {
+		s := mustNew(t, "wrr", nil)
+		mustAdd(t, s, 'c', ServerConfig{Weight: step})
+		mustAdd(t, s, 'b', ServerConfig{Weight: light})
+		a := mustAdd(t, s, 'a', ServerConfig{Weight: MaxWeight / step * step, Upper: 1})
+		a.Opened()
+		got := map[string]int{}
+		for range 12 * (light + step) / step {
+			got[nameOf(s.Pick(Flow{}))]++
+		}
+		if diff := cmp.Diff(map[string]int{"b": 12 * light / step, "c": 12}, got); diff != "" {
+			t.Errorf("weights %d and %d, picks (-want +got):\n%s", light, step, diff)
+		}
+	}
+}
+
 // Counts must come out even, and the overload mark must not stick, whatever
 // the goroutines do at once.
 func TestConcurrentUse(t *testing.T) {

@@ -92,7 +92,11 @@ func (t *turn) weighted(mark uint64, avoid *cell) (int, uint64) {
 				return -1, wrrMark(first, level)
 			}
 		}
-		level -= t.step
+		if from < 0 {
+			level -= t.descent(level, avoid)
+		} else {
+			level -= t.step
+		}
 		if level > 0 {
 			continue
 		}
@@ -101,6 +105,21 @@ func (t *turn) weighted(mark uint64, avoid *cell) (int, uint64) {
 			return -1, wrrMark(-1, level)
 		}
 	}
+}
+
+// descent is how far the level falls after a whole round without a pick: by
+// steps, to the first level that an open server reaches or to the lowest one.
+// The rounds between would find nobody, and there may be 2^31 of them.
+func (t *turn) descent(level int32, avoid *cell) int32 {
+	heaviest := t.step
+	for i, c := range t.view.cells {
+		if t.weights[i] > heaviest && c.open(avoid) {
+			heaviest = t.weights[i]
+		}
+	}
+	// Rounded up.
+	steps := (int64(level) - int64(heaviest) + int64(t.step) - 1) / int64(t.step)
+	return int32(max(steps, 1)) * t.step
 }
 
 func gcd(a, b int32) int32 {
