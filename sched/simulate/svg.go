@@ -19,6 +19,7 @@ const (
 	svgMostLabels     = 12
 	svgMostColumns    = 3
 	svgColors         = 8
+	svgLegendRow      = 22
 )
 
 // svgStyle has all colours, for a light and for a dark background. The eight
@@ -88,7 +89,8 @@ func (res *Result) WriteSVG(w io.Writer) error {
 	p.chooseColors()
 	p.placeLabels()
 	p.panels = p.allPanels()
-	const header = 112.0
+	entries := p.legendOf(svgMargin + 8)
+	header := 112 + float64(entries[len(entries)-1].row)*svgLegendRow
 	block := 84.0 + float64(p.labelRows)*15
 	for _, l := range p.panels {
 		block += l.height + svgGap
@@ -98,9 +100,9 @@ func (res *Result) WriteSVG(w io.Writer) error {
 	fmt.Fprintf(p, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %s %s" role="img" aria-labelledby="title desc">`+"\n", xy(p.width), xy(p.high))
 	fmt.Fprintf(p, "<title id=\"title\">%s</title>\n<desc id=\"desc\">%s</desc>\n<style>%s</style>\n", escape(res.title()), escape(res.describe()), svgStyle)
 	fmt.Fprintf(p, `<rect class="bg" width="%s" height="%s"/>`+"\n", xy(p.width), xy(p.high))
-	p.text(svgMargin+8, 38, "title", res.title())
+	p.text(svgMargin+8, 38, "title", clip(res.title(), int(p.width/13)))
 	p.text(svgMargin+8, 60, "sub soft", clip(res.Summary(), int(p.width/7)))
-	p.legend(svgMargin+8, 86)
+	p.legend(entries, 86)
 	for i := range res.Runs {
 		p.run(&res.Runs[i], svgMargin+float64(i%p.columns)*p.column, header+float64(i/p.columns)*block)
 	}
@@ -210,26 +212,45 @@ func (p *picture) lineTo(x1, y1, x2, y2 float64, class string) {
 	fmt.Fprintf(p, `<line x1="%s" y1="%s" x2="%s" y2="%s" class="%s"/>`+"\n", xy(x1), xy(y1), xy(x2), xy(y2), class)
 }
 
-// legend names the colours.
-func (p *picture) legend(x, y float64) {
+// entry is a colour with its name, where it stands in the legend.
+type entry struct {
+	color, row int
+	x          float64
+	name       string
+}
+
+// legendOf places the names of the colours in rows, so that all are there.
+func (p *picture) legendOf(x float64) []entry {
+	var out []entry
 	others := 0
-	entry := func(color int, name string) {
-		if x+textWidth(name, 13)+30 > p.width-svgMargin {
-			return
-		}
-		fmt.Fprintf(p, `<rect x="%s" y="%s" width="14" height="14" rx="3" class="f%d"/>`+"\n", xy(x), xy(y-11), color)
-		p.text(x+20, y, "sub", name)
-		x += 44 + textWidth(name, 13)
-	}
 	for i, s := range p.res.Scenario.Servers {
 		if p.color[i] == svgColors {
 			others++
 			continue
 		}
-		entry(p.color[i], fmt.Sprintf("%s (weight %d)", s.Name, s.Weight))
+		out = append(out, entry{color: p.color[i], name: fmt.Sprintf("%s (weight %d)", s.Name, s.Weight)})
 	}
 	if others > 0 {
-		entry(svgColors, fmt.Sprintf("%d others", others))
+		out = append(out, entry{color: svgColors, name: fmt.Sprintf("%d others", others)})
+	}
+	at, row := x, 0
+	for i := range out {
+		e := &out[i]
+		w := 44 + textWidth(e.name, 13)
+		if at > x && at+w-24 > p.width-svgMargin {
+			at, row = x, row+1
+		}
+		e.x, e.row = at, row
+		at += w
+	}
+	return out
+}
+
+func (p *picture) legend(entries []entry, y float64) {
+	for _, e := range entries {
+		y := y + float64(e.row)*svgLegendRow
+		fmt.Fprintf(p, `<rect x="%s" y="%s" width="14" height="14" rx="3" class="f%d"/>`+"\n", xy(e.x), xy(y-11), e.color)
+		p.text(e.x+20, y, "sub", e.name)
 	}
 }
 

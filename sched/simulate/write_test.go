@@ -141,6 +141,25 @@ func TestThePictureTellsTheStory(t *testing.T) {
 	}
 }
 
+// The server that events are about is among those with a colour, and every
+// colour has its name.
+func TestTheLegendHasAllColours(t *testing.T) {
+	s := Scenario{
+		Title: strings.Repeat("long ", 20), Duration: 2 * time.Second, Arrivals: Arrivals{Rate: 100},
+		Events: []Event{{At: time.Second, Kind: Fail, Server: "server-number-19"}},
+	}
+	for i := range 20 {
+		s.Servers = append(s.Servers, Server{Name: fmt.Sprintf("server-number-%d", i), Weight: 1})
+	}
+	texts, _, _ := drawn(t, simulate(t, s))
+	all := strings.Join(texts, "\n")
+	for _, want := range []string{"server-number-0 (", "server-number-6 (", "server-number-19 (", "12 others", "lo…"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("the picture does not say %q", want)
+		}
+	}
+}
+
 // Whatever is simulated, there is a picture of it.
 func TestEverythingCanBeDrawn(t *testing.T) {
 	many := Scenario{Duration: 4 * time.Second, Window: 100 * time.Millisecond, Schedulers: []string{"rr", "wrr", "wlc", "mh"}, Arrivals: Arrivals{Rate: 300}}
