@@ -433,3 +433,59 @@ func TestResetInsteadOfAnAnswerTriesAnother(t *testing.T) {
 		t.Errorf("%d clients of 20 were served, %d reset: want those that were given to a served at least", served, reset)
 	}
 }
+
+// A server that hangs keeps neither a client that has reset nor, for longer
+// than the time of a closing connection, one that has closed.
+func TestClientLeavesWhileServerHangs(t *testing.T) {
+	for name, leave := range map[string]func(*net.TCPConn){
+		"reset": func(c *net.TCPConn) { c.SetLinger(0); c.Close() },
+		"end":   func(c *net.TCPConn) { c.CloseWrite() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			proceed, result := make(chan struct{}), make(chan error, 1)
+			srv := serveTCP(t, func(c *net.TCPConn) {
+				<-proceed
+				_, err := io.Copy(io.Discard, c)
+				result <- err
+			})
+			resume := sync.OnceFunc(func() { close(proceed) })
+			t.Cleanup(resume) // Before the server is waited for.
+			cfg := Config{}
+			if name == "end" {
+				cfg.FinTimeout = 200 * time.Millisecond
+			}
+			b := newBalancer(t, &cfg)
+			s := tcpService(t, b, "rr", dest(srv.addr, 1))
+			c := dial(t, s)
+			fillUp(t, b, s, c)
+			leave(c)
+			eventually(t, "the connection is gone", func() bool { return b.limits.connections.Load() == 0 })
+			resume()
+			if err := <-result; !isReset(err) {
+				t.Errorf("the server read %v, want a reset", err)
+			}
+		})
+	}
+}
+
+// fillUp writes until a server that does not read has stopped the client, and
+// a little more, which is all sent.
+func fillUp(t *testing.T, b *Balancer, s ipvs.Service, c *net.TCPConn) {
+	t.Helper()
+	moved := func() uint64 { return entry(t, b, s.Key).Service.Stats.InBytes }
+	block := make([]byte, 64<<10)
+	var before uint64
+	for same := 0; same < 8; time.Sleep(5 * time.Millisecond) {
+		part := block
+		if same > 0 { // What is more must fit the balancer's own buffer.
+			part = block[:1]
+		}
+		if _, err := c.Write(part); err != nil {
+			t.Fatal(err)
+		}
+		same++
+		if now := moved(); now != before {
+			before, same = now, 0
+		}
+	}
+}

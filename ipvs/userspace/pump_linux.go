@@ -37,7 +37,7 @@ func (l *loop) pump(p *pair, from side) bool {
 	for left := turn; ; {
 		switch {
 		case !to.writable:
-			return true
+			return l.blocked(p, from)
 		case h.held != nil:
 			if !l.pumpHeld(p, from) {
 				return false
@@ -63,6 +63,22 @@ func (l *loop) pump(p *pair, from side) bool {
 		}
 		left -= max(n, 1)
 	}
+}
+
+// blocked looks at a direction whose other end takes nothing now. A client
+// that has reset is passed on at once: a server that hangs would keep it for
+// ever. An end behind what is not read yet begins the time of a closing
+// connection.
+func (l *loop) blocked(p *pair, from side) bool {
+	h := &p.half[from]
+	if h.failed && from == fromClient {
+		l.abort(p, endReset)
+		return false
+	}
+	if h.failed || h.ending {
+		l.firstEnd(p)
+	}
+	return true
 }
 
 // passEnd tells the other end that nothing more comes.
