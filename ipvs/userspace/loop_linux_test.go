@@ -254,6 +254,43 @@ func TestUrgentDataStopsNothing(t *testing.T) {
 	}
 }
 
+// No splice gets past the mark of urgent data: neither in the midst of a bulk
+// transfer nor with the end behind it.
+func TestUrgentDataInBulk(t *testing.T) {
+	const part = 8 << 20
+	for name, parts := range map[string]int{"in the midst": 2, "at the end": 1} {
+		t.Run(name, func(t *testing.T) {
+			srv := serveTCP(t, func(c *net.TCPConn) {
+				block := make([]byte, part)
+				raw, err := c.SyscallConn()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for range parts {
+					c.Write(block)
+					raw.Write(func(fd uintptr) bool {
+						err = unix.Sendto(int(fd), []byte("bX"), unix.MSG_OOB, nil)
+						return err != unix.EAGAIN
+					})
+					if err != nil {
+						t.Error(err)
+					}
+					io.WriteString(c, "c")
+				}
+			})
+			b := newBalancer(t, nil)
+			c := dial(t, tcpService(t, b, "rr", dest(srv.addr, 1)))
+			got, err := io.ReadAll(c)
+			// A mark that is overtaken by the next stays in the stream.
+			got = bytes.ReplaceAll(got, []byte("X"), nil)
+			if want := bytes.Repeat(append(make([]byte, part), "bc"...), parts); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("read %d bytes, %v; want %d", len(got), err, len(want))
+			}
+		})
+	}
+}
+
 // Clients that come at a time are shared by the loops about evenly, wherever
 // the kernel puts them.
 func TestLoopsShareClients(t *testing.T) {

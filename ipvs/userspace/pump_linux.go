@@ -151,7 +151,7 @@ func (l *loop) judge(h *half, n int) {
 	case n < bigBuffer/8:
 		h.large = 0
 	}
-	if h.large < spliceAfter || h.ended {
+	if h.large < spliceAfter || h.ended || h.urgent {
 		return
 	}
 	h.large, h.small = 0, 0
@@ -217,13 +217,19 @@ func (l *loop) dropHeld(h *half) {
 func (l *loop) pumpPipe(p *pair, from side) (moved int, ok bool) {
 	h, to := &p.half[from], &p.half[1-from]
 	pipe := h.pipe
+	if h.urgent && pipe.n == 0 {
+		// No splice gets past the mark of urgent data.
+		l.dropPipe(h)
+		return 0, true
+	}
 	if h.readable && pipe.n < pipe.size {
 		n, errno := rawSplice(p.fd[from], pipe.w, pipe.size-pipe.n)
 		switch errno {
 		case 0:
 			pipe.n += n
 			if n == 0 && pipe.n == 0 {
-				l.readEnd(p, from)
+				// The end, or a mark of urgent data before it: a read tells.
+				l.dropPipe(h)
 				return 0, true
 			}
 			if n < smallSplice {
