@@ -1,7 +1,6 @@
 package userspace
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"syscall"
 	"unsafe"
@@ -20,48 +19,6 @@ const (
 type mmsghdr struct {
 	hdr unix.Msghdr
 	n   uint32
-}
-
-// udpAddr is an address of either family in the kernel's form.
-type udpAddr struct {
-	raw unix.RawSockaddrInet6 // the larger one of the two
-	len uint32
-}
-
-func newUDPAddr(a netip.AddrPort) udpAddr {
-	var s udpAddr
-	if a.Addr().Is4() {
-		s.len = unix.SizeofSockaddrInet4
-		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(&s.raw))
-		in.Family, in.Addr = unix.AF_INET, a.Addr().As4()
-		putPort(&in.Port, a.Port())
-		return s
-	}
-	s.len = unix.SizeofSockaddrInet6
-	s.raw.Family, s.raw.Addr = unix.AF_INET6, a.Addr().As16()
-	putPort(&s.raw.Port, a.Port())
-	return s
-}
-
-// addrPort returns the address; any but IPv4 and IPv6 is the zero value.
-func (s *udpAddr) addrPort() netip.AddrPort {
-	switch s.raw.Family {
-	case unix.AF_INET:
-		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(&s.raw))
-		return netip.AddrPortFrom(netip.AddrFrom4(in.Addr), getPort(&in.Port))
-	case unix.AF_INET6:
-		return netip.AddrPortFrom(netip.AddrFrom16(s.raw.Addr).Unmap(), getPort(&s.raw.Port))
-	}
-	return netip.AddrPort{}
-}
-
-// Ports are in network order.
-func putPort(to *uint16, port uint16) {
-	binary.BigEndian.PutUint16((*[2]byte)(unsafe.Pointer(to))[:], port)
-}
-
-func getPort(from *uint16) uint16 {
-	return binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(from))[:])
 }
 
 const (
@@ -87,7 +44,7 @@ type batch struct {
 	in    [batchSize]mmsghdr
 	inIov [batchSize]unix.Iovec
 	inCtl [batchSize]control
-	names [batchSize]udpAddr
+	names [batchSize]sockaddr
 
 	// out are the messages to be sent, made of the buffers iov.
 	out    [batchSize]mmsghdr
@@ -101,7 +58,7 @@ type batch struct {
 // message is what one of out says: segments datagrams of size bytes, the last
 // of which may have fewer.
 type message struct {
-	to              *udpAddr
+	to              *sockaddr
 	size, bytes     int
 	segments        int
 	first, lastPlus int // in iov
@@ -168,7 +125,7 @@ func (b *batch) data(i int) (p []byte, size int) {
 }
 
 // client returns the source of a datagram that was received with its name.
-func (b *batch) client(i int) netip.AddrPort { return b.names[i].addrPort() }
+func (b *batch) client(i int) netip.AddrPort { return b.names[i].get() }
 
 // reset forgets what was queued.
 func (b *batch) reset() { b.queued, b.iovs = 0, 0 }
@@ -177,7 +134,7 @@ func (b *batch) reset() { b.queued, b.iovs = 0, 0 }
 // join is true it may become one message with the one before it, which the
 // system cuts again; that is a way through the system saved. It returns how
 // many datagrams and bytes the buffer has.
-func (b *batch) queue(i int, to *udpAddr, join bool) (segments, bytes int) {
+func (b *batch) queue(i int, to *sockaddr, join bool) (segments, bytes int) {
 	p, size := b.data(i)
 	segments = 1
 	if size > 0 {
@@ -254,7 +211,7 @@ func (b *batch) sendSingly(fd, j int) (sent, bytes int) {
 	return sent, bytes
 }
 
-func sendOne(fd int, p []byte, to *udpAddr) error {
+func sendOne(fd int, p []byte, to *sockaddr) error {
 	var one mmsghdr
 	iov := unix.Iovec{Base: unsafe.SliceData(p)}
 	iov.SetLen(len(p))

@@ -3,7 +3,6 @@ package userspace
 import (
 	"fmt"
 	"net"
-	"net/netip"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,22 +12,6 @@ import (
 
 	"github.com/lvskit/lvskit/ipvs"
 )
-
-func TestUDPAddr(t *testing.T) {
-	for _, text := range []string{"192.0.2.1:80", "[2001:db8::1]:65535", "0.0.0.0:1"} {
-		a := newUDPAddr(netip.MustParseAddrPort(text))
-		if got := a.addrPort(); got.String() != text {
-			t.Errorf("%s came back as %v", text, got)
-		}
-	}
-	mapped := newUDPAddr(netip.MustParseAddrPort("[::ffff:192.0.2.1]:80"))
-	if got := mapped.addrPort(); got != netip.MustParseAddrPort("192.0.2.1:80") {
-		t.Errorf("a mapped address is %v", got)
-	}
-	if got := (&udpAddr{}).addrPort(); got.IsValid() {
-		t.Errorf("no address is %v", got)
-	}
-}
 
 // fdOf runs f with the descriptor of a socket.
 func fdOf(t *testing.T, c *net.UDPConn, f func(fd int)) {

@@ -31,7 +31,7 @@ type udpSocket struct {
 type fdSocket struct {
 	of      *udpSocket
 	session *session
-	client  udpAddr
+	client  sockaddr
 	end     *endpoint
 	// Those of its client's datagrams that wait in the batch: the first, and
 	// the last of the chain; -1 is none.
@@ -164,7 +164,7 @@ func (f *udpFrontend) connections(yield func(Connection) bool) bool {
 
 // dial opens the socket of a session.
 func (s *udpSocket) dial(of *session) error {
-	to := newUDPAddr(of.to)
+	to := sockaddrOf(of.to)
 	fd, err := unix.Socket(int(to.raw.Family), unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return fmt.Errorf("open a socket to %v: %w", of.to, err)
@@ -173,31 +173,25 @@ func (s *udpSocket) dial(of *session) error {
 		// The port is chosen with the destination known, so that one may
 		// serve for many of them.
 		_ = unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
-		if err := unix.Bind(fd, sockaddrOf(netip.AddrPortFrom(from, 0))); err != nil {
+		own := sockaddrOf(netip.AddrPortFrom(from, 0))
+		if errno := rawBind(int32(fd), &own); errno != 0 {
 			unix.Close(fd)
-			return fmt.Errorf("bind to %v: %w", from, err)
+			return fmt.Errorf("bind to %v: %w", from, errno)
 		}
 	}
-	if err := unix.Connect(fd, sockaddrOf(of.to)); err != nil {
+	if errno := rawConnect(int32(fd), &to); errno != 0 {
 		unix.Close(fd)
-		return fmt.Errorf("connect to %v: %w", of.to, err)
+		return fmt.Errorf("connect to %v: %w", of.to, errno)
 	}
 	if s.segments {
 		joinDatagrams(fd)
 	}
-	x := &fdSocket{of: s, session: of, client: newUDPAddr(of.key.client), first: -1, last: -1}
+	x := &fdSocket{of: s, session: of, client: sockaddrOf(of.key.client), first: -1, last: -1}
 	if x.end, err = s.loop.add(fd, s, x); err != nil {
 		return err
 	}
 	of.sock = x
 	return nil
-}
-
-func sockaddrOf(a netip.AddrPort) unix.Sockaddr {
-	if a.Addr().Is4() {
-		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
-	}
-	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
 }
 
 // fromClients forwards what clients sent, in the order of each of them.
