@@ -53,7 +53,7 @@ func (l *loop) connect(p *pair, avoid *sched.Server) {
 // whether the error is our own.
 func (l *loop) failed(p *pair, err error) (ours bool) {
 	if p.fd[fromServer] >= 0 {
-		rawClose(p.fd[fromServer])
+		rawReset(p.fd[fromServer])
 		p.fd[fromServer] = -1
 		p.generation[fromServer]++
 		p.half[fromServer] = half{}
@@ -90,22 +90,31 @@ func (l *loop) dial(p *pair) syscall.Errno {
 // answered is called when a connect has come to an end.
 func (l *loop) answered(p *pair) {
 	h := &p.half[fromServer]
-	if !h.failed && !h.ending && h.writable {
-		p.unlink()
-		l.opened(p)
-		return
-	}
 	if !h.failed && !h.writable {
 		return
 	}
-	err := rawError(p.fd[fromServer])
+	if h.failed || h.ending {
+		if err := rawError(p.fd[fromServer]); err != 0 {
+			l.retry(p, err)
+			return
+		}
+	}
 	switch {
-	case err != 0:
-		l.retry(p, err)
-	case h.writable: // It has accepted, and sent its end already.
+	case !h.writable:
+	case l.toItself(p):
+		l.retry(p, unix.ECONNREFUSED)
+	default: // It may have sent its end already.
 		p.unlink()
 		l.opened(p)
 	}
+}
+
+// toItself reports whether a connect has met its own socket: where nothing
+// listens on a port of this machine that the system gives to connects as well,
+// sooner or later one gets that very port, and then TCP opens from both sides
+// (RFC 9293, section 3.5).
+func (l *loop) toItself(p *pair) bool {
+	return rawGetsockname(p.fd[fromServer], &l.addr) == 0 && l.addr.get() == p.link.target(p.at)
 }
 
 // retry gives up a connect and tries another destination.

@@ -2,6 +2,7 @@ package userspace
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -251,6 +252,46 @@ func TestUrgentDataStopsNothing(t *testing.T) {
 	// A mark that is overtaken by the next stays in the stream.
 	if text := strings.ReplaceAll(string(got), "X", ""); err != nil || text != want {
 		t.Errorf("read %q, %v; want %q", text, err, want)
+	}
+}
+
+// A connect that has met its own socket has found no server. By chance that
+// takes thousands of connects, so one is put in the place of another.
+func TestConnectToItselfIsARefusal(t *testing.T) {
+	self, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(self)
+	at := freePort(t, "tcp")
+	own := &unix.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()}
+	if err := errors.Join(unix.Bind(self, own), unix.Connect(self, own)); err != nil {
+		t.Fatal(err)
+	}
+	a := named(t, "a")
+	b := newBalancer(t, &Config{ConnectTimeout: time.Hour})
+	s := tcpService(t, b, "rr", dest(unanswering(t), 1))
+	c := dial(t, s)
+	eventually(t, "it connects", func() bool { return entry(t, b, s.Key).Destinations[0].Active == 1 })
+	apply(t, b, change(ipvs.OpAddDestination, s, dest(a.addr, 1)))
+	inLoops(b, func(l *loop) int {
+		if !l.waiting.empty() {
+			p := l.waiting.root.next
+			p.link.dest = &destination{addr: at}
+			if err := unix.Dup3(self, int(p.fd[fromServer]), unix.O_CLOEXEC); err != nil {
+				t.Error(err)
+			}
+			p.half[fromServer].writable = true
+			l.answered(p)
+		}
+		return 0
+	})
+	var name [1]byte
+	if _, err := io.ReadFull(c, name[:]); err != nil || name[0] != 'a' {
+		t.Errorf("read %q, %v; want to be served by a", name, err)
+	}
+	if n := b.Counters(); n.Retries != 1 || n.ConnectErrors != 1 {
+		t.Errorf("want one error and one retry: %+v", n)
 	}
 }
 
