@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"sync"
@@ -53,23 +54,27 @@ func dest(addr netip.AddrPort, weight int) ipvs.Destination {
 	return ipvs.Destination{Key: addr, Weight: weight}
 }
 
-// freePort returns a loopback address that was free a moment ago.
+// freePort returns a loopback address whose port was free on all addresses a
+// moment ago. It is none of those that systems give to connects (from 32768 on
+// Linux, and above elsewhere), which other programs take at any time.
 func freePort(t testing.TB, network string) netip.AddrPort {
 	t.Helper()
-	if network == "udp" {
-		c, err := net.ListenPacket("udp4", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+	var err error
+	for range 100 {
+		port := uint16(10240 + rand.IntN(22528))
+		var c io.Closer
+		if network == "udp" {
+			c, err = net.ListenPacket("udp", fmt.Sprintf(":%d", port))
+		} else {
+			c, err = net.Listen("tcp", fmt.Sprintf(":%d", port))
 		}
-		defer c.Close()
-		return c.LocalAddr().(*net.UDPAddr).AddrPort()
+		if err == nil {
+			c.Close()
+			return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port)
+		}
 	}
-	ln, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).AddrPort()
+	t.Fatal(err)
+	return netip.AddrPort{}
 }
 
 // tcpService adds a TCP service on a free port and destinations in order.
