@@ -87,7 +87,7 @@ func (s *service) configure(ctx context.Context, c ServiceConfig) error {
 		s.closeListener(l)
 	}
 	s.fronts, s.declared = fronts, c
-	s.opts.Store(s.b.cfg.options(c))
+	s.setOptions()
 	return nil
 }
 
@@ -102,8 +102,8 @@ func (b *Balancer) Timeouts(ctx context.Context) (ipvs.Timeouts, error) {
 }
 
 // SetTimeouts changes the time-outs, in whole seconds, a fraction rounded up;
-// zero leaves one as it is. Connections that are open follow, those that have
-// closed and still count do not. More than [ipvs.MaxPersistence] is refused,
+// zero leaves one as it is. Connections that are open follow, and so do those
+// that have closed in order and still count. More than [ipvs.MaxPersistence] is refused,
 // as it is by kernels.
 func (b *Balancer) SetTimeouts(ctx context.Context, t ipvs.Timeouts) error {
 	err := t.Validate()
@@ -126,7 +126,7 @@ func (b *Balancer) SetTimeouts(ctx context.Context, t ipvs.Timeouts) error {
 		}
 	}
 	for _, s := range b.services {
-		s.opts.Store(b.cfg.options(s.declared))
+		s.setOptions()
 	}
 	return nil
 }

@@ -147,7 +147,8 @@ func BenchmarkClosedConns(b *testing.B) {
 	}
 	bal := newBalancer(b, nil)
 	var closed closedConns
-	closed.init(DefaultFinTimeout, maxClosed)
+	closed.init(maxClosed)
+	closed.setFin(DefaultFinTimeout)
 	b.ReportAllocs()
 	for b.Loop() {
 		server.Opened()

@@ -40,8 +40,16 @@ type closedConns struct {
 	capacity int // of each queue
 }
 
-func (c *closedConns) init(fin time.Duration, capacity int) {
-	c.inOrder.life, c.reset.life, c.capacity = int64(fin), int64(resetTimeout), capacity
+func (c *closedConns) init(capacity int) {
+	c.reset.life, c.capacity = int64(resetTimeout), capacity
+}
+
+// setFin changes how long connections that ended in order count, those that
+// have ended already too.
+func (c *closedConns) setFin(d time.Duration) {
+	c.mu.Lock()
+	c.inOrder.life = int64(d)
+	c.mu.Unlock()
 }
 
 // add takes over an inactive connection of the server, until its time is up.
@@ -64,7 +72,7 @@ func (c *closedConns) add(server *sched.Server, how ending, clock func() int64) 
 		q.pop()
 	}
 	// The clock is read under the mutex, so a queue is in order.
-	q.push(closedConn{server, clock() + q.life}, c.capacity)
+	q.push(closedConn{server, clock()}, c.capacity)
 }
 
 // sweep lets those go whose time is up.
@@ -91,8 +99,8 @@ func (c *closedConns) drop() {
 // closedConn holds a server only: that of a deleted destination is counted
 // down like any other, and one added anew in its place is another.
 type closedConn struct {
-	server  *sched.Server
-	expires int64 // of Balancer.now
+	server *sched.Server
+	ended  int64 // of Balancer.now
 }
 
 // closedQueue is a first-in-first-out ring of connections of one life time.
@@ -128,7 +136,7 @@ func (q *closedQueue) pop() {
 
 // sweep leaves no memory to a service that had no connection for a life time.
 func (q *closedQueue) sweep(now int64) {
-	for q.n > 0 && q.ring[q.first].expires <= now {
+	for q.n > 0 && now-q.ring[q.first].ended >= q.life {
 		q.pop()
 	}
 	if q.n == 0 {

@@ -78,6 +78,23 @@ func testClosedConnectionsLeave(t *testing.T) {
 	}
 }
 
+// A new time-out is that of connections which have closed, too.
+func TestSetTimeoutsReachesClosedConnections(t *testing.T) {
+	onEngines(t, testSetTimeoutsReachesClosedConnections)
+}
+
+func testSetTimeoutsReachesClosedConnections(t *testing.T) {
+	a := named(t, "a")
+	b := newBalancer(t, nil)
+	s := tcpService(t, b, "wlc", dest(a.addr, 1))
+	asks(t, s, 2)
+	settled(t, b, s, 2)
+	if err := b.SetTimeouts(t.Context(), ipvs.Timeouts{TCPFin: time.Second}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the closed connections left", func() bool { return state(t, b, s, a.addr).Inactive == 0 })
+}
+
 func TestResetConnectionsLeaveSooner(t *testing.T) { onEngines(t, testResetConnectionsLeaveSooner) }
 
 func testResetConnectionsLeaveSooner(t *testing.T) {
@@ -256,15 +273,20 @@ func TestClosedConnsModel(t *testing.T) {
 		var now int64
 		clock := func() int64 { return now }
 		var closed closedConns
-		closed.init(40*time.Second, capacity)
+		closed.init(capacity)
+		closed.setFin(40 * time.Second)
 		model := map[ending][]closedConn{}
 		life := map[ending]int64{endInOrder: int64(40 * time.Second), endReset: int64(resetTimeout)}
 		for step := range 500 {
 			now += rnd.Int64N(int64(2 * time.Second))
+			if rnd.IntN(50) == 0 {
+				life[endInOrder] = int64(20+rnd.IntN(40)) * int64(time.Second)
+				closed.setFin(time.Duration(life[endInOrder]))
+			}
 			if rnd.IntN(8) == 0 {
 				closed.sweep(now)
 				for how, q := range model {
-					for len(q) > 0 && q[0].expires <= now {
+					for len(q) > 0 && q[0].ended+life[how] <= now {
 						q = q[1:]
 					}
 					model[how] = q
@@ -274,7 +296,7 @@ func TestClosedConnsModel(t *testing.T) {
 				server.Opened()
 				closed.add(server, how, clock)
 				if how != endExpired {
-					model[how] = append(model[how], closedConn{server, now + life[how]})
+					model[how] = append(model[how], closedConn{server, now})
 					if q := model[how]; len(q) > capacity {
 						model[how] = q[1:]
 					}
@@ -312,7 +334,8 @@ func TestClosedConnsAllocateNothing(t *testing.T) {
 	var now int64
 	clock := func() int64 { return now }
 	var closed closedConns
-	closed.init(time.Second, maxClosed)
+	closed.init(maxClosed)
+	closed.setFin(time.Second)
 	step := func() {
 		now += int64(time.Millisecond)
 		server.Opened()

@@ -114,11 +114,18 @@ func newService(b *Balancer, conf ipvs.Service) (*service, error) {
 		return nil, schedErr(err)
 	}
 	s := &service{b: b, key: conf.Key, sched: sc, conf: conf, dests: map[ipvs.DestinationKey]*destination{}, declared: b.declared[conf.Key]}
-	s.opts.Store(b.cfg.options(s.declared))
-	s.closed.init(s.options().finTimeout, maxClosed)
+	s.closed.init(maxClosed)
+	s.setOptions()
 	s.onePacket.Store(onePacket(conf))
 	s.setPersistence(conf)
 	return s, nil
+}
+
+// setOptions takes over what was declared and what the balancer says.
+func (s *service) setOptions() {
+	opts := s.b.cfg.options(s.declared)
+	s.opts.Store(opts)
+	s.closed.setFin(opts.finTimeout)
 }
 
 // schedFlags are the flags that the scheduler reads: the names of sh and mh
