@@ -60,6 +60,13 @@ func (s *service) configure(ctx context.Context, c ServiceConfig) error {
 	if err != nil {
 		return err
 	}
+	for _, p := range want {
+		for _, d := range s.dests {
+			if err := d.notAt(p.addr); err != nil {
+				return err
+			}
+		}
+	}
 	old := make(map[place]listener, len(s.fronts))
 	for _, l := range s.fronts {
 		old[l.place] = l

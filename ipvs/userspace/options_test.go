@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -204,6 +205,26 @@ func TestMarkOfTwoProtocols(t *testing.T) {
 
 // A change of the declarations opens what is new and closes what is gone;
 // connections go on.
+// What Apply refuses comes in by no declaration either, and all addresses are
+// those of the loopback, too.
+func TestConfigureRefusesCircles(t *testing.T) {
+	at := freePort(t, "tcp")
+	key := ipvs.TCPService(netip.AddrPortFrom(at.Addr(), 0))
+	free := freePort(t, "tcp").Port()
+	b := newBalancer(t, &Config{Services: map[ipvs.ServiceKey]ServiceConfig{key: {Listen: []Listen{{First: free}}}}})
+	startService(t, b, ipvs.Service{Key: key}, dest(at, 1))
+	err := b.Configure(t.Context(), map[ipvs.ServiceKey]ServiceConfig{key: {Listen: []Listen{{First: at.Port()}}}})
+	if !errors.Is(err, syscall.EINVAL) || !strings.Contains(err.Error(), "circles") {
+		t.Errorf("configured onto its own server: %v", err)
+	}
+	everywhere := ipvs.Service{Key: ipvs.TCPService(netip.AddrPortFrom(netip.IPv4Unspecified(), freePort(t, "tcp").Port()))}
+	apply(t, b, addService(everywhere))
+	err = b.Apply(t.Context(), []ipvs.Change{change(ipvs.OpAddDestination, everywhere, dest(netip.AddrPortFrom(at.Addr(), everywhere.Key.Addr.Port()), 1))})
+	if !errors.Is(err, ipvs.ErrInvalid) || !strings.Contains(err.Error(), "circles") {
+		t.Errorf("all addresses with the loopback for a server: %v", err)
+	}
+}
+
 func TestConfigureFollows(t *testing.T) {
 	f := newFleet(t)
 	key := ipvs.TCPService(netip.AddrPortFrom(f.front, 0))

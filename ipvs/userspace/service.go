@@ -91,6 +91,17 @@ func (d *destination) target(at netip.AddrPort) netip.AddrPort {
 	return d.addr
 }
 
+// notAt reports a destination that is the service itself, at one of its
+// addresses.
+func (d *destination) notAt(at netip.AddrPort) error {
+	to := d.target(at)
+	all := at.Addr().IsUnspecified() && to.Addr().IsLoopback() && to.Addr().Is4() == at.Addr().Is4() && to.Port() == at.Port()
+	if to == at || all {
+		return withErrno(syscall.EINVAL, fmt.Errorf("destination %v: that is the service itself, its connections would go in circles: name the server's own address", to))
+	}
+	return nil
+}
+
 func (l *link) release(active bool) {
 	l.server.Closed(active)
 	if l.tmpl != nil {
@@ -286,8 +297,8 @@ func (s *service) addDestination(conf ipvs.Destination) error {
 	}
 	d := &destination{conf: conf, addr: conf.Key}
 	for _, l := range s.fronts {
-		if d.target(l.addr) == l.addr {
-			return withErrno(syscall.EINVAL, fmt.Errorf("destination %v: that is the service itself, its connections would go in circles: name the server's own address", l.addr))
+		if err := d.notAt(l.addr); err != nil {
+			return err
 		}
 	}
 	server, err := s.sched.Add(conf.Key, schedConfig(conf), d)
