@@ -31,17 +31,26 @@ func (b *Balancer) Configure(ctx context.Context, services map[ipvs.ServiceKey]S
 		return fmt.Errorf("configure: %w", ErrClosed)
 	}
 	b.declared = cloneServices(services)
-	var errs []error
+	var todo []*service
 	for _, s := range b.services {
-		c, declared := b.declared[s.key]
-		if !declared && (s.key.IsMark() || s.key.Addr.Port() == 0) {
-			continue
-		}
-		if err := s.configure(ctx, c); err != nil {
-			errs = append(errs, fmt.Errorf("configure service %v: %w", s.key, err))
+		if _, declared := b.declared[s.key]; declared || !s.key.IsMark() && s.key.Addr.Port() != 0 {
+			todo = append(todo, s)
 		}
 	}
-	return errors.Join(errs...)
+	// One may wait for an address that another is about to give up.
+	for {
+		var failed []*service
+		var errs []error
+		for _, s := range todo {
+			if err := s.configure(ctx, b.declared[s.key]); err != nil {
+				failed, errs = append(failed, s), append(errs, fmt.Errorf("configure service %v: %w", s.key, err))
+			}
+		}
+		if len(failed) == 0 || len(failed) == len(todo) {
+			return errors.Join(errs...)
+		}
+		todo = failed
+	}
 }
 
 func cloneServices(services map[ipvs.ServiceKey]ServiceConfig) map[ipvs.ServiceKey]ServiceConfig {

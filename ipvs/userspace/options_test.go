@@ -205,6 +205,34 @@ func TestMarkOfTwoProtocols(t *testing.T) {
 
 // A change of the declarations opens what is new and closes what is gone;
 // connections go on.
+// An address may go from one service to another at a time.
+func TestConfigureHandsAddressesOver(t *testing.T) {
+	addr := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	var ports []uint16
+	for len(ports) < 6 {
+		if p := freePort(t, "tcp").Port(); !slices.Contains(ports, p) {
+			ports = append(ports, p)
+		}
+	}
+	// Each service takes in the port of the one before it.
+	declare := func(shift int) map[ipvs.ServiceKey]ServiceConfig {
+		m := map[ipvs.ServiceKey]ServiceConfig{}
+		for i := range len(ports) - 1 {
+			m[ipvs.MarkService(uint32(i+1))] = ServiceConfig{Listen: []Listen{{Addr: addr, First: ports[i+shift], Protocol: ipvs.TCP}}}
+		}
+		return m
+	}
+	b := newBalancer(t, &Config{Services: declare(1)})
+	for i := range len(ports) - 1 {
+		apply(t, b, addService(ipvs.Service{Key: ipvs.MarkService(uint32(i + 1))}))
+	}
+	for _, shift := range []int{0, 1, 0} {
+		if err := b.Configure(t.Context(), declare(shift)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // What Apply refuses comes in by no declaration either, and all addresses are
 // those of the loopback, too.
 func TestConfigureRefusesCircles(t *testing.T) {
