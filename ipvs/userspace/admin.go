@@ -153,6 +153,7 @@ func (b *Balancer) Zero(ctx context.Context, key ipvs.ServiceKey) error {
 	if err := key.Validate(); err != nil {
 		return &ipvs.OpError{Op: ipvs.OpZero, Service: key, Err: withErrno(syscall.EINVAL, err)}
 	}
+	b.conns.flush()
 	if err := b.open(ctx, ipvs.OpZero); err != nil {
 		return err
 	}
@@ -167,6 +168,7 @@ func (b *Balancer) Zero(ctx context.Context, key ipvs.ServiceKey) error {
 
 // ZeroAll is Zero for all services.
 func (b *Balancer) ZeroAll(ctx context.Context) error {
+	b.conns.flush()
 	if err := b.open(ctx, ipvs.OpZeroAll); err != nil {
 		return err
 	}

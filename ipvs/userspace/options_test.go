@@ -413,6 +413,24 @@ func TestSetTimeoutsReachesOpenConnections(t *testing.T) {
 	}
 }
 
+// What moved before a zero never counts after it, known to the counters by
+// then or not.
+func TestZeroCountsWhatMovedBefore(t *testing.T) {
+	a := named(t, "a")
+	b := newBalancer(t, nil)
+	s := tcpService(t, b, "rr", dest(a.addr, 1))
+	_, c := ask(t, s)
+	for range 10 {
+		echo(t, c, "hello")
+		if err := b.ZeroAll(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if e := entry(t, b, s.Key); e.Service.Stats.InBytes != 0 {
+			t.Fatalf("%d bytes after zero, want none", e.Service.Stats.InBytes)
+		}
+	}
+}
+
 func TestZeroBeginsToCountAnew(t *testing.T) {
 	a := named(t, "a")
 	b := newBalancer(t, nil)
