@@ -1,6 +1,8 @@
 package userspace
 
 import (
+	"time"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -11,6 +13,12 @@ const (
 	// pipeSize is the size of a pipe: with 64 KiB a transfer takes twice the
 	// processor time.
 	pipeSize = 1 << 20
+	// spliceAfter is the number of large reads in a row that make a bulk
+	// transfer. A splice costs a pipe and more system calls than a small
+	// exchange is worth.
+	spliceAfter = 3
+	// spliceWait is how long a silent stream may hold its pipe.
+	spliceWait = time.Second
 	// leaveSplice is the number of small splices in a row after which a
 	// stream is no bulk any more, smallSplice what is small.
 	leaveSplice = 16

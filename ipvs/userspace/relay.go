@@ -1,12 +1,9 @@
 package userspace
 
 import (
-	"errors"
 	"io"
 	"net"
 	"net/netip"
-	"os"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,20 +16,7 @@ const (
 	// direction, bigBuffer what one in a transfer does.
 	smallBuffer = 4 << 10
 	bigBuffer   = maxPiece
-	// spliceAfter is the number of large reads in a row that make a bulk
-	// transfer. A splice costs a pipe and more system calls than a small
-	// exchange is worth.
-	spliceAfter = 3
-	// minSplice and maxSplice bound one splice. Between two of them the
-	// counters see what moved.
-	minSplice = 256 << 10
-	maxSplice = 1 << 20
-	// spliceWait is how long a silent stream may hold its pipe.
-	spliceWait = time.Second
 )
-
-// canSplice tells that (*net.TCPConn).ReadFrom moves bytes inside the kernel.
-const canSplice = runtime.GOOS == "linux"
 
 // pools lend buffers.
 type pools struct{ small, big, datagram sync.Pool }
@@ -165,7 +149,7 @@ func (c *conn) copyBig(dst, src *net.TCPConn, toServer bool) error {
 	pools := &c.svc.b.pools
 	big := pools.big.Get().(*[bigBuffer]byte)
 	defer pools.big.Put(big)
-	for large := 0; ; {
+	for {
 		n, err := src.Read(big[:])
 		if n > 0 {
 			w, werr := dst.Write(big[:n])
@@ -177,45 +161,7 @@ func (c *conn) copyBig(dst, src *net.TCPConn, toServer bool) error {
 		if err != nil {
 			return err
 		}
-		switch {
-		case n < smallBuffer:
-			return nil
-		case n < bigBuffer/2:
-			large = 0
-			continue
-		}
-		if large++; large < spliceAfter || !canSplice {
-			continue
-		}
-		large = 0
-		if err := c.splice(dst, src, toServer); err != nil {
-			return err
-		}
-	}
-}
-
-// splice moves a transfer inside the kernel; nil means that it fell silent or
-// slow. A deadline on reading loses nothing: the kernel's pipe is empty
-// whenever the source is waited for.
-func (c *conn) splice(dst, src *net.TCPConn, toServer bool) error {
-	defer src.SetReadDeadline(time.Time{})
-	part := io.LimitedReader{R: src}
-	for limit := int64(minSplice); ; limit = min(2*limit, maxSplice) {
-		start := time.Now()
-		if err := src.SetReadDeadline(start.Add(spliceWait)); err != nil {
-			return err
-		}
-		part.N = limit
-		n, err := dst.ReadFrom(&part)
-		c.moved(n, toServer)
-		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			return nil
-		case err != nil:
-			return err
-		case n < limit:
-			return io.EOF
-		case time.Since(start) > spliceWait:
+		if n < smallBuffer {
 			return nil
 		}
 	}

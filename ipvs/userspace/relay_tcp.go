@@ -22,7 +22,7 @@ type tcpFrontend struct {
 // listenRelay listens by the net package.
 func listenRelay(ctx context.Context, s *service, at netip.AddrPort) (frontend, error) {
 	var lc net.ListenConfig
-	// A multipath socket can neither splice nor pass a reset on faithfully.
+	// A multipath socket cannot pass a reset on faithfully.
 	lc.SetMultipathTCP(false)
 	ln, err := lc.Listen(ctx, network("tcp", at), at.String())
 	if err != nil {
