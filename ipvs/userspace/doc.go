@@ -25,6 +25,9 @@
 //     [*UnsupportedError], and so are SCTP and persistence engines always.
 //   - Adding a service opens its sockets, so the virtual address must be on
 //     this machine and the port free.
+//   - A UDP service on all addresses (0.0.0.0, ::) answers from the one that
+//     the system takes for the way back, which need not be the one that the
+//     client wrote to: on a machine with several give each a service.
 //   - A TCP connection that a destination refuses is tried once on another
 //     one before the client notices. For want of descriptors, memory or
 //     local ports here the client is reset at once; [Counters] tells the two
@@ -61,7 +64,9 @@
 // goroutine, no timer, no buffer and less than half a KiB for an idle
 // connection. What turns out to be bulk moves inside the kernel (splice(2))
 // while it lasts. The end of one direction is passed on as such and a reset as
-// a reset; where one side is slow, at most 64 KiB are held, or a pipe of
+// a reset; where a reset or an end comes from a side whose other one takes
+// nothing, a client's reset is passed on at once, and all else ends after
+// [Config.FinTimeout]. Where one side is slow, at most 64 KiB are held, or a pipe of
 // 1 MiB, and the other side is not read. Before a byte is relayed a client is
 // tried on a second server if the first does not answer in time, refuses, or
 // resets instead. Elsewhere package net relays, with two goroutines for each
