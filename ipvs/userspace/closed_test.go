@@ -80,10 +80,6 @@ func testClosedConnectionsLeave(t *testing.T) {
 
 // A new time-out is that of connections which have closed, too.
 func TestSetTimeoutsReachesClosedConnections(t *testing.T) {
-	onEngines(t, testSetTimeoutsReachesClosedConnections)
-}
-
-func testSetTimeoutsReachesClosedConnections(t *testing.T) {
 	a := named(t, "a")
 	b := newBalancer(t, nil)
 	s := tcpService(t, b, "wlc", dest(a.addr, 1))

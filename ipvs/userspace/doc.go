@@ -66,11 +66,11 @@
 // while it lasts. The end of one direction is passed on as such and a reset as
 // a reset; where a reset or an end comes from a side whose other one takes
 // nothing, a client's reset is passed on at once, and all else ends after
-// [Config.FinTimeout]. Where one side is slow, at most 64 KiB are held, or a pipe of
-// 1 MiB, and the other side is not read. Before a byte is relayed a client is
-// tried on a second server if the first does not answer in time, refuses, or
-// resets instead. Elsewhere package net relays, with two goroutines for each
-// connection.
+// [Config.FinTimeout]. Where one side is slow, at most 64 KiB are held, or a
+// pipe of 1 MiB, and the other side is not read. Before a byte is relayed a
+// client is tried on a second server if the first does not answer in time,
+// refuses, or resets instead. Elsewhere package net relays, with two goroutines
+// for each connection.
 //
 // Loops keep the processors of the runtime (GOMAXPROCS) busy that they run on.
 // A program whose main work they are should have at least one more, for the
