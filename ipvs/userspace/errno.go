@@ -48,6 +48,8 @@ func shortage(err error) string {
 		return "this process is out of descriptors: raise its limit (RLIMIT_NOFILE) or lower MaxConnections and MaxSessions"
 	case isAny(err, syscall.ENFILE):
 		return "this machine is out of descriptors: raise fs.file-max"
+	case isAny(err, syscall.ENOSPC): // epoll_ctl(2)
+		return "this user watches too many descriptors: raise fs.epoll.max_user_watches"
 	case isAny(err, syscall.ENOBUFS, syscall.ENOMEM, wsaNoBuffers):
 		return "this machine is out of memory for sockets"
 	case isAny(err, syscall.EADDRNOTAVAIL, syscall.EAGAIN, wsaAddrNotAvail):

@@ -24,6 +24,7 @@ func TestShortage(t *testing.T) {
 		{"descriptors of the process", syscall.EMFILE, "RLIMIT_NOFILE"},
 		{"descriptors on Windows", wsaManyFiles, "RLIMIT_NOFILE"},
 		{"descriptors of the machine", syscall.ENFILE, "fs.file-max"},
+		{"watched descriptors", syscall.ENOSPC, "max_user_watches"},
 		{"buffers", syscall.ENOBUFS, "memory"},
 		{"buffers on Windows", wsaNoBuffers, "memory"},
 		{"memory", syscall.ENOMEM, "memory"},
