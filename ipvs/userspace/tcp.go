@@ -78,10 +78,7 @@ func (s *service) connectFailed(d *destination, err error) (ours bool) {
 		return false
 	}
 	b.count.local.Add(1)
-	now, quiet := b.now(), b.quiet.Load()
-	if now >= quiet && b.quiet.CompareAndSwap(quiet, now+int64(shortageInterval)) {
-		b.cfg.Logger.Warn("cannot connect to destinations for now: "+lack, "service", s.key, "destination", d.addr, "error", err)
-	}
+	b.warnOf("cannot connect to destinations for now: "+lack, "service", s.key, "destination", d.addr, "error", err)
 	return true
 }
 
