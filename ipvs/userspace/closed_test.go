@@ -120,7 +120,7 @@ func TestExpiredConnectionsLeaveAtOnce(t *testing.T) { onEngines(t, testExpiredC
 
 func testExpiredConnectionsLeaveAtOnce(t *testing.T) {
 	a := named(t, "a")
-	b := newBalancer(t, &Config{IdleTimeout: 100 * time.Millisecond})
+	b := newBalancer(t, &Config{IdleTimeout: 500 * time.Millisecond})
 	s := tcpService(t, b, "wlc", dest(a.addr, 1))
 	_, c := ask(t, s)
 	if _, err := io.ReadAll(c); !isReset(err) {

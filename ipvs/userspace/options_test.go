@@ -383,7 +383,7 @@ func TestSourceAddr(t *testing.T) {
 
 func TestLifeTimeoutEndsABusyConnection(t *testing.T) {
 	a := named(t, "a")
-	b := newBalancer(t, &Config{LifeTimeout: 300 * time.Millisecond})
+	b := newBalancer(t, &Config{LifeTimeout: 600 * time.Millisecond})
 	s := tcpService(t, b, "rr", dest(a.addr, 1))
 	_, c := ask(t, s)
 	var buf [1]byte

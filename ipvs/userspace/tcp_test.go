@@ -488,7 +488,7 @@ func TestIdleConnectionsAreReset(t *testing.T) { onEngines(t, testIdleConnection
 
 func testIdleConnectionsAreReset(t *testing.T) {
 	a := named(t, "a")
-	b := newBalancer(t, &Config{IdleTimeout: 400 * time.Millisecond})
+	b := newBalancer(t, &Config{IdleTimeout: time.Second})
 	s := tcpService(t, b, "rr", dest(a.addr, 1))
 	_, idle := ask(t, s)
 	_, busy := ask(t, s)

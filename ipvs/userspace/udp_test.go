@@ -159,7 +159,7 @@ func TestUDPEvictsTheOldestSession(t *testing.T) {
 func TestUDPIdleSessionsEnd(t *testing.T) {
 	eachUDP(t, func(t *testing.T, open newFunc) {
 		a := echoUDP(t, "a")
-		b := open(t, &Config{UDPTimeout: 100 * time.Millisecond})
+		b := open(t, &Config{UDPTimeout: 500 * time.Millisecond})
 		s := udpService(t, b, "rr", dest(addrOf(a), 1))
 		c := dialUDP(t, s)
 		exchange(t, c, "x")
