@@ -61,7 +61,8 @@ func parseEnum(text string, names []string, kind string) (uint8, error) {
 
 // Phase is one step of a check and how long it took.
 type Phase struct {
-	// Name is one of "connect", "tls", "send", "read", "start", "run".
+	// Name is one of "connect", "tls", "send", "read", "start", "run", or the
+	// step of a protocol, such as "greeting" or "quit".
 	Name     string        `json:"name"`
 	Duration time.Duration `json:"duration_ns"`
 }

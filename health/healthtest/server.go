@@ -66,7 +66,7 @@ func Drip(text string, interval time.Duration) Behavior {
 }
 
 // waitGone reads until the client closes or the server ends.
-func waitGone(c *net.TCPConn) {
+func waitGone(c net.Conn) {
 	buf := make([]byte, 512)
 	for {
 		if _, err := c.Read(buf); err != nil {

@@ -1,0 +1,83 @@
+package healthtest
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"net"
+	"time"
+)
+
+// Step is one exchange of a [Dialogue].
+type Step struct {
+	// Hear is what must have come from the client, anywhere in what it sent
+	// since the last step, before the server goes on; empty waits for nothing.
+	Hear string
+	// Say is sent then; empty sends nothing.
+	Say string
+	// TLS turns the connection to TLS after Say; nil leaves it as it is.
+	TLS *tls.Config
+}
+
+// Dialogue plays the part of a server in a conversation, step by step, and
+// then waits until the client is gone. A client that never says what a step
+// waits for waits for its answer in vain.
+func Dialogue(steps ...Step) Behavior {
+	return func(ctx context.Context, raw *net.TCPConn) {
+		conn := net.Conn(raw)
+		buf := make([]byte, 4096)
+		for _, step := range steps {
+			var heard []byte
+			for !bytes.Contains(heard, []byte(step.Hear)) {
+				n, err := conn.Read(buf)
+				if heard = append(heard, buf[:n]...); err != nil || len(heard) > 1<<20 {
+					return
+				}
+			}
+			if _, err := conn.Write([]byte(step.Say)); err != nil {
+				return
+			}
+			if step.TLS != nil {
+				secure := tls.Server(conn, step.TLS)
+				if secure.HandshakeContext(ctx) != nil {
+					return
+				}
+				conn = secure
+			}
+		}
+		waitGone(conn)
+	}
+}
+
+// Flood sends bytes without an end, line or no line, until the client is gone.
+func Flood(text string) Behavior {
+	block := bytes.Repeat([]byte(text), 64<<10/len(text))
+	return func(_ context.Context, c *net.TCPConn) {
+		for {
+			if _, err := c.Write(block); err != nil {
+				return
+			}
+		}
+	}
+}
+
+// garbage is no answer in any protocol.
+const garbage = "\x00\xfe\x80\x7f\x1bgarbage\xff\xff\xff\xff\n\x00\x01\r\n\r\n"
+
+// Misbehaviors are the ways in which a server answers nothing of use, by their
+// names: no check of more than a connection may find any of them OK.
+func Misbehaviors() map[string]Behavior {
+	return map[string]Behavior{
+		"accepts and says nothing": Hang(),
+		"drips a byte a second":    Drip("220 +OK * OK 0123456789", time.Second),
+		"closes at once":           Close(),
+		"resets at once":           Reset(),
+		"hears and closes":         Answer(""),
+		"floods without lines":     Flood("x"),
+		"floods with lines":        Flood("250-more\r\n"),
+		"floods with zeros":        Flood("\x00"),
+		"says garbage":             Say(garbage),
+		"answers with garbage":     Answer(garbage),
+		"says garbage and closes":  SayAndClose(garbage),
+	}
+}
