@@ -1,0 +1,153 @@
+package health
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// PostgresConfig sets up a [Postgres] check.
+type PostgresConfig struct {
+	// User and Database are those of the startup packet. An empty User is
+	// "lvskit-health", of whom no more is asked than whether the server can
+	// judge; an empty Database is the one of the user's name.
+	User, Database string
+	// TLS asks for TLS (SSLRequest), verifies and encrypts; nil means plain
+	// text. A server that offers none then fails.
+	TLS *TLSConfig
+	// Dial says how to connect. AnswerTimeout is that of each answer. The
+	// connection is always closed with a FIN, as the server logs a RST.
+	Dial
+}
+
+// Postgres begins a session with a PostgreSQL server, up to the point where it
+// asks for a password, as pg_isready does. A server that starts up, shuts
+// down or recovers (SQLSTATE 57P..), or is full (53...) fails. With a User a
+// refusal of it (28..., 3D000) fails too; without one it is OK, as the server
+// judged. It is safe for concurrent use.
+type Postgres struct {
+	ch   channel
+	cfg  PostgresConfig
+	name string
+}
+
+// NewPostgres returns a PostgreSQL check, or an error that names every field
+// that cannot be used. A nil cfg means the defaults.
+func NewPostgres(cfg *PostgresConfig) (*Postgres, error) {
+	c := &Postgres{}
+	if cfg != nil {
+		c.cfg = *cfg
+	}
+	var err error
+	c.ch, err = newChannel(c.cfg.Dial, c.cfg.TLS, c.cfg.TLS != nil)
+	if strings.ContainsRune(c.cfg.User+c.cfg.Database, 0) || len(c.cfg.User) > 255 || len(c.cfg.Database) > 255 {
+		err = errors.Join(err, errors.New("user, database: want at most 255 bytes, and no zero byte"))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("postgres check: %w", err)
+	}
+	c.name = fmt.Sprintf("postgres user=%q database=%q%s", c.cfg.User, c.cfg.Database, c.ch.identity)
+	return c, nil
+}
+
+// Identity names the kind and the parameters of the check.
+func (c *Postgres) Identity() string { return c.name }
+
+// Numbers in the place of a protocol version (PostgreSQL's "Message Formats").
+const (
+	pgVersion    = 3 << 16
+	pgSSLRequest = 1234<<16 | 5679
+)
+
+// Check begins a session.
+func (c *Postgres) Check(ctx context.Context, t Target) Result {
+	return c.ch.converse(ctx, t, func(s *session) (string, error) {
+		s.graceful = true
+		if c.ch.tls != nil {
+			s.step("sslrequest")
+			if err := s.pgStart(pgSSLRequest, ""); err != nil {
+				return "", err
+			}
+			b, err := s.full(1)
+			switch {
+			case err != nil:
+				return "", err
+			case b[0] == 'N':
+				return "", unwanted("the server does not offer TLS")
+			case b[0] != 'S':
+				return "", unwanted("answer %s to SSLRequest, expected S", clip(b))
+			}
+			if err := s.secure(); err != nil {
+				return "", err
+			}
+		}
+		s.step("startup")
+		user := c.cfg.User
+		if user == "" {
+			user = stranger
+		}
+		words := "user\x00" + user + "\x00"
+		if c.cfg.Database != "" {
+			words += "database\x00" + c.cfg.Database + "\x00"
+		}
+		if err := s.pgStart(pgVersion, words+"application_name\x00lvskit-health\x00\x00"); err != nil {
+			return "", err
+		}
+		head, err := s.full(5)
+		if err != nil {
+			return "", err
+		}
+		n := binary.BigEndian.Uint32(head[1:])
+		if n < 4 || n > maxLine || head[0] != 'R' && head[0] != 'E' && head[0] != 'v' {
+			return "", unwanted("answer %s to the startup packet; is this PostgreSQL?", clip(head))
+		}
+		body, err := s.full(int(n) - 4)
+		if err != nil {
+			return "", err
+		}
+		if head[0] != 'E' {
+			return pgReady(body), nil
+		}
+		state, text := parsePGError(body)
+		if c.cfg.User == "" && (strings.HasPrefix(state, "28") || state == "3D000") {
+			return "alive, and refuses unknown users", nil
+		}
+		return "", unwanted("error %s %s", state, clipText(text))
+	})
+}
+
+// pgReady says what the server waits for (AuthenticationOk is 0).
+func pgReady(body []byte) string {
+	if len(body) == 4 && binary.BigEndian.Uint32(body) == 0 {
+		return "session opened"
+	}
+	return "accepts sessions, and waits for a password"
+}
+
+// pgStart sends a packet of the beginning: a length that counts itself, a
+// number, and words that end with zero bytes.
+func (s *session) pgStart(number uint32, words string) error {
+	b := binary.BigEndian.AppendUint32(nil, uint32(8+len(words)))
+	b = binary.BigEndian.AppendUint32(b, number)
+	_, err := s.conn.Write(append(b, words...))
+	return err
+}
+
+// parsePGError reads an ErrorResponse: fields of a letter and a text, each
+// ended by a zero byte, with one more at the end.
+func parsePGError(b []byte) (state, text string) {
+	state = "?"
+	for len(b) > 1 && b[0] != 0 {
+		value, rest, _ := strings.Cut(string(b[1:]), "\x00")
+		switch b[0] {
+		case 'C':
+			state = clipText(value)
+		case 'M':
+			text = value
+		}
+		b = []byte(rest)
+	}
+	return state, text
+}
