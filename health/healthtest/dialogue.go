@@ -10,8 +10,8 @@ import (
 
 // Step is one exchange of a [Dialogue].
 type Step struct {
-	// Hear is what must have come from the client, anywhere in what it sent
-	// since the last step, before the server goes on; empty waits for nothing.
+	// Hear is what must come from the client, anywhere in what it sends
+	// after what the last step heard; empty waits for nothing.
 	Hear string
 	// Say is sent then; empty sends nothing.
 	Say string
@@ -26,27 +26,41 @@ func Dialogue(steps ...Step) Behavior {
 	return func(ctx context.Context, raw *net.TCPConn) {
 		conn := net.Conn(raw)
 		buf := make([]byte, 4096)
+		var heard []byte
 		for _, step := range steps {
-			var heard []byte
 			for !bytes.Contains(heard, []byte(step.Hear)) {
 				n, err := conn.Read(buf)
 				if heard = append(heard, buf[:n]...); err != nil || len(heard) > 1<<20 {
 					return
 				}
 			}
+			_, heard, _ = bytes.Cut(heard, []byte(step.Hear))
 			if _, err := conn.Write([]byte(step.Say)); err != nil {
 				return
 			}
 			if step.TLS != nil {
-				secure := tls.Server(conn, step.TLS)
+				secure := tls.Server(&ahead{conn, bytes.NewReader(heard)}, step.TLS)
 				if secure.HandshakeContext(ctx) != nil {
 					return
 				}
-				conn = secure
+				conn, heard = secure, nil
 			}
 		}
 		waitGone(conn)
 	}
+}
+
+// ahead is a connection from which something has been read already.
+type ahead struct {
+	net.Conn
+	read *bytes.Reader
+}
+
+func (a *ahead) Read(p []byte) (int, error) {
+	if a.read.Len() > 0 {
+		return a.read.Read(p)
+	}
+	return a.Conn.Read(p)
 }
 
 // Flood sends bytes without an end, line or no line, until the client is gone.

@@ -1,0 +1,207 @@
+package health_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/lvskit/lvskit/health"
+	"github.com/lvskit/lvskit/health/healthtest"
+)
+
+func TestRedis(t *testing.T) {
+	const ping = "*1\r\n$4\r\nPING\r\n"
+	plain := must(health.NewRedis(nil))
+	login := must(health.NewRedis(&health.RedisConfig{Username: "lb", Password: "s3 cret\r\n"}))
+	master := must(health.NewRedis(&health.RedisConfig{Role: "master", Password: "p"}))
+	auth := step{Hear: "*2\r\n$4\r\nAUTH\r\n$1\r\np\r\n", Say: "+OK\r\n"}
+	play(t, map[string]conversation{
+		"pong":         {plain, healthtest.Dialogue(step{Hear: ping, Say: "+PONG\r\n"}), health.OK, "ping: PONG"},
+		"loading":      {plain, healthtest.Dialogue(step{Hear: ping, Say: "-LOADING Redis is loading the dataset in memory\r\n"}), health.Fail, `"-LOADING Redis is loading`},
+		"no master":    {plain, healthtest.Dialogue(step{Hear: ping, Say: "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n"}), health.Fail, "MASTERDOWN"},
+		"locked":       {plain, healthtest.Dialogue(step{Hear: ping, Say: "-NOAUTH Authentication required.\r\n"}), health.OK, "ping: alive, wants a password"},
+		"full":         {plain, healthtest.SayAndClose("-ERR max number of clients reached\r\n"), health.Fail, "max number of clients"},
+		"login":        {login, healthtest.Dialogue(step{Hear: "*3\r\n$4\r\nAUTH\r\n$2\r\nlb\r\n$9\r\ns3 cret\r\n\r\n", Say: "+OK\r\n"}, step{Hear: ping, Say: "+PONG\r\n"}), health.OK, "PONG"},
+		"wrong login":  {login, healthtest.Dialogue(step{Hear: "AUTH", Say: "-WRONGPASS invalid username-password pair or user is disabled.\r\n"}), health.Fail, "auth: the server refuses user and password"},
+		"still locked": {login, healthtest.Dialogue(step{Hear: "AUTH", Say: "+OK\r\n"}, step{Hear: ping, Say: "-NOAUTH x\r\n"}), health.Fail, "NOAUTH"},
+		"master":       {master, healthtest.Dialogue(auth, step{Hear: "ROLE", Say: "*3\r\n$6\r\nmaster\r\n:3129659\r\n*0\r\n"}), health.OK, "role: role master"},
+		"replica":      {master, healthtest.Dialogue(auth, step{Hear: "ROLE", Say: "*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:9000\r\n$9\r\nconnected\r\n:3167038\r\n"}), health.Fail, `role "slave", expected master`},
+		"role denied":  {master, healthtest.Dialogue(auth, step{Hear: "ROLE", Say: "-NOPERM no\r\n"}), health.Fail, "expected an array"},
+		"role of none": {master, healthtest.Dialogue(auth, step{Hear: "ROLE", Say: "*0\r\n"}), health.Fail, "expected an array"},
+		"role is long": {master, healthtest.Dialogue(auth, step{Hear: "ROLE", Say: "*1\r\n$999999999\r\n"}), health.Fail, "expected a name"},
+	})
+	for name, c := range map[string]health.Checker{"password": login, "master": master} {
+		if id := c.Identity(); strings.Contains(id, "s3") || strings.Contains(id, `"p"`) {
+			t.Errorf("the identity of %s shows the password: %s", name, id)
+		}
+	}
+	_, err := health.NewRedis(&health.RedisConfig{Role: "king", Username: "x"})
+	if err == nil || !strings.Contains(err.Error(), `role "king"`) || !strings.Contains(err.Error(), "without a password") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestMemcached(t *testing.T) {
+	c := must(health.NewMemcached(nil))
+	play(t, map[string]conversation{
+		"version": {c, healthtest.Dialogue(step{Hear: "version\r\n", Say: "VERSION 1.6.18\r\n"}), health.OK, "version: memcached 1.6.18"},
+		"error":   {c, healthtest.Dialogue(step{Hear: "version\r\n", Say: "ERROR\r\n"}), health.Fail, `answer "ERROR"`},
+		"full":    {c, healthtest.SayAndClose("ERROR Too many open connections\r\n"), health.Fail, "Too many open connections"},
+	})
+}
+
+// packet is one of MySQL's.
+func packet(seq byte, body string) string {
+	return string([]byte{byte(len(body)), byte(len(body) >> 8), 0, seq}) + body
+}
+
+// mysqlHello is a greeting with the capabilities in two halves.
+func mysqlHello(plugin string, tls bool) string {
+	low := "\xff\xf7"
+	if tls {
+		low = "\xff\xff"
+	}
+	return packet(0, "\x0a8.0.36\x00\x08\x00\x00\x00"+"abcdefgh\x00"+low+"\xff\x02\x00\xff\xdf\x15"+strings.Repeat("\x00", 10)+"ijklmnopqrst\x00"+plugin+"\x00")
+}
+
+func TestMySQL(t *testing.T) {
+	server, roots := certificate()
+	ok := packet(2, "\x00\x00\x00\x02\x00\x00\x00")
+	const native, sha2 = "mysql_native_password", "caching_sha2_password"
+	user := must(health.NewMySQL(&health.MySQLConfig{User: "lb", Password: "secret"}))
+	bare := must(health.NewMySQL(&health.MySQLConfig{User: "lb"}))
+	stranger := must(health.NewMySQL(nil))
+	secure := must(health.NewMySQL(&health.MySQLConfig{User: "lb", Password: "secret", TLS: &health.TLSConfig{RootsPEM: roots}}))
+	quit := step{Hear: "\x01\x00\x00\x00\x01"}
+	denied := packet(2, "\xff\x15\x04#28000Access denied for user 'lvskit-health'@'192.0.2.1' (using password: NO)")
+	// SHA1(p) XOR SHA1(scramble + SHA1(SHA1(p))), computed apart.
+	const nativeAnswer = "\x14\x88\x17\xc5\x0f\xa7\x79\xda\xef\x01\x0e\xe7\x57\x78\x25\xb0\x84\x7d\xf9\x84\x2e"
+	play(t, map[string]conversation{
+		"login":             {user, healthtest.Dialogue(step{Say: mysqlHello(native, false)}, step{Hear: "lb\x00" + nativeAnswer + native + "\x00", Say: ok}, quit), health.OK, "quit: MySQL 8.0.36, logged in"},
+		"without password":  {bare, healthtest.Dialogue(step{Say: mysqlHello(native, false)}, step{Hear: "lb\x00\x00" + native, Say: ok}, quit), health.OK, "logged in"},
+		"wrong password":    {user, healthtest.Dialogue(step{Say: mysqlHello(native, false)}, step{Hear: native, Say: denied}), health.Fail, "login: error 1045 Access denied"},
+		"cached password":   {user, healthtest.Dialogue(step{Say: mysqlHello(sha2, false)}, step{Hear: sha2, Say: packet(2, "\x01\x03") + packet(3, "\x00\x00\x00\x02\x00\x00\x00")}, quit), health.OK, ""},
+		"password in full":  {user, healthtest.Dialogue(step{Say: mysqlHello(sha2, false)}, step{Hear: sha2, Say: packet(2, "\x01\x04")}), health.Fail, "needs TLS"},
+		"switch":            {user, healthtest.Dialogue(step{Say: mysqlHello(sha2, false)}, step{Hear: sha2, Say: packet(2, "\xfe"+native+"\x00abcdefghijklmnopqrst\x00")}, step{Hear: "\x14\x00\x00\x03" + nativeAnswer[1:], Say: packet(4, "\x00\x00\x00\x02\x00\x00\x00")}, quit), health.OK, ""},
+		"unknown way":       {user, healthtest.Dialogue(step{Say: mysqlHello("ed25519", false)}, step{Hear: "ed25519", Say: packet(2, "\xfeclient_ed25519\x00xx")}), health.Fail, "log in by client_ed25519"},
+		"endless":           {user, healthtest.Dialogue(step{Say: mysqlHello(native, false)}, step{Hear: native, Say: strings.Repeat(packet(2, "\x01\x03"), 9)}), health.Fail, "no end"},
+		"stranger":          {stranger, healthtest.Dialogue(step{Say: mysqlHello(native, false)}, step{Hear: "lvskit-health\x00\x00", Say: denied}), health.OK, "alive and refuses unknown users"},
+		"stranger let in":   {stranger, healthtest.Dialogue(step{Say: mysqlHello(native, false)}, step{Hear: "lvskit-health\x00\x00", Say: ok}, quit), health.OK, "logged in"},
+		"stranger, trouble": {stranger, healthtest.Dialogue(step{Say: mysqlHello(native, false)}, step{Hear: native, Say: packet(2, "\xff\x0d\x04#08S01Server shutdown in progress")}), health.Fail, "error 1037"},
+		"full":              {user, healthtest.SayAndClose(packet(0, "\xff\x10\x04Too many connections")), health.Fail, "greeting: error 1040 Too many connections"},
+		"blocked":           {user, healthtest.SayAndClose(packet(0, "\xff\x69\x04Host '192.0.2.1' is blocked because of many connection errors")), health.Fail, "is blocked"},
+		"old":               {user, healthtest.Say(packet(0, "\x09x\x00")), health.Fail, "expected version 10"},
+		"cut off":           {user, healthtest.Say(packet(0, "\x0a8.0\x00abc")), health.Fail, "cut off"},
+		"huge":              {user, healthtest.Say("\xff\xff\xff\x00"), health.Fail, "is this MySQL?"},
+		"no tls":            {secure, healthtest.Dialogue(step{Say: mysqlHello(native, false)}), health.Fail, "does not offer TLS"},
+		"tls, in full": {secure, healthtest.Dialogue(
+			step{Say: mysqlHello(sha2, true)}, step{Hear: "\xff\xff\xff\x00\x2d" + strings.Repeat("\x00", 23), TLS: server},
+			step{Hear: "lb\x00", Say: packet(3, "\x01\x04")}, step{Hear: "\x07\x00\x00\x04secret\x00", Say: packet(5, "\x00\x00\x00\x02\x00\x00\x00")}, quit,
+		), health.OK, "logged in"},
+	})
+}
+
+func TestPostgres(t *testing.T) {
+	server, roots := certificate()
+	stranger := must(health.NewPostgres(nil))
+	user := must(health.NewPostgres(&health.PostgresConfig{User: "lb", Database: "app"}))
+	secure := must(health.NewPostgres(&health.PostgresConfig{TLS: &health.TLSConfig{RootsPEM: roots}}))
+	fatal := func(state, text string) string {
+		body := "SFATAL\x00VFATAL\x00C" + state + "\x00M" + text + "\x00Fpostmaster.c\x00L2379\x00\x00"
+		return "E\x00\x00\x00" + string([]byte{byte(len(body) + 4)}) + body
+	}
+	start := step{Hear: "\x00\x03\x00\x00user\x00lvskit-health\x00"}
+	say := func(text string) healthtest.Behavior { s := start; s.Say = text; return healthtest.Dialogue(s) }
+	const scram = "R\x00\x00\x00\x17\x00\x00\x00\x0aSCRAM-SHA-256\x00\x00"
+	play(t, map[string]conversation{
+		"password": {stranger, say(scram), health.OK, "startup: accepts sessions, and waits for a password"},
+		"trust":    {stranger, say("R\x00\x00\x00\x08\x00\x00\x00\x00"), health.OK, "session opened"},
+		"starting": {stranger, say(fatal("57P03", "the database system is starting up")), health.Fail, "error 57P03 the database system is starting up"},
+		"full":     {stranger, say(fatal("53300", "sorry, too many clients already")), health.Fail, "53300"},
+		"stranger": {stranger, say(fatal("28000", `role "lvskit-health" does not exist`)), health.OK, "refuses unknown users"},
+		"nowhere":  {stranger, say(fatal("3D000", `database "lvskit-health" does not exist`)), health.OK, ""},
+		"user refused": {user, healthtest.Dialogue(step{
+			Hear: "user\x00lb\x00database\x00app\x00", Say: fatal("28000", "no pg_hba.conf entry"),
+		}), health.Fail, "error 28000 no pg_hba.conf entry"},
+		"tls": {secure, healthtest.Dialogue(
+			step{Hear: "\x00\x00\x00\x08\x04\xd2\x16\x2f", Say: "S", TLS: server}, step{Hear: "lvskit-health", Say: scram},
+		), health.OK, "accepts sessions"},
+		"no tls":             {secure, healthtest.Dialogue(step{Hear: "\x04\xd2\x16\x2f", Say: "N"}), health.Fail, "does not offer TLS"},
+		"tls, slipped in":    {secure, healthtest.Dialogue(step{Hear: "\x04\xd2\x16\x2f", Say: "SR"}), health.Fail, "plain text"},
+		"something else":     {stranger, say("HTTP/1.1 400 Bad Request\r\n"), health.Fail, "is this PostgreSQL?"},
+		"absurdly long":      {stranger, say("E\x7f\x00\x00\x00"), health.Fail, "is this PostgreSQL?"},
+		"error without code": {stranger, say("E\x00\x00\x00\x05\x00"), health.Fail, "error ?"},
+	})
+}
+
+func TestLDAP(t *testing.T) {
+	server, roots := certificate()
+	nobody := must(health.NewLDAP(nil))
+	some := must(health.NewLDAP(&health.LDAPConfig{BindDN: "cn=lb,dc=example,dc=com", Password: "secret"}))
+	start := must(health.NewLDAP(&health.LDAPConfig{StartTLS: true, TLS: &health.TLSConfig{RootsPEM: roots}}))
+	const question = "\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00"
+	const bound = "\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00"
+	play(t, map[string]conversation{
+		"anonymous": {nobody, healthtest.Dialogue(step{Hear: question, Say: bound}), health.OK, "bind: bound"},
+		"long form": {nobody, healthtest.Dialogue(step{Hear: question, Say: "\x30\x84\x00\x00\x00\x10\x02\x01\x01\x61\x84\x00\x00\x00\x07\x0a\x01\x00\x04\x00\x04\x00"}), health.OK, ""},
+		"with a name": {some, healthtest.Dialogue(step{
+			Hear: "\x04\x17cn=lb,dc=example,dc=com\x80\x06secret", Say: bound,
+		}), health.OK, ""},
+		"wrong password": {some, healthtest.Dialogue(step{Hear: "secret", Say: "\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x31\x04\x00\x04\x00"}), health.Fail, "result 49 invalid credentials"},
+		"forbidden":      {nobody, healthtest.Dialogue(step{Hear: question, Say: "\x30\x1d\x02\x01\x01\x61\x18\x0a\x01\x30\x04\x00\x04\x11anonymous refused"}), health.Fail, "result 48 inappropriate authentication (does it forbid anonymous binds?): anonymous refused"},
+		"other number":   {nobody, healthtest.Dialogue(step{Hear: question, Say: "\x30\x0c\x02\x01\x07\x61\x07\x0a\x01\x00\x04\x00\x04\x00"}), health.Fail, "message 7"},
+		"notice":         {nobody, healthtest.Dialogue(step{Hear: question, Say: "\x30\x0c\x02\x01\x00\x78\x07\x0a\x01\x34\x04\x00\x04\x00"}), health.Fail, "disconnects: result 52 unavailable"},
+		"absurdly long":  {nobody, healthtest.Dialogue(step{Hear: question, Say: "\x30\x84\x7f\xff\xff\xff"}), health.Fail, "more than 4096 bytes"},
+		"starttls": {start, healthtest.Dialogue(
+			step{Hear: "\x02\x01\x02\x77\x18\x80\x161.3.6.1.4.1.1466.20037", Say: "\x30\x0c\x02\x01\x02\x78\x07\x0a\x01\x00\x04\x00\x04\x00", TLS: server},
+			step{Hear: question, Say: bound},
+		), health.OK, "bound"},
+		"no starttls": {start, healthtest.Dialogue(step{Hear: "20037", Say: "\x30\x0c\x02\x01\x02\x78\x07\x0a\x01\x02\x04\x00\x04\x00"}), health.Fail, "starttls: result 2 protocol error"},
+	})
+}
+
+func TestAJP(t *testing.T) {
+	c := must(health.NewAJP(nil))
+	play(t, map[string]conversation{
+		"pong":      {c, healthtest.Dialogue(step{Hear: "\x12\x34\x00\x01\x0a", Say: "AB\x00\x01\x09"}), health.OK, "ping: CPong"},
+		"no pong":   {c, healthtest.Dialogue(step{Hear: "\x12\x34\x00\x01\x0a", Say: "AB\x00\x02\x09"}), health.Fail, "expected a CPong"},
+		"cut short": {c, healthtest.Answer("AB\x00"), health.Fail, "closed by the server after"},
+	})
+}
+
+func TestAgent(t *testing.T) {
+	c := must(health.NewAgent(&health.AgentConfig{Weight: 40}))
+	for name, tt := range map[string]struct {
+		line   string
+		want   health.Verdict
+		weight int // -1 is no opinion
+	}{
+		"weight":               {"75%\n", health.OK, 30},
+		"weight and up":        {"up 50%\r\n", health.OK, 20},
+		"a little is not none": {"1%\n", health.OK, 1},
+		"none":                 {"0%\n", health.OK, 0},
+		"more than all":        {"200%\n", health.OK, 80},
+		"ready":                {"ready, maxconn:30\n", health.OK, -1},
+		"drain":                {"drain 80%\n", health.OK, 0},
+		"drain, then ready":    {"drain,ready\n", health.OK, -1},
+		"down":                 {"down#out of memory\n", health.Fail, -1},
+		"down, but ready":      {"ready stopped 10%\n", health.Fail, -1},
+		"maintenance":          {"maint\n", health.Fail, -1},
+		"in capitals":          {"UP\n", health.OK, -1},
+		"unknown":              {"fine\n", health.Fail, -1},
+		"reason only":          {"#up\n", health.Fail, -1},
+		"absurd":               {"99999999999999999999%\n", health.Fail, -1},
+		"without end":          {"up", health.Fail, -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := healthtest.NewServer(t, healthtest.SayAndClose(tt.line))
+			r := check(t, c, s.Addr(), short)
+			want(t, r, tt.want, "read: ")
+			if got := r.Weight; (got == nil) != (tt.weight < 0) || got != nil && *got != tt.weight {
+				t.Errorf("weight %v, want %d", got, tt.weight)
+			}
+		})
+	}
+	asked := must(health.NewAgent(&health.AgentConfig{Send: "how are you\n"}))
+	play(t, map[string]conversation{"asked": {asked, healthtest.Dialogue(step{Hear: "how are you\n", Say: "up\n"}), health.OK, "the agent says up"}})
+}
