@@ -154,6 +154,9 @@ func (c *SendExpect) Check(ctx context.Context, t Target) Result {
 	if c.transport == OverTCP && len(c.send) == 0 && c.expect == "" {
 		return a.ok("connect", "accepted")
 	}
+	if c.transport == OverUDP {
+		readErrors(conn)
+	}
 	a.done("connect")
 	a.allow(conn, c.dial.AnswerTimeout)
 	if len(c.send) > 0 || c.transport == OverUDP {
