@@ -76,6 +76,10 @@ func talkers() []health.Checker {
 		must(health.NewLDAP(&health.LDAPConfig{TLS: tlsToo, StartTLS: true})),
 		must(health.NewAJP(nil)),
 		must(health.NewAgent(nil)),
+		must(health.NewDNS(&health.DNSConfig{TCP: true})),
+		must(health.NewDNS(&health.DNSConfig{TLS: tlsToo})),
+		must(health.NewSIP(&health.SIPConfig{TCP: true})),
+		must(health.NewSIP(&health.SIPConfig{TLS: tlsToo})),
 	}
 }
 
@@ -116,7 +120,7 @@ func TestEveryConversationMeetsMisbehavingServers(t *testing.T) {
 
 func TestIdentitiesDiffer(t *testing.T) {
 	seen := map[string]bool{}
-	for _, c := range talkers() {
+	for _, c := range append(talkers(), askers()...) {
 		if id := c.Identity(); seen[id] || strings.ContainsAny(id, "\r\n") {
 			t.Errorf("identity %q is there twice or no line", id)
 		} else {

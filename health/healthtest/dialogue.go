@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/binary"
+	"io"
 	"net"
 	"time"
 )
@@ -93,5 +95,55 @@ func Misbehaviors() map[string]Behavior {
 		"says garbage":             Say(garbage),
 		"answers with garbage":     Answer(garbage),
 		"says garbage and closes":  SayAndClose(garbage),
+	}
+}
+
+// Replies answers each request that ends with the given bytes.
+func Replies(end string, answer func(request []byte) []byte) Behavior {
+	return func(_ context.Context, c *net.TCPConn) {
+		var heard []byte
+		buf := make([]byte, 4096)
+		for len(heard) < 1<<20 {
+			n, err := c.Read(buf)
+			heard = append(heard, buf[:n]...)
+			for {
+				request, rest, ok := bytes.Cut(heard, []byte(end))
+				if !ok {
+					break
+				}
+				if _, err := c.Write(answer(append(bytes.Clone(request), end...))); err != nil {
+					return
+				}
+				heard = rest
+			}
+			if err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Framed answers messages that have their length in two bytes before them, as
+// those of DNS over TCP; with a config it does so over TLS.
+func Framed(cfg *tls.Config, answer func(request []byte) []byte) Behavior {
+	return func(_ context.Context, raw *net.TCPConn) {
+		c := net.Conn(raw)
+		if cfg != nil {
+			c = tls.Server(raw, cfg)
+		}
+		head := make([]byte, 2)
+		for {
+			if _, err := io.ReadFull(c, head); err != nil {
+				return
+			}
+			request := make([]byte, binary.BigEndian.Uint16(head))
+			if _, err := io.ReadFull(c, request); err != nil {
+				return
+			}
+			reply := answer(request)
+			if _, err := c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(reply))), reply...)); err != nil {
+				return
+			}
+		}
 	}
 }
