@@ -1,0 +1,131 @@
+package health
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+)
+
+// h2Answer is an answer over HTTP/2.
+type h2Answer struct {
+	status  int
+	header  http.Header
+	trailer http.Header
+	body    []byte
+}
+
+// h2 asks one request over HTTP/2 (RFC 9113) and reads the answer to its end,
+// or until maxBody bytes of the body have come. It speaks in frames rather
+// than through a transport, which would leave a goroutine behind.
+func h2(conn io.ReadWriter, header []hpack.HeaderField, body []byte, maxBody int) (*h2Answer, error) {
+	var out bytes.Buffer
+	out.WriteString(http2.ClientPreface)
+	var block bytes.Buffer
+	encode := hpack.NewEncoder(&block)
+	for _, f := range header {
+		if err := encode.WriteField(f); err != nil {
+			return nil, err
+		}
+	}
+	// In one write: the question is ready before the server's settings are
+	// known, whose defaults it keeps to.
+	w := http2.NewFramer(&out, nil)
+	err := errors.Join(
+		w.WriteSettings(
+			http2.Setting{ID: http2.SettingEnablePush, Val: 0},
+			http2.Setting{ID: http2.SettingInitialWindowSize, Val: uint32(maxBody) + 1<<16},
+			http2.Setting{ID: http2.SettingMaxHeaderListSize, Val: maxHeader},
+		),
+		w.WriteWindowUpdate(0, uint32(maxBody)+1),
+		w.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndStream: body == nil, EndHeaders: true}),
+	)
+	if body != nil {
+		err = errors.Join(err, w.WriteData(1, true, body))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, err := conn.Write(out.Bytes()); err != nil {
+		return nil, err
+	}
+	limit := &io.LimitedReader{R: conn, N: int64(maxBody)*2 + 2*maxHeader}
+	r := http2.NewFramer(conn, limit)
+	r.SetMaxReadFrameSize(1 << 14)
+	r.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	r.MaxHeaderListSize = maxHeader
+	a := &h2Answer{}
+	for {
+		f, err := r.ReadFrame()
+		if err == nil {
+			var end bool
+			if end, err = a.take(r, f, maxBody); end {
+				return a, err
+			}
+		}
+		var ce http2.ConnectionError
+		var se http2.StreamError
+		switch {
+		case err == nil:
+		case limit.N <= 0:
+			return nil, unwanted("more than %d bytes, and no end of the answer", int64(maxBody)*2+2*maxHeader)
+		case errors.Is(err, http2.ErrFrameTooLarge), errors.As(err, &ce), errors.As(err, &se):
+			return nil, unwanted("the answer is no HTTP/2: %v", err)
+		default:
+			return nil, err
+		}
+	}
+}
+
+// take handles one frame and tells whether the answer is complete.
+func (a *h2Answer) take(w *http2.Framer, f http2.Frame, maxBody int) (end bool, err error) {
+	switch f := f.(type) {
+	case *http2.SettingsFrame:
+		if !f.IsAck() {
+			return false, w.WriteSettingsAck()
+		}
+	case *http2.PingFrame:
+		if !f.IsAck() {
+			return false, w.WritePing(true, f.Data)
+		}
+	case *http2.GoAwayFrame:
+		if f.ErrCode != http2.ErrCodeNo || f.LastStreamID < 1 {
+			return true, unwanted("the server ends the connection: %v %s", f.ErrCode, clipText(string(f.DebugData())))
+		}
+	case *http2.RSTStreamFrame:
+		// After a complete answer a server may tell us to stop sending.
+		if f.ErrCode == http2.ErrCodeNo && a.status >= 200 {
+			return true, nil
+		}
+		return true, unwanted("the server ends the request: %v", f.ErrCode)
+	case *http2.MetaHeadersFrame:
+		fields := http.Header{}
+		for _, h := range f.RegularFields() {
+			fields.Add(h.Name, h.Value)
+		}
+		if a.status < 200 {
+			status, err := strconv.Atoi(f.PseudoValue("status"))
+			if err != nil || status < 100 || status > 999 {
+				return true, unwanted("the answer has no status")
+			}
+			a.status, a.header = status, fields
+		} else {
+			a.trailer = fields
+		}
+		return f.StreamEnded(), nil
+	case *http2.DataFrame:
+		a.body = append(a.body, f.Data()[:min(len(f.Data()), maxBody-len(a.body))]...)
+		return f.StreamEnded() || len(a.body) >= maxBody, nil
+	}
+	return false, nil
+}
+
+// statusLine is the status for people.
+func (a *h2Answer) statusLine() string {
+	return fmt.Sprintf("%d %s", a.status, http.StatusText(a.status))
+}
