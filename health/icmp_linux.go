@@ -1,0 +1,71 @@
+package health
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// isForbidden tells whether we lack a privilege.
+func isForbidden(err error) bool { return errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) }
+
+// openEcho opens a datagram socket of ICMP (icmp(7)), or else a raw one.
+func openEcho(a *attempt, d *Dial) (net.Conn, bool, error) {
+	c, err := within(d.Namespace, func() (net.Conn, error) { return dialEcho(a, d) })
+	if isForbidden(err) {
+		return openRaw(a, d)
+	}
+	return c, false, err
+}
+
+// dialEcho makes the socket by hand: package net has no name for it.
+func dialEcho(a *attempt, d *Dial) (net.Conn, error) {
+	to := a.target.Addr.Addr().Unmap()
+	family, protocol := unix.AF_INET, unix.IPPROTO_ICMP
+	if to.Is6() {
+		family, protocol = unix.AF_INET6, unix.IPPROTO_ICMPV6
+	}
+	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), "icmp")
+	defer f.Close() // net.FileConn makes a socket of its own of it
+	if control := d.control(); control != nil {
+		raw, err := f.SyscallConn()
+		if err == nil {
+			err = control("", "", raw)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if d.Source.IsValid() {
+		if err := unix.Bind(fd, sockaddr(d.Source.Unmap())); err != nil {
+			return nil, err
+		}
+	}
+	if err := unix.Connect(fd, sockaddr(to)); err != nil {
+		return nil, err
+	}
+	c, err := net.FileConn(f)
+	if err != nil {
+		return nil, err
+	}
+	readErrors(c)
+	return c, nil
+}
+
+func sockaddr(addr netip.Addr) unix.Sockaddr {
+	if addr.Is4() {
+		return &unix.SockaddrInet4{Addr: addr.As4()}
+	}
+	sa := &unix.SockaddrInet6{Addr: addr.As16()}
+	if i, err := net.InterfaceByName(addr.Zone()); addr.Zone() != "" && err == nil {
+		sa.ZoneId = uint32(i.Index)
+	}
+	return sa
+}
