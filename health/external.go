@@ -76,7 +76,10 @@ func NewExternal(cfg ExternalConfig) (*External, error) {
 func (c *External) Identity() string { return c.identity }
 
 // Check runs the program once.
-func (c *External) Check(ctx context.Context, t Target) Result {
+func (c *External) Check(ctx context.Context, t Target) Result { return c.check(ctx, t, c.judge) }
+
+// check runs the program and has its end judged.
+func (c *External) check(ctx context.Context, t Target, judge func(a *attempt, err error, out []byte, size int64, stderr *sink) Result) Result {
 	a, cancel := begin(ctx, t)
 	defer cancel()
 	args := make([]string, len(c.words))
@@ -107,7 +110,7 @@ func (c *External) Check(ctx context.Context, t Target) Result {
 	err := waitGroup(a.ctx, cmd)
 	out, size := stdout.get()
 	a.see(out)
-	return c.judge(a, err, out, size, stderr)
+	return judge(a, err, out, size, stderr)
 }
 
 // judge compares what the program did with what was wanted. size is how much
