@@ -10,7 +10,7 @@ packages() {
 	make) echo make ;;
 	host) echo gcc libc6-dev xz-utils mandoc vim ;;
 	netns) echo iproute2 ;;
-	peers) echo nginx-light wrk keepalived ;;
+	peers) echo nginx-light wrk keepalived redis-server memcached dnsmasq-base ;;
 	dataplane) echo haproxy nginx-light libnginx-mod-stream strace ;;
 	debian) echo user-mode-linux kmod ipvsadm ;;
 	own) echo xz-utils ipvsadm ;;
@@ -65,6 +65,8 @@ for package in "${missing[@]}"; do
 	nginx-light) unit=nginx ;;
 	keepalived) unit=keepalived ;;
 	haproxy) unit=haproxy ;;
+	redis-server) unit=redis-server ;;
+	memcached) unit=memcached ;;
 	*) continue ;;
 	esac
 	link=/etc/systemd/system/$unit.service
