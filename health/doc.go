@@ -5,10 +5,21 @@
 // not ask" (no file descriptor left, no route of ours, no port, a cancelled
 // check) is never taken for "the server is down", and changes no state.
 //
-// The checks are [TCP] (connect), [SendExpect] (send text, compare the
-// answer, over TCP or UDP), [HTTP] and [External] (a program). [NewPiranha]
-// picks among them as Piranha's nanny did for an lvs.cf. Each is one file,
-// each works alone with nothing but a context:
+// The checks are
+//
+//   - of connections: [TCP], [TLS], [ICMP];
+//   - of any protocol: [SendExpect] (one text each way, over TCP or UDP),
+//     [Dialogue] (several steps);
+//   - of the web: [HTTP], [GRPC], [AJP];
+//   - of mail and files: [SMTP], [POP3], [IMAP], [FTP];
+//   - of stores: [Redis], [Memcached], [MySQL], [Postgres], [LDAP];
+//   - of the network's own services: [DNS], [NTP], [RADIUS], [SIP];
+//   - by others: [Agent], [External], [Nagios], [File];
+//   - of several: [NewAll], [NewAny], [NewNot], [NewOnPort].
+//
+// [NewPiranha] picks among them as Piranha's nanny did for an lvs.cf, and
+// [Kinds] makes them from options with names. Each is one file, each works
+// alone with nothing but a context:
 //
 //	r := new(health.TCP).Check(ctx, health.Target{Addr: addr})
 //	fmt.Println(r.Verdict, r.Reason)

@@ -1,0 +1,270 @@
+package health
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Kind is one kind of check that can be made from options with names, such as
+// those of a command line or a configuration file.
+type Kind struct {
+	// Name is what users write, such as "redis".
+	Name string
+	// Summary says in a few words what is asked.
+	Summary string
+	// Options are the names of all options that New takes.
+	Options []string
+	// New makes a check. Options that are left out have the zero value of the
+	// field they stand for; the error names every one that is unknown or
+	// cannot be used.
+	New func(options map[string]string) (Checker, error)
+}
+
+// Kinds returns all kinds of checks that options can describe, by their names.
+// Those made of other values have constructors only: [NewDialogue], [NewAll],
+// [NewAny], [NewNot], [NewOnPort].
+//
+// Options that many kinds have: source, device, mark, namespace,
+// connect-timeout, tls-timeout, answer-timeout and graceful for [Dial]; tls,
+// tls-name, tls-roots (a file of certificates) and tls-skip-verify for
+// [TLSConfig], each of which turns TLS on; starttls. A password or secret may
+// be given as a file, by the name of the option and "-file".
+func Kinds() []Kind {
+	kinds := make([]Kind, len(kindTable))
+	for i, k := range kindTable {
+		probe := &options{}
+		_, _ = k.build(probe)
+		kinds[i] = Kind{Name: k.name, Summary: k.summary, Options: probe.known, New: func(given map[string]string) (Checker, error) {
+			o := &options{given: given}
+			c, err := k.build(o)
+			if bad := o.problems(); bad != nil {
+				return nil, fmt.Errorf("%s check: %w", k.name, bad)
+			}
+			if err != nil {
+				return nil, err
+			}
+			return c, nil
+		}}
+	}
+	return kinds
+}
+
+// kindTable is constant. Each build reads all its options before it can fail.
+var kindTable = [...]struct {
+	name, summary string
+	build         func(o *options) (Checker, error)
+}{
+	{"agent", "weight and state in the words of HAProxy's agent", func(o *options) (Checker, error) {
+		return NewAgent(&AgentConfig{Send: o.text("send"), Weight: o.number("weight"), Dial: o.dial()})
+	}},
+	{"ajp", "CPing to a servlet container", func(o *options) (Checker, error) {
+		return NewAJP(&AJPConfig{Dial: o.dial()})
+	}},
+	{"dns", "one question to a name server", func(o *options) (Checker, error) {
+		return NewDNS(&DNSConfig{Name: o.text("name"), Type: o.text("type"), RCodes: o.numbers("rcodes"), Answer: o.text("answer"), TCP: o.flag("tcp"), TLS: o.tls(), Dial: o.dial()})
+	}},
+	{"external", "a program, by exit code and output", func(o *options) (Checker, error) {
+		return NewExternal(ExternalConfig{Command: o.text("command"), Expect: o.text("expect")})
+	}},
+	{"file", "a number in a file on this machine", func(o *options) (Checker, error) {
+		return NewFile(FileConfig{Path: o.text("path"), Weight: o.flag("weight")})
+	}},
+	{"ftp", "greeting of a file server", func(o *options) (Checker, error) {
+		return NewFTP(&FTPConfig{TLS: o.tls(), StartTLS: o.flag("starttls"), Dial: o.dial()})
+	}},
+	{"grpc", "gRPC health of a server or service", func(o *options) (Checker, error) {
+		return NewGRPC(&GRPCConfig{Service: o.text("service"), Authority: o.text("authority"), TLS: o.tls(), Dial: o.dial()})
+	}},
+	{"http", "HTTP/1.1 request, status and body", func(o *options) (Checker, error) {
+		return NewHTTP(&HTTPConfig{Method: o.text("method"), Path: o.text("path"), Host: o.text("host"), Status: o.ranges("status"), Body: o.text("body"), BodyRegex: o.text("body-regex"), MaxBody: o.number("max-body"), TLS: o.tls(), Dial: o.dial()})
+	}},
+	{"icmp", "echo reply of a host", func(o *options) (Checker, error) {
+		return NewICMP(&ICMPConfig{Size: o.number("size"), Dial: o.dial()})
+	}},
+	{"imap", "greeting and logout of a mail store", func(o *options) (Checker, error) {
+		return NewIMAP(&IMAPConfig{TLS: o.tls(), StartTLS: o.flag("starttls"), Dial: o.dial()})
+	}},
+	{"ldap", "bind to a directory", func(o *options) (Checker, error) {
+		return NewLDAP(&LDAPConfig{BindDN: o.text("bind-dn"), Password: o.secret("password"), TLS: o.tls(), StartTLS: o.flag("starttls"), Dial: o.dial()})
+	}},
+	{"memcached", "version of a memcached server", func(o *options) (Checker, error) {
+		return NewMemcached(&MemcachedConfig{TLS: o.tls(), Dial: o.dial()})
+	}},
+	{"mysql", "login to MySQL or MariaDB", func(o *options) (Checker, error) {
+		return NewMySQL(&MySQLConfig{User: o.text("user"), Password: o.secret("password"), TLS: o.tls(), Dial: o.dial()})
+	}},
+	{"nagios", "a plugin of Nagios", func(o *options) (Checker, error) {
+		return NewNagios(NagiosConfig{Command: o.text("command"), WarningFails: o.flag("warning-fails")})
+	}},
+	{"ntp", "state of a time server", func(o *options) (Checker, error) {
+		return NewNTP(&NTPConfig{Dial: o.dial()})
+	}},
+	{"pop3", "greeting and quit of a mail store", func(o *options) (Checker, error) {
+		return NewPOP3(&POP3Config{TLS: o.tls(), StartTLS: o.flag("starttls"), Dial: o.dial()})
+	}},
+	{"postgres", "beginning of a PostgreSQL session", func(o *options) (Checker, error) {
+		return NewPostgres(&PostgresConfig{User: o.text("user"), Database: o.text("database"), TLS: o.tls(), Dial: o.dial()})
+	}},
+	{"radius", "Status-Server or login of a RADIUS server", func(o *options) (Checker, error) {
+		return NewRADIUS(&RADIUSConfig{Secret: o.secret("secret"), User: o.text("user"), Password: o.secret("password"), AllowReject: o.flag("allow-reject"), Dial: o.dial()})
+	}},
+	{"redis", "PING or role of a Redis server", func(o *options) (Checker, error) {
+		return NewRedis(&RedisConfig{Username: o.text("user"), Password: o.secret("password"), Role: o.text("role"), TLS: o.tls(), Dial: o.dial()})
+	}},
+	{"send-expect", "one text sent, one expected, over TCP", func(o *options) (Checker, error) { return o.sendExpect(OverTCP) }},
+	{"sip", "OPTIONS to a SIP server", func(o *options) (Checker, error) {
+		return NewSIP(&SIPConfig{URI: o.text("uri"), From: o.text("from"), Status: o.ranges("status"), TCP: o.flag("tcp"), TLS: o.tls(), Dial: o.dial()})
+	}},
+	{"smtp", "greeting and quit of a mail server", func(o *options) (Checker, error) {
+		return NewSMTP(&SMTPConfig{Hello: o.text("hello"), TLS: o.tls(), StartTLS: o.flag("starttls"), Dial: o.dial()})
+	}},
+	{"tcp", "connect", func(o *options) (Checker, error) { return NewTCP(&TCPConfig{Dial: o.dial()}) }},
+	{"tls", "handshake, certificate and its end", func(o *options) (Checker, error) {
+		cfg := &TLSCheckConfig{Pins: o.list("pins"), ALPN: o.list("alpn"), ExpiryDays: o.number("expiry-days"), Dial: o.dial()}
+		if t := o.tls(); t != nil {
+			cfg.TLS = *t
+		}
+		return NewTLS(cfg)
+	}},
+	{"udp", "one datagram sent, one expected", func(o *options) (Checker, error) { return o.sendExpect(OverUDP) }},
+}
+
+// options reads the values of one check and remembers what was asked for and
+// what was wrong.
+type options struct {
+	given map[string]string
+	known []string
+	errs  []error
+}
+
+// problems reports what cannot be used, unknown names included.
+func (o *options) problems() error {
+	for _, name := range slices.Sorted(maps.Keys(o.given)) {
+		if !slices.Contains(o.known, name) {
+			o.errs = append(o.errs, fmt.Errorf("unknown option %s: want one of %s", name, strings.Join(o.known, ", ")))
+		}
+	}
+	return errors.Join(o.errs...)
+}
+
+func (o *options) text(name string) string {
+	o.known = append(o.known, name)
+	return o.given[name]
+}
+
+// parse reads an option that is there; the error is kept.
+func parse[T any](o *options, name, want string, read func(string) (T, error)) (value T) {
+	text := o.text(name)
+	if text == "" {
+		return value
+	}
+	value, err := read(text)
+	if err != nil {
+		o.errs = append(o.errs, fmt.Errorf("option %s=%q: want %s", name, text, want))
+	}
+	return value
+}
+
+func (o *options) number(name string) int { return parse(o, name, "a number", strconv.Atoi) }
+func (o *options) flag(name string) bool {
+	return parse(o, name, "true or false", strconv.ParseBool)
+}
+
+func (o *options) duration(name string) time.Duration {
+	return parse(o, name, "a duration such as 2s", time.ParseDuration)
+}
+
+func (o *options) list(name string) []string {
+	if text := o.text(name); text != "" {
+		return strings.Split(text, ",")
+	}
+	return nil
+}
+
+func (o *options) numbers(name string) (all []int) {
+	return parse(o, name, "numbers with commas between", func(text string) ([]int, error) {
+		for _, part := range strings.Split(text, ",") {
+			n, err := strconv.Atoi(part)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, n)
+		}
+		return all, nil
+	})
+}
+
+func (o *options) ranges(name string) (all []StatusRange) {
+	return parse(o, name, "codes such as 200-299,404", func(text string) ([]StatusRange, error) {
+		for _, part := range strings.Split(text, ",") {
+			low, high, ok := strings.Cut(part, "-")
+			if !ok {
+				high = low
+			}
+			lowest, err := strconv.Atoi(low)
+			highest, bad := strconv.Atoi(high)
+			if err := errors.Join(err, bad); err != nil {
+				return nil, err
+			}
+			all = append(all, StatusRange{lowest, highest})
+		}
+		return all, nil
+	})
+}
+
+// secret reads an option, or the first line of the file that it names.
+func (o *options) secret(name string) string {
+	value := o.text(name)
+	if path := o.text(name + "-file"); path != "" {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			o.errs = append(o.errs, fmt.Errorf("option %s-file: %w", name, err))
+		}
+		value, _, _ = strings.Cut(string(b), "\n")
+		value = strings.TrimSuffix(value, "\r")
+	}
+	return value
+}
+
+func (o *options) dial() Dial {
+	return Dial{
+		Source: parse(o, "source", "an address", netip.ParseAddr),
+		Device: o.text("device"),
+		Mark: parse(o, "mark", "a number of 32 bits", func(s string) (uint32, error) {
+			n, err := strconv.ParseUint(s, 0, 32)
+			return uint32(n), err
+		}),
+		Namespace:      o.text("namespace"),
+		ConnectTimeout: o.duration("connect-timeout"),
+		TLSTimeout:     o.duration("tls-timeout"),
+		AnswerTimeout:  o.duration("answer-timeout"),
+		Graceful:       o.flag("graceful"),
+	}
+}
+
+// tls is nil if no option asks for it.
+func (o *options) tls() *TLSConfig {
+	on, roots := o.flag("tls"), o.text("tls-roots")
+	t := &TLSConfig{ServerName: o.text("tls-name"), SkipVerify: o.flag("tls-skip-verify")}
+	if roots != "" {
+		var err error
+		if t.RootsPEM, err = os.ReadFile(roots); err != nil {
+			o.errs = append(o.errs, fmt.Errorf("option tls-roots: %w", err))
+		}
+	}
+	if !on && roots == "" && t.ServerName == "" && !t.SkipVerify {
+		return nil
+	}
+	return t
+}
+
+func (o *options) sendExpect(over Transport) (Checker, error) {
+	return NewSendExpect(&SendExpectConfig{Transport: over, Send: o.text("send"), Expect: o.text("expect"), Regex: o.flag("regex"), Literal: o.flag("literal"), Dial: o.dial()})
+}

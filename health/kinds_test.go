@@ -1,0 +1,104 @@
+package health_test
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lvskit/lvskit/health"
+)
+
+func kind(t *testing.T, name string) health.Kind {
+	t.Helper()
+	for _, k := range health.Kinds() {
+		if k.Name == name {
+			return k
+		}
+	}
+	t.Fatalf("there is no kind %q", name)
+	return health.Kind{}
+}
+
+func TestKinds(t *testing.T) {
+	// What the kinds need that have no check without.
+	needed := map[string]map[string]string{
+		"external": {"command": "true"}, "nagios": {"command": "true"}, "file": {"path": "/x"}, "radius": {"secret": "s"},
+	}
+	var names []string
+	for _, k := range health.Kinds() {
+		names = append(names, k.Name)
+		c, err := k.New(needed[k.Name])
+		if err != nil || c == nil || k.Summary == "" || len(k.Options) == 0 {
+			t.Errorf("%s: %v, %v, %+v", k.Name, c, err, k)
+			continue
+		}
+		if sorted := slices.Sorted(slices.Values(k.Options)); len(slices.Compact(sorted)) != len(k.Options) {
+			t.Errorf("%s: an option is there twice: %v", k.Name, k.Options)
+		}
+		if _, err := k.New(map[string]string{"no-such": "1"}); err == nil || !strings.Contains(err.Error(), k.Name+" check: unknown option no-such: want one of ") {
+			t.Errorf("%s: error %v", k.Name, err)
+		}
+		if needed[k.Name] != nil {
+			if c, err := k.New(nil); err == nil {
+				t.Errorf("%s: %v without what it needs", k.Name, c)
+			}
+		}
+	}
+	if !slices.IsSorted(names) {
+		t.Errorf("not in order: %v", names)
+	}
+}
+
+func TestKindsReadOptions(t *testing.T) {
+	_, roots := certificate()
+	dir := t.TempDir()
+	pem, secret := filepath.Join(dir, "roots"), filepath.Join(dir, "secret")
+	if err := os.WriteFile(pem, roots, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(secret, []byte("p w\r\n# a comment"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		kind    string
+		options map[string]string
+		want    health.Checker
+	}{
+		"redis": {"redis", map[string]string{"user": "u", "password-file": secret, "role": "master", "answer-timeout": "2s", "graceful": "true", "source": "192.0.2.9"},
+			must(health.NewRedis(&health.RedisConfig{Username: "u", Password: "p w", Role: "master", Dial: addrDial()}))},
+		"http": {"http", map[string]string{"path": "/up", "status": "200-299,404", "tls-roots": pem, "tls-name": "example.com"},
+			must(health.NewHTTP(&health.HTTPConfig{Path: "/up", Status: []health.StatusRange{{200, 299}, {404, 404}}, TLS: &health.TLSConfig{RootsPEM: roots, ServerName: "example.com"}}))},
+		"dns": {"dns", map[string]string{"name": "a.b", "type": "AAAA", "rcodes": "0,3", "tls": "1"},
+			must(health.NewDNS(&health.DNSConfig{Name: "a.b", Type: "AAAA", RCodes: []int{0, 3}, TLS: &health.TLSConfig{}}))},
+		"tls": {"tls", map[string]string{"alpn": "h2,http/1.1", "expiry-days": "30", "tls-skip-verify": "true"},
+			must(health.NewTLS(&health.TLSCheckConfig{ALPN: []string{"h2", "http/1.1"}, ExpiryDays: 30, TLS: health.TLSConfig{SkipVerify: true}}))},
+		"udp": {"udp", map[string]string{"send": "x", "literal": "true"},
+			must(health.NewSendExpect(&health.SendExpectConfig{Transport: health.OverUDP, Send: "x", Literal: true}))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := kind(t, tt.kind).New(tt.options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want.Identity(), c.Identity()); diff != "" {
+				t.Errorf("identity (-want +got):\n%s", diff)
+			}
+		})
+	}
+	_, err := kind(t, "http").New(map[string]string{"max-body": "x", "graceful": "maybe", "status": "2xx", "source": "here", "mark": "-1", "connect-timeout": "2", "tls-roots": dir + "/none"})
+	for _, part := range []string{`option max-body="x": want a number`, `graceful="maybe"`, `status="2xx": want codes such as`, `source="here"`, `mark="-1"`, `connect-timeout="2": want a duration`, "option tls-roots: "} {
+		if err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("error %v, want it to say %s", err, part)
+		}
+	}
+}
+
+func addrDial() health.Dial {
+	return health.Dial{AnswerTimeout: 2 * time.Second, Graceful: true, Source: netip.MustParseAddr("192.0.2.9")}
+}
