@@ -70,16 +70,31 @@ func TestKindsReadOptions(t *testing.T) {
 		options map[string]string
 		want    health.Checker
 	}{
-		"redis": {"redis", map[string]string{"user": "u", "password-file": secret, "role": "master", "answer-timeout": "2s", "graceful": "true", "source": "192.0.2.9"},
-			must(health.NewRedis(&health.RedisConfig{Username: "u", Password: "p w", Role: "master", Dial: addrDial()}))},
-		"http": {"http", map[string]string{"path": "/up", "status": "200-299,404", "tls-roots": pem, "tls-name": "example.com"},
-			must(health.NewHTTP(&health.HTTPConfig{Path: "/up", Status: []health.StatusRange{{200, 299}, {404, 404}}, TLS: &health.TLSConfig{RootsPEM: roots, ServerName: "example.com"}}))},
-		"dns": {"dns", map[string]string{"name": "a.b", "type": "AAAA", "rcodes": "0,3", "tls": "1"},
-			must(health.NewDNS(&health.DNSConfig{Name: "a.b", Type: "AAAA", RCodes: []int{0, 3}, TLS: &health.TLSConfig{}}))},
-		"tls": {"tls", map[string]string{"alpn": "h2,http/1.1", "expiry-days": "30", "tls-skip-verify": "true"},
-			must(health.NewTLS(&health.TLSCheckConfig{ALPN: []string{"h2", "http/1.1"}, ExpiryDays: 30, TLS: health.TLSConfig{SkipVerify: true}}))},
-		"udp": {"udp", map[string]string{"send": "x", "literal": "true"},
-			must(health.NewSendExpect(&health.SendExpectConfig{Transport: health.OverUDP, Send: "x", Literal: true}))},
+		"redis": {
+			"redis",
+			map[string]string{"user": "u", "password-file": secret, "role": "master", "answer-timeout": "2s", "graceful": "true", "source": "192.0.2.9"},
+			must(health.NewRedis(&health.RedisConfig{Username: "u", Password: "p w", Role: "master", Dial: addrDial()})),
+		},
+		"http": {
+			"http",
+			map[string]string{"path": "/up", "status": "200-299,404", "tls-roots": pem, "tls-name": "example.com"},
+			must(health.NewHTTP(&health.HTTPConfig{Path: "/up", Status: []health.StatusRange{{200, 299}, {404, 404}}, TLS: &health.TLSConfig{RootsPEM: roots, ServerName: "example.com"}})),
+		},
+		"dns": {
+			"dns",
+			map[string]string{"name": "a.b", "type": "AAAA", "rcodes": "0,3", "tls": "1"},
+			must(health.NewDNS(&health.DNSConfig{Name: "a.b", Type: "AAAA", RCodes: []int{0, 3}, TLS: &health.TLSConfig{}})),
+		},
+		"tls": {
+			"tls",
+			map[string]string{"alpn": "h2,http/1.1", "expiry-days": "30", "tls-skip-verify": "true"},
+			must(health.NewTLS(&health.TLSCheckConfig{ALPN: []string{"h2", "http/1.1"}, ExpiryDays: 30, TLS: health.TLSConfig{SkipVerify: true}})),
+		},
+		"udp": {
+			"udp",
+			map[string]string{"send": "x", "literal": "true"},
+			must(health.NewSendExpect(&health.SendExpectConfig{Transport: health.OverUDP, Send: "x", Literal: true})),
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, err := kind(t, tt.kind).New(tt.options)

@@ -5,13 +5,13 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/net/http2"
 
 	"github.com/lvskit/lvskit/health"
 	"github.com/lvskit/lvskit/health/healthtest"
@@ -71,14 +71,43 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+// single is a listener that has one connection to give.
+type single struct {
+	net.Conn
+	taken bool
+}
+
+func (l *single) Accept() (net.Conn, error) {
+	if l.taken {
+		return nil, net.ErrClosed
+	}
+	l.taken = true
+	return l.Conn, nil
+}
+
+func (l *single) Close() error   { return nil }
+func (l *single) Addr() net.Addr { return l.LocalAddr() }
+
 // grpcServer answers every call with a handler, over HTTP/2 from the first byte
 // or over TLS.
 func grpcServer(cfg *tls.Config, h http.HandlerFunc) healthtest.Behavior {
-	serve := func(c net.Conn) { new(http2.Server).ServeConn(c, &http2.ServeConnOpts{Handler: h}) }
-	if cfg != nil {
-		return overTLS(cfg, serve)
+	return func(_ context.Context, c *net.TCPConn) {
+		conn := net.Conn(c)
+		if cfg != nil {
+			conn = tls.Server(c, cfg)
+		}
+		closed := make(chan struct{})
+		s := &http.Server{Handler: h, Protocols: new(http.Protocols), ErrorLog: log.New(io.Discard, "", 0), ConnState: func(_ net.Conn, state http.ConnState) {
+			if state == http.StateClosed {
+				close(closed)
+			}
+		}}
+		s.Protocols.SetUnencryptedHTTP2(true)
+		s.Protocols.SetHTTP2(true)
+		_ = s.Serve(&single{Conn: conn})
+		<-closed // the client is gone, or the test has ended
+		_ = s.Close()
 	}
-	return func(_ context.Context, c *net.TCPConn) { serve(c) }
 }
 
 func TestGRPC(t *testing.T) {
