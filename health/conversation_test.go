@@ -78,6 +78,7 @@ func talkers() []health.Checker {
 		must(health.NewAgent(nil)),
 		must(health.NewTLS(&health.TLSCheckConfig{TLS: *tlsToo})),
 		must(health.NewGRPC(nil)),
+		must(health.NewHTTP(&health.HTTPConfig{HTTP2: true})),
 		must(health.NewGRPC(&health.GRPCConfig{TLS: tlsToo})),
 		must(health.NewDialogue(health.DialogueConfig{Steps: []health.DialogueStep{{Expect: "never"}}})),
 		must(health.NewDNS(&health.DNSConfig{TCP: true})),

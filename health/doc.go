@@ -10,7 +10,7 @@
 //   - of connections: [TCP], [TLS], [ICMP];
 //   - of any protocol: [SendExpect] (one text each way, over TCP or UDP),
 //     [Dialogue] (several steps);
-//   - of the web: [HTTP], [GRPC], [AJP];
+//   - of the web: [HTTP] (1.1 and 2), [GRPC], [AJP];
 //   - of mail and files: [SMTP], [POP3], [IMAP], [FTP];
 //   - of stores: [Redis], [Memcached], [MySQL], [Postgres], [LDAP];
 //   - of the network's own services: [DNS], [NTP], [RADIUS], [SIP];

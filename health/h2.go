@@ -2,11 +2,16 @@ package health
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"net"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -128,4 +133,39 @@ func (a *h2Answer) take(w *http2.Framer, f http2.Frame, maxBody int) (end bool, 
 // statusLine is the status for people.
 func (a *h2Answer) statusLine() string {
 	return fmt.Sprintf("%d %s", a.status, http.StatusText(a.status))
+}
+
+// overHTTP2 asks an [HTTP] check's question over HTTP/2.
+func (c *HTTP) overHTTP2(a *attempt, conn net.Conn) Result {
+	scheme, host := "http", c.cfg.Host
+	if secure, ok := conn.(*tls.Conn); ok {
+		scheme = "https"
+		if secure.ConnectionState().NegotiatedProtocol != "h2" {
+			return a.wrong("tls", "the server does not choose the protocol h2")
+		}
+	}
+	if host == "" {
+		host = a.target.Addr.String()
+	}
+	fields := []hpack.HeaderField{
+		{Name: ":method", Value: c.cfg.Method},
+		{Name: ":scheme", Value: scheme},
+		{Name: ":path", Value: c.url.RequestURI()},
+		{Name: ":authority", Value: host},
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.cfg.Header)) {
+		for _, value := range c.cfg.Header[name] {
+			fields = append(fields, hpack.HeaderField{Name: strings.ToLower(name), Value: value})
+		}
+	}
+	a.allow(conn, c.cfg.AnswerTimeout)
+	answer, err := h2(conn, fields, nil, c.cfg.MaxBody)
+	var bad unexpected
+	switch {
+	case errors.As(err, &bad):
+		return a.wrong("read", "%s", string(bad))
+	case err != nil:
+		return a.failed("read", err)
+	}
+	return c.judge(a, "HTTP/2", answer.status, answer.statusLine(), func() ([]byte, error) { return answer.body, nil })
 }

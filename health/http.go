@@ -55,13 +55,16 @@ type HTTPConfig struct {
 	// MaxBody is how many bytes of the body are searched; 0 means
 	// DefaultMaxBody.
 	MaxBody int
+	// HTTP2 speaks HTTP/2 (RFC 9113): over TLS by the protocol h2, which the
+	// server must choose, in clear from the first byte (prior knowledge).
+	HTTP2 bool
 	// TLS makes it HTTPS; nil means plain HTTP.
 	TLS *TLSConfig
 	// Dial says how to connect.
 	Dial
 }
 
-// HTTP asks with one HTTP/1.1 request on a connection of its own: no
+// HTTP asks with one request, of HTTP/1.1 unless told otherwise, on a connection of its own: no
 // keep-alive, no redirects, no proxy, no environment. It is safe for
 // concurrent use.
 type HTTP struct {
@@ -151,7 +154,11 @@ func (c *HTTP) validate() error {
 		}
 	}
 	if t := c.cfg.TLS; t != nil {
-		if c.tls, err = t.client(hostOnly(c.cfg.Host), "http/1.1"); err != nil {
+		protocol := "http/1.1"
+		if c.cfg.HTTP2 {
+			protocol = "h2"
+		}
+		if c.tls, err = t.client(hostOnly(c.cfg.Host), protocol); err != nil {
 			bad("%w", err)
 		}
 	}
@@ -189,6 +196,9 @@ func (c *HTTP) describe() string {
 	if c.cfg.Body != "" || c.regex != nil {
 		fmt.Fprintf(&b, " body=%q regex=%q max=%d", c.cfg.Body, c.cfg.BodyRegex, c.cfg.MaxBody)
 	}
+	if c.cfg.HTTP2 {
+		b.WriteString(" http2")
+	}
 	if t := c.cfg.TLS; t != nil {
 		b.WriteString(t.identity(c.tls.ServerName))
 	}
@@ -222,6 +232,9 @@ func (c *HTTP) Check(ctx context.Context, t Target) Result {
 		}
 	}
 
+	if c.cfg.HTTP2 {
+		return c.overHTTP2(a, conn)
+	}
 	u := c.url
 	req := &http.Request{
 		Method: c.cfg.Method, URL: &u, Host: c.cfg.Host, Header: c.cfg.Header,
@@ -254,30 +267,37 @@ func (c *HTTP) answer(a *attempt, conn net.Conn, req *http.Request) Result {
 		return a.failed("read", err)
 	}
 	defer resp.Body.Close()
-	a.see([]byte(resp.Proto + " " + resp.Status))
+	return c.judge(a, resp.Proto, resp.StatusCode, resp.Status, func() ([]byte, error) {
+		// Room for the chunk framing of a body in small chunks.
+		limit.N = int64(c.cfg.MaxBody)*8 + maxHeader
+		return io.ReadAll(io.LimitReader(resp.Body, int64(c.cfg.MaxBody)))
+	})
+}
+
+// judge compares the status, and the body where it matters.
+func (c *HTTP) judge(a *attempt, proto string, code int, status string, readBody func() ([]byte, error)) Result {
+	a.see([]byte(proto + " " + status))
 	if !slices.ContainsFunc(c.cfg.Status, func(r StatusRange) bool {
-		return r.Min <= resp.StatusCode && resp.StatusCode <= r.Max
+		return r.Min <= code && code <= r.Max
 	}) {
-		return a.wrong("read", "status %s, expected %s", clipText(resp.Status), statusText(c.cfg.Status))
+		return a.wrong("read", "status %s, expected %s", clipText(status), statusText(c.cfg.Status))
 	}
 	if c.cfg.Body == "" && c.regex == nil {
-		return a.ok("read", "status "+clipText(resp.Status))
+		return a.ok("read", "status "+clipText(status))
 	}
-	// Room for the chunk framing of a body in small chunks.
-	limit.N = int64(c.cfg.MaxBody)*8 + maxHeader
-	body, err := io.ReadAll(io.LimitReader(resp.Body, int64(c.cfg.MaxBody)))
+	body, err := readBody()
 	a.see([]byte(" "))
 	a.see(body)
 	if err != nil {
 		return a.failed("read", err)
 	}
 	if c.cfg.Body != "" && !strings.Contains(string(body), c.cfg.Body) {
-		return a.wrong("read", "status %d, but %s is not in the first %d bytes of the body", resp.StatusCode, clip([]byte(c.cfg.Body)), len(body))
+		return a.wrong("read", "status %d, but %s is not in the first %d bytes of the body", code, clip([]byte(c.cfg.Body)), len(body))
 	}
 	if c.regex != nil && !c.regex.Match(body) {
-		return a.wrong("read", "status %d, but regex %s matches nothing in the first %d bytes of the body", resp.StatusCode, clip([]byte(c.cfg.BodyRegex)), len(body))
+		return a.wrong("read", "status %d, but regex %s matches nothing in the first %d bytes of the body", code, clip([]byte(c.cfg.BodyRegex)), len(body))
 	}
-	return a.ok("read", "status "+clipText(resp.Status)+", body as expected")
+	return a.ok("read", "status "+clipText(status)+", body as expected")
 }
 
 func clipText(s string) string { return oneLine(s, 60) }

@@ -82,8 +82,8 @@ var kindTable = [...]struct {
 	{"grpc", "gRPC health of a server or service", func(o *options) (Checker, error) {
 		return NewGRPC(&GRPCConfig{Service: o.text("service"), Authority: o.text("authority"), TLS: o.tls(), Dial: o.dial()})
 	}},
-	{"http", "HTTP/1.1 request, status and body", func(o *options) (Checker, error) {
-		return NewHTTP(&HTTPConfig{Method: o.text("method"), Path: o.text("path"), Host: o.text("host"), Status: o.ranges("status"), Body: o.text("body"), BodyRegex: o.text("body-regex"), MaxBody: o.number("max-body"), TLS: o.tls(), Dial: o.dial()})
+	{"http", "HTTP request, status and body", func(o *options) (Checker, error) {
+		return NewHTTP(&HTTPConfig{Method: o.text("method"), Path: o.text("path"), Host: o.text("host"), Status: o.ranges("status"), Body: o.text("body"), BodyRegex: o.text("body-regex"), MaxBody: o.number("max-body"), HTTP2: o.flag("http2"), TLS: o.tls(), Dial: o.dial()})
 	}},
 	{"icmp", "echo reply of a host", func(o *options) (Checker, error) {
 		return NewICMP(&ICMPConfig{Size: o.number("size"), Dial: o.dial()})

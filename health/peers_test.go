@@ -181,6 +181,8 @@ http {
 	peer(t, c, addr, dir, "/usr/sbin/nginx", "-p", dir, "-e", "stderr", "-c", filepath.Join(dir, "nginx.conf"))
 	want(t, check(t, c, addr, short), health.OK, ", h2, the certificate is good for")
 	want(t, check(t, must(health.NewTLS(&health.TLSCheckConfig{TLS: trust, Pins: []string{strings.Repeat("ab", 32)}})), addr, short), health.Fail, "no key of the certificate is pinned")
+	web := must(health.NewHTTP(&health.HTTPConfig{HTTP2: true, Path: "/up", Body: "all is well", TLS: &trust}))
+	want(t, check(t, web, addr, short), health.OK, "status 200 OK, body as expected")
 	// HTTP/2 frames with a server that is no gRPC.
 	want(t, check(t, must(health.NewGRPC(&health.GRPCConfig{TLS: &trust})), addr, short), health.Fail, "status 404 Not Found, expected 200")
 }

@@ -162,6 +162,38 @@ func TestGRPC(t *testing.T) {
 	}
 }
 
+func TestHTTP2(t *testing.T) {
+	page := func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor != 2 || r.Host != "www.example.com" || r.Header.Get("X-Check") != "yes" || r.UserAgent() != "lvskit-health" {
+			w.WriteHeader(400)
+			return
+		}
+		if r.URL.RequestURI() != "/up?deep=1" {
+			w.WriteHeader(404)
+			return
+		}
+		_, _ = io.WriteString(w, strings.Repeat("all is well ", 20_000))
+	}
+	server, roots := certificate()
+	server.NextProtos = []string{"h2"}
+	old, _ := certificate()
+	ask := func(path, body string, secure *health.TLSConfig) health.Checker {
+		return must(health.NewHTTP(&health.HTTPConfig{
+			HTTP2: true, Path: path, Body: body, Host: "www.example.com", Header: http.Header{"X-Check": {"yes"}}, TLS: secure, MaxBody: 200_000,
+		}))
+	}
+	trust := &health.TLSConfig{RootsPEM: roots, ServerName: "example.com"}
+	play(t, map[string]conversation{
+		"in clear":       {ask("/up?deep=1", "", nil), grpcServer(nil, page), health.OK, "read: status 200 OK"},
+		"body":           {ask("/up?deep=1", "well all", nil), grpcServer(nil, page), health.OK, "body as expected"},
+		"wrong body":     {ask("/up?deep=1", "not well", nil), grpcServer(nil, page), health.Fail, `"not well" is not in the first 200000 bytes`},
+		"not found":      {ask("/", "", nil), grpcServer(nil, page), health.Fail, "status 404 Not Found, expected 200-299"},
+		"over tls":       {ask("/up?deep=1", "well", trust), grpcServer(server, page), health.OK, "body as expected"},
+		"without h2":     {ask("/", "", &health.TLSConfig{SkipVerify: true}), overTLS(old, func(c net.Conn) { _, _ = c.Read(make([]byte, 1)) }), health.Fail, "tls: the server does not choose the protocol h2"},
+		"HTTP/1.1 alone": {ask("/", "", nil), healthtest.Answer("HTTP/1.1 400 Bad Request\r\n\r\n"), health.Fail, "read: "},
+	})
+}
+
 func TestDialogue(t *testing.T) {
 	type steps = []health.DialogueStep
 	of := func(s ...health.DialogueStep) health.Checker {
