@@ -108,10 +108,14 @@ func (h host) runPredict(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := doc.answer(p.of, change, c.StringSlice("client")); err != nil {
+	asked := candidates
+	if !c.IsSet("scheduler") { // A single client wants to know of what is.
+		asked = []predict.Candidate{{Scheduler: p.of.Scheduler, Flags: p.of.Flags}}
+	}
+	if err := doc.answer(p.of, change, asked, c.StringSlice("client")); err != nil {
 		return err
 	}
-	if len(doc.Answers) == 0 || change != nil || c.IsSet("clients") || c.IsSet("scheduler") {
+	if len(doc.Answers) == 0 || change != nil || c.IsSet("clients") {
 		clients, err := clientsOf(c, p.key.Is6())
 		if err != nil {
 			return err

@@ -40,7 +40,9 @@ type predictedServer struct {
 }
 
 type predictedAnswer struct {
-	Client string `json:"client"`
+	Client    string `json:"client"`
+	Scheduler string `json:"scheduler"`
+	Flags     string `json:"flags,omitempty"`
 	// Servers are the server of the client, or the shares of several.
 	Servers map[string]float64 `json:"servers"`
 	Refused float64            `json:"refused"`
@@ -59,8 +61,8 @@ type predictedCompare struct {
 	RefusedAfter  int            `json:"refused_after"`
 }
 
-// answer fills in the servers of single clients.
-func (d *prediction) answer(of predict.Service, change *predict.Change, clients []string) error {
+// answer fills in the servers of single clients, with each of the candidates.
+func (d *prediction) answer(of predict.Service, change *predict.Change, candidates []predict.Candidate, clients []string) error {
 	for _, text := range clients {
 		client, err := predict.ParseClient(text)
 		if err != nil {
@@ -69,35 +71,49 @@ func (d *prediction) answer(of predict.Service, change *predict.Change, clients 
 		if !of.Takes(client) {
 			return usagef("--client %s: the service is for clients of the other family of addresses, as its address is %v", text, of.Addr.Addr())
 		}
-		asked := []netip.AddrPort{client}
-		if of.Flags&sched.FlagPort != 0 && of.Certain() {
-			asked = predict.Ports(asked, portsTried)
-		}
-		if !of.Certain() {
-			// Its chances are the shares of all.
-			asked = predict.Generate(10_000, client.Addr().Is6())
-		}
-		rep, err := predict.Compare(of, change, nil, asked)
-		if err != nil {
-			return err
-		}
-		a := predictedAnswer{Client: text, Servers: map[string]float64{}}
-		if change != nil {
-			a.After = map[string]float64{}
-		}
-		row, n := rep.Rows[0], float64(len(asked))
-		a.Refused = float64(row.RefusedBefore) / n
-		for i, name := range rep.Servers {
-			if row.Before[i] > 0 {
-				a.Servers[name] = float64(row.Before[i]) / n
+		for _, c := range candidates {
+			with := of
+			with.Scheduler, with.Flags = c.Scheduler, c.Flags
+			a, err := answerOf(with, change, client)
+			if err != nil {
+				return err
 			}
-			if row.After[i] > 0 && change != nil {
-				a.After[name] = float64(row.After[i]) / n
-			}
+			a.Client, a.Scheduler, a.Flags = text, c.Scheduler, c.Flags.String()
+			d.Answers = append(d.Answers, a)
 		}
-		d.Answers = append(d.Answers, a)
 	}
 	return nil
+}
+
+// answerOf is the server of one client, or the shares of several.
+func answerOf(of predict.Service, change *predict.Change, client netip.AddrPort) (predictedAnswer, error) {
+	asked := []netip.AddrPort{client}
+	if of.Flags&sched.FlagPort != 0 && of.Certain() {
+		asked = predict.Ports(asked, portsTried)
+	}
+	if !of.Certain() {
+		// Its chances are the shares of all.
+		asked = predict.Generate(10_000, client.Addr().Is6())
+	}
+	rep, err := predict.Compare(of, change, nil, asked)
+	if err != nil {
+		return predictedAnswer{}, err
+	}
+	a := predictedAnswer{Servers: map[string]float64{}}
+	if change != nil {
+		a.After = map[string]float64{}
+	}
+	row, n := rep.Rows[0], float64(len(asked))
+	a.Refused = float64(row.RefusedBefore) / n
+	for i, name := range rep.Servers {
+		if row.Before[i] > 0 {
+			a.Servers[name] = float64(row.Before[i]) / n
+		}
+		if row.After[i] > 0 && change != nil {
+			a.After[name] = float64(row.After[i]) / n
+		}
+	}
+	return a, nil
 }
 
 func (d *prediction) compare(of predict.Service, change *predict.Change, candidates []predict.Candidate, clients []netip.AddrPort) error {
@@ -144,13 +160,17 @@ func (d *prediction) write(w io.Writer) error {
 	}
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	if len(d.Answers) > 0 {
-		fmt.Fprint(t, "\nCLIENT\tSERVER")
+		fmt.Fprint(t, "\nCLIENT\tSCHEDULER\tSERVER")
 		if d.Change != "" {
-			fmt.Fprintf(t, "\tAFTER %s", strings.ToUpper(d.Change))
+			fmt.Fprintf(t, "\tAFTER: %s", d.Change)
 		}
 		fmt.Fprintln(t)
 		for _, a := range d.Answers {
-			fmt.Fprintf(t, "%s\t%s", a.Client, d.shares(a.Servers))
+			name := a.Scheduler
+			if a.Flags != "" {
+				name += " (" + a.Flags + ")"
+			}
+			fmt.Fprintf(t, "%s\t%s\t%s", a.Client, name, d.shares(a.Servers))
 			if d.Change != "" {
 				fmt.Fprintf(t, "\t%s", d.shares(a.After))
 			}

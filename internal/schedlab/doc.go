@@ -12,7 +12,7 @@
 //
 //	make tools && CGO_ENABLED=0 go test -v -exec "$PWD/bin/rig -kernel own -mem 1G" -tags kernel -run Kernel ./internal/schedlab
 //
-// LVSKIT_TEST_SEED=N plays the cases of an earlier run again, and
+// LVSKIT_SCHEDLAB_SEED=N plays the cases of an earlier run again, and
 // LVSKIT_SCHEDLAB_CASES=N that many cases for each scheduler instead of the
 // usual number.
 package schedlab

@@ -18,7 +18,7 @@ import (
 )
 
 // seedVariable set to a number plays the cases of an earlier run again.
-const seedVariable = "LVSKIT_TEST_SEED"
+const seedVariable = "LVSKIT_SCHEDLAB_SEED"
 
 // testSeed returns the seed of the cases and prints it.
 func testSeed(t *testing.T) uint64 {
