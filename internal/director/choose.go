@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/lvskit/lvskit/ipvs"
 	"github.com/lvskit/lvskit/ipvs/userspace"
@@ -46,7 +47,9 @@ func ChooseDataplane(ctx context.Context, kind string, log *slog.Logger) (*Chose
 		}
 		reason = fmt.Sprintf("the kernel's table is not to be had: %v", err)
 	}
-	b, err := userspace.New(&userspace.Config{Logger: log})
+	// The kernel's own time for established connections, until lvs.cf says
+	// another: forgotten clients shall not fill the balancer for ever.
+	b, err := userspace.New(&userspace.Config{Logger: log, IdleTimeout: 15 * time.Minute})
 	if err != nil {
 		return nil, fmt.Errorf("user-space data plane: %w", err)
 	}
