@@ -249,6 +249,7 @@ func (p place) regex(s, options *statement, c *lvscf.Check) {
 	if !ok {
 		return
 	}
+	p.surplus(s, quotedWords(s.raw), 1)
 	flags := ""
 	if options != nil {
 		for _, o := range options.words {

@@ -93,13 +93,14 @@ func (p place) each(body []*statement, in blockKind, h handlers) {
 	for _, s := range body {
 		do, ok := h[s.name]
 		switch {
-		case ok && do != nil:
-			do(s)
-		case ok:
-		default:
+		case !ok:
 			why, nearest := reasonFor(in, s.name)
 			p.lose(s, why, nearest)
+			continue
+		case do != nil:
+			do(s)
 		}
+		p.rest(s, mostWords(in, s.name))
 	}
 }
 
@@ -242,7 +243,6 @@ func (p place) device(s *statement, word int) (string, bool) {
 
 // text reads one text that most keywords have: as it stands, without escapes.
 func (p place) text(s *statement) (string, bool) {
-	p.rest(s, 1)
 	return p.sayable(s, s.word(0))
 }
 
@@ -292,13 +292,6 @@ func (p place) command(s *statement) (string, bool) {
 // plainCommand reports whether keepalived and lvs.cf split a command alike:
 // for one of them quotes and backslashes are something special.
 func plainCommand(command string) bool { return !strings.ContainsAny(command, "'\"\\") }
-
-// rest loses words behind those that a keyword has.
-func (p place) rest(s *statement, from int) {
-	if len(s.words) > from {
-		p.loseAs(s, s.name+" ... "+clip(strings.Join(s.words[from:], " ")), "the words have no meaning here, and keepalived ignores them", "remove them")
-	}
-}
 
 // sort brings losses into the order of the source, file by file.
 func (l *ledger) sort() {

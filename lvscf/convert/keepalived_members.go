@@ -126,11 +126,13 @@ func (im *importer) groupMembers(p place, g *statement) []member {
 	var out []member
 	for _, line := range g.body {
 		if line.name == "fwmark" {
+			p.rest(line, 2)
 			if n, ok := p.number(line, 0, 1, math.MaxUint32); ok {
 				out = append(out, member{mark: uint32(n), family: line.word(1)})
 			}
 			continue
 		}
+		p.rest(line, 1)
 		out = append(out, im.oneMember(p, line, append([]string{line.name}, line.words...))...)
 		if len(out) > maxGroupMembers {
 			p.lose(line, fmt.Sprintf("a group of more than %d services", maxGroupMembers), "a firewall mark for all of them; the first ones were taken")

@@ -3,6 +3,7 @@ package convert
 import (
 	"cmp"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -105,13 +106,12 @@ func (im *importer) sorryServer(p place, s, method *statement, inhibit bool, v *
 			r.Port = uint16(n)
 		}
 	}
-	for _, w := range s.words[min(2, len(s.words)):] {
-		if w == "inhibit" {
-			inhibit = true
-		} else {
-			p.rest(s, 2)
-		}
+	words := slices.Clone(s.words)
+	if i := slices.Index(words, "inhibit"); i >= 2 {
+		inhibit = true
+		words = slices.Delete(words, i, i+1)
 	}
+	p.surplus(s, words, 2)
 	if method != nil {
 		network, tunnel := lvscf.NAT, lvscf.Tunneling{}
 		p.method(method, &network, &tunnel)

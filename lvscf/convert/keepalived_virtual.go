@@ -319,8 +319,10 @@ func (p place) method(s *statement, to *lvscf.Network, t *lvscf.Tunneling) {
 	switch s.word(0) {
 	case "NAT":
 		*to = lvscf.NAT
+		p.rest(s, 1)
 	case "DR":
 		*to = lvscf.Direct
+		p.rest(s, 1)
 	case "TUN":
 		*to = lvscf.Tunnel
 		p.tunnel(s, t)
