@@ -24,6 +24,8 @@ const (
 	maxDifferences = 20
 )
 
+var errNotFromFile = errors.New("it is not from a file")
+
 // account writes a configuration for the partner to read: as a file without
 // what may be a secret, compressed.
 func account(c *lvscf.Config, key []byte) ([]byte, error) {
@@ -123,7 +125,7 @@ func (p *partner) tell() error {
 	own := p.own
 	p.mu.Unlock()
 	if own.Config == nil {
-		return errors.New("it is not from a file")
+		return errNotFromFile
 	}
 	document, err := account(own.Config, p.key)
 	if err != nil {
@@ -137,6 +139,10 @@ func (p *partner) compare(document []byte) {
 	p.mu.Lock()
 	own := p.own
 	p.mu.Unlock()
+	if own.Config == nil {
+		p.conclude(nil, 0, "ours cannot be compared: "+errNotFromFile.Error())
+		return
+	}
 	if document == nil {
 		p.conclude(nil, 0, "the partner has not told its configuration yet; an older version never does")
 		return

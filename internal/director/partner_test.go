@@ -192,6 +192,23 @@ func TestPartnerThatTellsNothing(t *testing.T) {
 	})
 }
 
+// A setup that is not from a file has nothing to compare with what the partner
+// tells.
+func TestSetupWithoutFileIsNotCompared(t *testing.T) {
+	document, err := account(setupOf(t, pairFile("", 1)).Config, partnerKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := partner{log: slog.New(slog.DiscardHandler), key: partnerKey}
+	p.setOwn(&Setup{})
+	p.compare(document)
+	st := control.Partner{ConfigDiffers: true}
+	p.describe(&st)
+	if st.Differences != nil || !strings.Contains(st.DifferencesUnknown, "not from a file") {
+		t.Errorf("%+v", st)
+	}
+}
+
 // deflated is a document of any text.
 func deflated(t testing.TB, text []byte) []byte {
 	t.Helper()
