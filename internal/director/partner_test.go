@@ -37,15 +37,14 @@ func pairFile(lines string, weights ...int) string {
 	return text + "}\n"
 }
 
-// twoDirectors run on one network in memory, each with a file of its own.
-func twoDirectors(t *testing.T, primary, backup string) (net *failovertest.Network, a, b *rig, log *warnings) {
+// twoDirectors run on one network in memory, each with a setup of its own.
+func twoDirectors(t *testing.T, primary, backup *Setup) (net *failovertest.Network, a, b *rig, log *warnings) {
 	t.Helper()
 	net = failovertest.NewNetwork(1)
 	at := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.2:1539"), netip.MustParseAddrPort("192.0.2.3:1539")}
 	log = &warnings{}
 	var rigs [2]*rig
-	for i, text := range []string{primary, backup} {
-		setup := setupOf(t, text)
+	for i, setup := range []*Setup{primary, backup} {
 		rigs[i] = newRig(t, ipvstest.New(), func(c *Config) {
 			c.Setup = checked(setup, c.Setup.Services[0].Servers[0].Checker)
 			c.Failover = failover.Config{
@@ -98,7 +97,7 @@ func partnerOf(t *testing.T, r *rig) *control.Partner {
 
 func TestPartnersConfigurationIsCompared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, a, b, log := twoDirectors(t, pairFile("\tport = 8080\n", 1, 2, 3), pairFile("", 1, 5, 3))
+		_, a, b, log := twoDirectors(t, setupOf(t, pairFile("\tport = 8080\n", 1, 2, 3)), setupOf(t, pairFile("", 1, 5, 3)))
 		defer a.stop()
 		defer b.stop()
 		time.Sleep(20 * time.Second)
@@ -150,7 +149,7 @@ func TestPartnersDifferencesAreBoundedAndHideSecrets(t *testing.T) {
 			one, two = append(one, i+1), append(two, i+2)
 		}
 		mine := strings.Replace(pairFile("", one...), "hunter2", "hunter3", 1)
-		_, a, b, log := twoDirectors(t, pairFile("", two...), mine)
+		_, a, b, log := twoDirectors(t, setupOf(t, pairFile("", two...)), setupOf(t, mine))
 		defer a.stop()
 		defer b.stop()
 		time.Sleep(30 * time.Second)
@@ -170,18 +169,11 @@ func TestPartnersDifferencesAreBoundedAndHideSecrets(t *testing.T) {
 
 func TestPartnerThatTellsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, a, b, _ := twoDirectors(t, pairFile("", 1), pairFile("", 2))
+		silent := setupOf(t, pairFile("", 1))
+		silent.Config = nil // as of a version that has none to tell
+		_, a, b, _ := twoDirectors(t, silent, setupOf(t, pairFile("", 2)))
 		defer a.stop()
 		defer b.stop()
-		for _, r := range []*rig{a, b} {
-			r.d.partner.mu.Lock()
-			own := *r.d.partner.own
-			if r == a {
-				own.Config = nil // as of a version that has none to tell
-			}
-			r.d.partner.own = &own
-			r.d.partner.mu.Unlock()
-		}
 		time.Sleep(20 * time.Second)
 		if p := partnerOf(t, b); !p.ConfigDiffers || !strings.Contains(p.DifferencesUnknown, "an older version never does") {
 			t.Errorf("%+v", p)
