@@ -236,7 +236,7 @@ func (d *deriver) form(l *Line, v *values) bool {
 	end := Token{Column: l.endColumn()}
 	switch {
 	case len(t) > 2 && !curlyQuote(t[1].Text) && curlyQuote(t[2].Text) && v.dir.args == 1:
-		what := "the quotes of " + quote(t[2].Text) + " are typographic ones"
+		what := "the quotes of " + quoteToken(l, t[2]) + " are typographic ones"
 		if len(t) > 3 {
 			v.fail(codeCurlyQuotes, t[2], "unexpected arguments: "+what, `write plain quotes: "..."`)
 			return false
@@ -250,7 +250,7 @@ func (d *deriver) form(l *Line, v *values) bool {
 		if strings.HasPrefix(t[1].Text, "=") {
 			code, cure = codeGluedSign, "put blanks on both sides of the sign; "+cure
 		}
-		v.fail(code, t[1], "equal (=) expected after command "+quote(t[0].Text)+", not "+quote(t[1].Text), cure)
+		v.fail(code, t[1], "equal (=) expected after command "+quote(t[0].Text)+", not "+quoteToken(l, t[1]), cure)
 	case v.dir.args == listArgs && len(t) < 3:
 		v.fail(codeList, end, "list expected: there is no list", v.example())
 	case v.dir.args != listArgs && len(t) < 2+v.dir.args:
@@ -273,7 +273,7 @@ func (d *deriver) form(l *Line, v *values) bool {
 		} else if !strings.HasPrefix(v.dir.kind, "text") {
 			cure = v.example()
 		}
-		v.fail(code, extra, "unexpected arguments: "+quote(extra.Text)+" after the value", cure)
+		v.fail(code, extra, "unexpected arguments: "+quoteToken(l, extra)+" after the value", cure)
 	default:
 		return true
 	}

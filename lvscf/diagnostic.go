@@ -291,8 +291,8 @@ func hideSecret(s string) string {
 		name, sign, value = indent+s[:end], s[end:end+1], s[end+1:]
 	}
 	word := strings.ToLower(strings.TrimSpace(name))
-	secret := slices.ContainsFunc(secretWords, func(w string) bool { return strings.Contains(word, w) })
-	if !secret || strings.HasSuffix(word, "_file") || strings.ContainsAny(word, " \t#") {
+	from := secretFrom(word, value)
+	if from < 0 || strings.HasSuffix(word, "_file") || strings.ContainsAny(word, " \t#") {
 		return s
 	}
 	hidden := strings.Map(func(r rune) rune {
@@ -300,8 +300,50 @@ func hideSecret(s string) string {
 			return r
 		}
 		return '*'
-	}, value)
-	return name + sign + hidden
+	}, value[from:])
+	return name + sign + value[:from] + hidden
+}
+
+// secretFrom returns where the secret begins in what stands behind a name, or
+// -1 if there is none.
+func secretFrom(name, value string) int {
+	start := len(value) - len(strings.TrimLeft(value, " \t=\"'"))
+	end := start + indexBlank(value[start:], 0)
+	switch {
+	case slices.ContainsFunc(secretWords, func(w string) bool { return strings.Contains(name, w) }):
+		return 0
+	case name == "auth": // where others have the password behind its kind
+		word := strings.Trim(value[start:end], "\"'")
+		if nearest(word, vrrpAuthWords) == "" && !slices.Contains(vrrpAuthWords, word) {
+			return start
+		}
+		return end
+	case name == "header": // the name may be shown
+		if i := strings.IndexByte(value, ':'); i >= 0 {
+			return i + 1
+		}
+		if end == len(value) {
+			return start
+		}
+		return end
+	}
+	return -1
+}
+
+// quoteToken returns a word of a line for use in a message, without what may be
+// a secret.
+func quoteToken(l *Line, t Token) string {
+	hidden := hideSecret(l.Text)
+	if hidden == l.Text {
+		return quote(t.Text)
+	}
+	from, n := characters(l.Text, t.Column)-1, utf8.RuneCountInString(t.Text)
+	if t.Quote != 0 {
+		from++
+	}
+	runes := []rune(hidden)
+	from = min(from, len(runes))
+	return quote(string(runes[from:min(from+n, len(runes))]))
 }
 
 // displayLine bounds a line and makes it printable, one character for each

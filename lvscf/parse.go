@@ -268,7 +268,7 @@ func (p *parser) line(l *Line) {
 // mismatch reports a quoted text without an end, which starts at a column.
 func (p *parser) mismatch(l *Line, column int) {
 	text := l.Text[column-1:]
-	what := "quotation mismatch: " + quote(text)
+	what := "quotation mismatch: " + quoteToken(l, Token{Text: text, Column: column})
 	n := strings.IndexByte(text[1:], text[0])
 	if n < 0 {
 		if p.skip = p.wraps(text[0]); p.skip > 0 {

@@ -226,7 +226,7 @@ func (v *values) word(words []string) (int, bool) {
 	if slices.Contains(known, strings.ToLower(t.Text)) {
 		code = codeCase
 	}
-	v.fail(code, t, fmt.Sprintf("invalid argument: %s is no %s", quote(t.Text), v.dir.name), cure)
+	v.fail(code, t, fmt.Sprintf("invalid argument: %s is no %s", quoteToken(v.line, t), v.dir.name), cure)
 	return 0, false
 }
 

@@ -192,7 +192,7 @@ func (v *values) header() (string, bool) {
 	t := v.args[0]
 	name, _, ok := strings.Cut(t.Text, ":")
 	if !ok || name == "" || strings.ContainsAny(name, " \t\r\n") || strings.ContainsAny(t.Text, "\r\n") {
-		v.bad(t, "invalid argument: "+quote(t.Text)+" is no header line", v.example())
+		v.bad(t, "invalid argument: "+quoteToken(v.line, t)+" is no header line", v.example())
 		return "", false
 	}
 	return t.Text, true

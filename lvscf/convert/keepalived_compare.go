@@ -182,6 +182,9 @@ func (d *differ) lose(path, kind, key string, value any) {
 	if value == nil && key == "failover_mode" {
 		return // what it is for is told: heartbeats became VRRP
 	}
+	if list, ok := value.([]any); ok && key == "header" {
+		value = headerNames(list)
+	}
 	what := key + " = " + written(value)
 	switch {
 	case value == nil:
@@ -250,6 +253,16 @@ func written(value any) string {
 		return strings.Join(words, " ")
 	}
 	return fmt.Sprint(value)
+}
+
+// headerNames leaves out the values of headers, which may be secrets.
+func headerNames(lines []any) []any {
+	var names []any
+	for _, l := range lines {
+		name, _, _ := strings.Cut(fmt.Sprint(l), ":")
+		names = append(names, name+": ...")
+	}
+	return names
 }
 
 // asked returns the texts of a check.
