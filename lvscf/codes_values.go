@@ -30,6 +30,7 @@ const (
 	codeLookup       Code = "LVS074"
 	codeBadValue     Code = "LVS075"
 	codeInclude      Code = "LVS076"
+	codeSaturated    Code = "LVS077"
 )
 
 func valueCodes() []CodeInfo {
@@ -165,6 +166,11 @@ func valueCodes() []CodeInfo {
 			codeInclude, "an included file is not read",
 			"Another program than the balancer may have only the one file at hand. Where files are included, one that cannot be read is an error.",
 			exampleGlobal("include = /etc/lvs.d/mail.cf"), "check the main file with lvsctl check, which reads all of them",
+		),
+		doubt(
+			codeSaturated, "a number is beyond 64 bits",
+			"Piranha takes the largest number that there is in its place, or the smallest one, without a word; so do both dialects. A serial number that is the largest one cannot be raised any more.",
+			exampleGlobal("serial_no = 99999999999999999999"), "write a number of 64 bits, such as the date and a count",
 		),
 	}
 }

@@ -68,6 +68,17 @@ func isRange(err error) bool {
 	return ok && e.Err == strconv.ErrRange
 }
 
+// saturated reports whether a number is beyond 64 bits, whatever its leading
+// zeros mean.
+func saturated(s string) bool {
+	for _, base := range []int{0, 10} {
+		if _, err := strconv.ParseInt(s, base, 64); isRange(err) {
+			return true
+		}
+	}
+	return false
+}
+
 // integer reads a number by the rules of the dialect: the default one takes
 // leading zeros for nothing.
 func (v *values) integer(s string) (n int64, base int, ok bool) {
@@ -95,6 +106,8 @@ func (v *values) number(lo, hi int64) (int64, bool) {
 	case n < lo || n > hi:
 		v.fail(codeRange, t, fmt.Sprintf("invalid argument: %s is out of range", quote(t.Text)), rangeCure(v.dir.name, lo, hi))
 		return 0, false
+	case (n == math.MaxInt64 || n == math.MinInt64) && saturated(t.Text):
+		v.warn(codeSaturated, t, fmt.Sprintf("%s is beyond what 64 bits hold, and is read as %d", quote(t.Text), n), rangeCure(v.dir.name, lo, hi))
 	case base == 8 && v.c.dialect != Strict:
 		if n != 0 {
 			v.warn(codeLeadingZero, t, fmt.Sprintf("%s is read as %d; to Piranha its leading zero makes it octal", quote(t.Text), n), fmt.Sprintf("write %d", n))
