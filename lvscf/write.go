@@ -20,8 +20,9 @@ import (
 //
 // What the language cannot say, such as a text with quotes of both kinds, an
 // address without its device or half a second where only whole ones can be
-// written, is an error for each such value, with its place. Whether the
-// configuration makes sense is not judged.
+// written, is an error for each such value, with its place. A file beyond
+// [MaxLines] or [MaxSize] is [ErrTooLong]. Whether the configuration makes
+// sense is not judged.
 func (c *Config) File() (*File, error) {
 	w := &writer{}
 	s := &scope{where: inGlobal, c: c, origins: &c.Origins}
@@ -38,6 +39,12 @@ func (c *Config) File() (*File, error) {
 	if err := errors.Join(w.errs...); err != nil {
 		return nil, err
 	}
+	// Said here: the places of a finding would be those of a text that nobody
+	// has seen.
+	if n := bytes.Count(w.out.Bytes(), []byte("\n")); n > MaxLines || w.out.Len() > MaxSize {
+		return nil, fmt.Errorf("%w: it would have %d lines and %d bytes, and at most %d and %d are read: write fewer services or servers, or give many ports and addresses one firewall mark",
+			ErrTooLong, n, w.out.Len(), MaxLines, MaxSize)
+	}
 	f, ds := Parse(c.Path, w.out.Bytes())
 	if err := ds.Err(); err != nil {
 		return nil, err
@@ -48,6 +55,9 @@ func (c *Config) File() (*File, error) {
 	}
 	return f, nil
 }
+
+// ErrTooLong tells that a configuration is more than an lvs.cf may have.
+var ErrTooLong = errors.New("the lvs.cf to be written is too long")
 
 // writer prints a configuration.
 type writer struct {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"net/netip"
 	"os"
@@ -268,4 +269,18 @@ func mustJSON(t *testing.T, v any) []byte {
 		t.Fatal(err)
 	}
 	return text
+}
+
+func TestFileThatWouldBeTooLong(t *testing.T) {
+	c := NewConfig()
+	v := NewVirtual("web")
+	v.Servers = make([]Server, MaxLines/3+1)
+	for i := range v.Servers {
+		v.Servers[i] = NewServer(fmt.Sprint("s", i), 80)
+		v.Servers[i].Address = Host{Addr: netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})}
+	}
+	c.Virtuals = []Virtual{v}
+	if _, err := c.File(); !errors.Is(err, ErrTooLong) || !strings.Contains(err.Error(), "lines") || strings.Contains(err.Error(), ":1:") {
+		t.Errorf("error %.300v", err)
+	}
 }

@@ -150,7 +150,7 @@ func (v *conversion) run(ctx context.Context, stdin io.Reader, stdout io.Writer,
 			fmt.Fprintf(v.log, "lvsctl: %s is taken for %s\n", v.File, v.From)
 		}
 	}
-	conf, read, err := v.read(ctx, path, text)
+	conf, read, err := patiently(ctx, func() (*lvscf.Config, convert.Losses, error) { return v.read(ctx, path, text) })
 	if err != nil {
 		return err
 	}
@@ -164,7 +164,7 @@ func (v *conversion) run(ctx context.Context, stdin io.Reader, stdout io.Writer,
 		}
 		return fmt.Errorf("%s:1:1: no virtual server and no router in this file: convert a keepalived.conf with a virtual_server that has real servers, or a vrrp_instance", v.File)
 	}
-	result, written, err := v.write(ctx, conf)
+	result, written, err := patiently(ctx, func() ([]byte, convert.Losses, error) { return v.write(ctx, conf) })
 	if err != nil {
 		return err
 	}
@@ -187,6 +187,20 @@ func (v *conversion) run(ctx context.Context, stdin io.Reader, stdout io.Writer,
 		return &quietError{}
 	}
 	return err
+}
+
+// patiently is patient for a half of the way, which yields losses too. A half
+// that is left behind changes nothing that is looked at afterwards.
+func patiently[T any](ctx context.Context, do func() (T, convert.Losses, error)) (T, convert.Losses, error) {
+	type half struct {
+		value  T
+		losses convert.Losses
+	}
+	h, err := patient(ctx, func() (half, error) {
+		v, ls, err := do()
+		return half{v, ls}, err
+	})
+	return h.value, h.losses, err
 }
 
 // sameFile reports whether both names are of one file that is there.

@@ -21,6 +21,11 @@ const maxBadRules = 500
 // are blanked and the rest is read again, until nothing is wrong with it: each
 // turn finds some 20 of them.
 func readRules(ctx context.Context, name, text string, resolver ipvsadm.Resolver, f *faults) ([]ipvsadm.Command, ipvs.Table, error) {
+	if i := strings.IndexByte(text, 0); i >= 0 { // said once, not of each line
+		pos := lvscf.Pos{Line: 1 + strings.Count(text[:i], "\n"), Column: i - strings.LastIndexByte(text[:i], '\n')}
+		f.stop(Where{File: name, Pos: pos}, "not a text: there is a zero byte", "convert what ipvsadm -S -n prints")
+		return nil, nil, f.err()
+	}
 	if resolver != nil {
 		resolver = &rememberingResolver{resolver, map[string]hostAnswer{}, map[[2]string]portAnswer{}}
 	}

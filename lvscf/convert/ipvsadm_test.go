@@ -370,3 +370,11 @@ func TestRulesTellOfFilesNotRead(t *testing.T) {
 		t.Errorf("the include is lost in silence:\n%s", text)
 	}
 }
+
+func TestRulesThatAreNoText(t *testing.T) {
+	text := "-A -t 192.0.2.1:80\n" + strings.Repeat("\x7fELF\x00\x01\n", 300)
+	_, _, err := FromIPVSAdm(t.Context(), "ls", []byte(text), RuleOptions{})
+	if err == nil || err.Error() != "ls:2:5: not a text: there is a zero byte: convert what ipvsadm -S -n prints" {
+		t.Errorf("error %v", err)
+	}
+}
