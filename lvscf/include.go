@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -22,6 +23,15 @@ type includer struct {
 	open  []string
 	files int
 	size  int
+}
+
+// quotePath is quote for the name of a file, whose end says most.
+func quotePath(name string) string {
+	const most = 300
+	if len(name) > most || hideSecret(name) != name {
+		return quote(name)
+	}
+	return strconv.Quote(name)
 }
 
 // include reads the file that a directive of the global section names, as if
@@ -44,7 +54,7 @@ func (d *deriver) include(l *Line, s *scope) {
 	}
 	switch {
 	case slices.Contains(inc.open, path.Clean(name)):
-		fail("the included file "+quote(name)+" includes itself: "+strings.Join(inc.open, " includes "), "remove one of the include lines")
+		fail("the included file "+quotePath(name)+" includes itself: "+strings.Join(inc.open, " includes "), "remove one of the include lines")
 		return
 	case len(inc.open) > MaxIncludeDepth:
 		fail(fmt.Sprintf("files are included more than %d deep", MaxIncludeDepth), "include the file from one further up")
@@ -54,8 +64,12 @@ func (d *deriver) include(l *Line, s *scope) {
 		return
 	}
 	src, err := inc.read(name)
+	if err != nil && strings.ContainsAny(t.Text, "*?[") {
+		fail("the included file "+quotePath(name)+" is a pattern, which an include cannot be", "name each file, with an include line of its own")
+		return
+	}
 	if err != nil {
-		fail(fmt.Sprintf("the included file %s cannot be read: %v", quote(name), err), "mend the name, or let the file be read")
+		fail(fmt.Sprintf("the included file %s cannot be read: %v", quotePath(name), err), "mend the name, or let the file be read")
 		return
 	}
 	if inc.files, inc.size = inc.files+1, inc.size+len(src); inc.size > MaxSize {

@@ -78,6 +78,7 @@ func TestIncludeFaults(t *testing.T) {
 		files      map[string]string
 		want       []string
 	}{
+		{"a pattern", "include = lvs.d/*.cf\n" + web, nil, []string{`lvs.cf:1: error the included file "lvs.d/*.cf" is a pattern, which an include cannot be`}},
 		{"missing", "include = gone.cf\n" + web, nil, []string{`lvs.cf:1: error the included file "gone.cf" cannot be read: file does not exist`}},
 		{"itself", "include = ./lvs.cf\n" + web, nil, []string{`lvs.cf:1: error the included file "lvs.cf" includes itself: lvs.cf`}},
 		{

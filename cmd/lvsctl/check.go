@@ -101,7 +101,7 @@ func checkFile(stdin io.Reader, path string, options lvscf.Options) checkReport 
 		r.Error = err.Error()
 		return r
 	}
-	options.Include = director.ReadFile
+	options.Include = director.ReadIncluded
 	conf, diags := options.Load(r.File, src)
 	r.Diagnostics = append(r.Diagnostics, diags...)
 	r.OK = !diags.HasErrors()

@@ -274,7 +274,7 @@ func (v *conversion) read(ctx context.Context, path string, text []byte) (*lvscf
 		return conf, nil, err
 	}
 	// Without the files that it includes it would lack services, in silence.
-	conf, diags := lvscf.Options{Include: director.ReadFile}.Load(v.File, text)
+	conf, diags := lvscf.Options{Include: director.ReadIncluded}.Load(v.File, text)
 	if err := diags.Err(); err != nil {
 		return nil, nil, err
 	}

@@ -20,29 +20,44 @@ import (
 
 // ReadFile reads an lvs.cf, and no more of it than the language's own limit.
 func ReadFile(path string) ([]byte, error) {
+	src, cure, err := readFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: %s", path, err, cure)
+	}
+	return src, nil
+}
+
+// ReadIncluded is ReadFile for a file that another one includes. Its error is
+// the reason alone: the finding that tells it has the name and the cure.
+func ReadIncluded(path string) ([]byte, error) {
+	src, _, err := readFile(path)
+	return src, err
+}
+
+func readFile(path string) (src []byte, cure string, err error) {
 	// Asked before it is opened: to open a pipe waits for its writer, for ever
 	// if there is none.
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w: name the lvs.cf to read", path, reasonOf(err))
+		return nil, "name the lvs.cf to read", reasonOf(err)
 	}
 	switch {
 	case info.IsDir():
-		return nil, fmt.Errorf("%s: is a directory: name the lvs.cf in it", path)
+		return nil, "name the lvs.cf in it", errors.New("is a directory")
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s: is no regular file: name the lvs.cf to read", path)
+		return nil, "name the lvs.cf to read", errors.New("is no regular file")
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w: name an lvs.cf that may be read", path, reasonOf(err))
+		return nil, "name an lvs.cf that may be read", reasonOf(err)
 	}
 	defer f.Close()
 	// One byte more than the limit is enough for the parser to refuse it.
-	src, err := io.ReadAll(io.LimitReader(f, lvscf.MaxSize+1))
+	src, err = io.ReadAll(io.LimitReader(f, lvscf.MaxSize+1))
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
+		return nil, "name an lvs.cf that can be read", reasonOf(err)
 	}
-	return src, nil
+	return src, "", nil
 }
 
 // reasonOf is the reason alone of an error with a file, for messages that
@@ -67,7 +82,7 @@ func LoadFile(ctx context.Context, path string) (*Setup, error) {
 // Load is LoadFile for a file that was read already; path names it in
 // messages.
 func Load(ctx context.Context, path string, src []byte) (*Setup, error) {
-	conf, diags := lvscf.Options{Include: ReadFile}.Load(path, src)
+	conf, diags := lvscf.Options{Include: ReadIncluded}.Load(path, src)
 	if err := diags.Err(); err != nil {
 		return nil, err
 	}

@@ -301,3 +301,19 @@ func TestPair(t *testing.T) {
 		})
 	}
 }
+
+func TestMissingIncludeHasOneCure(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lvs.cf")
+	if err := os.WriteFile(path, []byte("include = gone.cf\ninclude = .\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := LoadFile(t.Context(), path)
+	if err == nil {
+		t.Fatal("the file is taken")
+	}
+	for _, want := range []string{"cannot be read: no such file or directory: mend the name, or let the file be read [", "cannot be read: is a directory: mend the name, or let the file be read ["} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is missing in\n%v", want, err)
+		}
+	}
+}
