@@ -6,6 +6,13 @@ import (
 	"strings"
 )
 
+// loadedModules are loaded before the command begins. Those of lblc and lblcr
+// are among them because a kernel that loads them on demand can stop for good:
+// it does so with the table's lock (__ip_vs_mutex) held, to load them takes
+// that of the network namespaces (pernet_ops_rwsem), and the end of a
+// namespace holds the latter while it waits for the former. Seen on 6.1.
+var loadedModules = []string{"ip_vs", "ipv6", "ip_vs_lblc", "ip_vs_lblcr"}
+
 // packedModules are the modules a packed guest gets, with what they need:
 // the beginnings of their paths below lib/modules/RELEASE.
 var packedModules = []string{

@@ -28,7 +28,7 @@ func qemu(ctx context.Context, cfg *Config, spec *guest.Spec, work string) (*exe
 	if _, err := parseMemory(cfg.Memory); err != nil {
 		return nil, err
 	}
-	spec.Modules = []string{"ip_vs", "ipv6"}
+	spec.Modules = loadedModules
 	initrd := filepath.Join(work, "initrd")
 	if err := pack(ctx, cfg, spec, initrd); err != nil {
 		return nil, fmt.Errorf("pack the guest: %w", err)

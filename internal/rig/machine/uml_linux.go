@@ -21,7 +21,7 @@ const debianModules = "/usr/lib/uml/modules"
 func userMode(cfg *Config, spec *guest.Spec, work string) (*exec.Cmd, error) {
 	if cfg.Kernel == Debian {
 		spec.ModuleDir = debianModules
-		spec.Modules = []string{"ip_vs", "ipv6"}
+		spec.Modules = loadedModules
 	}
 	b, err := spec.Marshal()
 	if err != nil {
