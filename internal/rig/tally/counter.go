@@ -26,11 +26,12 @@ const keepOutput = 1 << 20
 
 // A counter adds up the events of one command.
 type counter struct {
-	out     io.Writer
-	verbose bool
-	pkgs    map[string]*pkg
-	builds  map[string]*bytes.Buffer
-	total   Tier
+	out       io.Writer
+	verbose   bool
+	pkgs      map[string]*pkg
+	builds    map[string]*bytes.Buffer
+	total     Tier
+	outOfTime int // fuzz tests whose end go test took for a failure
 }
 
 // pkg is a package that is being tested.
@@ -131,12 +132,18 @@ func (c *counter) add(e *event) {
 func (c *counter) finish(e *event, p *pkg) {
 	var passed, failed, skipped int
 	var broken []string
+	late := 0
 	for _, name := range slices.Backward(p.order) { // subtests before their parents
 		t := p.tests[name]
 		result := t.result
 		if result == "" {
 			// A test without an end was cut off, a benchmark just has none.
 			result = e.Action
+		}
+		if result == "fail" && onlyOutOfTime(name, t.output.String()) {
+			fmt.Fprintf(c.out, "%s found nothing; go test took the end of its time for a failure\n", name)
+			result = "pass"
+			late++
 		}
 		switch result {
 		case "fail":
@@ -155,7 +162,8 @@ func (c *counter) finish(e *event, p *pkg) {
 			}
 		}
 	}
-	if e.Action == "fail" && failed == 0 {
+	c.outOfTime += late
+	if e.Action == "fail" && failed == 0 && late == 0 {
 		failed++
 		broken = append(broken, "(the package)")
 	}
@@ -215,6 +223,23 @@ func keep(b *bytes.Buffer, s string) {
 	if over := b.Len() - keepOutput; over > keepOutput {
 		b.Next(over)
 	}
+}
+
+// onlyOutOfTime reports whether a fuzz test failed with nothing but the end of
+// -fuzztime: now and then go test takes the context that ends its workers for
+// an error of theirs. A real failure names a line or the input that it wrote.
+func onlyOutOfTime(name, output string) bool {
+	said := false
+	for line := range strings.Lines(output) {
+		switch line = strings.TrimSpace(line); {
+		case line == "context deadline exceeded":
+			said = true
+		case line == "", strings.HasPrefix(line, "=== "), strings.HasPrefix(line, "--- FAIL: "), strings.HasPrefix(line, "fuzz: elapsed: "):
+		default:
+			return false
+		}
+	}
+	return said && strings.HasPrefix(name, "Fuzz") && !strings.Contains(name, "/")
 }
 
 // reason finds in a skipped test's output what it gave as its reason: the

@@ -131,7 +131,7 @@ func runTier(ctx context.Context, dir, name string, args []string, verbose bool,
 		err = errors.Join(err, rerr)
 	}
 	t := c.tier(name)
-	if err != nil && t.Failed == 0 {
+	if err != nil && t.Failed == 0 && c.outOfTime == 0 {
 		// The command failed without saying which test did.
 		fmt.Fprintf(stdout, "FAIL %v: %v\n", args, err)
 		t.Failed++

@@ -275,3 +275,35 @@ func FuzzCounter(f *testing.F) {
 		}
 	})
 }
+
+func TestOnlyOutOfTime(t *testing.T) {
+	const begin = "=== RUN   FuzzX\nfuzz: elapsed: 3s, execs: 42880 (0/sec), new interesting: 5 (total: 58)\n"
+	tests := map[string]struct {
+		name, output string
+		want         bool
+	}{
+		"end of the time":       {"FuzzX", begin + "--- FAIL: FuzzX (3.04s)\n    context deadline exceeded\n", true},
+		"a line of the test":    {"FuzzX", begin + "--- FAIL: FuzzX (3.04s)\n    x_test.go:3: context deadline exceeded\n", false},
+		"an input was written":  {"FuzzX", begin + "    context deadline exceeded\n    Failing input written to testdata/fuzz/FuzzX/1\n", false},
+		"a hung worker":         {"FuzzX", begin + "--- FAIL: FuzzX (3.04s)\n    fuzzing process hung or terminated unexpectedly: exit status 2\n", false},
+		"no word of the time":   {"FuzzX", begin + "--- FAIL: FuzzX (3.04s)\n", false},
+		"an ordinary test":      {"TestX", "--- FAIL: TestX (3.04s)\n    context deadline exceeded\n", false},
+		"a seed of a fuzz test": {"FuzzX/seed#1", "--- FAIL: FuzzX/seed#1 (3.04s)\n    context deadline exceeded\n", false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := onlyOutOfTime(tt.name, tt.output); got != tt.want {
+				t.Errorf("%t", got)
+			}
+			// Such an end counts as passed, any other as failed.
+			var out strings.Builder
+			c := newCounter(&out, false)
+			c.add(&event{Action: "output", Package: "p", Test: tt.name, Output: tt.output})
+			c.add(&event{Action: "fail", Package: "p", Test: tt.name})
+			c.add(&event{Action: "fail", Package: "p"})
+			if got := c.tier("fuzz"); (got.Failed == 0) != tt.want || got.Passed+got.Failed != 1 {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}
