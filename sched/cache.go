@@ -8,6 +8,22 @@ import (
 	"time"
 )
 
+// caching is a scheduler that looks at all servers and remembers addresses.
+type caching struct {
+	scan
+	cache cache
+}
+
+func (c *caching) bind(v *view, o Options, expiration time.Duration) {
+	c.scan.bind(v, o)
+	c.cache.start(expiration, o.Rules)
+}
+
+func (c *caching) added(v *view) {
+	c.cache.readdressed(v.servers[0])
+	c.scan.added(v)
+}
+
 // cache is what lblc and lblcr share: for each destination address the
 // servers that connections to it went to. Source of its rules: ip_vs_lblc.c
 // and ip_vs_lblcr.c in net/netfilter/ipvs.

@@ -6,21 +6,12 @@ package sched
 //
 // A server that is overloaded by its thresholds keeps the addresses it has,
 // as in the kernel.
-type lblc struct {
-	scan
-	cache cache
-}
+type lblc struct{ caching }
 
 func bindLBLC(v *view, o Options) (algorithm, error) {
 	l := &lblc{}
-	l.bind(v, o)
-	l.cache.start(o.LBLCExpiration, o.Rules)
+	l.bind(v, o, o.LBLCExpiration)
 	return l, nil
-}
-
-func (l *lblc) added(v *view) {
-	l.cache.readdressed(v.servers[0])
-	l.scan.added(v)
 }
 
 func (l *lblc) pick(f Flow, _ Flags, avoid *cell) *Server {

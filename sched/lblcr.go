@@ -5,21 +5,12 @@ import "slices"
 // lblcr is lblc with a set of servers for each destination address, which
 // grows when its least loaded one is crowded, and shrinks when it was not
 // changed for long. Source of the rule: net/netfilter/ipvs/ip_vs_lblcr.c.
-type lblcr struct {
-	scan
-	cache cache
-}
+type lblcr struct{ caching }
 
 func bindLBLCR(v *view, o Options) (algorithm, error) {
 	l := &lblcr{}
-	l.bind(v, o)
-	l.cache.start(o.LBLCRExpiration, o.Rules)
+	l.bind(v, o, o.LBLCRExpiration)
 	return l, nil
-}
-
-func (l *lblcr) added(v *view) {
-	l.cache.readdressed(v.servers[0])
-	l.scan.added(v)
 }
 
 func (l *lblcr) pick(f Flow, _ Flags, avoid *cell) *Server {
