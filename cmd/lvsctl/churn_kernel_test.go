@@ -30,10 +30,9 @@ import (
 
 const churnPort = 7000
 
-// churnServers is how many servers the director checks and fills in. An
-// emulated processor has not the time for a thousand.
+// churnServers is how many servers the director checks and fills in.
 var churnServers = func() int {
-	if os.Getenv("LVSKIT_GUEST") == "qemu" {
+	if lab.Emulated() {
 		return 200
 	}
 	return 1000

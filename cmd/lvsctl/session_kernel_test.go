@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"iter"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -25,7 +24,7 @@ func hostIn(ns *lab.Namespace) host {
 func TestKernelSessions(t *testing.T) {
 	for _, path := range sessions(t) {
 		name := filepath.Base(path)
-		if name == "simulate.txtar" || name == "predict.txtar" && os.Getenv("LVSKIT_GUEST") == "qemu" {
+		if name == "simulate.txtar" || name == "predict.txtar" && lab.Emulated() {
 			continue
 		}
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".txtar"), func(t *testing.T) {

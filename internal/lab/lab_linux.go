@@ -18,6 +18,11 @@ import (
 // NoSkipVariable set to 1 turns every skip of Need into a failure.
 const NoSkipVariable = "LVSKIT_NO_SKIP"
 
+// Emulated reports whether the tests run on an emulated processor: in a guest
+// of the rig's kernel qemu, and so with the race detector as a rule. What plays
+// by chance plays less there; the other kernels play it all.
+func Emulated() bool { return os.Getenv("LVSKIT_GUEST") == "qemu" }
+
 // Need skips the test with a reason where network namespaces cannot be made,
 // or fails it when NoSkipVariable is 1.
 func Need(t testing.TB) {

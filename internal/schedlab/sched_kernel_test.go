@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lvskit/lvskit/internal/lab"
 	"github.com/lvskit/lvskit/sched"
 )
 
@@ -35,8 +36,8 @@ func TestKernelSchedulers(t *testing.T) {
 		g.Steps, g.Ends = 35, 1
 	}
 	usual := uint64(6)
-	if os.Getenv("LVSKIT_GUEST") == "qemu" {
-		usual = 1 // an emulated processor, and the race detector
+	if lab.Emulated() {
+		usual = 1
 	}
 	n := len(g.Schedulers) * int(number(t, casesVariable, usual))
 	t.Logf("%d cases, %s=%d", n, seedVariable, g.Seed)

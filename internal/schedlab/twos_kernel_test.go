@@ -10,6 +10,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/lvskit/lvskit/internal/lab"
 	"github.com/lvskit/lvskit/ipvs"
 	"github.com/lvskit/lvskit/sched"
 )
@@ -52,8 +53,8 @@ func twosShares(weights, overheads []int) []float64 {
 func TestKernelTwos(t *testing.T) {
 	const level = 1e-4
 	draws := 800
-	if os.Getenv("LVSKIT_GUEST") == "qemu" {
-		draws = 250 // an emulated processor, and the race detector
+	if lab.Emulated() {
+		draws = 250
 	}
 	scenes := [][]int{
 		{1, 1},

@@ -5,10 +5,10 @@ package ipvstest
 import (
 	"fmt"
 	"net/netip"
-	"os"
 	"testing"
 	"time"
 
+	"github.com/lvskit/lvskit/internal/lab"
 	"github.com/lvskit/lvskit/ipvs"
 )
 
@@ -19,7 +19,7 @@ func TestKernelAndFakeAgree(t *testing.T) {
 	// A slow guest plays fewer sequences, but some in each namespace.
 	const sequences, length, least = 20, 50, 2
 	namespaces := 4
-	if emulated() {
+	if lab.Emulated() {
 		namespaces = 2
 	}
 	const patience = 5 * time.Second // for a namespace
@@ -74,7 +74,3 @@ func reset(t *testing.T, c *ipvs.Client) {
 	ok(t, c.DeleteEverything(ctx))
 	ok(t, c.SetTimeouts(ctx, ipvs.Timeouts{TCP: 900 * time.Second, TCPFin: 120 * time.Second, UDP: 300 * time.Second}))
 }
-
-// emulated tells that the processor is slow and there is no time for all the
-// games; the other kernels play them.
-func emulated() bool { return os.Getenv("LVSKIT_GUEST") == "qemu" }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/lvskit/lvskit/internal/lab"
 	"github.com/lvskit/lvskit/ipvs"
 )
 
@@ -17,7 +18,7 @@ func TestKernelApplyOfADifferenceReachesAnyGoal(t *testing.T) {
 	seed := testSeed(t)
 	const cases = 52
 	namespaces := 10
-	if emulated() {
+	if lab.Emulated() {
 		namespaces = 4
 	}
 	for i := range namespaces {
