@@ -28,3 +28,21 @@ func corpus(t *testing.T, variable string) map[string][]byte {
 	}
 	return files
 }
+
+// addFixtures gives a fuzz test our own files that match each pattern.
+func addFixtures(f *testing.F, patterns ...string) {
+	f.Helper()
+	for _, pattern := range patterns {
+		paths, err := filepath.Glob(pattern)
+		if err != nil || len(paths) == 0 {
+			f.Fatalf("no fixture matches %s, error %v", pattern, err)
+		}
+		for _, path := range paths {
+			src, err := os.ReadFile(path)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(string(src))
+		}
+	}
+}

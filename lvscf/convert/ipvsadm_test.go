@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -321,14 +320,7 @@ func TestRuleCorpus(t *testing.T) {
 // FuzzFromIPVSAdm checks what holds for any rules: what comes out makes their
 // table, unless losses say that it does not, and goes back into rules.
 func FuzzFromIPVSAdm(f *testing.F) {
-	files, _ := filepath.Glob("testdata/ipvsadm/*.rules")
-	for _, path := range files {
-		src, err := os.ReadFile(path)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(string(src))
-	}
+	addFixtures(f, "testdata/ipvsadm/*.rules")
 	f.Fuzz(takesAnyRules)
 }
 

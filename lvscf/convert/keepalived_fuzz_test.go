@@ -1,8 +1,6 @@
 package convert
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -13,17 +11,7 @@ import (
 // explained, what comes out can be written as an lvs.cf, and the way back to
 // keepalived.conf can be read again.
 func FuzzFromKeepalived(f *testing.F) {
-	files, err := filepath.Glob("testdata/keepalived/*.conf")
-	if err != nil || len(files) == 0 {
-		f.Fatalf("no fixtures, error %v", err)
-	}
-	for _, path := range files {
-		src, err := os.ReadFile(path)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(string(src))
-	}
+	addFixtures(f, "testdata/keepalived/*.conf")
 	f.Fuzz(takesAnyKeepalived)
 }
 
@@ -53,19 +41,7 @@ func takesAnyKeepalived(t *testing.T, src string) {
 // FuzzToKeepalived checks what holds for any lvs.cf: what is written for it
 // can be read again, and the losses are explained.
 func FuzzToKeepalived(f *testing.F) {
-	for _, pattern := range []string{"testdata/lvscf/*.cf", "../testdata/*.cf"} {
-		files, err := filepath.Glob(pattern)
-		if err != nil || len(files) == 0 {
-			f.Fatalf("no fixtures, error %v", err)
-		}
-		for _, path := range files {
-			src, err := os.ReadFile(path)
-			if err != nil {
-				f.Fatal(err)
-			}
-			f.Add(string(src))
-		}
-	}
+	addFixtures(f, "testdata/lvscf/*.cf", "../testdata/*.cf")
 	f.Fuzz(func(t *testing.T, src string) {
 		cfg, _ := lvscf.Load("lvs.cf", []byte(src))
 		if cfg == nil {

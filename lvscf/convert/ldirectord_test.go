@@ -235,16 +235,7 @@ func TestLdirectordCorpus(t *testing.T) {
 // place is one of the file, and what comes out is a configuration that JSON
 // carries.
 func FuzzFromLdirectord(f *testing.F) {
-	for _, pattern := range []string{"testdata/ldirectord/*.cf", "testdata/ldirectord/bad/*.cf"} {
-		files, _ := filepath.Glob(pattern)
-		for _, path := range files {
-			src, err := os.ReadFile(path)
-			if err != nil {
-				f.Fatal(err)
-			}
-			f.Add(string(src))
-		}
-	}
+	addFixtures(f, "testdata/ldirectord/*.cf", "testdata/ldirectord/bad/*.cf")
 	f.Fuzz(takesAnyLdirectord)
 }
 
