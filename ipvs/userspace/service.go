@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"runtime"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -208,7 +207,7 @@ func (s *service) listenAt(ctx context.Context, p place) (listener, error) {
 		open = s.b.listenUDP
 	}
 	// As many sockets as there are loops, at most.
-	n := int64(runtime.GOMAXPROCS(0))
+	n := int64(s.b.processors)
 	if !s.b.takeDescriptors(n) {
 		return listener{}, withErrno(syscall.EMFILE, fmt.Errorf("listen on %v: the process is close to its limit of descriptors: raise it (RLIMIT_NOFILE)", p.addr))
 	}
