@@ -206,6 +206,7 @@ func TestReconcilerTriesAgain(t *testing.T) {
 		var rec recorder
 		r := ipvs.NewReconciler(k, &ipvs.ReconcilerConfig{OnEvent: rec.event})
 		defer start(r)()
+		synctest.Wait() // else the first try may be that of the start
 		var tries []time.Duration
 		begin := time.Now()
 		k.SetHook(func(c ipvstest.Command) error {
