@@ -1,0 +1,180 @@
+package vrrp_test
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/lvskit/lvskit/failover/vrrp"
+)
+
+func secret(b byte) []byte { return bytes.Repeat([]byte{b}, vrrp.MinKey) }
+
+func keys(t testing.TB, window time.Duration, ks ...vrrp.Key) *vrrp.Keys {
+	t.Helper()
+	k, err := vrrp.NewKeys(window, ks...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// TestTrailerIsWhatKeepalivedDescribes builds the signed bytes a second time,
+// one field after another.
+func TestTrailerIsWhatKeepalivedDescribes(t *testing.T) {
+	message := bytesOf(t, golden[3].message)
+	now := time.Unix(1_700_000_000, 500_000_000)
+	got := keys(t, 0, vrrp.Key{ID: 7, Secret: secret(1)}).Sign(bytes.Clone(message), addr("192.0.2.1"), now)
+	head := bytesOf(t, "01070000 6553f100 8000 0000")
+	if !bytes.Equal(got[len(message):len(message)+12], head) {
+		t.Errorf("trailer begins with %x, want %x", got[len(message):len(message)+12], head)
+	}
+	h := hmac.New(sha256.New, secret(1))
+	h.Write(bytesOf(t, "04 03 33 00 c0000201 000000000000000000000000"))
+	h.Write(message[:6])
+	h.Write([]byte{0, 0})
+	h.Write(message[8:])
+	h.Write(head)
+	h.Write(make([]byte, 16))
+	if want := h.Sum(nil)[:16]; !bytes.Equal(got[len(got)-16:], want) {
+		t.Errorf("signature %x, want %x", got[len(got)-16:], want)
+	}
+}
+
+func TestTrailersAreCheckedByReason(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	src := addr("192.0.2.1")
+	message := bytesOf(t, golden[3].message)
+	one, two := vrrp.Key{ID: 1, Secret: secret(1)}, vrrp.Key{ID: 2, Secret: secret(2)}
+	sign := func(at time.Time, ks ...vrrp.Key) []byte {
+		return keys(t, 0, ks...).Sign(bytes.Clone(message), src, at)[len(message):]
+	}
+	damaged := sign(now, one)
+	damaged[20] ^= 1
+	unknown := sign(now, one)
+	unknown[0] = 9
+	for _, c := range []struct {
+		name    string
+		trailer []byte
+		source  netip.Addr
+		want    error
+	}{
+		{"right", sign(now, one), src, nil},
+		{"the key of a change to come", sign(now, two), src, nil},
+		{"none", nil, src, vrrp.DropUnsigned},
+		{"cut", sign(now, one)[:20], src, vrrp.DropTrailer},
+		{"another kind", unknown, src, vrrp.DropTrailer},
+		{"a key that we have not", sign(now, vrrp.Key{ID: 3, Secret: secret(3)}), src, vrrp.DropKey},
+		{"another secret of the same number", sign(now, vrrp.Key{ID: 1, Secret: secret(3)}), src, vrrp.DropMAC},
+		{"a damaged signature", damaged, src, vrrp.DropMAC},
+		{"another sender", sign(now, one), addr("192.0.2.9"), vrrp.DropMAC},
+		{"from yesterday", sign(now.Add(-24*time.Hour), one), src, vrrp.DropClock},
+		{"from tomorrow", sign(now.Add(24*time.Hour), one), src, vrrp.DropClock},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := keys(t, 5*time.Second, one, two).Open(message, c.trailer, c.source, now, 1)
+			if !errors.Is(err, c.want) {
+				t.Errorf("got %v, want %v", err, c.want)
+			}
+		})
+	}
+}
+
+func TestReplayedAdvertsAreRefused(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	src := addr("fe80::1")
+	message := bytesOf(t, golden[6].message)
+	key := vrrp.Key{ID: 1, Secret: secret(1)}
+	sender, receiver := keys(t, 0, key), keys(t, 0, key)
+	var sent [][]byte
+	for range 5 { // a clock that stands still
+		sent = append(sent, sender.Sign(bytes.Clone(message), src, now)[len(message):])
+	}
+	for i, trailer := range sent {
+		if err := receiver.Open(message, trailer, src, now, 0); err != nil {
+			t.Errorf("packet %d: %v", i, err)
+		}
+		for _, old := range sent[:i+1] {
+			if err := receiver.Open(message, old, src, now, 0); !errors.Is(err, vrrp.DropReplay) {
+				t.Errorf("after packet %d: an old one gives %v, want %v", i, err, vrrp.DropReplay)
+			}
+		}
+	}
+}
+
+func TestSendersAreBounded(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	message := bytesOf(t, golden[3].message)
+	key := vrrp.Key{ID: 1, Secret: secret(1)}
+	receiver := keys(t, 0, key)
+	first := addr("192.0.2.1")
+	old := keys(t, 0, key).Sign(bytes.Clone(message), first, now)[len(message):]
+	for i := range 100 {
+		from := netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})
+		at := now.Add(time.Duration(i) * time.Second)
+		if err := receiver.Open(message, keys(t, 0, key).Sign(bytes.Clone(message), from, at)[len(message):], from, at, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The price of the bound, where clocks are not looked at.
+	if err := receiver.Open(message, old, first, now, 0); err != nil {
+		t.Errorf("a sender that was forgotten: %v", err)
+	}
+	// With its number of peers given, none is forgotten.
+	receiver = keys(t, 0, key)
+	for i := range 100 {
+		from := netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})
+		at := now.Add(time.Duration(i) * time.Second)
+		if err := receiver.Open(message, keys(t, 0, key).Sign(bytes.Clone(message), from, at)[len(message):], from, at, 100); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := receiver.Open(message, old, first, now, 100); !errors.Is(err, vrrp.DropReplay) {
+		t.Errorf("a configured sender: %v, want %v", err, vrrp.DropReplay)
+	}
+}
+
+func TestKeysAreRefused(t *testing.T) {
+	good := vrrp.Key{ID: 1, Secret: secret(1)}
+	for name, bad := range map[string]func() (*vrrp.Keys, error){
+		"none":      func() (*vrrp.Keys, error) { return vrrp.NewKeys(0) },
+		"number 0":  func() (*vrrp.Keys, error) { return vrrp.NewKeys(0, vrrp.Key{Secret: secret(1)}) },
+		"twice":     func() (*vrrp.Keys, error) { return vrrp.NewKeys(0, good, good) },
+		"short":     func() (*vrrp.Keys, error) { return vrrp.NewKeys(0, vrrp.Key{ID: 1, Secret: []byte("short")}) },
+		"long":      func() (*vrrp.Keys, error) { return vrrp.NewKeys(0, vrrp.Key{ID: 1, Secret: make([]byte, 65)}) },
+		"no window": func() (*vrrp.Keys, error) { return vrrp.NewKeys(-1, good) },
+	} {
+		if _, err := bad(); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func TestStampIsAMoment(t *testing.T) {
+	at := time.Date(2026, 3, 4, 5, 6, 7, 250_000_000, time.UTC)
+	if got := vrrp.StampOf(at).Time(); !got.Equal(at) {
+		t.Errorf("got %v, want %v", got, at)
+	}
+}
+
+func FuzzOpen(f *testing.F) {
+	key := vrrp.Key{ID: 1, Secret: secret(1)}
+	message := bytesOf(f, golden[3].message)
+	now := time.Unix(1_700_000_000, 0)
+	f.Add(message, keys(f, 0, key).Sign(bytes.Clone(message), addr("192.0.2.1"), now)[len(message):])
+	f.Fuzz(func(t *testing.T, message, trailer []byte) {
+		receiver := keys(t, time.Minute, key)
+		err := receiver.Open(message, trailer, addr("192.0.2.1"), now, 0)
+		var drop vrrp.Drop
+		if err != nil && (!errors.As(err, &drop) || drop == vrrp.DropNone) {
+			t.Fatalf("refused for %v", err)
+		}
+		if err == nil && !errors.Is(receiver.Open(message, trailer, addr("192.0.2.1"), now, 0), vrrp.DropReplay) {
+			t.Fatal("the same packet was believed twice")
+		}
+	})
+}
