@@ -1,0 +1,383 @@
+package vrrp
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Never is the time of [Machine.Next] when nothing is due.
+const Never = time.Duration(1<<63 - 1)
+
+const (
+	// DefaultDownAdverts is how many adverts may be missed by the standard.
+	DefaultDownAdverts = 3
+	// maxStalls bounds how often in a row an own stall may put off the finding
+	// that the active router is silent.
+	maxStalls = 8
+	// announceEvery bounds how often a rival makes us announce.
+	announceEvery = time.Second
+)
+
+// Params are what the machine is configured with.
+type Params struct {
+	// Version is that of the adverts sent, 2 or 3.
+	Version uint8
+	// Priority is 1 to 254, or PriorityOwner.
+	Priority uint8
+	// Interval is the time between our adverts.
+	Interval time.Duration
+	// DownAdverts is how many adverts in a row may be missed, 1 to 100; 0
+	// means DefaultDownAdverts. Routers need not agree in it, though they
+	// had better.
+	DownAdverts int
+	// NoPreempt leaves the service to an active router of lower priority. An
+	// owner preempts always.
+	NoPreempt bool
+	// PreemptDelay is how long a router of lower priority is left to serve,
+	// from when it was first heard. It does not put off anything else.
+	PreemptDelay time.Duration
+	// Address is the source of our adverts: of two active routers with the
+	// same priority the one with the greater address stays.
+	Address netip.Addr
+}
+
+// Machine decides whether a router is active: RFC 9568, section 6.4. It is a
+// plain comparable value: [Machine.Step] returns the next one and leaves this
+// one alone. Time is a monotonic duration since any fixed moment and must not
+// go back. Inside it is never rounded.
+type Machine struct {
+	p        Params
+	state    State
+	reason   Reason
+	since    time.Duration
+	priority uint8 // the effective one
+	fault    bool
+
+	// In StateBackup: when the silence began that ends with the down interval,
+	// whether the skew alone has to pass, and the sender's interval.
+	base    time.Duration
+	soon    bool
+	learned time.Duration
+	// The active router, and when it was heard last.
+	active     netip.Addr
+	activePrio uint8
+	activeAt   time.Duration
+	lowerSince time.Duration // when one of lower priority was first heard; 0 is unset
+	notBefore  time.Duration // silence is not found before this
+	stalls     uint8
+	waived     bool // handed over by order: no preemption
+
+	// In StateActive: the next advert, and another active router.
+	sendAt    time.Duration
+	rival     bool
+	rivalAt   time.Duration
+	announced time.Duration
+}
+
+// NewMachine returns a machine in StateInit, that does nothing before
+// EventStart.
+func NewMachine(p Params, now time.Duration) Machine {
+	if p.DownAdverts <= 0 {
+		p.DownAdverts = DefaultDownAdverts
+	}
+	return Machine{p: p, since: now, notBefore: now, priority: p.Priority, learned: p.Interval}
+}
+
+// State returns the router's state, why it is in it, and since when.
+func (m *Machine) State() (State, Reason, time.Duration) { return m.state, m.reason, m.since }
+
+// Priority returns the effective priority, that of our adverts.
+func (m *Machine) Priority() uint8 { return m.priority }
+
+// Active returns the router that is active as far as we heard, with its
+// priority; the zero address if we heard none, or are it ourselves.
+func (m *Machine) Active() (netip.Addr, uint8) { return m.active, m.activePrio }
+
+// Rival reports whether we are active and heard another active router.
+func (m *Machine) Rival() bool { return m.rival }
+
+// Skew is by how much the routers of lower priority wait longer: RFC 3768 and
+// RFC 9568, section 6.1.
+func (m *Machine) Skew() time.Duration {
+	unit := time.Second
+	if m.p.Version != 2 {
+		unit = m.learned
+	}
+	return time.Duration(256-int64(m.priority)) * unit / 256
+}
+
+// DownInterval is the silence after which the active router counts as gone.
+func (m *Machine) DownInterval() time.Duration {
+	return time.Duration(m.p.DownAdverts)*m.learned + m.Skew()
+}
+
+// Step takes one event at the time now and returns the machine after it with
+// what is to be done, in order. On the way to active an advert comes before the
+// state, on the way from it an advert of priority 0 does: so the addresses
+// move after the other router knows.
+func (m Machine) Step(e Event, now time.Duration) (Machine, []Action) {
+	var out []Action
+	switch e.Kind {
+	case EventStart:
+		m.start(now, &out)
+	case EventHeard:
+		m.heard(e, now, &out)
+	case EventStall:
+		// The active router sends at least one advert in this time.
+		if m.stalls < maxStalls {
+			m.stalls++
+			m.notBefore = max(m.notBefore, now+m.learned+m.Skew())
+		}
+	case EventPriority:
+		if m.p.Priority != PriorityOwner { // section 6.1: an owner's is fixed
+			m.priority = min(max(e.Priority, 1), PriorityOwner-1)
+		}
+	case EventFault:
+		m.setFault(e.On, now, &out)
+	case EventYield:
+		if m.state == StateActive {
+			m.waived = true
+			m.leave(StateBackup, ReasonYielded, now, &out)
+		}
+	case EventReclaim:
+		m.waived, m.lowerSince = false, 0
+	case EventFollow:
+		m.follow(e.State, now, &out)
+	case EventStop:
+		if m.state == StateActive {
+			m.leave(StateInit, ReasonStopped, now, &out)
+		} else if m.state != StateInit {
+			m.enter(StateInit, ReasonStopped, now, &out)
+		}
+	case EventTick:
+		m.tick(now, &out)
+	}
+	return m, out
+}
+
+func (m *Machine) start(now time.Duration, out *[]Action) {
+	switch {
+	case m.state != StateInit:
+	case m.fault:
+		m.enter(StateFault, ReasonFault, now, out)
+	case m.p.Priority == PriorityOwner:
+		m.become(ReasonOwner, now, out)
+	default:
+		m.listen(ReasonStart, now, out)
+	}
+}
+
+// listen waits for a whole down interval from now on.
+func (m *Machine) listen(r Reason, now time.Duration, out *[]Action) {
+	m.learned = m.p.Interval
+	m.base, m.soon, m.lowerSince = now, false, 0
+	m.active, m.activePrio = netip.Addr{}, 0
+	m.enter(StateBackup, r, now, out)
+}
+
+// heard takes the facts of an advert that was accepted.
+func (m *Machine) heard(e Event, now time.Duration, out *[]Action) {
+	switch m.state {
+	case StateBackup:
+		m.stalls = 0
+		m.heardInBackup(e, now, out)
+	case StateActive:
+		m.heardInActive(e, now, out)
+	}
+}
+
+func (m *Machine) heardInBackup(e Event, now time.Duration, out *[]Action) {
+	other := m.active.IsValid() && m.active != e.Source && e.At-m.activeAt <= m.learned
+	if e.Priority == PriorityStop {
+		// The stop of one of two is no news while the other one goes on.
+		if !other {
+			m.base, m.soon = max(m.base, e.At), true
+			m.enter(StateBackup, ReasonActiveStops, now, out)
+		}
+		return
+	}
+	if !other || e.Priority > m.activePrio {
+		m.active, m.activePrio, m.activeAt = e.Source, e.Priority, e.At
+	}
+	if e.Priority < m.priority && m.preempts(e.At) {
+		return // discarded: the timer goes on, and runs out
+	}
+	if e.Priority >= m.priority {
+		m.lowerSince = 0
+	}
+	m.learned = e.Interval
+	m.base, m.soon = max(m.base, e.At), false
+	m.enter(StateBackup, ReasonActiveHeard, now, out)
+}
+
+// preempts reports whether a router of lower priority, heard now, is to be
+// relieved.
+func (m *Machine) preempts(at time.Duration) bool {
+	if m.lowerSince == 0 {
+		m.lowerSince = max(at, 1)
+	}
+	switch {
+	case m.waived:
+		return false
+	case m.p.Priority == PriorityOwner:
+		return true
+	}
+	return !m.p.NoPreempt && at-m.lowerSince >= m.p.PreemptDelay
+}
+
+func (m *Machine) heardInActive(e Event, now time.Duration, out *[]Action) {
+	switch {
+	case e.Priority == PriorityStop:
+		m.send(now, out)
+	case e.Priority > m.priority, e.Priority == m.priority && m.p.Address.Less(e.Source):
+		// A last packet of ours, lower than the winner's: if we never heard it
+		// before, it may not have heard us, and the neighbours believe us yet.
+		*out = append(*out, Action{Kind: ActionSend, Priority: m.priority})
+		if m.rival {
+			m.rival = false
+			*out = append(*out, Action{Kind: ActionRivalGone})
+		}
+		m.learned = e.Interval
+		m.base, m.soon, m.lowerSince = e.At, false, 0
+		m.active, m.activePrio, m.activeAt = e.Source, e.Priority, e.At
+		m.enter(StateBackup, ReasonHigherHeard, now, out)
+	default:
+		// RFC 9568: answer at once, so that it gives way and switches learn
+		// us again.
+		m.send(now, out)
+		if !m.rival {
+			m.rival = true
+			*out = append(*out, Action{Kind: ActionRivalSeen})
+			m.announced = now - announceEvery
+		}
+		m.rivalAt = now
+		m.active, m.activePrio = e.Source, e.Priority
+		if now-m.announced >= announceEvery {
+			m.announced = now
+			*out = append(*out, Action{Kind: ActionAnnounce})
+		}
+	}
+}
+
+func (m *Machine) setFault(on bool, now time.Duration, out *[]Action) {
+	was := m.fault
+	m.fault = on
+	switch {
+	case on == was, m.state == StateInit:
+	case !on:
+		m.listen(ReasonFaultCleared, now, out)
+	case m.state == StateActive:
+		m.leave(StateFault, ReasonFault, now, out)
+	default:
+		m.enter(StateFault, ReasonFault, now, out)
+	}
+}
+
+// follow does what another member of the group did.
+func (m *Machine) follow(s State, now time.Duration, out *[]Action) {
+	switch {
+	case s == StateActive && m.state == StateBackup:
+		m.become(ReasonGroup, now, out)
+	case s != StateActive && m.state == StateActive:
+		m.leave(StateBackup, ReasonGroup, now, out)
+	}
+}
+
+func (m *Machine) tick(now time.Duration, out *[]Action) {
+	switch m.state {
+	case StateBackup:
+		if now >= m.downAt() {
+			r := ReasonActiveSilent
+			switch {
+			case m.soon:
+				r = ReasonActiveStops
+			case m.lowerSince != 0 && m.activeAt > m.base: // heard, and discarded
+				r = ReasonPreempt
+			}
+			m.become(r, now, out)
+		}
+	case StateActive:
+		if m.rival && now >= m.rivalGoneAt() {
+			m.rival = false
+			m.active, m.activePrio = netip.Addr{}, 0
+			m.announced = now
+			// The loser may have spoken after us: have the last word.
+			*out = append(*out, Action{Kind: ActionRivalGone}, Action{Kind: ActionAnnounce})
+		}
+		if now >= m.sendAt {
+			*out = append(*out, Action{Kind: ActionSend, Priority: m.priority})
+			// In step, unless we are a whole interval behind.
+			if m.sendAt += m.p.Interval; m.sendAt <= now {
+				m.sendAt = now + m.p.Interval
+			}
+		}
+	}
+}
+
+// become makes us active: the packet first, so that another one lets go.
+func (m *Machine) become(r Reason, now time.Duration, out *[]Action) {
+	m.active, m.activePrio = netip.Addr{}, 0
+	m.waived, m.soon, m.lowerSince, m.rival = false, false, 0, false
+	m.send(now, out)
+	m.enter(StateActive, r, now, out)
+	m.announced = now
+	*out = append(*out, Action{Kind: ActionAnnounce})
+}
+
+// leave makes us inactive by our own will: others take over at once.
+func (m *Machine) leave(s State, r Reason, now time.Duration, out *[]Action) {
+	*out = append(*out, Action{Kind: ActionSend, Priority: PriorityStop})
+	if m.rival {
+		m.rival = false
+		*out = append(*out, Action{Kind: ActionRivalGone})
+	}
+	m.learned = m.p.Interval
+	m.base, m.soon, m.lowerSince = now, false, 0
+	m.active, m.activePrio = netip.Addr{}, 0
+	m.enter(s, r, now, out)
+}
+
+// send sends an advert now, and the next one an interval later.
+func (m *Machine) send(now time.Duration, out *[]Action) {
+	*out = append(*out, Action{Kind: ActionSend, Priority: m.priority})
+	m.sendAt = now + m.p.Interval
+}
+
+func (m *Machine) enter(s State, r Reason, now time.Duration, out *[]Action) {
+	if s == m.state && r == m.reason {
+		return
+	}
+	if s != m.state {
+		m.since = now
+	}
+	m.state, m.reason = s, r
+	*out = append(*out, Action{Kind: ActionState})
+}
+
+// downAt is when the active router counts as gone.
+func (m *Machine) downAt() time.Duration {
+	d := m.DownInterval()
+	if m.soon {
+		d = m.Skew()
+	}
+	return max(m.base+d, m.notBefore)
+}
+
+func (m *Machine) rivalGoneAt() time.Duration {
+	return m.rivalAt + DefaultDownAdverts*max(m.p.Interval, announceEvery)
+}
+
+// Next returns when Step wants a tick if nothing else happens, or [Never].
+// It may be in the past.
+func (m *Machine) Next() time.Duration {
+	switch m.state {
+	case StateBackup:
+		return m.downAt()
+	case StateActive:
+		if m.rival {
+			return min(m.sendAt, m.rivalGoneAt())
+		}
+		return m.sendAt
+	}
+	return Never
+}
