@@ -97,6 +97,9 @@ type Result struct {
 	// Weight is a weight that the check proposes for the target; nil when it
 	// has no opinion. Zero is a real value: no new connections.
 	Weight *int `json:"weight,omitempty"`
+	// Load is how much the target has to do; nil when the check did not find
+	// it out.
+	Load *Load `json:"load,omitempty"`
 }
 
 // tidy bounds and completes a result of a Checker that we did not write.
