@@ -118,6 +118,9 @@ var kindTable = [...]struct {
 	{"redis", "PING or role of a Redis server", func(o *options) (Checker, error) {
 		return NewRedis(&RedisConfig{Username: o.text("user"), Password: o.secret("password"), Role: o.text("role"), TLS: o.tls(), Dial: o.dial()})
 	}},
+	{"rup", "load average, asked of rstatd", func(o *options) (Checker, error) {
+		return NewRup(&RupConfig{Port: o.port("rstatd-port"), Portmapper: o.port("portmapper-port"), Version: o.number("version"), Dial: o.dial()})
+	}},
 	{"send-expect", "one text sent, one expected, over TCP", func(o *options) (Checker, error) { return o.sendExpect(OverTCP) }},
 	{"sip", "OPTIONS to a SIP server", func(o *options) (Checker, error) {
 		return NewSIP(&SIPConfig{URI: o.text("uri"), From: o.text("from"), Status: o.ranges("status"), TCP: o.flag("tcp"), TLS: o.tls(), Dial: o.dial()})
@@ -175,6 +178,16 @@ func parse[T any](o *options, name, want string, read func(string) (T, error)) (
 func (o *options) number(name string) int { return parse(o, name, "a number", strconv.Atoi) }
 func (o *options) flag(name string) bool {
 	return parse(o, name, "true or false", strconv.ParseBool)
+}
+
+func (o *options) port(name string) uint16 {
+	return parse(o, name, "a port of 1..65535", func(s string) (uint16, error) {
+		n, err := strconv.ParseUint(s, 10, 16)
+		if n == 0 {
+			err = strconv.ErrRange
+		}
+		return uint16(n), err
+	})
 }
 
 func (o *options) duration(name string) time.Duration {

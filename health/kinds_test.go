@@ -90,6 +90,11 @@ func TestKindsReadOptions(t *testing.T) {
 			map[string]string{"alpn": "h2,http/1.1", "expiry-days": "30", "tls-skip-verify": "true"},
 			must(health.NewTLS(&health.TLSCheckConfig{ALPN: []string{"h2", "http/1.1"}, ExpiryDays: 30, TLS: health.TLSConfig{SkipVerify: true}})),
 		},
+		"rup": {
+			"rup",
+			map[string]string{"rstatd-port": "32768", "portmapper-port": "1111", "version": "2"},
+			must(health.NewRup(&health.RupConfig{Port: 32768, Portmapper: 1111, Version: 2})),
+		},
 		"udp": {
 			"udp",
 			map[string]string{"send": "x", "literal": "true"},

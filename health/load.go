@@ -1,6 +1,7 @@
 package health
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -50,11 +51,11 @@ func (l Load) String() string {
 func (l Load) check() error {
 	for _, v := range []float64{l.One, l.Five, l.Fifteen} {
 		if math.IsNaN(v) || v < 0 || v > maxLoad {
-			return fmt.Errorf("%v is no load average", v)
+			return unwanted("%v is no load average", v)
 		}
 	}
 	if l.Cores < 0 || l.Cores > maxCores {
-		return fmt.Errorf("%d is no number of processors", l.Cores)
+		return unwanted("%d is no number of processors", l.Cores)
 	}
 	return nil
 }
@@ -62,9 +63,19 @@ func (l Load) check() error {
 // loaded ends the attempt with the load that was found.
 func (a *attempt) loaded(phase string, l Load, more string) Result {
 	if err := l.check(); err != nil {
-		return a.wrong(phase, "%v", err)
+		return a.failedOr(phase, err)
 	}
 	r := a.ok(phase, l.String()+more)
 	r.Load = &l
 	return r
+}
+
+// failedOr ends the attempt because of an error, or of an answer that was not
+// as wanted.
+func (a *attempt) failedOr(phase string, err error) Result {
+	var bad unexpected
+	if errors.As(err, &bad) {
+		return a.wrong(phase, "%s", string(bad))
+	}
+	return a.failed(phase, err)
 }
