@@ -10,7 +10,7 @@ packages() {
 	make) echo make ;;
 	host) echo gcc libc6-dev xz-utils mandoc vim ;;
 	netns) echo iproute2 ;;
-	peers) echo nginx-light wrk keepalived redis-server memcached dnsmasq-base ;;
+	peers) echo nginx-light wrk keepalived redis-server memcached dnsmasq-base rpcbind rstatd rstat-client rwhod rwho prometheus-node-exporter ;;
 	dataplane) echo haproxy nginx-light libnginx-mod-stream strace ;;
 	debian) echo user-mode-linux kmod ipvsadm ;;
 	own) echo xz-utils ipvsadm ;;
@@ -62,15 +62,16 @@ env_vars=(env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 PATH="$PATH:/usr/sbin:/s
 masked=()
 for package in "${missing[@]}"; do
 	case "$package" in
-	nginx-light) unit=nginx ;;
-	keepalived) unit=keepalived ;;
-	haproxy) unit=haproxy ;;
-	redis-server) unit=redis-server ;;
-	memcached) unit=memcached ;;
+	nginx-light) units=nginx.service ;;
+	keepalived | haproxy | redis-server | memcached | rwhod | prometheus-node-exporter) units=$package.service ;;
+	rpcbind) units="rpcbind.service rpcbind.socket" ;;
+	rstatd) units=inetd.service ;; # which it brings along
 	*) continue ;;
 	esac
-	link=/etc/systemd/system/$unit.service
-	[ -e "$link" ] || [ -L "$link" ] || masked+=("$link")
+	for unit in $units; do
+		link=/etc/systemd/system/$unit
+		[ -e "$link" ] || [ -L "$link" ] || masked+=("$link")
+	done
 done
 if [ ${#masked[@]} -gt 0 ]; then
 	trap '"${as_root[@]}" rm -f "${masked[@]}"' EXIT

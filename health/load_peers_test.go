@@ -1,0 +1,106 @@
+//go:build linux && peers
+
+package health_test
+
+import (
+	"fmt"
+	"net/netip"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/lvskit/lvskit/health"
+	"github.com/lvskit/lvskit/internal/lab"
+)
+
+// daemons runs a shell script in a namespace as the first process of a
+// machine of its own, with folders for what daemons write that nobody else
+// sees. They end with the test, those that went into the background included.
+func daemons(t *testing.T, n *lab.Namespace, script string) {
+	t.Helper()
+	cmd := exec.Command("sh", "-ec", `
+		mount --make-rprivate /
+		mount -t tmpfs -o mode=0755 tmpfs /run
+		mount -t tmpfs -o mode=0777 tmpfs /var/spool/rwho
+		`+script+`
+		read -r end`)
+	// It reads to the end of us, whatever that is; a signal at the end of the
+	// parent would come with the end of the thread that started it.
+	if _, err := cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	cmd.Stdout, cmd.Stderr = &said, &said
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS}
+	// Whoever went into the background may hold the pipe.
+	cmd.WaitDelay = time.Second
+	if err := n.Start(cmd); err != nil {
+		t.Fatal(err)
+	}
+	// Cleanups run last first: this one sees the end of it.
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("the daemons said: %s", said.String())
+		}
+	})
+}
+
+// comesUp asks until the answer is OK.
+func comesUp(t *testing.T, c health.Checker, addr netip.AddrPort) health.Result {
+	t.Helper()
+	var r health.Result
+	for range 200 {
+		if r = check(t, c, addr, time.Second); r.Verdict == health.OK {
+			return r
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Fatalf("it does not come up: %s", r.Reason)
+	return r
+}
+
+// sameLoad has a program of Debian's tell the load, too, until it did not
+// move meanwhile, and compares. The pattern finds the three numbers.
+func sameLoad(t *testing.T, ask func() health.Result, program func() string, pattern string) {
+	t.Helper()
+	numbers := regexp.MustCompile(pattern)
+	for range 50 {
+		before, text, after := ask(), program(), ask()
+		if before.Load == nil || after.Load == nil {
+			t.Fatalf("no load: %s; %s", before.Reason, after.Reason)
+		}
+		if *before.Load != *after.Load {
+			time.Sleep(50 * time.Millisecond)
+			continue
+		}
+		found := numbers.FindStringSubmatch(text)
+		if found == nil {
+			t.Fatalf("no load in %q", text)
+		}
+		l := *after.Load
+		if ours, theirs := fmt.Sprintf("%.2f %.2f %.2f", l.One, l.Five, l.Fifteen), strings.Join(found[1:], " "); ours != theirs {
+			t.Errorf("we say %s, Debian's program %s: %q", ours, theirs, text)
+		}
+		return
+	}
+	t.Error("the load never rests")
+}
+
+func TestPeersRup(t *testing.T) {
+	n := lab.New(t).Namespace("server")
+	daemons(t, n, "rpcbind -w; rpc.rstatd")
+	addr := netip.MustParseAddrPort("127.0.0.1:80")
+	dial := health.Dial{Namespace: n.Path()}
+	c := must(health.NewRup(&health.RupConfig{Dial: dial}))
+	comesUp(t, c, addr)
+	want(t, check(t, c, addr, short), health.OK, "(version 3, port ", "portmapper", "stats")
+	want(t, check(t, must(health.NewRup(&health.RupConfig{Version: 2, Dial: dial})), addr, short), health.OK, "(version 2, ")
+	want(t, check(t, must(health.NewRup(&health.RupConfig{Version: 4, Dial: dial})), addr, short), health.Fail, "stats: the server has versions 1 to 5 of the program only")
+	sameLoad(t, func() health.Result { return check(t, c, addr, short) },
+		func() string { return n.Run("rup", "127.0.0.1") }, `load ([0-9.]+) ([0-9.]+) ([0-9.]+)`)
+}
