@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -21,7 +22,8 @@ type Composite struct {
 
 // NewAll returns a check that is OK if all of its parts are. The first that
 // fails ends the others; otherwise one without a result makes the whole one
-// without. The smallest weight that a part proposes is the whole's.
+// without. The smallest weight that a part proposes is the whole's, and so are
+// the numbers of all parts, in their order, if all are OK.
 func NewAll(parts ...Checker) (*Composite, error) { return newComposite(true, parts) }
 
 // NewAny returns a check that is OK if any of its parts is. The first that is
@@ -79,8 +81,10 @@ func (c *Composite) Check(ctx context.Context, t Target) Result {
 	}
 	var decided, unknown, last *answer
 	var weight *int
+	perf := make([][]Perfdatum, len(c.parts))
 	for range c.parts {
 		got := <-answers
+		perf[got.part] = got.r.Perf
 		switch {
 		case decided != nil: // what we have ended ourselves
 		case got.r.Verdict == decisive:
@@ -99,7 +103,7 @@ func (c *Composite) Check(ctx context.Context, t Target) Result {
 		a.see(at.r.Seen)
 		a.phases = append(a.phases, at.r.Phases...)
 		r := a.result(at.r.Verdict, fmt.Sprintf("%s: part %d of %d: %s", c.kind(), at.part+1, len(c.parts), at.r.Reason))
-		r.Weight = at.r.Weight
+		r.Weight, r.Perf = at.r.Weight, at.r.Perf
 		return r
 	}
 	switch {
@@ -112,6 +116,9 @@ func (c *Composite) Check(ctx context.Context, t Target) Result {
 	}
 	r := a.ok("run", fmt.Sprintf("all of %d are ok", len(c.parts)))
 	r.Weight = weight
+	if all := slices.Concat(perf...); len(all) > 0 {
+		r.Perf = all[:min(len(all), MaxPerf)]
+	}
 	return r
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +33,10 @@ func TestComposite(t *testing.T) {
 	addr := netip.MustParseAddrPort("192.0.2.1:80")
 	ok, fail, none := fake("a", health.OK, -1), fake("b", health.Fail, -1), fake("c", health.NoResult, -1)
 	light, heavy := fake("d", health.OK, 10), fake("e", health.OK, 90)
+	counted := healthtest.NewFake("counted")
+	counted.Set(func(context.Context, int) health.Result {
+		return health.Result{Verdict: health.OK, Reason: "counted", Perf: slices.Repeat([]health.Perfdatum{{Label: "n", Value: 1}}, 40)}
+	})
 	slow := healthtest.NewFake("slow")
 	slow.Set(healthtest.After(time.Hour, health.OK))
 	all := func(parts ...health.Checker) health.Checker { return must(health.NewAll(parts...)) }
@@ -55,6 +60,7 @@ func TestComposite(t *testing.T) {
 		"not ok":                {must(health.NewNot(heavy)), health.Fail, "not: e said so", -1},
 		"not failed":            {must(health.NewNot(fail)), health.OK, "not: b said so", -1},
 		"not without":           {must(health.NewNot(none)), health.NoResult, "not: c said so", -1},
+		"numbers of all parts":  {all(counted, ok, counted), health.OK, "", -1},
 		"one without the other": {all(ok, must(health.NewNot(fail))), health.OK, "", -1},
 		"any of all, nested":    {anyOf(all(ok, fail), all(ok, light)), health.OK, "part 2 of 2: run: all of 2", 10},
 		"all, agent elsewhere":  {all(ok, must(health.NewOnPort(light, 9999))), health.OK, "", 10},
@@ -62,6 +68,9 @@ func TestComposite(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := tt.check.Check(t.Context(), health.Target{Addr: addr})
 			want(t, r, tt.want, tt.reason)
+			if numbers := strings.HasPrefix(name, "numbers"); numbers != (len(r.Perf) == health.MaxPerf) {
+				t.Errorf("%d numbers", len(r.Perf))
+			}
 			if (r.Weight == nil) != (tt.weight < 0) || r.Weight != nil && *r.Weight != tt.weight {
 				t.Errorf("weight %v, want %d", r.Weight, tt.weight)
 			}
@@ -133,15 +142,20 @@ func TestParsePerfdata(t *testing.T) {
 		output string
 		want   []p
 	}{
-		"none":             {"PING OK", nil},
-		"ping":             {"PING OK - Packet loss = 0%, RTA = 0.80 ms|rta=0.800000ms;3000.000000;5000.000000;0.000000 pl=0%;80;100;0", []p{{"rta", 0.8, "ms", "3000.000000", "5000.000000", "0.000000", ""}, {"pl", 0, "%", "80", "100", "0", ""}}},
-		"quoted label":     {"DISK OK | 'C:\\ it''s used'=3GB;@10:20;~:5;0;9", []p{{"C:\\ it's used", 3, "GB", "@10:20", "~:5", "0", "9"}}},
-		"counter":          {"x|c=12c", []p{{Label: "c", Value: 12, Unit: "c"}}},
-		"negative":         {"x|t=-1.5", []p{{Label: "t", Value: -1.5}}},
-		"unknown value":    {"x|a=U b=1", []p{{Label: "b", Value: 1}}},
-		"on further lines": {"x|a=1\nlong text\nmore|b=2", []p{{Label: "a", Value: 1}, {Label: "b", Value: 2}}},
-		"no end of label":  {"x|'a=1", nil},
-		"no label":         {"x|=1", nil},
+		"none":              {"PING OK", nil},
+		"ping":              {"PING OK - Packet loss = 0%, RTA = 0.80 ms|rta=0.800000ms;3000.000000;5000.000000;0.000000 pl=0%;80;100;0", []p{{"rta", 0.8, "ms", "3000.000000", "5000.000000", "0.000000", ""}, {"pl", 0, "%", "80", "100", "0", ""}}},
+		"quoted label":      {"DISK OK | 'C:\\ it''s used'=3GB;@10:20;~:5;0;9", []p{{"C:\\ it's used", 3, "GB", "@10:20", "~:5", "0", "9"}}},
+		"counter":           {"x|c=12c", []p{{Label: "c", Value: 12, Unit: "c"}}},
+		"negative":          {"x|t=-1.5", []p{{Label: "t", Value: -1.5}}},
+		"unknown value":     {"x|a=U b=1", []p{{Label: "b", Value: 1}}},
+		"on further lines":  {"x|a=1\nlong text\nmore|b=2\nc=3\n'd e'=4|f=5", []p{{Label: "a", Value: 1}, {Label: "b", Value: 2}, {Label: "c", Value: 3}, {Label: "d e", Value: 4, Unit: "|f=5"}}},
+		"no | in the first": {"x\ny|a=1", []p{{Label: "a", Value: 1}}},
+		"a word between":    {"x|a=1 and b=2", []p{{Label: "a", Value: 1}, {Label: "b", Value: 2}}},
+		"exponent":          {"x|a=1.5e3B b=2e", []p{{Label: "a", Value: 1500, Unit: "B"}, {Label: "b", Value: 2, Unit: "e"}}},
+		"beyond a number":   {"x|a=1e999 b=inf c=NaN d=1", []p{{Label: "d", Value: 1}}},
+		"long texts":        {"x|" + strings.Repeat("n", 500) + "=1", []p{{Label: strings.Repeat("n", 125) + "...", Value: 1}}},
+		"no end of label":   {"x|'a=1", nil},
+		"no label":          {"x|=1", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(tt.want, health.ParsePerfdata(tt.output)); diff != "" {

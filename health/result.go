@@ -73,6 +73,10 @@ const (
 	MaxSeen = 256
 	// MaxReason is the longest Reason in bytes that a Monitor keeps.
 	MaxReason = 512
+	// MaxPerf is the most numbers that a Result carries, and maxPerfText the
+	// longest text of one in bytes.
+	MaxPerf     = 64
+	maxPerfText = 128
 )
 
 // Result is what one check found out. It is not changed after Check returned
@@ -100,6 +104,10 @@ type Result struct {
 	// Load is how much the target has to do; nil when the check did not find
 	// it out.
 	Load *Load `json:"load,omitempty"`
+	// Perf are numbers that the check measured or was told, such as the
+	// performance data of a plugin or the days that a certificate is good
+	// for; at most MaxPerf.
+	Perf []Perfdatum `json:"perf,omitempty"`
 }
 
 // tidy bounds and completes a result of a Checker that we did not write.
@@ -111,6 +119,9 @@ func (r Result) tidy(start time.Time, took time.Duration) Result {
 	r.Reason = oneLine(r.Reason, MaxReason)
 	if len(r.Seen) > MaxSeen {
 		r.Seen = r.Seen[:MaxSeen:MaxSeen]
+	}
+	if len(r.Perf) > MaxPerf {
+		r.Perf = r.Perf[:MaxPerf:MaxPerf]
 	}
 	if r.Start.IsZero() {
 		r.Start = start

@@ -95,6 +95,7 @@ type session struct {
 	phase    string
 	graceful bool
 	weight   *int
+	perf     []Perfdatum
 }
 
 func (s *session) use(c net.Conn) {
@@ -148,7 +149,7 @@ func (s *session) end(what string, err error) Result {
 	default:
 		r = s.a.failed(s.phase, err)
 	}
-	r.Weight = s.weight
+	r.Weight, r.Perf = s.weight, s.perf
 	return r
 }
 

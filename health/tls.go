@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -31,7 +32,9 @@ type TLSCheckConfig struct {
 	// of them. Empty offers none.
 	ALPN []string
 	// ExpiryDays is how many days before the end of a certificate the reason
-	// says so; 0 means DefaultExpiryDays. The verdict is OK until the end.
+	// says so; 0 means DefaultExpiryDays. The verdict is OK until the end. The
+	// days are the number "days_to_expiry" of each result whose handshake
+	// succeeded, those of the certificate of the chain that ends first.
 	ExpiryDays int
 	// Dial says how to connect.
 	Dial
@@ -104,7 +107,11 @@ func (c *TLS) Check(ctx context.Context, t Target) Result {
 		if state.NegotiatedProtocol != "" {
 			what += ", " + state.NegotiatedProtocol
 		}
-		return what + ", " + expiry(state.PeerCertificates, time.Now(), c.cfg.ExpiryDays), nil
+		text, days := expiry(state.PeerCertificates, time.Now(), c.cfg.ExpiryDays)
+		if len(state.PeerCertificates) > 0 {
+			s.perf = []Perfdatum{{Label: "days_to_expiry", Value: float64(days), Warn: fmt.Sprintf("%d:", c.cfg.ExpiryDays), Critical: "0:"}}
+		}
+		return what + ", " + text, nil
 	})
 }
 
@@ -128,19 +135,20 @@ func (c *TLS) pinned(state tls.ConnectionState) error {
 	return unwanted("no key of the certificate is pinned; that of the server is %x", sha256.Sum256(chain[0].RawSubjectPublicKeyInfo))
 }
 
-// expiry says how long the certificate that ends first is good for.
-func expiry(chain []*x509.Certificate, now time.Time, warn int) string {
+// expiry says how long the certificate that ends first is good for, in words
+// and in whole days, which are negative after its end.
+func expiry(chain []*x509.Certificate, now time.Time, warn int) (text string, days int) {
 	if len(chain) == 0 {
-		return "no certificate"
+		return "no certificate", 0
 	}
 	first := slices.MinFunc(chain, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
-	days := int(first.NotAfter.Sub(now) / (24 * time.Hour))
+	days = int(math.Floor(first.NotAfter.Sub(now).Hours() / 24))
 	date := first.NotAfter.UTC().Format(time.DateOnly)
 	switch {
 	case now.After(first.NotAfter):
-		return "WARNING: the certificate ended on " + date
+		return "WARNING: the certificate ended on " + date, days
 	case days < warn:
-		return fmt.Sprintf("WARNING: the certificate ends in %d days, on %s; renew it", days, date)
+		return fmt.Sprintf("WARNING: the certificate ends in %d days, on %s; renew it", days, date), days
 	}
-	return fmt.Sprintf("the certificate is good for %d days", days)
+	return fmt.Sprintf("the certificate is good for %d days", days), days
 }

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/lvskit/lvskit/health"
 	"github.com/lvskit/lvskit/health/healthtest"
 )
@@ -57,7 +59,19 @@ func TestTLS(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			want(t, check(t, must(health.NewTLS(&tt.cfg)), healthtest.NewServer(t, serve).Addr(), short), tt.want, tt.reason)
+			r := check(t, must(health.NewTLS(&tt.cfg)), healthtest.NewServer(t, serve).Addr(), short)
+			want(t, r, tt.want, tt.reason)
+			warn := tt.cfg.ExpiryDays
+			if warn == 0 {
+				warn = health.DefaultExpiryDays
+			}
+			perf := []health.Perfdatum{{Label: "days_to_expiry", Value: float64(days), Warn: fmt.Sprintf("%d:", warn), Critical: "0:"}}
+			if tt.want != health.OK {
+				perf = nil
+			}
+			if diff := cmp.Diff(perf, r.Perf); diff != "" {
+				t.Errorf("numbers (-want +got):\n%s", diff)
+			}
 		})
 	}
 	without, _ := certificate()
