@@ -136,22 +136,19 @@ func (a *h2Answer) statusLine() string {
 }
 
 // overHTTP2 asks an [HTTP] check's question over HTTP/2.
-func (c *HTTP) overHTTP2(a *attempt, conn net.Conn) Result {
-	scheme, host := "http", c.cfg.Host
+func (c *HTTP) overHTTP2(a *attempt, conn net.Conn, q *httpQuestion) (Result, *httpQuestion) {
+	scheme := "http"
 	if secure, ok := conn.(*tls.Conn); ok {
 		scheme = "https"
 		if secure.ConnectionState().NegotiatedProtocol != "h2" {
-			return a.wrong("tls", "the server does not choose the protocol h2")
+			return a.wrong("tls", "the server does not choose the protocol h2"), nil
 		}
 	}
-	if host == "" {
-		host = a.target.Addr.String()
-	}
 	fields := []hpack.HeaderField{
-		{Name: ":method", Value: c.cfg.Method},
+		{Name: ":method", Value: q.method},
 		{Name: ":scheme", Value: scheme},
-		{Name: ":path", Value: c.url.RequestURI()},
-		{Name: ":authority", Value: host},
+		{Name: ":path", Value: q.url.RequestURI()},
+		{Name: ":authority", Value: q.host},
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.cfg.Header)) {
 		for _, value := range c.cfg.Header[name] {
@@ -159,13 +156,14 @@ func (c *HTTP) overHTTP2(a *attempt, conn net.Conn) Result {
 		}
 	}
 	a.allow(conn, c.cfg.AnswerTimeout)
-	answer, err := h2(conn, fields, nil, c.cfg.MaxBody)
+	answer, err := h2(conn, fields, nil, c.readLimit())
 	var bad unexpected
 	switch {
 	case errors.As(err, &bad):
-		return a.wrong("read", "%s", string(bad))
+		return a.wrong("read", "%s", string(bad)), nil
 	case err != nil:
-		return a.failed("read", err)
+		return a.failed("read", err), nil
 	}
-	return c.judge(a, "HTTP/2", answer.status, answer.statusLine(), func() ([]byte, error) { return answer.body, nil })
+	resp := &http.Response{Proto: "HTTP/2", StatusCode: answer.status, Status: answer.statusLine(), Header: answer.header}
+	return c.judge(a, q, resp, func() ([]byte, error) { return answer.body, nil })
 }

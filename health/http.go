@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -20,6 +19,8 @@ import (
 const (
 	// DefaultMaxBody is how much of a body is searched by default.
 	DefaultMaxBody = 64 << 10
+	// maxMaxBody is the most that may be read of one.
+	maxMaxBody = 16 << 20
 	// maxHeader bounds the status line and the headers of an answer,
 	// interim answers (1xx) included.
 	maxHeader = 64 << 10
@@ -52,8 +53,24 @@ type HTTPConfig struct {
 	Body string
 	// BodyRegex must match the body (RE2 syntax); empty means any body.
 	BodyRegex string
-	// MaxBody is how many bytes of the body are searched; 0 means
-	// DefaultMaxBody.
+	// Digest is that of the whole body, without headers, in hexadecimal: 64
+	// digits are SHA-256, 32 are MD5, which keepalived uses and which proves
+	// no more than that the page is the usual one. Empty means any body.
+	Digest string
+	// JSON are values that the body, a JSON text, must have; all of them, at
+	// most MaxMatches.
+	JSON []JSONMatch
+	// ExpectHeader are headers that the answer must have; all of them, at
+	// most MaxMatches.
+	ExpectHeader []HeaderMatch
+	// Redirects is how many redirects are followed, at most MaxRedirects, as
+	// long as they stay at the same scheme and Host; each is a connection of
+	// its own to the target. 0 follows none, and Status says whether a
+	// redirect is OK; a status within Status is never followed.
+	Redirects int
+	// MaxBody is how many bytes of the body are read, at most 16 MiB; 0 means
+	// DefaultMaxBody. A longer body is searched as far as that, and fails
+	// where a Digest or JSON needs all of it.
 	MaxBody int
 	// HTTP2 speaks HTTP/2 (RFC 9113): over TLS by the protocol h2, which the
 	// server must choose, in clear from the first byte (prior knowledge).
@@ -64,12 +81,12 @@ type HTTPConfig struct {
 	Dial
 }
 
-// HTTP asks with one request, of HTTP/1.1 unless told otherwise, on a connection of its own: no
-// keep-alive, no redirects, no proxy, no environment. It is safe for
-// concurrent use.
+// HTTP asks with one request, of HTTP/1.1 unless told otherwise, on a
+// connection of its own: no keep-alive, no proxy, no environment, and no
+// redirects unless told otherwise. It is safe for concurrent use.
 type HTTP struct {
 	cfg      HTTPConfig
-	regex    *regexp.Regexp
+	match    httpMatch
 	tls      *tls.Config
 	url      url.URL
 	identity string
@@ -145,13 +162,14 @@ func (c *HTTP) validate() error {
 			bad("status %v: want a range within 200-999", r)
 		}
 	}
-	if c.cfg.MaxBody < 0 {
-		bad("max body %d is negative", c.cfg.MaxBody)
+	if c.cfg.MaxBody < 0 || c.cfg.MaxBody > maxMaxBody {
+		bad("max body %d: want 0 for %d, or up to %d bytes", c.cfg.MaxBody, DefaultMaxBody, maxMaxBody)
 	}
-	if c.cfg.BodyRegex != "" {
-		if c.regex, err = regexp.Compile(c.cfg.BodyRegex); err != nil {
-			bad("body regex: %w", err)
-		}
+	if c.cfg.Redirects < 0 || c.cfg.Redirects > MaxRedirects {
+		bad("redirects %d: want 0 for none, or up to %d", c.cfg.Redirects, MaxRedirects)
+	}
+	if c.match, err = newHTTPMatch(&c.cfg); err != nil {
+		bad("%w", err)
 	}
 	if t := c.cfg.TLS; t != nil {
 		protocol := "http/1.1"
@@ -193,8 +211,9 @@ func (c *HTTP) describe() string {
 	for _, k := range slices.Sorted(maps.Keys(c.cfg.Header)) {
 		fmt.Fprintf(&b, " header=%q:%q", k, c.cfg.Header[k])
 	}
-	if c.cfg.Body != "" || c.regex != nil {
-		fmt.Fprintf(&b, " body=%q regex=%q max=%d", c.cfg.Body, c.cfg.BodyRegex, c.cfg.MaxBody)
+	b.WriteString(c.match.identity(c.cfg.MaxBody))
+	if c.cfg.Redirects > 0 {
+		fmt.Fprintf(&b, " redirects=%d", c.cfg.Redirects)
 	}
 	if c.cfg.HTTP2 {
 		b.WriteString(" http2")
@@ -209,17 +228,41 @@ func (c *HTTP) describe() string {
 // Identity names the kind and the parameters of the check.
 func (c *HTTP) Identity() string { return c.identity }
 
-// Check asks once.
+// Check asks once, and once more for each redirect that it follows.
+func (c *HTTP) Check(ctx context.Context, t Target) Result {
+	a, cancel := begin(ctx, t)
+	defer cancel()
+	q := &httpQuestion{method: c.cfg.Method, url: c.url, host: c.cfg.Host}
+	if q.host == "" {
+		q.host = t.Addr.String()
+	}
+	for {
+		if r, next := c.once(a, q); next == nil {
+			return r
+		} else {
+			q = next
+		}
+	}
+}
+
+// httpQuestion is one request of a check.
+type httpQuestion struct {
+	method string
+	url    url.URL
+	host   string
+	hops   int // redirects that led here
+}
+
+// once asks one question. It returns the next one if the answer is a redirect
+// that is to be followed.
 //
 // It writes the request and reads the answer itself rather than through an
 // http.Transport: a transport keeps two goroutines for each connection and
 // hides where the time went.
-func (c *HTTP) Check(ctx context.Context, t Target) Result {
-	a, cancel := begin(ctx, t)
-	defer cancel()
+func (c *HTTP) once(a *attempt, q *httpQuestion) (Result, *httpQuestion) {
 	raw, err := a.open("tcp", &c.cfg.Dial)
 	if err != nil {
-		return a.failed("connect", err)
+		return a.failed("connect", err), nil
 	}
 	defer closeConn(raw, c.cfg.Graceful)
 	defer guard(a.ctx, raw)()
@@ -228,31 +271,27 @@ func (c *HTTP) Check(ctx context.Context, t Target) Result {
 	conn := net.Conn(raw)
 	if c.tls != nil {
 		if conn, err = a.secure(raw, c.tls, &c.cfg.Dial); err != nil {
-			return a.failed("tls", err)
+			return a.failed("tls", err), nil
 		}
 	}
 
 	if c.cfg.HTTP2 {
-		return c.overHTTP2(a, conn)
+		return c.overHTTP2(a, conn, q)
 	}
-	u := c.url
 	req := &http.Request{
-		Method: c.cfg.Method, URL: &u, Host: c.cfg.Host, Header: c.cfg.Header,
+		Method: q.method, URL: &q.url, Host: q.host, Header: c.cfg.Header,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Close: true,
-	}
-	if req.Host == "" {
-		req.Host = t.Addr.String()
 	}
 	a.allow(raw, c.cfg.AnswerTimeout)
 	if err := req.Write(conn); err != nil {
-		return a.failed("send", err)
+		return a.failed("send", err), nil
 	}
 	a.done("send")
-	return c.answer(a, conn, req)
+	return c.answer(a, conn, q, req)
 }
 
 // answer reads the status, and the body where it matters.
-func (c *HTTP) answer(a *attempt, conn net.Conn, req *http.Request) Result {
+func (c *HTTP) answer(a *attempt, conn net.Conn, q *httpQuestion, req *http.Request) (Result, *httpQuestion) {
 	limit := &io.LimitedReader{R: conn, N: maxHeader}
 	in := bufio.NewReader(limit)
 	resp, err := http.ReadResponse(in, req)
@@ -262,42 +301,63 @@ func (c *HTTP) answer(a *attempt, conn net.Conn, req *http.Request) Result {
 	}
 	if err != nil {
 		if limit.N <= 0 {
-			return a.wrong("read", "more than %d bytes of headers", maxHeader)
+			return a.wrong("read", "more than %d bytes of headers", maxHeader), nil
 		}
-		return a.failed("read", err)
+		return a.failed("read", err), nil
 	}
-	defer resp.Body.Close()
-	return c.judge(a, resp.Proto, resp.StatusCode, resp.Status, func() ([]byte, error) {
+	return c.judge(a, q, resp, func() ([]byte, error) {
 		// Room for the chunk framing of a body in small chunks.
-		limit.N = int64(c.cfg.MaxBody)*8 + maxHeader
-		return io.ReadAll(io.LimitReader(resp.Body, int64(c.cfg.MaxBody)))
+		limit.N = int64(c.readLimit())*8 + maxHeader
+		return io.ReadAll(io.LimitReader(resp.Body, int64(c.readLimit())))
 	})
 }
 
-// judge compares the status, and the body where it matters.
-func (c *HTTP) judge(a *attempt, proto string, code int, status string, readBody func() ([]byte, error)) Result {
-	a.see([]byte(proto + " " + status))
+// readLimit is how much of a body is read: one byte more than is compared,
+// where it matters whether that was all.
+func (c *HTTP) readLimit() int {
+	if c.match.wantsAll() {
+		return c.cfg.MaxBody + 1
+	}
+	return c.cfg.MaxBody
+}
+
+// judge compares the status, the headers, and the body where it matters.
+func (c *HTTP) judge(a *attempt, q *httpQuestion, resp *http.Response, readBody func() ([]byte, error)) (Result, *httpQuestion) {
+	code, status := resp.StatusCode, clipText(resp.Status)
+	a.see([]byte(resp.Proto + " " + resp.Status))
 	if !slices.ContainsFunc(c.cfg.Status, func(r StatusRange) bool {
 		return r.Min <= code && code <= r.Max
 	}) {
-		return a.wrong("read", "status %s, expected %s", clipText(status), statusText(c.cfg.Status))
+		if c.cfg.Redirects == 0 || !isRedirect(code) {
+			return a.wrong("read", "status %s, expected %s", status, statusText(c.cfg.Status)), nil
+		}
+		method, to, err := c.redirect(q.method, &q.url, q.host, resp.Header.Get("Location"), code)
+		if err == nil && q.hops == c.cfg.Redirects {
+			err = unwanted("status %s to %s, after %d redirects already", status, clip([]byte(to.RequestURI())), q.hops)
+		}
+		if err != nil {
+			return a.wrong("read", "%v", err), nil
+		}
+		a.done("read")
+		a.see([]byte(" "))
+		return Result{}, &httpQuestion{method, *to, q.host, q.hops + 1}
 	}
-	if c.cfg.Body == "" && c.regex == nil {
-		return a.ok("read", "status "+clipText(status))
+	if err := c.match.header(resp.Header); err != nil {
+		return a.wrong("read", "status %d, but %v", code, err), nil
+	}
+	if !c.match.wantsBody() {
+		return a.ok("read", "status "+status), nil
 	}
 	body, err := readBody()
 	a.see([]byte(" "))
 	a.see(body)
 	if err != nil {
-		return a.failed("read", err)
+		return a.failed("read", err), nil
 	}
-	if c.cfg.Body != "" && !strings.Contains(string(body), c.cfg.Body) {
-		return a.wrong("read", "status %d, but %s is not in the first %d bytes of the body", code, clip([]byte(c.cfg.Body)), len(body))
+	if err := c.match.content(body, c.cfg.MaxBody); err != nil {
+		return a.wrong("read", "status %d, but %v", code, err), nil
 	}
-	if c.regex != nil && !c.regex.Match(body) {
-		return a.wrong("read", "status %d, but regex %s matches nothing in the first %d bytes of the body", code, clip([]byte(c.cfg.BodyRegex)), len(body))
-	}
-	return a.ok("read", "status "+clipText(status)+", body as expected")
+	return a.ok("read", "status "+status+", body as expected"), nil
 }
 
 func clipText(s string) string { return oneLine(s, 60) }

@@ -167,12 +167,14 @@ func TestHTTPOverTLS(t *testing.T) {
 func TestHTTPIsRefused(t *testing.T) {
 	_, err := health.NewHTTP(&health.HTTPConfig{
 		Method: "GET IT", Path: "http://elsewhere/", Host: "a b", Header: http.Header{"Bad Name": {"x"}, "Host": {"x"}, "V": {"a\r\nb"}},
-		Status: []health.StatusRange{{100, 300}, {300, 200}}, BodyRegex: "(", MaxBody: -1, TLS: &health.TLSConfig{RootsPEM: []byte("?")},
+		Status: []health.StatusRange{{100, 300}, {300, 200}}, BodyRegex: "(", MaxBody: -1, Digest: "abc", Redirects: 11,
+		JSON: []health.JSONMatch{{Path: "a..b"}}, ExpectHeader: []health.HeaderMatch{{Name: "a b"}, {Name: "X", Value: "[", Regex: true}},
+		TLS: &health.TLSConfig{RootsPEM: []byte("?")},
 	})
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, want := range []string{`method "GET IT"`, `path "http://elsewhere/"`, `host "a b"`, `header name "Bad Name"`, "header Host", "header V", "status 100-300", "status 300-200", "body regex", "max body -1", "tls: no certificate"} {
+	for _, want := range []string{`method "GET IT"`, `path "http://elsewhere/"`, `host "a b"`, `header name "Bad Name"`, "header Host", "header V", "status 100-300", "status 300-200", "body regex", "max body -1", `digest "abc"`, "redirects 11", `json path "a..b"`, `expected header name "a b"`, "expected header X", "tls: no certificate"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not say %q:\n%v", want, err)
 		}
@@ -192,6 +194,14 @@ func TestHTTPIdentityTellsConfigurationsApart(t *testing.T) {
 		{Body: "x"},
 		{BodyRegex: "x"},
 		{Body: "x", MaxBody: 1},
+		{Digest: strings.Repeat("00", 32)},
+		{Digest: strings.Repeat("00", 16)},
+		{JSON: []health.JSONMatch{{Path: "a", Value: "b"}}},
+		{JSON: []health.JSONMatch{{Path: "a", Value: "c"}}},
+		{ExpectHeader: []health.HeaderMatch{{Name: "a", Value: "b"}}},
+		{ExpectHeader: []health.HeaderMatch{{Name: "a", Value: "b", Regex: true}}},
+		{Redirects: 1},
+		{HTTP2: true},
 		{Dial: health.Dial{Graceful: true}},
 		{TLS: &health.TLSConfig{}},
 		{TLS: &health.TLSConfig{ServerName: "x"}},

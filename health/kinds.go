@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"net/netip"
 	"os"
 	"slices"
@@ -35,7 +36,10 @@ type Kind struct {
 // connect-timeout, tls-timeout, answer-timeout and graceful for [Dial]; tls,
 // tls-name, tls-roots (a file of certificates) and tls-skip-verify for
 // [TLSConfig], each of which turns TLS on; starttls. A password or secret may
-// be given as a file, by the name of the option and "-file".
+// be given as a file, by the name of the option and "-file". An option that
+// stands for several things, each with blanks or commas of its own, has one a
+// line: header and expect-header ("Name: value"), expect-header-regex, and json
+// ("path=value").
 func Kinds() []Kind {
 	kinds := make([]Kind, len(kindTable))
 	for i, k := range kindTable {
@@ -83,7 +87,12 @@ var kindTable = [...]struct {
 		return NewGRPC(&GRPCConfig{Service: o.text("service"), Authority: o.text("authority"), TLS: o.tls(), Dial: o.dial()})
 	}},
 	{"http", "HTTP request, status and body", func(o *options) (Checker, error) {
-		return NewHTTP(&HTTPConfig{Method: o.text("method"), Path: o.text("path"), Host: o.text("host"), Status: o.ranges("status"), Body: o.text("body"), BodyRegex: o.text("body-regex"), MaxBody: o.number("max-body"), HTTP2: o.flag("http2"), TLS: o.tls(), Dial: o.dial()})
+		return NewHTTP(&HTTPConfig{
+			Method: o.text("method"), Path: o.text("path"), Host: o.text("host"), Header: o.headers("header"),
+			Status: o.ranges("status"), Body: o.text("body"), BodyRegex: o.text("body-regex"), Digest: o.text("digest"), JSON: o.json("json"),
+			ExpectHeader: o.headerMatches("expect-header", "expect-header-regex"), Redirects: o.number("redirects"), MaxBody: o.number("max-body"),
+			HTTP2: o.flag("http2"), TLS: o.tls(), Dial: o.dial(),
+		})
 	}},
 	{"icmp", "echo reply of a host", func(o *options) (Checker, error) {
 		return NewICMP(&ICMPConfig{Size: o.number("size"), Dial: o.dial()})
@@ -212,6 +221,64 @@ func (o *options) numbers(name string) (all []int) {
 		}
 		return all, nil
 	})
+}
+
+// lines reads an option of several things, one a line.
+func (o *options) lines(name string) []string {
+	return strings.FieldsFunc(o.text(name), func(r rune) bool { return r == '\n' || r == '\r' })
+}
+
+// headers reads lines of the form "Name: value".
+func (o *options) headers(name string) http.Header {
+	h := http.Header{}
+	for _, m := range o.headerLines(name, true) {
+		h.Add(m.Name, m.Value)
+	}
+	return h
+}
+
+// headerMatches reads lines of the form "Name: value", or "Name" alone for any
+// value, from an option for texts and from one for regular expressions.
+func (o *options) headerMatches(texts, regexes string) []HeaderMatch {
+	all := o.headerLines(texts, false)
+	for _, m := range o.headerLines(regexes, true) {
+		m.Regex = true
+		all = append(all, m)
+	}
+	return all
+}
+
+func (o *options) headerLines(name string, valued bool) (all []HeaderMatch) {
+	for _, line := range o.lines(name) {
+		key, value, ok := strings.Cut(line, ":")
+		if !ok && valued {
+			o.errs = append(o.errs, fmt.Errorf("option %s: line %q: want the form Name: value", name, line))
+		}
+		all = append(all, HeaderMatch{Name: strings.TrimSpace(key), Value: strings.TrimSpace(value)})
+	}
+	return all
+}
+
+// json reads lines of the form "path=value".
+func (o *options) json(name string) (all []JSONMatch) {
+	for _, line := range o.lines(name) {
+		path, value, ok := strings.Cut(line, "=")
+		for ok {
+			if _, err := parseJSONPath(path); err == nil {
+				break
+			}
+			// The name in the brackets goes on.
+			var more string
+			more, value, ok = strings.Cut(value, "=")
+			path += "=" + more
+		}
+		if !ok {
+			o.errs = append(o.errs, fmt.Errorf("option %s: line %q: want the form path=value, such as status.db[0].ok=true", name, line))
+			continue
+		}
+		all = append(all, JSONMatch{Path: path, Value: value})
+	}
+	return all
 }
 
 func (o *options) ranges(name string) (all []StatusRange) {

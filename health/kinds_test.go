@@ -1,6 +1,7 @@
 package health_test
 
 import (
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -80,6 +81,18 @@ func TestKindsReadOptions(t *testing.T) {
 			map[string]string{"path": "/up", "status": "200-299,404", "tls-roots": pem, "tls-name": "example.com"},
 			must(health.NewHTTP(&health.HTTPConfig{Path: "/up", Status: []health.StatusRange{{200, 299}, {404, 404}}, TLS: &health.TLSConfig{RootsPEM: roots, ServerName: "example.com"}})),
 		},
+		"http, what is compared": {
+			"http",
+			map[string]string{
+				"header": "Accept: a, b\nX-Y: 1", "digest": strings.Repeat("ab", 16), "redirects": "2",
+				"expect-header": "Server: x\nEtag", "expect-header-regex": "Via: ^1", "json": "a.b[0]=c=d\n[\"x=y\"].z=1",
+			},
+			must(health.NewHTTP(&health.HTTPConfig{
+				Header: http.Header{"Accept": {"a, b"}, "X-Y": {"1"}}, Digest: strings.Repeat("ab", 16), Redirects: 2,
+				ExpectHeader: []health.HeaderMatch{{Name: "Server", Value: "x"}, {Name: "Etag"}, {Name: "Via", Value: "^1", Regex: true}},
+				JSON:         []health.JSONMatch{{Path: "a.b[0]", Value: "c=d"}, {Path: `["x=y"].z`, Value: "1"}},
+			})),
+		},
 		"dns": {
 			"dns",
 			map[string]string{"name": "a.b", "type": "AAAA", "rcodes": "0,3", "tls": "1"},
@@ -111,8 +124,8 @@ func TestKindsReadOptions(t *testing.T) {
 			}
 		})
 	}
-	_, err := kind(t, "http").New(map[string]string{"max-body": "x", "graceful": "maybe", "status": "2xx", "source": "here", "mark": "-1", "connect-timeout": "2", "tls-roots": dir + "/none"})
-	for _, part := range []string{`option max-body="x": want a number`, `graceful="maybe"`, `status="2xx": want codes such as`, `source="here"`, `mark="-1"`, `connect-timeout="2": want a duration`, "option tls-roots: "} {
+	_, err := kind(t, "http").New(map[string]string{"max-body": "x", "graceful": "maybe", "status": "2xx", "source": "here", "mark": "-1", "connect-timeout": "2", "tls-roots": dir + "/none", "header": "x", "json": "a"})
+	for _, part := range []string{`option max-body="x": want a number`, `graceful="maybe"`, `status="2xx": want codes such as`, `source="here"`, `mark="-1"`, `connect-timeout="2": want a duration`, "option tls-roots: ", `option header: line "x"`, `option json: line "a"`} {
 		if err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("error %v, want it to say %s", err, part)
 		}
