@@ -172,6 +172,10 @@ type TLSConfig struct {
 	// SkipVerify accepts any certificate: the check then proves only that
 	// something speaks TLS.
 	SkipVerify bool
+	// CertPEM and KeyPEM are the certificate of our own, with those between
+	// it and its root, and its key, for servers that ask for one. Both empty
+	// show none.
+	CertPEM, KeyPEM []byte
 }
 
 // client is the configuration for crypto/tls. The name is taken where
@@ -187,11 +191,23 @@ func (t *TLSConfig) client(name string, protocols ...string) (*tls.Config, error
 			return nil, errors.New("tls: no certificate found in the roots")
 		}
 	}
+	if len(t.CertPEM) > 0 || len(t.KeyPEM) > 0 {
+		own, err := tls.X509KeyPair(t.CertPEM, t.KeyPEM)
+		if err != nil {
+			return nil, fmt.Errorf("tls: certificate and key of our own: %w", err)
+		}
+		c.Certificates = []tls.Certificate{own}
+	}
 	return c, nil
 }
 
 func (t *TLSConfig) identity(name string) string {
-	return fmt.Sprintf(" tls name=%q skip=%t roots=%x", name, t.SkipVerify, sha256.Sum256(t.RootsPEM))
+	text := fmt.Sprintf(" tls name=%q skip=%t roots=%x", name, t.SkipVerify, sha256.Sum256(t.RootsPEM))
+	if len(t.CertPEM) > 0 {
+		// The certificate names the key.
+		text += fmt.Sprintf(" own=%x", sha256.Sum256(t.CertPEM))
+	}
+	return text
 }
 
 // secure does the TLS handshake over a guarded connection and closes the

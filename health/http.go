@@ -209,7 +209,12 @@ func (c *HTTP) describe() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "http %s %q host=%q status=%v", c.cfg.Method, c.cfg.Path, c.cfg.Host, c.cfg.Status)
 	for _, k := range slices.Sorted(maps.Keys(c.cfg.Header)) {
-		fmt.Fprintf(&b, " header=%q:%q", k, c.cfg.Header[k])
+		values := c.cfg.Header[k]
+		switch http.CanonicalHeaderKey(k) {
+		case "Authorization", "Cookie", "Proxy-Authorization":
+			values = []string{fingerprint(strings.Join(values, "\x00"))}
+		}
+		fmt.Fprintf(&b, " header=%q:%q", k, values)
 	}
 	b.WriteString(c.match.identity(c.cfg.MaxBody))
 	if c.cfg.Redirects > 0 {
