@@ -19,6 +19,9 @@ type PiranhaConfig struct {
 	Send, Expect, SendProgram string
 	// UseRegex is the directive use_regex. It has no effect on SendProgram.
 	UseRegex bool
+	// Dial says how to connect, which Piranha left to the system; a
+	// SendProgram connects by itself.
+	Dial
 }
 
 // NewPiranha returns the check that Piranha's nanny would run:
@@ -39,10 +42,14 @@ func NewPiranha(cfg PiranhaConfig) (Checker, error) {
 		}
 		return c, nil
 	}
-	text := SendExpectConfig{Transport: cfg.Transport, Send: cfg.Send, Expect: cfg.Expect, Regex: cfg.UseRegex}
+	text := SendExpectConfig{Transport: cfg.Transport, Send: cfg.Send, Expect: cfg.Expect, Regex: cfg.UseRegex, Dial: cfg.Dial}
 	if cfg.Send == "" && cfg.Expect == "" && cfg.Transport == OverTCP {
 		if cfg.VirtualPort != piranhaWebPort && cfg.VirtualPort != 0 {
-			return new(TCP), nil
+			c, err := NewTCP(&TCPConfig{Dial: cfg.Dial})
+			if err != nil {
+				return nil, err
+			}
+			return c, nil
 		}
 		text.Send, text.Expect, text.Regex = `GET / HTTP/1.0\r\n\r\n`, "HTTP", false
 	}
