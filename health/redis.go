@@ -14,6 +14,9 @@ type RedisConfig struct {
 	// Username and Password log in first (AUTH); an empty Password does not.
 	// An empty Username is the server's default user.
 	Username, Password string
+	// Database is selected before the question (SELECT); 0 is the one that
+	// each connection has.
+	Database int
 	// Role is what the server must be: "master", "slave" (a replica, in the
 	// words of the protocol) or "sentinel". Empty asks PING instead.
 	Role string
@@ -48,13 +51,16 @@ func NewRedis(cfg *RedisConfig) (*Redis, error) {
 	if c.cfg.Role != "" && !slices.Contains(redisRoles, c.cfg.Role) {
 		err = errors.Join(err, fmt.Errorf("role %q: want one of %s, or none", c.cfg.Role, strings.Join(redisRoles, ", ")))
 	}
+	if c.cfg.Database < 0 {
+		err = errors.Join(err, fmt.Errorf("database %d: want 0 or more", c.cfg.Database))
+	}
 	if c.cfg.Username != "" && c.cfg.Password == "" {
 		err = errors.Join(err, fmt.Errorf("username %q without a password", c.cfg.Username))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("redis check: %w", err)
 	}
-	c.name = fmt.Sprintf("redis user=%q password=%s role=%q%s", c.cfg.Username, fingerprint(c.cfg.Password), c.cfg.Role, c.ch.identity)
+	c.name = fmt.Sprintf("redis user=%q password=%s database=%d role=%q%s", c.cfg.Username, fingerprint(c.cfg.Password), c.cfg.Database, c.cfg.Role, c.ch.identity)
 	return c, nil
 }
 
@@ -75,6 +81,15 @@ func (c *Redis) Check(ctx context.Context, t Target) Result {
 			}
 			if l != "+OK" {
 				return "", unwanted("the server refuses user and password: %s", clip([]byte(l)))
+			}
+		}
+		if c.cfg.Database != 0 {
+			l, err := s.redis("select", "SELECT", strconv.Itoa(c.cfg.Database))
+			if err != nil {
+				return "", err
+			}
+			if l != "+OK" && (c.cfg.Password != "" || !strings.HasPrefix(l, "-NOAUTH")) {
+				return "", unwanted("database %d: %s", c.cfg.Database, clip([]byte(l)))
 			}
 		}
 		if c.cfg.Role != "" {

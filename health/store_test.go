@@ -13,6 +13,8 @@ func TestRedis(t *testing.T) {
 	plain := must(health.NewRedis(nil))
 	login := must(health.NewRedis(&health.RedisConfig{Username: "lb", Password: "s3 cret\r\n"}))
 	master := must(health.NewRedis(&health.RedisConfig{Role: "master", Password: "p"}))
+	third := must(health.NewRedis(&health.RedisConfig{Database: 3}))
+	const choose = "*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n"
 	auth := step{Hear: "*2\r\n$4\r\nAUTH\r\n$1\r\np\r\n", Say: "+OK\r\n"}
 	play(t, map[string]conversation{
 		"pong":         {plain, healthtest.Dialogue(step{Hear: ping, Say: "+PONG\r\n"}), health.OK, "ping: PONG"},
@@ -25,6 +27,9 @@ func TestRedis(t *testing.T) {
 		"still locked": {login, healthtest.Dialogue(step{Hear: "AUTH", Say: "+OK\r\n"}, step{Hear: ping, Say: "-NOAUTH x\r\n"}), health.Fail, "NOAUTH"},
 		"master":       {master, healthtest.Dialogue(auth, step{Hear: "ROLE", Say: "*3\r\n$6\r\nmaster\r\n:3129659\r\n*0\r\n"}), health.OK, "role: role master"},
 		"replica":      {master, healthtest.Dialogue(auth, step{Hear: "ROLE", Say: "*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:9000\r\n$9\r\nconnected\r\n:3167038\r\n"}), health.Fail, `role "slave", expected master`},
+		"database":     {third, healthtest.Dialogue(step{Hear: choose, Say: "+OK\r\n"}, step{Hear: ping, Say: "+PONG\r\n"}), health.OK, "PONG"},
+		"no database":  {third, healthtest.Dialogue(step{Hear: choose, Say: "-ERR DB index is out of range\r\n"}), health.Fail, `select: database 3: "-ERR DB index`},
+		"locked, too":  {third, healthtest.Dialogue(step{Hear: choose, Say: "-NOAUTH no\r\n"}, step{Hear: ping, Say: "-NOAUTH no\r\n"}), health.OK, "wants a password"},
 		"role denied":  {master, healthtest.Dialogue(auth, step{Hear: "ROLE", Say: "-NOPERM no\r\n"}), health.Fail, "expected an array"},
 		"role of none": {master, healthtest.Dialogue(auth, step{Hear: "ROLE", Say: "*0\r\n"}), health.Fail, "expected an array"},
 		"role is long": {master, healthtest.Dialogue(auth, step{Hear: "ROLE", Say: "*1\r\n$999999999\r\n"}), health.Fail, "expected a name"},
@@ -34,8 +39,8 @@ func TestRedis(t *testing.T) {
 			t.Errorf("the identity of %s shows the password: %s", name, id)
 		}
 	}
-	_, err := health.NewRedis(&health.RedisConfig{Role: "king", Username: "x"})
-	if err == nil || !strings.Contains(err.Error(), `role "king"`) || !strings.Contains(err.Error(), "without a password") {
+	_, err := health.NewRedis(&health.RedisConfig{Role: "king", Username: "x", Database: -1})
+	if err == nil || !strings.Contains(err.Error(), `role "king"`) || !strings.Contains(err.Error(), "without a password") || !strings.Contains(err.Error(), "database -1") {
 		t.Errorf("error %v", err)
 	}
 }
