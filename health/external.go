@@ -35,6 +35,10 @@ type ExternalConfig struct {
 	// one newline at the end; it must also exit with 0. Empty means that an
 	// exit code of 0 is enough.
 	Expect string
+	// Weight takes an exit code of 2..255 for a weight of 0..253, which is OK
+	// whatever Expect says; 0 leaves the weight alone and 1 fails. It is the
+	// way of keepalived's dynamic MISC_CHECK (keepalived.conf(5)).
+	Weight bool
 }
 
 // External runs a program: the external check of Piranha's nanny, put right.
@@ -51,6 +55,7 @@ type ExternalConfig struct {
 type External struct {
 	words    []string
 	expect   string
+	weight   bool
 	identity string
 }
 
@@ -66,9 +71,13 @@ func NewExternal(cfg ExternalConfig) (*External, error) {
 	case len(cfg.Expect) > MaxOutput-1:
 		return nil, fmt.Errorf("external check: expect has %d bytes, but only %d bytes of output are kept", len(cfg.Expect), MaxOutput)
 	}
+	identity := fmt.Sprintf("external %q expect=%q", words, cfg.Expect)
+	if cfg.Weight {
+		identity += " weight"
+	}
 	return &External{
-		words: words, expect: cfg.Expect,
-		identity: fmt.Sprintf("external %q expect=%q", words, cfg.Expect),
+		words: words, expect: cfg.Expect, weight: cfg.Weight,
+		identity: identity,
 	}, nil
 }
 
@@ -127,6 +136,11 @@ func (c *External) judge(a *attempt, err error, out []byte, size int64, stderr *
 	}
 	var exit *exec.ExitError
 	switch {
+	case errors.As(err, &exit) && c.weight && exit.ExitCode() >= 2:
+		weight := exit.ExitCode() - 2
+		r := a.ok("run", fmt.Sprintf("exit code %d is a weight of %d", weight+2, weight))
+		r.Weight = &weight
+		return r
 	case errors.As(err, &exit):
 		return a.wrong("run", "%s ended with %v%s", c.words[0], exit, said())
 	case errors.Is(err, exec.ErrWaitDelay):

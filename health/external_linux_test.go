@@ -93,7 +93,7 @@ func TestExternalThatCannotStartIsNoResult(t *testing.T) {
 func TestExternalIsRefused(t *testing.T) {
 	for _, cfg := range []health.ExternalConfig{{}, {Command: " \t"}, {Command: "a\x00b"}, {Command: "a", Expect: strings.Repeat("x", health.MaxOutput)}} {
 		if _, err := health.NewExternal(cfg); err == nil {
-			t.Errorf("%.40q accepted", cfg)
+			t.Errorf("%.60v accepted", cfg)
 		}
 	}
 }
@@ -148,4 +148,28 @@ func alive(pid string) bool {
 	}
 	_, after, _ := strings.Cut(string(stat), ") ")
 	return !strings.HasPrefix(after, "Z") && !strings.HasPrefix(after, "X")
+}
+
+func TestExternalGivesAWeight(t *testing.T) {
+	for code, tt := range map[int]struct {
+		want   health.Verdict
+		weight int // -1: none
+		reason string
+	}{
+		0:   {health.OK, -1, "exit code 0"},
+		1:   {health.Fail, -1, "exit status 1"},
+		2:   {health.OK, 0, "exit code 2 is a weight of 0"},
+		255: {health.OK, 253, "weight of 253"},
+	} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			c := must(health.NewExternal(health.ExternalConfig{Command: script(t, fmt.Sprintf("exit %d", code)), Weight: true}))
+			r := check(t, c, realServer, short)
+			want(t, r, tt.want, tt.reason)
+			if tt.weight < 0 != (r.Weight == nil) || r.Weight != nil && *r.Weight != tt.weight {
+				t.Errorf("weight %v, want %d", r.Weight, tt.weight)
+			}
+		})
+	}
+	killed := must(health.NewExternal(health.ExternalConfig{Command: script(t, "kill -KILL $$"), Weight: true}))
+	want(t, check(t, killed, realServer, short), health.Fail, "killed")
 }
