@@ -20,12 +20,26 @@ type Kind struct {
 	Name string
 	// Summary says in a few words what is asked.
 	Summary string
-	// Options are the names of all options that New takes.
-	Options []string
+	// Port is the port that the protocol has of old (IANA's registry of
+	// service names), TLSPort the one with TLS from the first byte; 0 is none.
+	Port, TLSPort uint16
+	// AnyPort tells that the check needs no port: 0 will do in the target.
+	AnyPort bool
+	// Options are all options that New takes.
+	Options []Option
 	// New makes a check. Options that are left out have the zero value of the
 	// field they stand for; the error names every one that is unknown or
 	// cannot be used.
 	New func(options map[string]string) (Checker, error)
+}
+
+// Option is one option of a [Kind].
+type Option struct {
+	// Name is what users write, such as "password-file".
+	Name string
+	// Summary says in a few words what it is for, what may stand there, and
+	// what counts without it.
+	Summary string
 }
 
 // Kinds returns all kinds of checks that options can describe, by their names.
@@ -40,12 +54,16 @@ type Kind struct {
 // stands for several things, each with blanks or commas of its own, has one a
 // line: header and expect-header ("Name: value"), expect-header-regex, and json
 // ("path=value").
+// [TLSConfig], with tls-cert and tls-key (files) for a certificate of our own,
+// each of which turns TLS on; starttls. A password or secret may
+// be given as a file, by the name of the option and "-file".
 func Kinds() []Kind {
 	kinds := make([]Kind, len(kindTable))
 	for i, k := range kindTable {
 		probe := &options{}
 		_, _ = k.build(probe)
-		kinds[i] = Kind{Name: k.name, Summary: k.summary, Options: probe.known, New: func(given map[string]string) (Checker, error) {
+		ports := portsOf(k.name)
+		kinds[i] = Kind{Name: k.name, Summary: k.summary, Port: ports.plain, TLSPort: ports.tls, AnyPort: ports.any, Options: describeOptions(k.name, probe.known), New: func(given map[string]string) (Checker, error) {
 			o := &options{given: given}
 			c, err := k.build(o)
 			if bad := o.problems(); bad != nil {
@@ -75,7 +93,7 @@ var kindTable = [...]struct {
 		return NewDNS(&DNSConfig{Name: o.text("name"), Type: o.text("type"), RCodes: o.numbers("rcodes"), Answer: o.text("answer"), TCP: o.flag("tcp"), TLS: o.tls(), Dial: o.dial()})
 	}},
 	{"external", "a program, by exit code and output", func(o *options) (Checker, error) {
-		return NewExternal(ExternalConfig{Command: o.text("command"), Expect: o.text("expect")})
+		return NewExternal(ExternalConfig{Command: o.text("command"), Expect: o.text("expect"), Weight: o.flag("weight")})
 	}},
 	{"file", "a number in a file on this machine", func(o *options) (Checker, error) {
 		return NewFile(FileConfig{Path: o.text("path"), Weight: o.flag("weight")})
@@ -125,7 +143,7 @@ var kindTable = [...]struct {
 		return NewRADIUS(&RADIUSConfig{Secret: o.secret("secret"), User: o.text("user"), Password: o.secret("password"), AllowReject: o.flag("allow-reject"), Dial: o.dial()})
 	}},
 	{"redis", "PING or role of a Redis server", func(o *options) (Checker, error) {
-		return NewRedis(&RedisConfig{Username: o.text("user"), Password: o.secret("password"), Role: o.text("role"), TLS: o.tls(), Dial: o.dial()})
+		return NewRedis(&RedisConfig{Username: o.text("user"), Password: o.secret("password"), Database: o.number("database"), Role: o.text("role"), TLS: o.tls(), Dial: o.dial()})
 	}},
 	{"rup", "load average, asked of rstatd", func(o *options) (Checker, error) {
 		return NewRup(&RupConfig{Port: o.port("rstatd-port"), Portmapper: o.port("portmapper-port"), Version: o.number("version"), Dial: o.dial()})
@@ -331,15 +349,24 @@ func (o *options) dial() Dial {
 
 // tls is nil if no option asks for it.
 func (o *options) tls() *TLSConfig {
-	on, roots := o.flag("tls"), o.text("tls-roots")
+	on := o.flag("tls")
 	t := &TLSConfig{ServerName: o.text("tls-name"), SkipVerify: o.flag("tls-skip-verify")}
-	if roots != "" {
+	files := false
+	for _, f := range []struct {
+		name string
+		to   *[]byte
+	}{{"tls-roots", &t.RootsPEM}, {"tls-cert", &t.CertPEM}, {"tls-key", &t.KeyPEM}} {
+		path := o.text(f.name)
+		if path == "" {
+			continue
+		}
+		files = true
 		var err error
-		if t.RootsPEM, err = os.ReadFile(roots); err != nil {
-			o.errs = append(o.errs, fmt.Errorf("option tls-roots: %w", err))
+		if *f.to, err = os.ReadFile(path); err != nil {
+			o.errs = append(o.errs, fmt.Errorf("option %s: %w", f.name, err))
 		}
 	}
-	if !on && roots == "" && t.ServerName == "" && !t.SkipVerify {
+	if !on && !files && t.ServerName == "" && !t.SkipVerify {
 		return nil
 	}
 	return t

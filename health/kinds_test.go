@@ -39,8 +39,15 @@ func TestKinds(t *testing.T) {
 			t.Errorf("%s: %v, %v, %+v", k.Name, c, err, k)
 			continue
 		}
-		if sorted := slices.Sorted(slices.Values(k.Options)); len(slices.Compact(sorted)) != len(k.Options) {
-			t.Errorf("%s: an option is there twice: %v", k.Name, k.Options)
+		seen := map[string]bool{}
+		for _, o := range k.Options {
+			if seen[o.Name] {
+				t.Errorf("%s: option %s is there twice", k.Name, o.Name)
+			}
+			seen[o.Name] = true
+			if o.Summary == "" || len(o.Summary) > 100 || strings.HasSuffix(o.Summary, ".") {
+				t.Errorf("%s: option %s: summary %q, want a line without a stop: add it to optionTexts", k.Name, o.Name, o.Summary)
+			}
 		}
 		if _, err := k.New(map[string]string{"no-such": "1"}); err == nil || !strings.Contains(err.Error(), k.Name+" check: unknown option no-such: want one of ") {
 			t.Errorf("%s: error %v", k.Name, err)
@@ -134,4 +141,14 @@ func TestKindsReadOptions(t *testing.T) {
 
 func addrDial() health.Dial {
 	return health.Dial{AnswerTimeout: 2 * time.Second, Graceful: true, Source: netip.MustParseAddr("192.0.2.9")}
+}
+
+func TestKindsHavePorts(t *testing.T) {
+	for name, want := range map[string][2]uint16{
+		"http": {80, 443}, "redis": {6379, 0}, "smtp": {25, 465}, "tls": {443, 0}, "tcp": {}, "icmp": {},
+	} {
+		if k := kind(t, name); [2]uint16{k.Port, k.TLSPort} != want || k.AnyPort != (name == "icmp") {
+			t.Errorf("%s: ports %d and %d, any %t; want %v", name, k.Port, k.TLSPort, k.AnyPort, want)
+		}
+	}
 }
