@@ -125,7 +125,7 @@ var kindTable = [...]struct {
 		return NewMemcached(&MemcachedConfig{TLS: o.tls(), Dial: o.dial()})
 	}},
 	{"mysql", "login to MySQL or MariaDB", func(o *options) (Checker, error) {
-		return NewMySQL(&MySQLConfig{User: o.text("user"), Password: o.secret("password"), TLS: o.tls(), Dial: o.dial()})
+		return NewMySQL(&MySQLConfig{User: o.text("user"), Password: o.secret("password"), Database: o.text("database"), Query: o.text("query"), TLS: o.tls(), Dial: o.dial()})
 	}},
 	{"nagios", "a plugin of Nagios", func(o *options) (Checker, error) {
 		return NewNagios(NagiosConfig{Command: o.text("command"), WarningFails: o.flag("warning-fails")})

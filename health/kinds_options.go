@@ -68,6 +68,7 @@ var optionTexts = map[string]string{
 	"http max-body":        "bytes of the body to search; 65536 without it",
 	"http http2":           "true speaks HTTP/2",
 	"icmp size":            "bytes of data in the request, 16 to 1472; 56 without it",
+	"mysql query":          "statement that must give a row, such as SELECT 1; it needs user",
 	"nagios warning-fails": "true takes the state WARNING for bad",
 	"postgres database":    "database of the session; the one of the user's name without it",
 	"radius user":          "user to log in as; without it the state is asked for (Status-Server)",

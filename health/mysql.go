@@ -16,6 +16,10 @@ type MySQLConfig struct {
 	// User and Password log in. An empty User tries one that is not expected
 	// to exist: see [MySQL].
 	User, Password string
+	// Database is used after the login, and Query is a statement to run in it
+	// that must give at least one row, the first of at most 4 KiB; empty ones
+	// are not asked for. Both need a User.
+	Database, Query string
 	// TLS verifies and encrypts; nil means plain text. The server is asked
 	// for it as the protocol wants it, after its greeting.
 	TLS *TLSConfig
@@ -59,10 +63,20 @@ func NewMySQL(cfg *MySQLConfig) (*MySQL, error) {
 	if c.cfg.User == "" && c.cfg.Password != "" {
 		err = errors.Join(err, errors.New("password without a user"))
 	}
+	if c.cfg.User == "" && c.cfg.Database+c.cfg.Query != "" {
+		err = errors.Join(err, errors.New("database or query without a user"))
+	}
+	if len(c.cfg.Database) > maxLine || len(c.cfg.Query) > maxLine {
+		err = errors.Join(err, fmt.Errorf("database, query: want at most %d bytes", maxLine))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("mysql check: %w", err)
 	}
-	c.name = fmt.Sprintf("mysql user=%q password=%s%s", c.cfg.User, fingerprint(c.cfg.Password), c.ch.identity)
+	c.name = fmt.Sprintf("mysql user=%q password=%s", c.cfg.User, fingerprint(c.cfg.Password))
+	if c.cfg.Database+c.cfg.Query != "" {
+		c.name += fmt.Sprintf(" database=%q query=%q", c.cfg.Database, c.cfg.Query)
+	}
+	c.name += c.ch.identity
 	return c, nil
 }
 
@@ -141,12 +155,16 @@ func (c *MySQL) Check(ctx context.Context, t Target) Result {
 			}
 			return "", err
 		}
+		what, err := c.question(s)
+		if err != nil {
+			return "", err
+		}
 		s.step("quit")
 		if err := s.mysqlSend(0, []byte{0x01}); err != nil { // COM_QUIT
 			return "", err
 		}
 		s.drain()
-		return "MySQL " + clipText(hello.version) + ", logged in", nil
+		return "MySQL " + clipText(hello.version) + ", logged in" + what, nil
 	})
 }
 

@@ -87,6 +87,9 @@ func FuzzBinaryReplies(f *testing.F) {
 		if !errors.As(parseMySQLError(b), &refusal) {
 			t.Errorf("error packet %x: no refusal", b)
 		}
+		if n, ok := mysqlColumns(b); ok && (n < 1 || n > 4096 || mysqlEnd(b)) {
+			t.Errorf("%x begins a result of %d columns", b, n)
+		}
 		if state, _ := parsePGError(b); state == "" && !bytes.Contains(b, []byte("C")) {
 			t.Errorf("error response %x: no state", b)
 		}

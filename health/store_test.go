@@ -105,6 +105,37 @@ func TestMySQL(t *testing.T) {
 	})
 }
 
+func TestMySQLQuery(t *testing.T) {
+	c := must(health.NewMySQL(&health.MySQLConfig{User: "lb", Database: "shop", Query: "SELECT 1"}))
+	const native = "mysql_native_password"
+	ok := "\x00\x00\x00\x02\x00\x00\x00"
+	use := step{Hear: "\x05\x00\x00\x00\x02shop", Say: packet(1, ok)}
+	ask := func(answers ...string) step {
+		s := step{Hear: "\x09\x00\x00\x00\x03SELECT 1"}
+		for i, a := range answers {
+			s.Say += packet(byte(i+1), a)
+		}
+		return s
+	}
+	after := func(steps ...step) healthtest.Behavior {
+		return healthtest.Dialogue(append([]step{{Say: mysqlHello(native, false)}, {Hear: native, Say: packet(2, ok)}}, steps...)...)
+	}
+	const column, end, row = "\x03def\x00\x00\x00\x011\x00\x0c\x3f\x00\x01\x00\x00\x00\x08\x81\x00\x00\x00\x00", "\xfe\x00\x00\x02\x00", "\x011"
+	play(t, map[string]conversation{
+		"a row":           {c, after(use, ask("\x01", column, end, row, end), step{Hear: "\x01\x00\x00\x00\x01"}), health.OK, "quit: MySQL 8.0.36, logged in, database shop, the statement gives a row"},
+		"no row":          {c, after(use, ask("\x01", column, end, end)), health.Fail, "query: the statement gives no row"},
+		"no such table":   {c, after(use, ask("\xff\x7a\x04#42S02Table 'shop.x' doesn't exist")), health.Fail, "query: error 1146 Table 'shop.x'"},
+		"no result":       {c, after(use, ask(ok)), health.Fail, "query: the statement gives no rows by its nature"},
+		"no such base":    {c, after(step{Hear: "\x02shop", Say: packet(1, "\xff\x19\x04#42000Unknown database 'shop'")}), health.Fail, "database: error 1049 Unknown database 'shop'"},
+		"odd answer":      {c, after(step{Hear: "\x02shop", Say: packet(1, "\x05")}), health.Fail, "to the choice of the database"},
+		"dies in between": {c, after(use, ask("\x01", column)), health.Fail, "query: "},
+		"columns only":    {c, after(use, ask("\x01", column, column)), health.Fail, "after the columns of a result"},
+	})
+	if _, err := health.NewMySQL(&health.MySQLConfig{Database: "shop"}); err == nil || !strings.Contains(err.Error(), "without a user") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestPostgres(t *testing.T) {
 	server, roots := certificate()
 	stranger := must(health.NewPostgres(nil))
