@@ -11,7 +11,7 @@ import (
 type Watch struct {
 	// ID names the watch; it is unique within a set and must not be empty.
 	ID string
-	// Target is what to ask about.
+	// Target is what to ask about. Its port may be 0 if the check needs none.
 	Target Target
 	// Checker is the question.
 	Checker Checker
@@ -28,8 +28,8 @@ func (w *Watch) validate() error {
 	if w.ID == "" {
 		errs = append(errs, errors.New("the ID is empty"))
 	}
-	if !w.Target.Addr.IsValid() || w.Target.Addr.Port() == 0 {
-		errs = append(errs, fmt.Errorf("target %v: want an address and a port", w.Target.Addr))
+	if !w.Target.Addr.IsValid() {
+		errs = append(errs, fmt.Errorf("target %v: want an address", w.Target.Addr))
 	}
 	if w.Checker == nil {
 		errs = append(errs, errors.New("there is no checker"))
