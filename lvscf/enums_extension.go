@@ -189,6 +189,15 @@ var checkKindWords = []string{
 	"ldap", "mysql", "postgres", "redis", "memcached", "radius", "ntp", "sip", "ping", "script", "file",
 }
 
+// CheckKinds returns all kinds that have a word.
+func CheckKinds() []CheckKind {
+	out := make([]CheckKind, len(checkKindWords))
+	for i, word := range checkKindWords {
+		out[i] = CheckKind(word)
+	}
+	return out
+}
+
 // String returns the word of the language, "" for Piranha's check.
 func (k CheckKind) String() string { return string(k) }
 
