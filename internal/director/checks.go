@@ -3,12 +3,9 @@ package director
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"net/http"
 	"net/netip"
-	"os"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/lvskit/lvskit/health"
@@ -25,11 +22,8 @@ type serverCheck struct {
 // check makes the checks of a server one question: all of them must be good.
 func (s *Setup) check(v *lvscf.Virtual, r *lvscf.Server, where string) (serverCheck, error) {
 	var out serverCheck
-	var all allOf
+	var all []health.Checker
 	for i, k := range v.ChecksOf(r) {
-		if k.Kind == lvscf.CheckPiranha && r.Port == 0 && r.Address.Addr.IsValid() {
-			return out, fmt.Errorf("it has no port to check: write a check block with a port, or check = none")
-		}
 		checker, err := s.checker(v, r, &k, where)
 		if err != nil {
 			return out, err
@@ -58,9 +52,15 @@ func (s *Setup) check(v *lvscf.Virtual, r *lvscf.Server, where string) (serverCh
 			}
 		}
 	}
-	if out.checker = all; len(all) == 1 {
-		out.checker = all[0].Checker
+	if len(all) == 1 {
+		out.checker = all[0].(limited).Checker
+		return out, nil
 	}
+	together, err := health.NewAll(all...)
+	if err != nil {
+		return out, err
+	}
+	out.checker = together
 	return out, nil
 }
 
@@ -82,10 +82,6 @@ func stricter(a, b health.Policy) health.Policy {
 // checker makes one check. What the file asks of it and it does not do is in
 // the notes: either by the table of what has effect, or here.
 func (s *Setup) checker(v *lvscf.Virtual, r *lvscf.Server, k *lvscf.Check, where string) (health.Checker, error) {
-	transport := health.OverTCP
-	if v.Protocol == lvscf.UDP {
-		transport = health.OverUDP
-	}
 	if v.Protocol == lvscf.SCTP {
 		switch k.Kind {
 		case lvscf.CheckPiranha, lvscf.CheckTCP, lvscf.CheckText:
@@ -93,49 +89,22 @@ func (s *Setup) checker(v *lvscf.Virtual, r *lvscf.Server, k *lvscf.Check, where
 			return unasked{}, nil
 		}
 	}
-	var c health.Checker
-	var err error
-	switch k.Kind {
-	case lvscf.CheckPiranha:
-		return health.NewPiranha(health.PiranhaConfig{
-			Transport: transport, VirtualPort: v.Port,
-			Send: k.Send, Expect: k.Expect, SendProgram: k.Command, UseRegex: k.UseRegex,
-		})
-	case lvscf.CheckNone:
-		return unasked{}, nil
-	case lvscf.CheckTCP, lvscf.CheckText, lvscf.CheckUDP:
-		if k.Kind == lvscf.CheckUDP {
-			transport = health.OverUDP
-		} else if k.Kind == lvscf.CheckTCP {
-			transport = health.OverTCP
-		}
-		if transport == health.OverTCP && k.Send == "" && k.Expect == "" {
-			c = new(health.TCP)
-			break
-		}
-		expect := k.Expect
-		if k.RequireReply && expect == "" && transport == health.OverUDP {
-			expect = "*"
-		}
-		c, err = health.NewSendExpect(&health.SendExpectConfig{Transport: transport, Send: k.Send, Expect: expect, Regex: k.UseRegex})
-	case lvscf.CheckHTTP, lvscf.CheckHTTPS:
-		c, err = httpCheck(k)
-	case lvscf.CheckScript:
-		if k.Command == "" {
-			return nil, fmt.Errorf("check %s: kind = script without a command: write command = PROGRAM", k.Name)
-		}
-		c, err = health.NewExternal(health.ExternalConfig{Command: k.Command, Expect: k.Expect})
-	default:
-		s.note("%s: check kind %s has no effect yet: a plain connection is tried in its place", where, k.Kind)
-		if c = new(health.TCP); transport == health.OverUDP {
-			c, err = health.NewSendExpect(&health.SendExpectConfig{Transport: transport})
-		}
-	}
-	if err != nil {
+	c, err := question(v, k)
+	switch {
+	case err != nil && k.Name == "":
+		return nil, err
+	case err != nil:
 		return nil, fmt.Errorf("check %s: %w", k.Name, err)
 	}
+	for _, directive := range idleWith(k) {
+		s.note("%s: check %s: %s has no effect yet with kind = %s", where, k.Name, directive, k.Kind)
+	}
 	port := cmp.Or(k.Port, r.Port)
-	if port == 0 && k.Kind != lvscf.CheckScript {
+	switch {
+	case port != 0 || !needsPort(k):
+	case k.Kind == lvscf.CheckPiranha:
+		return nil, errors.New("it has no port to check: write a check block with a port, or check = none")
+	default:
 		return nil, fmt.Errorf("check %s: it has no port to ask: write port = NUMBER in the check block, or check = none", k.Name)
 	}
 	if k.Address.Addr.IsValid() || port != r.Port {
@@ -143,47 +112,57 @@ func (s *Setup) checker(v *lvscf.Virtual, r *lvscf.Server, k *lvscf.Check, where
 		if k.Address.Addr.IsValid() {
 			at = k.Address.Addr
 		}
-		c = elsewhere{c, netip.AddrPortFrom(at, port)}
+		c = askElsewhere(c, netip.AddrPortFrom(at, port))
 	}
 	return c, nil
 }
 
-func httpCheck(k *lvscf.Check) (health.Checker, error) {
-	conf := health.HTTPConfig{Method: k.Method, Path: k.Path, Host: k.Host, Body: k.Body, BodyRegex: k.BodyRegex}
-	for _, r := range k.Status {
-		conf.Status = append(conf.Status, health.StatusRange{Min: r.Min, Max: r.Max})
+// needsPort tells whether a check asks a port; the others may be about an
+// address alone.
+func needsPort(k *lvscf.Check) bool {
+	switch k.Kind {
+	case lvscf.CheckPiranha:
+		return k.Command == ""
+	case lvscf.CheckNone, lvscf.CheckPing, lvscf.CheckScript, lvscf.CheckFile:
+		return false
 	}
-	for _, line := range k.Header {
-		if conf.Header == nil {
-			conf.Header = make(http.Header)
-		}
-		name, value, _ := strings.Cut(line, ":")
-		conf.Header.Add(name, strings.TrimSpace(value))
-	}
-	if k.UsesTLS() {
-		conf.TLS = &health.TLSConfig{ServerName: k.ServerName, SkipVerify: !k.Verify}
-		if k.CAFile != "" {
-			pem, err := readSmall(k.CAFile)
-			if err != nil {
-				return nil, fmt.Errorf("ca_file: %w", err)
-			}
-			conf.TLS.RootsPEM = pem
-		}
-	}
-	return health.NewHTTP(&conf)
+	return true
 }
 
-// readSmall reads a file of certificates; a larger one is none.
-func readSmall(path string) ([]byte, error) {
-	const most = 4 << 20
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular() || info.Size() > most:
-		return nil, fmt.Errorf("%s: no regular file of at most %d bytes: name a file of certificates", path, most)
+// idleWith names the directives of a block that its kind reads by the grammar
+// and that do nothing here.
+func idleWith(k *lvscf.Check) []string {
+	var out []string
+	given := func(directive, value string) {
+		if value != "" {
+			out = append(out, directive)
+		}
 	}
-	return os.ReadFile(path)
+	switch k.Kind {
+	case lvscf.CheckNone, lvscf.CheckScript, lvscf.CheckFile:
+		if k.Source.Addr.IsValid() {
+			out = append(out, "source")
+		}
+		given("interface", k.Interface)
+		if k.Mark != 0 {
+			out = append(out, "mark")
+		}
+	case lvscf.CheckSMTP, lvscf.CheckPOP3, lvscf.CheckIMAP, lvscf.CheckFTP:
+		given("user", k.User)
+		given("password_file", k.PasswordFile)
+	case lvscf.CheckLDAP:
+		given("query", k.Query)
+	case lvscf.CheckMySQL:
+	case lvscf.CheckPostgres:
+		given("password_file", k.PasswordFile)
+		given("query", k.Query)
+	case lvscf.CheckHTTP, lvscf.CheckHTTPS:
+		if k.HTTPVersion == "1.0" {
+			out = append(out, "http_version = 1.0")
+		}
+		given("digest", k.Digest)
+	}
+	return out
 }
 
 // unasked takes every server for good.
@@ -201,6 +180,13 @@ type elsewhere struct {
 	at netip.AddrPort
 }
 
+func askElsewhere(c health.Checker, at netip.AddrPort) health.Checker {
+	if open, ok := c.(health.Standing); ok {
+		return standingElsewhere{elsewhere{c, at}, open}
+	}
+	return elsewhere{c, at}
+}
+
 func (e elsewhere) Check(ctx context.Context, t health.Target) health.Result {
 	t.Addr = e.at
 	return e.Checker.Check(ctx, t)
@@ -208,47 +194,27 @@ func (e elsewhere) Check(ctx context.Context, t health.Target) health.Result {
 
 func (e elsewhere) Identity() string { return e.Checker.Identity() + " at " + e.at.String() }
 
-// allOf is good when all of its checks are. They run at the same time, each
-// with its own limit; the first in the file that is not good is the answer.
-type allOf []limited
+// standingElsewhere leaves the question open there.
+type standingElsewhere struct {
+	elsewhere
+	open health.Standing
+}
 
-// limited is a check with a limit of its own.
+func (e standingElsewhere) Stand(ctx context.Context, t health.Target, report func(health.Result)) error {
+	t.Addr = e.at
+	return e.open.Stand(ctx, t, report)
+}
+
+// limited is a check with a limit of its own among several of a server.
 type limited struct {
 	health.Checker
 	timeout time.Duration
 }
 
-func (a allOf) Check(ctx context.Context, t health.Target) health.Result {
-	results := make([]health.Result, len(a))
-	var work sync.WaitGroup
-	for i, c := range a {
-		work.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, c.timeout)
-			defer cancel()
-			results[i] = c.Check(ctx, t)
-		})
-	}
-	work.Wait()
-	sum := results[0]
-	for i, r := range results {
-		if r.Verdict != health.OK {
-			return r
-		}
-		if i == 0 {
-			continue
-		}
-		sum.Reason += "; " + r.Reason
-		if r.Duration > sum.Duration {
-			sum.Duration, sum.Phases = r.Duration, r.Phases
-		}
-	}
-	return sum
+func (l limited) Check(ctx context.Context, t health.Target) health.Result {
+	ctx, cancel := context.WithTimeout(ctx, l.timeout)
+	defer cancel()
+	return l.Checker.Check(ctx, t)
 }
 
-func (a allOf) Identity() string {
-	ids := make([]string, len(a))
-	for i, c := range a {
-		ids[i] = c.Identity() + " within " + c.timeout.String()
-	}
-	return strings.Join(ids, " and ")
-}
+func (l limited) Identity() string { return l.Checker.Identity() + " within " + l.timeout.String() }

@@ -13,17 +13,20 @@ var effective = map[string][]string{
 	"global": {"include", "heartbeat_path", "heartbeat_key_file", "floating_address", "drain_time"},
 	"virtual": {
 		"forward", "tunnel_type", "tunnel_port", "tunnel_checksum", "scheduler_flags", "one_packet", "persistence_engine",
-		"check", "interval", "fast_interval", "down_interval", "rise", "fall", "start_state", "quorum",
+		"check", "interval", "fast_interval", "down_interval",
+		"connect_timeout", "tls_timeout", "read_timeout", "rise", "fall", "start_state", "quorum",
 	},
 	"server": {
 		"forward", "tunnel_type", "tunnel_port", "tunnel_checksum", "sorry", "maintenance", "upper_threshold", "lower_threshold",
 		"quiesce_server", "check",
 	},
-	// Kinds without a check of their own are noted where it is chosen.
+	// What some kinds read and do not heed yet is noted where they are made.
 	"check": {
-		"kind", "address", "port", "timeout", "interval", "fast_interval", "down_interval", "rise", "fall", "start_state",
-		"send", "expect", "use_regex", "require_reply", "method", "path", "host", "header", "status", "body", "body_regex",
-		"tls", "server_name", "verify", "ca_file", "command",
+		"kind", "address", "port", "source", "interface", "mark", "timeout", "interval", "fast_interval", "down_interval",
+		"connect_timeout", "tls_timeout", "read_timeout", "rise", "fall", "start_state",
+		"send", "expect", "use_regex", "require_reply", "method", "path", "host", "header", "http_version", "status", "body", "body_regex",
+		"tls", "server_name", "verify", "ca_file", "cert_file", "key_file", "query", "query_type", "grpc_service",
+		"user", "password_file", "database", "command", "use_weight",
 	},
 }
 
