@@ -215,7 +215,7 @@ func TestMailAndFileServers(t *testing.T) {
 		"ftp":                {ftp, healthtest.Dialogue(step{Say: "220 (vsFTPd 3.0.3)\r\n"}, step{Hear: "QUIT\r\n", Say: "221 Goodbye.\r\n"}), health.OK, "quit: greeted"},
 		"ftp later":          {ftp, healthtest.Dialogue(step{Say: "120 soon\r\n"}, step{Say: "220 now\r\n"}, step{Hear: "QUIT", Say: "221 bye\r\n"}), health.OK, ""},
 		"ftp in free lines":  {ftp, healthtest.Dialogue(step{Say: "220-Welcome\r\n to\r\n330 us\r\n220 ready\r\n"}, step{Hear: "QUIT", Say: "221 bye\r\n"}), health.OK, ""},
-		"ftp leaves without": {ftp, func(_ context.Context, c *net.TCPConn) { ask(c, "220 ready\r\n") }, health.OK, ""},
+		"ftp leaves without": {ftp, func(_ context.Context, c net.Conn) { ask(c, "220 ready\r\n") }, health.OK, ""},
 		"ftp full":           {ftp, healthtest.SayAndClose("421 There are too many connected users, please try later.\r\n"), health.Fail, "answer 421 There are too many"},
 		"ftp auth tls": {must(health.NewFTP(&health.FTPConfig{TLS: trust, StartTLS: true})), healthtest.Dialogue(
 			step{Say: "220 x\r\n"}, step{Hear: "AUTH TLS\r\n", Say: "234 Proceed with negotiation.\r\n", TLS: server}, step{Hear: "QUIT", Say: "221 Goodbye.\r\n"},

@@ -131,9 +131,9 @@ func TestHTTPOverTLS(t *testing.T) {
 			return nil, nil
 		},
 	}
-	s := healthtest.NewServer(t, func(ctx context.Context, c *net.TCPConn) {
+	s := healthtest.NewServer(t, func(ctx context.Context, c net.Conn) {
 		secure := tls.Server(c, tlsConfig)
-		web.ServeConn(ctx, secure)
+		web.Serve(ctx, secure)
 		secure.Close()
 	})
 	for name, tt := range map[string]struct {

@@ -21,7 +21,7 @@ import (
 
 // overTLS serves connections after a handshake.
 func overTLS(cfg *tls.Config, serve func(net.Conn)) healthtest.Behavior {
-	return func(ctx context.Context, c *net.TCPConn) {
+	return func(ctx context.Context, c net.Conn) {
 		conn := tls.Server(c, cfg)
 		if conn.HandshakeContext(ctx) == nil {
 			serve(conn)
@@ -105,7 +105,7 @@ func (l *single) Addr() net.Addr { return l.LocalAddr() }
 // grpcServer answers every call with a handler, over HTTP/2 from the first byte
 // or over TLS.
 func grpcServer(cfg *tls.Config, h http.HandlerFunc) healthtest.Behavior {
-	return func(_ context.Context, c *net.TCPConn) {
+	return func(_ context.Context, c net.Conn) {
 		conn := net.Conn(c)
 		if cfg != nil {
 			conn = tls.Server(c, cfg)

@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
-	"time"
 )
 
 // Step is one exchange of a [Dialogue].
@@ -25,8 +24,7 @@ type Step struct {
 // then waits until the client is gone. A client that never says what a step
 // waits for waits for its answer in vain.
 func Dialogue(steps ...Step) Behavior {
-	return func(ctx context.Context, raw *net.TCPConn) {
-		conn := net.Conn(raw)
+	return func(ctx context.Context, conn net.Conn) {
 		buf := make([]byte, 4096)
 		var heard []byte
 		for _, step := range steps {
@@ -65,42 +63,9 @@ func (a *ahead) Read(p []byte) (int, error) {
 	return a.Conn.Read(p)
 }
 
-// Flood sends bytes without an end, line or no line, until the client is gone.
-func Flood(text string) Behavior {
-	block := bytes.Repeat([]byte(text), 64<<10/len(text))
-	return func(_ context.Context, c *net.TCPConn) {
-		for {
-			if _, err := c.Write(block); err != nil {
-				return
-			}
-		}
-	}
-}
-
-// garbage is no answer in any protocol.
-const garbage = "\x00\xfe\x80\x7f\x1bgarbage\xff\xff\xff\xff\n\x00\x01\r\n\r\n"
-
-// Misbehaviors are the ways in which a server answers nothing of use, by their
-// names: no check of more than a connection may find any of them OK.
-func Misbehaviors() map[string]Behavior {
-	return map[string]Behavior{
-		"accepts and says nothing": Hang(),
-		"drips a byte a second":    Drip("220 +OK * OK 0123456789", time.Second),
-		"closes at once":           Close(),
-		"resets at once":           Reset(),
-		"hears and closes":         Answer(""),
-		"floods without lines":     Flood("x"),
-		"floods with lines":        Flood("250-more\r\n"),
-		"floods with zeros":        Flood("\x00"),
-		"says garbage":             Say(garbage),
-		"answers with garbage":     Answer(garbage),
-		"says garbage and closes":  SayAndClose(garbage),
-	}
-}
-
 // Replies answers each request that ends with the given bytes.
 func Replies(end string, answer func(request []byte) []byte) Behavior {
-	return func(_ context.Context, c *net.TCPConn) {
+	return func(_ context.Context, c net.Conn) {
 		var heard []byte
 		buf := make([]byte, 4096)
 		for len(heard) < 1<<20 {
@@ -126,10 +91,9 @@ func Replies(end string, answer func(request []byte) []byte) Behavior {
 // Framed answers messages that have their length in two bytes before them, as
 // those of DNS over TCP; with a config it does so over TLS.
 func Framed(cfg *tls.Config, answer func(request []byte) []byte) Behavior {
-	return func(_ context.Context, raw *net.TCPConn) {
-		c := net.Conn(raw)
+	return func(_ context.Context, c net.Conn) {
 		if cfg != nil {
-			c = tls.Server(raw, cfg)
+			c = tls.Server(c, cfg)
 		}
 		head := make([]byte, 2)
 		for {

@@ -9,25 +9,26 @@ import (
 	"time"
 )
 
-// Behavior is what a server does with one connection. The connection is closed
-// when it returns, and at the end of the test.
-type Behavior func(ctx context.Context, c *net.TCPConn)
+// Behavior is what a server does with one connection, in clear or over TLS (see
+// [OverTLS]). The connection is closed when it returns, and at the end of the
+// test.
+type Behavior func(ctx context.Context, c net.Conn)
 
 // Hang accepts and then does nothing until the client is gone.
-func Hang() Behavior { return func(_ context.Context, c *net.TCPConn) { waitGone(c) } }
+func Hang() Behavior { return func(_ context.Context, c net.Conn) { waitGone(c) } }
 
 // Close accepts and closes at once.
-func Close() Behavior { return func(context.Context, *net.TCPConn) {} }
+func Close() Behavior { return func(context.Context, net.Conn) {} }
 
 // Reset accepts and resets the connection at once.
 func Reset() Behavior {
-	return func(_ context.Context, c *net.TCPConn) { _ = c.SetLinger(0) }
+	return func(_ context.Context, c net.Conn) { reset(c) }
 }
 
 // Say sends text at once and then waits until the client is gone: a banner,
 // right or wrong.
 func Say(text string) Behavior {
-	return func(_ context.Context, c *net.TCPConn) {
+	return func(_ context.Context, c net.Conn) {
 		if _, err := c.Write([]byte(text)); err == nil {
 			waitGone(c)
 		}
@@ -36,12 +37,12 @@ func Say(text string) Behavior {
 
 // SayAndClose sends text at once and closes.
 func SayAndClose(text string) Behavior {
-	return func(_ context.Context, c *net.TCPConn) { _, _ = c.Write([]byte(text)) }
+	return func(_ context.Context, c net.Conn) { _, _ = c.Write([]byte(text)) }
 }
 
 // Answer waits for the first bytes of a question, sends text and closes.
 func Answer(text string) Behavior {
-	return func(_ context.Context, c *net.TCPConn) {
+	return func(_ context.Context, c net.Conn) {
 		buf := make([]byte, 4096)
 		if n, _ := c.Read(buf); n > 0 {
 			_, _ = c.Write([]byte(text))
@@ -52,7 +53,7 @@ func Answer(text string) Behavior {
 // Drip sends text byte by byte, one each interval, and then waits until the
 // client is gone.
 func Drip(text string, interval time.Duration) Behavior {
-	return func(ctx context.Context, c *net.TCPConn) {
+	return func(ctx context.Context, c net.Conn) {
 		for i := range len(text) {
 			if i > 0 && !sleep(ctx, interval) {
 				return
@@ -62,6 +63,21 @@ func Drip(text string, interval time.Duration) Behavior {
 			}
 		}
 		waitGone(c)
+	}
+}
+
+// reset makes the closing of c a RST, whatever lies above TCP.
+func reset(c net.Conn) {
+	for {
+		switch inner := c.(type) {
+		case *net.TCPConn:
+			_ = inner.SetLinger(0)
+			return
+		case interface{ NetConn() net.Conn }: // of TLS, and ours
+			c = inner.NetConn()
+		default:
+			return
+		}
 	}
 }
 
@@ -186,7 +202,7 @@ func (s *Server) accept(ctx context.Context, l net.Listener) {
 		s.conns[c] = true
 		behave := s.behavior
 		s.running.Go(func() {
-			behave(ctx, c.(*net.TCPConn))
+			behave(ctx, c)
 			c.Close()
 			s.mu.Lock()
 			delete(s.conns, c)

@@ -48,10 +48,7 @@ func (w *Web) Requests() []*http.Request {
 }
 
 // Serve answers one request and closes.
-func (w *Web) Serve(ctx context.Context, c *net.TCPConn) { w.ServeConn(ctx, c) }
-
-// ServeConn is Serve for any connection, such as one with TLS.
-func (w *Web) ServeConn(ctx context.Context, c net.Conn) {
+func (w *Web) Serve(ctx context.Context, c net.Conn) {
 	req, err := http.ReadRequest(bufio.NewReader(c))
 	if err != nil {
 		return
