@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -111,6 +112,10 @@ func classify(ctx context.Context, addr netip.AddrPort, err error, after time.Du
 		return Fail, tooLong(after)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return Fail, "closed by the server before the answer was complete"
+	}
+	var record tls.RecordHeaderError
+	if errors.As(err, &record) {
+		return Fail, fmt.Sprintf("the server answers %s, which is no TLS; does this port begin in plain text?", clip(record.RecordHeader[:]))
 	}
 	return Fail, err.Error()
 }

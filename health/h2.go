@@ -1,6 +1,7 @@
 package health
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/tls"
 	"errors"
@@ -60,7 +61,14 @@ func h2(conn io.ReadWriter, header []hpack.HeaderField, body []byte, maxBody int
 		return nil, err
 	}
 	limit := &io.LimitedReader{R: conn, N: int64(maxBody)*2 + 2*maxHeader}
-	r := http2.NewFramer(conn, limit)
+	in := bufio.NewReader(limit)
+	const old = "HTTP/1."
+	if first, _ := in.Peek(len(old)); string(first) == old {
+		line, _ := in.Peek(in.Buffered())
+		line, _, _ = bytes.Cut(line, []byte("\r\n"))
+		return nil, unwanted("the server answers in HTTP/1, %s", clip(line))
+	}
+	r := http2.NewFramer(conn, in)
 	r.SetMaxReadFrameSize(1 << 14)
 	r.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	r.MaxHeaderListSize = maxHeader

@@ -299,6 +299,11 @@ func (c *HTTP) once(a *attempt, q *httpQuestion) (Result, *httpQuestion) {
 func (c *HTTP) answer(a *attempt, conn net.Conn, q *httpQuestion, req *http.Request) (Result, *httpQuestion) {
 	limit := &io.LimitedReader{R: conn, N: maxHeader}
 	in := bufio.NewReader(limit)
+	// A server of HTTP/2 begins with its settings, whatever it is asked: a
+	// frame of type 4 on stream 0 (RFC 9113, sections 3.4 and 6.5).
+	if first, _ := in.Peek(9); len(first) == 9 && first[0] == 0 && string(first[3:]) == "\x04\x00\x00\x00\x00\x00" {
+		return a.wrong("read", "the server answers in HTTP/2; set HTTP2")
+	}
 	resp, err := http.ReadResponse(in, req)
 	// Interim answers come before the real one; the header bound limits them.
 	for err == nil && resp.StatusCode < 200 && resp.StatusCode != http.StatusSwitchingProtocols {
@@ -365,7 +370,9 @@ func (c *HTTP) judge(a *attempt, q *httpQuestion, resp *http.Response, readBody 
 	return a.ok("read", "status "+status+", body as expected"), nil
 }
 
-func clipText(s string) string { return oneLine(s, 60) }
+// clipText quotes what a server says in words: as much as its usual
+// complaints need.
+func clipText(s string) string { return oneLine(s, 120) }
 
 func statusText(ranges []StatusRange) string {
 	texts := make([]string, len(ranges))
