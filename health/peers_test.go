@@ -3,9 +3,11 @@
 package health_test
 
 import (
+	"context"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -17,16 +19,19 @@ import (
 	"time"
 
 	"github.com/lvskit/lvskit/health"
+	"github.com/lvskit/lvskit/internal/lab"
 )
 
 // nobody is who the programs run as when we are root.
 const nobody = 65534
 
-// freePort is a port of 127.0.0.1 on which nothing listened a moment ago, over
-// TCP and UDP.
+// freePort is a port on which nothing listens, over TCP and UDP, on an address
+// of loopback that no other test of any process is likely to have: so that
+// tests side by side never meet.
 func freePort(t *testing.T) netip.AddrPort {
 	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	addr := netip.AddrFrom4([4]byte{127, byte(1 + rand.IntN(254)), byte(rand.IntN(256)), byte(1 + rand.IntN(254))})
+	l, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(netip.AddrPortFrom(addr, 0)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,37 +39,159 @@ func freePort(t *testing.T) netip.AddrPort {
 	return l.Addr().(*net.TCPAddr).AddrPort()
 }
 
+// beside is the same address with another free port.
+func beside(t *testing.T, addr netip.AddrPort) netip.AddrPort {
+	t.Helper()
+	for {
+		l, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(netip.AddrPortFrom(addr.Addr(), 0)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
+		if got := l.Addr().(*net.TCPAddr).AddrPort(); got != addr {
+			return got
+		}
+	}
+}
+
+// installed finds a program of Debian's, wherever its kind of programs is. One
+// that is missing fails the test where no test may be skipped.
+func installed(t *testing.T, program string) string {
+	t.Helper()
+	path, err := exec.LookPath(program)
+	if dir := "/usr/sbin/"; err != nil && !strings.Contains(program, "/") {
+		path, err = exec.LookPath(dir + program)
+	}
+	if err == nil {
+		return path
+	}
+	if os.Getenv(lab.NoSkipVariable) == "1" {
+		t.Fatalf("%v: run internal/tools/deps.sh peers", err)
+	}
+	t.Skipf("%v: run internal/tools/deps.sh peers", err)
+	return ""
+}
+
+// unprivileged makes a command run without privileges.
+func unprivileged(cmd *exec.Cmd) *exec.Cmd {
+	cmd.SysProcAttr = &syscall.SysProcAttr{}
+	if os.Geteuid() == 0 {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
+	}
+	return cmd
+}
+
+// run runs a program to its end, which must be a good one.
+func run(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v: %s", cmd, err, out)
+	}
+}
+
+// daemon is a real program that a test started, with all its processes that
+// stay in its process group.
+type daemon struct {
+	cmd  *exec.Cmd
+	log  string
+	gone chan struct{} // closed when the program has ended
+}
+
 // peer starts a real program as a child without privileges, in a folder of its
 // own, and waits until the check that proves it is up is OK.
-func peer(t *testing.T, up health.Checker, addr netip.AddrPort, dir, program string, args ...string) {
+func peer(t *testing.T, up health.Checker, addr netip.AddrPort, dir, program string, args ...string) *daemon {
+	t.Helper()
+	cmd := unprivileged(exec.Command(installed(t, program), args...))
+	cmd.Dir = dir
+	d := start(t, cmd)
+	d.wait(t, up, addr, health.OK)
+	return d
+}
+
+// start starts a program and sees to its end.
+func start(t *testing.T, cmd *exec.Cmd) *daemon {
 	t.Helper()
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	cmd := exec.Command(program, args...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if os.Geteuid() == 0 {
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
+	cmd.Stdout, cmd.Stderr = log, log
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
+	cmd.SysProcAttr.Setpgid, cmd.SysProcAttr.Pdeathsig = true, syscall.SIGKILL
+	d := &daemon{cmd, log.Name(), make(chan struct{})}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
+	go func() {
+		defer close(d.gone)
 		_ = cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		d.signal(syscall.SIGKILL)
+		<-d.gone
+		if t.Failed() {
+			t.Logf("%s says: %s", cmd.Path, d.said())
+		}
 	})
-	var r health.Result
-	for range 500 {
-		if r = up.Check(t.Context(), health.Target{Addr: addr}); r.Verdict == health.OK {
+	return d
+}
+
+// wait waits until the check says so, or the program ends.
+func (d *daemon) wait(t *testing.T, c health.Checker, addr netip.AddrPort, verdict health.Verdict) {
+	t.Helper()
+	end := time.Now().Add(time.Minute)
+	for {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		r := c.Check(ctx, health.Target{Addr: addr})
+		cancel()
+		if r.Verdict == verdict {
 			return
 		}
-		time.Sleep(10 * time.Millisecond)
+		select {
+		case <-d.gone:
+			t.Fatalf("%s has ended: %v: %s", d.cmd, d.cmd.ProcessState, d.said())
+		case <-time.After(20 * time.Millisecond):
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s: %v is not to be had, but %v, %s: %s", d.cmd, verdict, r.Verdict, r.Reason, d.said())
+		}
 	}
-	said, _ := os.ReadFile(log.Name())
-	t.Fatalf("%s does not come up: %s: %s", program, r.Reason, said)
+}
+
+// signal signals all processes of the program.
+func (d *daemon) signal(s syscall.Signal) { _ = syscall.Kill(-d.cmd.Process.Pid, s) }
+
+// said is what the program wrote, or its end.
+func (d *daemon) said() string {
+	said, _ := os.ReadFile(d.log)
+	return string(said[max(0, len(said)-4096):])
+}
+
+// ends stops the program as a debugger or a full disk does, lets it go on, and
+// then ends it as an operator does: while it stands still the check must fail
+// for want of an answer, in the phase hung, and when it is gone at once.
+func (d *daemon) ends(t *testing.T, c health.Checker, addr netip.AddrPort, hung, refused string) {
+	t.Helper()
+	d.signal(syscall.SIGSTOP)
+	want(t, check(t, c, addr, hang), health.Fail, hung+": no answer within 3")
+	d.signal(syscall.SIGCONT)
+	d.wait(t, c, addr, health.OK)
+	_ = d.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-d.gone:
+	case <-time.After(time.Minute):
+		t.Fatalf("%s does not end by SIGTERM: %s", d.cmd, d.said())
+	}
+	// Workers may hold the port for a moment longer than their master lives.
+	r := check(t, c, addr, short)
+	for end := time.Now().Add(10 * time.Second); !strings.HasPrefix(r.Reason, refused+": refused") && time.Now().Before(end); {
+		time.Sleep(20 * time.Millisecond)
+		r = check(t, c, addr, short)
+	}
+	want(t, r, health.Fail, refused+": refused; nothing listens there")
 }
 
 // openDir is a folder that the programs may write to.
@@ -81,10 +208,46 @@ func openDir(t *testing.T) string {
 	return dir
 }
 
+// files writes files into a folder, for everybody to read; names may have
+// folders, which are made for everybody to write.
+func files(t *testing.T, dir string, all map[string]string) {
+	t.Helper()
+	for name, content := range all {
+		path := filepath.Join(dir, name)
+		if sub := filepath.Dir(path); sub != dir {
+			if err := os.MkdirAll(sub, 0o777); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chmod(sub, 0o777); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// keyPair writes a certificate for example.com and its key into a folder, as
+// "cert" and "key", and returns what trusts it.
+func keyPair(t *testing.T, dir string) health.TLSConfig {
+	t.Helper()
+	server, roots := certificate()
+	key, err := x509.MarshalPKCS8PrivateKey(server.Certificates[0].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files(t, dir, map[string]string{
+		"cert": string(roots), "key": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})),
+	})
+	return health.TLSConfig{RootsPEM: roots, ServerName: "example.com"}
+}
+
 func TestPeersRedis(t *testing.T) {
+	t.Parallel()
 	addr := freePort(t)
 	peer(t, must(health.NewRedis(nil)), addr, openDir(t), "redis-server",
-		"--bind", "127.0.0.1", "--port", fmt.Sprint(addr.Port()), "--save", "", "--requirepass", "secret")
+		"--bind", addr.Addr().String(), "--port", fmt.Sprint(addr.Port()), "--save", "", "--requirepass", "secret")
 	type cfg = health.RedisConfig
 	for _, tt := range []struct {
 		cfg    cfg
@@ -110,25 +273,27 @@ func TestPeersRedis(t *testing.T) {
 	// A replica that has never met its master serves nothing.
 	replica := freePort(t)
 	peer(t, must(health.NewRedis(&cfg{Role: "slave"})), replica, openDir(t), "redis-server",
-		"--bind", "127.0.0.1", "--port", fmt.Sprint(replica.Port()), "--save", "",
+		"--bind", replica.Addr().String(), "--port", fmt.Sprint(replica.Port()), "--save", "",
 		"--replicaof", "127.0.0.1 1", "--replica-serve-stale-data", "no")
 	want(t, check(t, must(health.NewRedis(nil)), replica, short), health.Fail, "MASTERDOWN")
 }
 
 func TestPeersMemcached(t *testing.T) {
+	t.Parallel()
 	addr := freePort(t)
 	c := must(health.NewMemcached(nil))
-	peer(t, c, addr, openDir(t), "memcached", "-l", "127.0.0.1", "-p", fmt.Sprint(addr.Port()), "-m", "8", "-t", "1")
+	peer(t, c, addr, openDir(t), "memcached", "-l", addr.Addr().String(), "-p", fmt.Sprint(addr.Port()), "-m", "8", "-t", "1")
 	want(t, check(t, c, addr, short), health.OK, "version: memcached 1.")
 	want(t, check(t, must(health.NewRedis(nil)), addr, short), health.Fail, "ERROR")
 }
 
 func TestPeersDNS(t *testing.T) {
+	t.Parallel()
 	addr := freePort(t)
 	type cfg = health.DNSConfig
-	peer(t, must(health.NewDNS(&cfg{Name: "www.example.com", Type: "A", TCP: true})), addr, openDir(t), "/usr/sbin/dnsmasq",
+	peer(t, must(health.NewDNS(&cfg{Name: "www.example.com", Type: "A", TCP: true})), addr, openDir(t), "dnsmasq",
 		"--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--pid-file", "--log-facility=-", "--port="+fmt.Sprint(addr.Port()),
-		"--listen-address=127.0.0.1", "--bind-interfaces", "--user=", "--group=",
+		"--listen-address="+addr.Addr().String(), "--bind-interfaces", "--user=", "--group=",
 		"--address=/www.example.com/192.0.2.7", "--txt-record=t.example.com,hello", "--local=/example.com/",
 		"--mx-host=example.com,mx.example.com,10", "--srv-host=_sip._udp.example.com,sip.example.com,5060", "--ptr-record=7.2.0.192.in-addr.arpa,www.example.com")
 	for _, tt := range []struct {
@@ -151,38 +316,4 @@ func TestPeersDNS(t *testing.T) {
 			want(t, check(t, must(health.NewDNS(&tt.cfg)), addr, short), tt.want, tt.reason)
 		}
 	}
-}
-
-func TestPeersTLS(t *testing.T) {
-	addr, dir := freePort(t), openDir(t)
-	server, roots := certificate()
-	key, err := x509.MarshalPKCS8PrivateKey(server.Certificates[0].PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conf := fmt.Sprintf(`daemon off; master_process off; pid %[1]s/pid; error_log stderr;
-events { worker_connections 64; }
-http {
-  access_log off;
-  client_body_temp_path %[1]s/t1; proxy_temp_path %[1]s/t2; fastcgi_temp_path %[1]s/t3; uwsgi_temp_path %[1]s/t4; scgi_temp_path %[1]s/t5;
-  ssl_certificate %[1]s/cert; ssl_certificate_key %[1]s/key;
-  server { listen %[2]s ssl http2; location / { return 404; } location /up { return 200 "all is well\n"; } }
-}
-`, dir, addr)
-	for name, content := range map[string]string{
-		"nginx.conf": conf, "cert": string(roots), "key": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})),
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	trust := health.TLSConfig{RootsPEM: roots, ServerName: "example.com"}
-	c := must(health.NewTLS(&health.TLSCheckConfig{TLS: trust, ALPN: []string{"h2"}}))
-	peer(t, c, addr, dir, "/usr/sbin/nginx", "-p", dir, "-e", "stderr", "-c", filepath.Join(dir, "nginx.conf"))
-	want(t, check(t, c, addr, short), health.OK, ", h2, the certificate is good for")
-	want(t, check(t, must(health.NewTLS(&health.TLSCheckConfig{TLS: trust, Pins: []string{strings.Repeat("ab", 32)}})), addr, short), health.Fail, "no key of the certificate is pinned")
-	web := must(health.NewHTTP(&health.HTTPConfig{HTTP2: true, Path: "/up", Body: "all is well", TLS: &trust}))
-	want(t, check(t, web, addr, short), health.OK, "status 200 OK, body as expected")
-	// HTTP/2 frames with a server that is no gRPC.
-	want(t, check(t, must(health.NewGRPC(&health.GRPCConfig{TLS: &trust})), addr, short), health.Fail, "status 404 Not Found, expected 200")
 }
