@@ -302,7 +302,7 @@ func (c *HTTP) answer(a *attempt, conn net.Conn, q *httpQuestion, req *http.Requ
 	// A server of HTTP/2 begins with its settings, whatever it is asked: a
 	// frame of type 4 on stream 0 (RFC 9113, sections 3.4 and 6.5).
 	if first, _ := in.Peek(9); len(first) == 9 && first[0] == 0 && string(first[3:]) == "\x04\x00\x00\x00\x00\x00" {
-		return a.wrong("read", "the server answers in HTTP/2; set HTTP2")
+		return a.wrong("read", "the server answers in HTTP/2; set HTTP2"), nil
 	}
 	resp, err := http.ReadResponse(in, req)
 	// Interim answers come before the real one; the header bound limits them.

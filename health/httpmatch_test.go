@@ -20,7 +20,7 @@ import (
 
 // overBoth is a server of HTTP/1.1 and HTTP/2 without TLS.
 func overBoth(h http.HandlerFunc) healthtest.Behavior {
-	return func(_ context.Context, c *net.TCPConn) {
+	return func(_ context.Context, c net.Conn) {
 		closed := make(chan struct{})
 		s := &http.Server{Handler: h, Protocols: new(http.Protocols), ErrorLog: log.New(io.Discard, "", 0), ConnState: func(_ net.Conn, state http.ConnState) {
 			if state == http.StateClosed {

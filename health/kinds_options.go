@@ -67,6 +67,15 @@ var optionTexts = map[string]string{
 	"http body-regex":      "regular expression (RE2) that the body must match",
 	"http max-body":        "bytes of the body to search; 65536 without it",
 	"http http2":           "true speaks HTTP/2",
+	"http header":          `further headers, as "Name: value", each on a line`,
+	"http digest":          "MD5 or SHA-256 of the whole body, in hexadecimal",
+	"http json":            "values that the body must have, as status.db[0].ok=true, each on a line",
+	"http redirects":       "redirects within the host to follow; 0 without it",
+	"expect-header":        `headers that the answer must have, as "Name: value" or the name alone, each on a line`,
+	"expect-header-regex":  "the same with regular expressions (RE2) for values",
+	"rup rstatd-port":      "UDP port of rstatd; the portmapper is asked for it without it",
+	"rup portmapper-port":  "UDP port of the portmapper; 111 without it",
+	"rup version":          "version of the protocol, 2 to 4; what the server has without it",
 	"icmp size":            "bytes of data in the request, 16 to 1472; 56 without it",
 	"mysql query":          "statement that must give a row, such as SELECT 1; it needs user",
 	"nagios warning-fails": "true takes the state WARNING for bad",
@@ -105,7 +114,7 @@ func portsOf(kind string) ports {
 		return ports{plain: 8009}
 	case "dns":
 		return ports{plain: 53, tls: 853}
-	case "external", "file", "icmp", "nagios":
+	case "external", "file", "icmp", "nagios", "rup":
 		return ports{any: true}
 	case "ftp":
 		return ports{plain: 21, tls: 990}
