@@ -63,10 +63,10 @@ func (h host) run(ctx context.Context, args []string, stdout, stderr io.Writer) 
 
 func (h host) newApp(stdout, stderr io.Writer) *cli.App {
 	commands := []*cli.Command{
-		demoCommand(), runCommand(), statusCommand(),
+		demoCommand(), runCommand(), statusCommand(), yieldCommand(),
 		checkCommand(), fmtCommand(), convertCommand(), h.predictCommand(), simulateCommand(), h.planCommand(), h.applyCommand(),
 		h.listCommand(), h.serviceCommand(), h.serverCommand(), h.saveCommand(), h.restoreCommand(),
-		h.zeroCommand(), h.flushCommand(), h.timeoutsCommand(), h.syncdCommand(), versionCommand(),
+		h.zeroCommand(), h.flushCommand(), h.timeoutsCommand(), h.syncdCommand(), announceCommand(), versionCommand(),
 	}
 	prepare(commands)
 	return &cli.App{

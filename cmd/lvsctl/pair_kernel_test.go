@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -48,6 +49,14 @@ func keepAsking(t *testing.T, client *http.Client, vip string) time.Duration {
 	}
 	t.Fatal("no answer through the VIP within a minute")
 	return 0
+}
+
+// yield orders a daemon to hand over, as an operator does.
+func yield(t *testing.T, d *daemon) (code int, output string) {
+	t.Helper()
+	var out bytes.Buffer
+	code = run(t.Context(), []string{"lvsctl", "yield", "--socket", filepath.Join(d.dir, "sock")}, &out, &out)
+	return code, out.String()
 }
 
 // Two routers of an lvs.cf with both heartbeat paths: the second takes the
@@ -142,6 +151,26 @@ service = lvs
 	if two.status().Role.Role == "active" {
 		serves, waits = two, one
 	}
+	// By order, and back again; the one that does not serve refuses.
+	for range 2 {
+		if code, out := yield(t, waits); code != exitFailed || !strings.Contains(out, "not active") {
+			t.Errorf("yield on the backup: code %d, %s", code, out)
+		}
+		// Until its next heartbeat the one that has just yielded does so still.
+		code, out := yield(t, serves)
+		for began := time.Now(); strings.Contains(out, "no partner that is able") && time.Since(began) < 10*time.Second; {
+			time.Sleep(50 * time.Millisecond)
+			code, out = yield(t, serves)
+		}
+		if code != exitDone || !strings.Contains(out, "the partner is active") {
+			t.Fatalf("yield: code %d, %s", code, out)
+		}
+		took = keepAsking(t, client, vip)
+		t.Logf("handed over by order: answers came again after %v", took.Round(time.Millisecond))
+		serves, waits = waits, serves
+		serves.await("the partner serves after the order", serving(3))
+	}
+
 	if err := serves.stop(); err != nil {
 		t.Errorf("the serving daemon ended with %v", err)
 	}

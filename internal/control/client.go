@@ -47,16 +47,22 @@ func NewClient(path string) *Client {
 // Status asks for the daemon's status. The error is [ErrNoDaemon] when none
 // runs there.
 func (c *Client) Status(ctx context.Context) (*Status, error) {
-	return get[Status](ctx, c, "status")
+	return ask[Status](ctx, c, http.MethodGet, "status")
 }
 
 // List asks for the data plane's table.
 func (c *Client) List(ctx context.Context) (*List, error) {
-	return get[List](ctx, c, "list")
+	return ask[List](ctx, c, http.MethodGet, "list")
 }
 
-func get[T any](ctx context.Context, c *Client, what string) (*T, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://lvskit/v1/"+what, nil)
+// Yield orders the daemon to hand over to its partner. It returns the status
+// right after the order, not what came of it.
+func (c *Client) Yield(ctx context.Context) (*Status, error) {
+	return ask[Status](ctx, c, http.MethodPost, "yield")
+}
+
+func ask[T any](ctx context.Context, c *Client, method, what string) (*T, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://lvskit/v1/"+what, nil)
 	if err != nil {
 		return nil, err
 	}

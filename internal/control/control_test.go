@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -23,6 +24,10 @@ type source struct{ err error }
 
 func (s source) Status(context.Context) (*Status, error) {
 	return &Status{Schema: StatusSchema, Role: Role{Role: "active", Reason: "alone"}}, s.err
+}
+
+func (s source) Yield(context.Context) (*Status, error) {
+	return &Status{Schema: StatusSchema, Role: Role{Role: "backup", Reason: "handed over by order"}}, s.err
 }
 
 func (s source) List(context.Context) (*List, error) {
@@ -74,6 +79,13 @@ func TestAskADaemon(t *testing.T) {
 	st, err := c.Status(t.Context())
 	if err != nil || st.Role.Role != "active" || st.Schema != StatusSchema {
 		t.Errorf("status %+v, %v", st, err)
+	}
+	// An order is no question: who merely looks changes nothing.
+	if st, err = c.Yield(t.Context()); err != nil || st.Role.Role != "backup" {
+		t.Errorf("yield %+v, %v", st, err)
+	}
+	if _, err := ask[Status](t.Context(), c, http.MethodGet, "yield"); err == nil {
+		t.Error("a GET hands over")
 	}
 	l, err := c.List(t.Context())
 	if err != nil {

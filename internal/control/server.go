@@ -14,10 +14,14 @@ import (
 	"time"
 )
 
-// Source answers the service's questions; the director is one.
+// Source answers the service's questions and takes its orders; the director is
+// one.
 type Source interface {
 	Status(context.Context) (*Status, error)
 	List(context.Context) (*List, error)
+	// Yield orders the service to be handed over to the partner. It returns
+	// when the order is given, with the status after it.
+	Yield(context.Context) (*Status, error)
 }
 
 // maxPath is the room for a path in a socket's address: 104 bytes with the
@@ -67,6 +71,7 @@ func Serve(ctx context.Context, l net.Listener, src Source) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", answer(src.Status))
 	mux.HandleFunc("GET /v1/list", answer(src.List))
+	mux.HandleFunc("POST /v1/yield", answer(src.Yield))
 	srv := &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,

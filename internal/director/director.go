@@ -294,6 +294,16 @@ func (d *Director) Status(ctx context.Context) (*control.Status, error) {
 	return st, nil
 }
 
+// Yield hands the service over to the partner; it implements [control.Source].
+// The errors are those of [failover.Node.Yield].
+func (d *Director) Yield(ctx context.Context) (*control.Status, error) {
+	if err := d.node.Yield(); err != nil {
+		return nil, err
+	}
+	d.log.Info("handing over to the partner by order")
+	return d.Status(ctx)
+}
+
 // List reads the table with counters; it implements [control.Source].
 func (d *Director) List(ctx context.Context) (*control.List, error) {
 	snap, err := d.cfg.Dataplane.Snapshot(ctx)
