@@ -33,6 +33,7 @@ type room struct {
 // rooms are the arrows of the design. What is in no room may import what it
 // likes but internal packages.
 var rooms = []room{
+	{"health/pool", []string{"health"}},
 	{"lvscf/convert", []string{"lvscf", "ipvs", "ipvs/ipvsadm"}},
 	{"lvscf", nil},
 	{"sched/simulate", []string{"sched", "sched/feedback"}},
