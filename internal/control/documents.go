@@ -107,9 +107,26 @@ type Service struct {
 	InTable bool            `json:"in_table"`
 	Reason  string          `json:"reason"`
 	Sorry   string          `json:"sorry,omitempty"`
-	// SorryUsed tells that the sorry server takes the clients now.
-	SorryUsed bool     `json:"sorry_used,omitempty"`
-	Servers   []Server `json:"servers"`
+	// SorryUsed tells that a sorry server takes the clients now; SorryServers
+	// are all of them in their order.
+	SorryUsed    bool     `json:"sorry_used,omitempty"`
+	SorryServers []Server `json:"sorry_servers,omitempty"`
+	Quorum       Quorum   `json:"quorum"`
+	Servers      []Server `json:"servers"`
+}
+
+// Quorum is whether a service has enough live servers.
+type Quorum struct {
+	// State is "gained", "lost" or "undecided", and Since when; nil while this
+	// router does not serve and only tells what it would decide.
+	State string     `json:"state"`
+	Since *time.Time `json:"since,omitempty"`
+	// Live is the live weight; below Need a gained quorum is lost, and at
+	// Need a lost one is gained.
+	Live int64 `json:"live"`
+	Need int64 `json:"need"`
+	// Why is both in words.
+	Why string `json:"why"`
 }
 
 // Server is one real server and the reason of its state.
@@ -123,6 +140,10 @@ type Server struct {
 	// InTable and Weight tell how it stands in the table right now.
 	InTable bool `json:"in_table"`
 	Weight  int  `json:"weight"`
+	// Why says in one line why it has this weight or none, WhySince since when
+	// that is so; nil while this router does not serve.
+	Why      string     `json:"why"`
+	WhySince *time.Time `json:"why_since,omitempty"`
 	// Check describes the question; Results are the last answers, newest
 	// last.
 	Check   string   `json:"check"`

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/lvskit/lvskit/health"
 	"github.com/lvskit/lvskit/ipvs"
 	"github.com/lvskit/lvskit/ipvs/userspace"
 )
@@ -128,13 +129,13 @@ func TestMarkedServiceOnSockets(t *testing.T) {
 	t.Cleanup(func() { plane.Close() })
 	d := &Director{cfg: Config{Dataplane: plane.Dataplane}, setup: setup, log: slog.New(slog.DiscardHandler)}
 	d.declare(t.Context())
-	become := func(state serverState) {
+	become := func(state health.State) {
 		t.Helper()
 		snap, err := plane.Snapshot(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := plan(setup, func(string, string) serverState { return state }, func(ipvs.ServiceKey) (ipvs.Entry, bool) { return ipvs.Entry{}, false })
+		want := planOf(setup, func(string, string) health.State { return state }, func(ipvs.ServiceKey) (ipvs.Entry, bool) { return ipvs.Entry{}, false })
 		all := func(ipvs.ServiceKey) bool { return true }
 		if err := plane.Apply(t.Context(), ipvs.Diff(snap.Table(), want, all)); err != nil {
 			t.Fatal(err)
@@ -144,9 +145,9 @@ func TestMarkedServiceOnSockets(t *testing.T) {
 		return greeting(t, fmt.Sprintf("127.0.0.81:%d", web)) + ", " + greeting(t, fmt.Sprintf("127.0.0.81:%d", tls))
 	}
 	for _, step := range []struct {
-		state serverState
+		state health.State
 		want  string
-	}{{serverUp, "web, tls"}, {serverDown, "sorry web, sorry tls"}, {serverUp, "web, tls"}} {
+	}{{health.Up, "web, tls"}, {health.Down, "sorry web, sorry tls"}, {health.Up, "web, tls"}} {
 		become(step.state)
 		if got := ask(); got != step.want {
 			t.Errorf("with state %d got %q, want %q", step.state, got, step.want)

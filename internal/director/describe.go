@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/lvskit/lvskit/failover"
 	"github.com/lvskit/lvskit/failover/pulse"
 	"github.com/lvskit/lvskit/health"
+	"github.com/lvskit/lvskit/health/pool"
 	"github.com/lvskit/lvskit/internal/control"
 	"github.com/lvskit/lvskit/ipvs"
 )
@@ -42,9 +44,13 @@ func (d *Director) describe() *control.Status {
 	if table.OwnershipErr != nil {
 		st.Notes = append(st.Notes, table.OwnershipErr.Error()+": a service that leaves the configuration while the daemon is down would stay in the table")
 	}
-	for _, v := range d.setup.Services {
+	if why := d.loop.wave.Why(); why != "" {
+		st.Notes = append(st.Notes, why)
+	}
+	for i := range d.setup.Services {
+		v := &d.setup.Services[i]
 		here, in := d.loop.rec.Entry(v.Service.Key)
-		st.Services = append(st.Services, describeService(v, here, in, d.monitor))
+		st.Services = append(st.Services, d.loop.describeService(v, here, in, d.monitor))
 		if s := &st.Services[len(st.Services)-1]; !s.InTable {
 			s.Reason += ", not in the table: " + d.loop.whyAbsent(table.Err)
 		}
@@ -52,41 +58,72 @@ func (d *Director) describe() *control.Status {
 	return st
 }
 
-func describeService(v VirtualService, entry ipvs.Entry, in bool, monitor *health.Monitor) control.Service {
+func (l *loop) describeService(v *VirtualService, entry ipvs.Entry, in bool, monitor *health.Monitor) control.Service {
 	here := destinations(entry, in)
 	s := control.Service{Name: v.Name, Key: v.Service.Key, InTable: in, Servers: make([]control.Server, 0, len(v.Servers))}
-	up := 0
-	for _, r := range v.Servers {
-		h, _ := monitor.State(WatchID(v.Name, r.Name))
+	g, decided := l.groups[v.Name]
+	if !decided {
+		// A router that does not serve tells what it would do.
+		g = v.group(l.facts, pool.Group{}, here, time.Now())
+	}
+	s.Quorum = control.Quorum{State: g.Quorum.String(), Live: g.Live, Need: g.Need, Why: g.Why()}
+	if decided {
+		s.Quorum.Since = &g.Since
+	}
+	i, up := 0, 0
+	for r := range v.each() {
 		dst, in := here[r.Destination.Key]
 		srv := control.Server{
-			Name: r.Name, Address: r.Target.Addr.String(), State: h.State.String(), Reason: whyState(h),
-			InTable: in, Weight: dst.Weight, Check: r.Checker.Identity(), Results: make([]control.Result, 0, len(h.History)),
+			Name: r.Name, Address: r.Target.Addr.String(), State: health.Up.String(), Reason: "not checked",
+			InTable: in, Weight: dst.Weight, Results: []control.Result{},
 		}
-		if !h.Since.IsZero() {
-			since := h.Since
-			srv.Since = &since
+		if r.Checker != nil {
+			h, _ := monitor.State(WatchID(v.Name, r.Name))
+			describeState(&srv, h)
+			srv.Check = r.Checker.Identity()
 		}
-		if h.State == health.Up {
-			up++
+		d := g.Members[i]
+		d.Reason = srv.Reason
+		srv.Why = d.Why()
+		if decided {
+			srv.WhySince = &d.Since
 		}
-		for _, res := range h.History {
-			srv.Results = append(srv.Results, control.Result{
-				At: res.Start, Verdict: res.Verdict.String(), Reason: res.Reason,
-				TookMS: float64(res.Duration.Microseconds()) / 1000,
-			})
+		if held, ok := l.wave.Held(WatchID(v.Name, r.Name)); ok {
+			srv.Why = fmt.Sprintf("still counts as %v: %s", held, l.wave.Why())
 		}
-		s.Servers = append(s.Servers, srv)
+		if i < len(v.Servers) {
+			s.Servers = append(s.Servers, srv)
+			if srv.State == health.Up.String() {
+				up++
+			}
+		} else {
+			s.SorryServers = append(s.SorryServers, srv)
+			s.SorryUsed = s.SorryUsed || in
+		}
+		i++
 	}
 	s.Reason = fmt.Sprintf("%d of %d servers up", up, len(v.Servers))
 	var sorry []string
-	for _, d := range v.Sorry {
-		sorry = append(sorry, d.Key.String())
-		_, used := here[d.Key]
-		s.SorryUsed = s.SorryUsed || used
+	for _, r := range v.Sorry {
+		sorry = append(sorry, r.Destination.Key.String())
 	}
 	s.Sorry = strings.Join(sorry, ", ")
 	return s
+}
+
+// describeState tells the state of a server by its checks.
+func describeState(srv *control.Server, h health.WatchState) {
+	srv.State, srv.Reason = h.State.String(), whyState(h)
+	if !h.Since.IsZero() {
+		since := h.Since
+		srv.Since = &since
+	}
+	for _, res := range h.History {
+		srv.Results = append(srv.Results, control.Result{
+			At: res.Start, Verdict: res.Verdict.String(), Reason: res.Reason,
+			TookMS: float64(res.Duration.Microseconds()) / 1000,
+		})
+	}
 }
 
 func (d *Director) describeRole() control.Role {
@@ -134,11 +171,8 @@ func (s *Setup) names() func(ipvs.ServiceKey, ipvs.DestinationKey) string {
 	m := make(map[pair]string)
 	for _, v := range s.Services {
 		m[pair{s: v.Service.Key}] = v.Name
-		for _, r := range v.Servers {
+		for r := range v.each() {
 			m[pair{v.Service.Key, r.Destination.Key}] = r.Name
-		}
-		for _, d := range v.Sorry {
-			m[pair{v.Service.Key, d.Key}] = "sorry server"
 		}
 	}
 	return func(s ipvs.ServiceKey, d ipvs.DestinationKey) string { return m[pair{s, d}] }

@@ -99,7 +99,7 @@ func New(ctx context.Context, cfg Config) (*Director, error) {
 		Logger:  d.log,
 		OnEvent: func(e health.Event) { d.loop.inbox.verdict(e.ID, e.New) },
 	})
-	if err := d.monitor.Set(setup.Watches()); err != nil {
+	if err := d.monitor.Set(d.watches(setup)); err != nil {
 		return nil, err
 	}
 	f := cfg.Failover
@@ -163,6 +163,9 @@ func (d *Director) Run(ctx context.Context) error {
 	if err == nil {
 		leave, cancel := context.WithTimeout(work, leaveWithin)
 		d.loop.ask(leave, d.loop.withdraw)
+		cancel()
+		leave, cancel = context.WithTimeout(work, leaveCommandsWithin)
+		d.loop.commands.finish(leave)
 		cancel()
 	}
 	end()
@@ -232,7 +235,7 @@ func (d *Director) reloads(ctx context.Context) {
 // adopt makes setup the running configuration. It belongs to the loop's
 // goroutine.
 func (d *Director) adopt(ctx context.Context, setup *Setup) error {
-	if err := d.monitor.Set(setup.Watches()); err != nil {
+	if err := d.monitor.Set(d.watches(setup)); err != nil {
 		return err
 	}
 	d.partner.setOwn(setup)

@@ -14,11 +14,12 @@ var effective = map[string][]string{
 	"virtual": {
 		"forward", "tunnel_type", "tunnel_port", "tunnel_checksum", "scheduler_flags", "one_packet", "persistence_engine",
 		"check", "interval", "fast_interval", "down_interval",
-		"connect_timeout", "tls_timeout", "read_timeout", "rise", "fall", "start_state", "quorum",
+		"connect_timeout", "tls_timeout", "read_timeout", "rise", "fall", "start_state",
+		"slow_start", "quorum", "quorum_hysteresis", "quorum_up_cmd", "quorum_down_cmd", "down_on_stop",
 	},
 	"server": {
 		"forward", "tunnel_type", "tunnel_port", "tunnel_checksum", "sorry", "maintenance", "upper_threshold", "lower_threshold",
-		"quiesce_server", "check",
+		"quiesce_server", "check", "slow_start", "up_cmd", "down_cmd",
 	},
 	// What some kinds read and do not heed yet is noted where they are made.
 	"check": {

@@ -30,14 +30,19 @@ func effectText(s *Setup) string {
 	var out strings.Builder
 	fmt.Fprintln(&out, s.Addresses, s.Heartbeat, s.Timeouts, s.Drain)
 	for _, v := range s.Services {
-		fmt.Fprintf(&out, "%s %+v quorum %d quiesce %v sorry %+v\n", v.Name, v.Service, v.Quorum, v.Quiesce, v.Sorry)
-		for _, r := range v.Servers {
-			quiesce := "as the service"
+		fmt.Fprintf(&out, "%s %+v quorum %d +- %d unit %d quiesce %v up %q down %q on stop %v\n", v.Name, v.Service, v.Quorum, v.Hysteresis, v.Unit, v.Quiesce, v.QuorumUp, v.QuorumDown, v.DownOnStop)
+		for r := range v.each() {
+			quiesce, check := "as the service", "unchecked"
 			if r.Quiesce != nil {
 				quiesce = fmt.Sprint(*r.Quiesce)
 			}
-			fmt.Fprintf(&out, "  %s %+v %v %s %+v %v quiesce %s\n", r.Name, r.Destination, r.Target, r.Checker.Identity(), r.Policy, r.Initial, quiesce)
+			if r.Checker != nil {
+				check = r.Checker.Identity()
+			}
+			fmt.Fprintf(&out, "  %s %+v %v %s %+v %v quiesce %s maintenance %v slow start %v load %v weight %v up %q down %q\n", r.Name, r.Destination, r.Target, check, r.Policy, r.Initial, quiesce,
+				r.Maintenance, r.SlowStart, r.FollowLoad, r.TellsWeight, r.Up, r.Down)
 		}
+		fmt.Fprintf(&out, "  of them %d are sorry servers\n", len(v.Sorry))
 	}
 	return out.String()
 }
@@ -189,7 +194,9 @@ func TestExtensionsOfServices(t *testing.T) {
 		if err := v.Service.Validate(); err != nil {
 			t.Error(err)
 		}
-		e.Destinations = append(e.Destinations, v.Sorry...)
+		for _, r := range v.Sorry {
+			e.Destinations = append(e.Destinations, r.Destination)
+		}
 		got = append(got, e)
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.AddrPort{}, netip.Addr{}, ipvs.ServiceKey{})); diff != "" {
@@ -293,11 +300,11 @@ func TestChecksOfServers(t *testing.T) {
 
 func TestQuorum(t *testing.T) {
 	sorry := []ipvs.Destination{dest("10.0.0.8:80", 1), dest("10.0.0.9:80", 1)}
-	setup := webSetup(func(v *VirtualService) { v.Quorum, v.Sorry = 3, sorry })
+	setup := webSetup(func(v *VirtualService) { v.Quorum, v.Sorry = 3, unchecked(sorry...) })
 	quiesce := true
 	setup.Services[0].Servers[1].Quiesce = &quiesce
-	state := func(a, b serverState) serverStates {
-		return func(_, server string) serverState {
+	state := func(a, b health.State) func(service, server string) health.State {
+		return func(_, server string) health.State {
 			if server == "a" {
 				return a
 			}
@@ -306,15 +313,15 @@ func TestQuorum(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name string
-		a, b serverState
+		a, b health.State
 		want []ipvs.Destination
 	}{
-		{"all there", serverUp, serverUp, []ipvs.Destination{dest("10.0.0.1:80", 2), dest("10.0.0.2:80", 1)}},
-		{"too little weight", serverUp, serverDown, append([]ipvs.Destination{dest("10.0.0.1:80", 0), dest("10.0.0.2:80", 0)}, sorry...)},
-		{"one is quiesced and one removed", serverDown, serverDown, append([]ipvs.Destination{dest("10.0.0.2:80", 0)}, sorry...)},
+		{"all there", health.Up, health.Up, []ipvs.Destination{dest("10.0.0.1:80", 2), dest("10.0.0.2:80", 1)}},
+		{"too little weight", health.Up, health.Down, append([]ipvs.Destination{dest("10.0.0.1:80", 0), dest("10.0.0.2:80", 0)}, sorry[0])},
+		{"one is quiesced and one removed", health.Down, health.Down, append([]ipvs.Destination{dest("10.0.0.2:80", 0)}, sorry[0])},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := plan(setup, state(tt.a, tt.b), in(nil))[0].Destinations
+			got := planOf(setup, state(tt.a, tt.b), in(nil))[0].Destinations
 			if diff := cmp.Diff(tt.want, got, cmpopts.EquateComparable(netip.AddrPort{})); diff != "" {
 				t.Errorf("destinations (-want +got):\n%s", diff)
 			}

@@ -1,11 +1,17 @@
 package director
 
-import "github.com/lvskit/lvskit/ipvs"
+import (
+	"time"
+
+	"github.com/lvskit/lvskit/health"
+	"github.com/lvskit/lvskit/ipvs"
+)
 
 // Table returns the whole table of the setup for the case that every server
 // is up.
 func (s *Setup) Table() ipvs.Table {
-	up := func(string, string) serverState { return serverUp }
+	up := func(*VirtualService, *RealServer) facts { return facts{state: health.Up} }
 	nothing := func(ipvs.ServiceKey) (ipvs.Entry, bool) { return ipvs.Entry{}, false }
-	return plan(s, up, nothing)
+	t, _ := plan(s, up, nil, nothing, time.Time{})
+	return t
 }

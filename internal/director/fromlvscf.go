@@ -1,6 +1,7 @@
 package director
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -231,32 +232,100 @@ func (s *Setup) virtualService(c *lvscf.Config, from *convert.Service, used map[
 	v := from.Virtual
 	out := VirtualService{
 		Name:    unique(v.Name, used, func(n string) string { return "virtual\x00" + n }),
-		Service: from.Service, Quiesce: v.QuiesceServer, Quorum: v.Quorum,
+		Service: from.Service, Quiesce: v.QuiesceServer, Quorum: v.Quorum, Hysteresis: v.QuorumHysteresis,
+		QuorumUp: v.QuorumUpCmd, QuorumDown: v.QuorumDownCmd, DownOnStop: v.DownOnStop,
 	}
 	if v.LoadMonitor != "" && v.LoadMonitor != "none" {
 		s.note("virtual %s: load_monitor = %s has no effect yet: weights stay as configured", v.Name, v.LoadMonitor)
 	}
+	name := func(n string) string {
+		return unique(n, used, func(n string) string { return WatchID(out.Name, n) })
+	}
 	for _, r := range from.Servers {
-		name := unique(r.Server.Name, used, func(n string) string { return WatchID(out.Name, n) })
-		check, err := s.check(v, r.Server, fmt.Sprintf("virtual %s: server %s", v.Name, r.Server.Name))
+		server, err := s.realServer(c, v, r, name)
 		if err != nil {
-			return out, fmt.Errorf("%s:%v: virtual %s: server %s: %w", c.Path, checkPos(v, r.Server), v.Name, r.Server.Name, err)
+			return out, err
 		}
-		out.Servers = append(out.Servers, RealServer{
-			Name:        name,
-			Destination: r.Destination,
-			Target:      health.Target{Addr: netip.AddrPortFrom(r.Server.Address.Addr, r.Server.Port), Name: name},
-			Checker:     check.checker, Policy: check.policy, Initial: check.initial,
-			Quiesce: r.Server.QuiesceServer,
-		})
+		server.SlowStart = cmp.Or(r.Server.SlowStart, v.SlowStart)
+		server.FollowLoad = v.LoadMonitor != "" && v.LoadMonitor != "none"
+		out.Servers = append(out.Servers, server)
 	}
 	for _, r := range from.Sorry {
-		if k := r.Server; k != nil && (len(k.Checks) > 0 || k.Check != lvscf.CheckPiranha && k.Check != lvscf.CheckNone) {
-			s.note("virtual %s: server %s: its checks have no effect yet: sorry servers are not checked", v.Name, k.Name)
+		k := r.Server
+		switch {
+		case k == nil:
+			out.Sorry = append(out.Sorry, RealServer{Name: name("sorry server"), Destination: r.Destination, Target: health.Target{Addr: r.Destination.Key}})
+			continue
+		case len(k.Checks) == 0 && (k.Check == lvscf.CheckPiranha || k.Check == lvscf.CheckNone):
+			// Only checks of its own count: the service's are made for servers
+			// with the pages that a sorry server does not have.
+			out.Sorry = append(out.Sorry, RealServer{
+				Name: name(k.Name), Destination: r.Destination, Maintenance: k.Maintenance, Up: k.UpCmd, Down: k.DownCmd,
+				Target: health.Target{Addr: netip.AddrPortFrom(k.Address.Addr, k.Port)},
+			})
+			continue
 		}
-		out.Sorry = append(out.Sorry, r.Destination)
+		server, err := s.realServer(c, v, r, name)
+		if err != nil {
+			return out, err
+		}
+		out.Sorry = append(out.Sorry, server)
+	}
+	s.setUnit(v, &out)
+	return out, nil
+}
+
+// realServer is a server with its checks.
+func (s *Setup) realServer(c *lvscf.Config, v *lvscf.Virtual, r convert.Server, unique func(string) string) (RealServer, error) {
+	k := r.Server
+	name := unique(k.Name)
+	where := fmt.Sprintf("virtual %s: server %s", v.Name, k.Name)
+	check, err := s.check(v, k, where)
+	if err != nil {
+		return RealServer{}, fmt.Errorf("%s:%v: %s: %w", c.Path, checkPos(v, k), where, err)
+	}
+	out := RealServer{
+		Name:        name,
+		Destination: r.Destination,
+		Target:      health.Target{Addr: netip.AddrPortFrom(k.Address.Addr, k.Port), Name: name},
+		Checker:     check.checker, Policy: check.policy, Initial: check.initial,
+		Quiesce: k.QuiesceServer, Maintenance: k.Maintenance, Up: k.UpCmd, Down: k.DownCmd,
+	}
+	for _, question := range v.ChecksOf(k) {
+		out.TellsWeight = out.TellsWeight || question.UseWeight
 	}
 	return out, nil
+}
+
+// fineUnit is the unit of weights that move, that of package feedback.
+const fineUnit = 64
+
+// setUnit chooses the unit of a service's weights, and notes where they cannot
+// move.
+func (s *Setup) setUnit(v *lvscf.Virtual, out *VirtualService) {
+	moves := slices.ContainsFunc(out.Servers, func(r RealServer) bool { return r.SlowStart > 0 || r.FollowLoad })
+	if !moves {
+		return
+	}
+	why := ""
+	switch v.Scheduler.String() {
+	case "sh", "mh":
+		why = "each change of a weight would move clients to other servers"
+	case "rr", "lc", "dh":
+		why = "it does not look at weights"
+	case "fo":
+		why = "its weights are an order"
+	case "ovf", "lblc", "lblcr":
+		// A weight is a number of connections there.
+		return
+	default:
+		out.Unit = fineUnit
+		return
+	}
+	s.note("virtual %s: slow_start and load_monitor have no effect with scheduler = %s: %s", v.Name, v.Scheduler, why)
+	for i := range out.Servers {
+		out.Servers[i].SlowStart, out.Servers[i].FollowLoad = 0, false
+	}
 }
 
 // checkPos is where the check of a server stands that cannot be made.

@@ -138,7 +138,10 @@ func TestSetupServices(t *testing.T) {
 				t.Fatalf("%d services, want 1", len(s.Services))
 			}
 			v := s.Services[0]
-			got := want{service: v.Service, sorry: v.Sorry, notes: tt.want.notes}
+			got := want{service: v.Service, notes: tt.want.notes}
+			for _, r := range v.Sorry {
+				got.sorry = append(got.sorry, r.Destination)
+			}
 			for _, r := range v.Servers {
 				got.dests = append(got.dests, r.Destination)
 				got.targets = append(got.targets, r.Target.Addr.String())

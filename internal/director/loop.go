@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lvskit/lvskit/health"
+	"github.com/lvskit/lvskit/health/pool"
 	"github.com/lvskit/lvskit/ipvs"
 )
 
@@ -27,10 +28,25 @@ type loop struct {
 	setup *Setup
 	// named are the services of the setup; the reconciler asks for them, too.
 	named atomic.Pointer[map[ipvs.ServiceKey]bool]
-	// watched finds the services of a watch in the setup.
-	watched map[string][]int
-	stance  stance
-	health  map[string]health.State
+	// servers are known by their watches; moving are those whose weights move
+	// by themselves, and asking are the watches behind a question.
+	servers map[string]*known
+	moving  map[string]*known
+	asking  map[inquiry][]string
+	// standing counts the servers that are not down, for the wave of failures
+	// that may be our own fault. control asks the control target, asked is
+	// set while it does, and askAt is when to ask again.
+	standing int
+	wave     pool.Wave
+	control  func(context.Context) (ok bool, reason string)
+	asked    bool
+	askAt    time.Time
+	work     sync.WaitGroup
+	// groups are the services' last decisions while this node serves.
+	groups   map[string]pool.Group
+	commands *commands
+	log      *slog.Logger
+	stance   stance
 	// read: the table was read, so what it holds can be planned with.
 	read bool
 	// giveUp asks the partner to serve in our place; once for each trouble.
@@ -40,7 +56,11 @@ type loop struct {
 }
 
 func newLoop(log *slog.Logger, plane Dataplane, owned *ipvs.Ownership, setup *Setup) *loop {
-	l := &loop{inbox: newInbox(), giveUp: func() {}, over: make(chan struct{})}
+	l := &loop{
+		inbox: newInbox(), giveUp: func() {}, over: make(chan struct{}), log: log,
+		groups: make(map[string]pool.Group), commands: newCommands(log),
+	}
+	l.control = l.askControl
 	l.rec = ipvs.NewReconciler(plane, &ipvs.ReconcilerConfig{
 		Drain:     setup.Drain,
 		Ownership: owned,
@@ -54,17 +74,13 @@ func newLoop(log *slog.Logger, plane Dataplane, owned *ipvs.Ownership, setup *Se
 
 // adopt takes a new configuration with the states of its servers.
 func (l *loop) adopt(setup *Setup, states map[string]health.State) {
-	l.setup, l.health = setup, states
+	l.setup = setup
 	named := make(map[ipvs.ServiceKey]bool, len(setup.Services))
-	l.watched = make(map[string][]int)
-	for i, v := range setup.Services {
+	for _, v := range setup.Services {
 		named[v.Service.Key] = true
-		for _, r := range v.Servers {
-			id := WatchID(v.Name, r.Name)
-			l.watched[id] = append(l.watched[id], i)
-		}
 	}
 	l.named.Store(&named)
+	l.learn(setup, states, time.Now())
 }
 
 // withdraw takes our services out of the table at a clean end.
@@ -76,21 +92,24 @@ func (l *loop) withdraw(ctx context.Context) {
 // run takes facts until ctx ends.
 func (l *loop) run(ctx context.Context) error {
 	defer close(l.over)
-	var work sync.WaitGroup
-	defer work.Wait()
-	work.Go(func() { _ = l.rec.Run(ctx) }) // it ends with ctx alone
+	defer l.work.Wait()
+	l.work.Go(func() { _ = l.rec.Run(ctx) }) // it ends with ctx alone
+	l.work.Go(func() { l.commands.run(ctx) })
 	l.settle(ctx)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
+		l.schedule(timer)
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-timer.C:
+			l.tick(ctx, time.Now())
+			continue
 		case <-l.inbox.wake:
 		}
-		verdicts, orders := l.inbox.take()
-		for id, v := range verdicts {
-			l.health[id] = v
-		}
-		l.settleVerdicts(ctx, verdicts)
+		news, orders := l.inbox.take()
+		l.take(ctx, news, time.Now())
 		// Orders settle what they change themselves; a question changes
 		// nothing.
 		for _, do := range orders {
@@ -110,30 +129,79 @@ func (l *loop) settle(ctx context.Context) {
 	l.read = true
 	switch l.stance {
 	case stanceServe:
-		_ = l.rec.Set(ctx, plan(l.setup, l.serverState, l.rec.Entry))
+		before := l.groups
+		var want ipvs.Table
+		want, l.groups = plan(l.setup, l.facts, before, l.rec.Entry, time.Now())
+		_ = l.rec.Set(ctx, want)
+		for i := range l.setup.Services {
+			l.tell(&l.setup.Services[i], before)
+		}
 	case stanceWithdraw:
 		_ = l.rec.Set(ctx, nil)
+		clear(l.groups)
+		l.commands.leave(l.setup)
 	}
 }
 
-// settleVerdicts makes the services of some watches what they should be now:
+// take takes news of servers and makes their services what they should be now:
 // one server's verdict does not cost a plan of the whole table.
-func (l *loop) settleVerdicts(ctx context.Context, verdicts map[string]health.State) {
-	if len(verdicts) == 0 || !l.read || l.stance != stanceServe {
-		return
-	}
+func (l *loop) take(ctx context.Context, news news, now time.Time) {
 	touched := make(map[int]bool)
-	for id := range verdicts {
-		for _, i := range l.watched[id] {
-			touched[i] = true
+	touch := func(id string) *known {
+		k := l.servers[id]
+		if k != nil {
+			touched[k.service] = true
+		}
+		return k
+	}
+	for q, weight := range news.weights {
+		for _, id := range l.asking[q] {
+			if k := touch(id); k != nil {
+				k.told = weight
+			}
 		}
 	}
+	for id, load := range news.loads {
+		if k := l.servers[id]; k != nil && k.gear != nil {
+			touch(id)
+			k.gear.feel(load, now)
+			l.watch(id, k)
+		}
+	}
+	for id, s := range news.verdicts {
+		touch(id)
+		l.hear(id, s, now)
+	}
+	l.settleServices(ctx, touched, now)
+}
+
+// settleServices makes some services of the setup what they should be now.
+func (l *loop) settleServices(ctx context.Context, touched map[int]bool, now time.Time) {
+	if len(touched) == 0 || !l.read || l.stance != stanceServe {
+		return
+	}
 	entries := make([]ipvs.Entry, 0, len(touched))
+	before := make(map[string]pool.Group, len(touched))
 	for i := range touched {
 		v := &l.setup.Services[i]
-		entries = append(entries, planService(v, l.serverState, destinations(l.rec.Entry(v.Service.Key))))
+		was := l.groups[v.Name]
+		before[v.Name] = was
+		g := v.group(l.facts, was, destinations(l.rec.Entry(v.Service.Key)), now)
+		l.groups[v.Name] = g
+		entries = append(entries, v.entry(&g))
 	}
 	_ = l.rec.Put(ctx, entries...)
+	for i := range touched {
+		l.tell(&l.setup.Services[i], before)
+	}
+}
+
+// facts are what the plan asks for.
+func (l *loop) facts(v *VirtualService, r *RealServer) facts {
+	if k := l.servers[WatchID(v.Name, r.Name)]; k != nil {
+		return k.facts()
+	}
+	return facts{}
 }
 
 // onEvent passes on from the reconciler what needs a decision.
@@ -184,16 +252,6 @@ func (l *loop) whyAbsent(failed error) string {
 		return "this router does not know its role yet"
 	}
 	return "this router does not serve now"
-}
-
-func (l *loop) serverState(service, server string) serverState {
-	switch l.health[WatchID(service, server)] {
-	case health.Up:
-		return serverUp
-	case health.Down:
-		return serverDown
-	}
-	return serverUnknown
 }
 
 // ask has the loop's goroutine run f and waits until it has. It reports

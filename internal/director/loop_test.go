@@ -366,8 +366,7 @@ func BenchmarkVerdict(b *testing.B) {
 				if n%2 == 1 {
 					state = health.Up
 				}
-				l.health["5/5"] = state
-				l.settleVerdicts(b.Context(), map[string]health.State{"5/5": state})
+				l.take(b.Context(), news{verdicts: map[string]health.State{"5/5": state}}, time.Now())
 			}
 		})
 	}

@@ -1,15 +1,11 @@
 package director
 
-import "github.com/lvskit/lvskit/ipvs"
+import (
+	"time"
 
-// Status of a server as the plan sees it.
-type serverState uint8
-
-const (
-	// serverUnknown has had no verdict yet.
-	serverUnknown serverState = iota
-	serverUp
-	serverDown
+	"github.com/lvskit/lvskit/health"
+	"github.com/lvskit/lvskit/health/pool"
+	"github.com/lvskit/lvskit/ipvs"
 )
 
 // stance is what the node's role asks of the table.
@@ -27,58 +23,80 @@ const (
 	stanceWithdraw
 )
 
+// facts are what is known of a server. The zero value is nothing.
+type facts struct {
+	state health.State
+	// told is the weight that its check tells, nil for none.
+	told *int
+	// load and climb are factors of its weight, 0 for none.
+	load, climb float64
+}
+
+// factsOf tells what is known of a service's server.
+type factsOf func(v *VirtualService, r *RealServer) facts
+
 // plan returns the whole table that should be while the node serves, from the
-// configuration and the servers' states. It changes nothing and remembers
-// nothing, so a lost or doubled fact does no harm.
+// configuration and what is known of the servers, and the state of each
+// service's group. It changes nothing and remembers nothing but what was
+// decided before, so a lost or doubled fact does no harm. What a group makes of
+// the facts, package pool decides.
 //
 // found tells what the table holds, for one thing alone: a server without a
 // verdict stays as it was found. That is what lets a restarted daemon leave a
 // running table untouched until it has asked, and keeps a new server out
 // until it has answered once.
-func plan(s *Setup, states serverStates, found func(ipvs.ServiceKey) (ipvs.Entry, bool)) ipvs.Table {
+func plan(s *Setup, known factsOf, before map[string]pool.Group, found func(ipvs.ServiceKey) (ipvs.Entry, bool), now time.Time) (ipvs.Table, map[string]pool.Group) {
 	want := make(ipvs.Table, 0, len(s.Services))
+	groups := make(map[string]pool.Group, len(s.Services))
 	for i := range s.Services {
 		v := &s.Services[i]
-		want = append(want, planService(v, states, destinations(found(v.Service.Key))))
+		g := v.group(known, before[v.Name], destinations(found(v.Service.Key)), now)
+		groups[v.Name] = g
+		want = append(want, v.entry(&g))
 	}
-	return want
+	return want, groups
 }
 
-// serverStates tells the state of a service's server, by their names.
-type serverStates func(service, server string) serverState
-
-// planService is the plan of one service; here are its destinations as found.
-func planService(v *VirtualService, states serverStates, here map[ipvs.DestinationKey]ipvs.Destination) ipvs.Entry {
-	e := ipvs.Entry{Service: v.Service, Destinations: make([]ipvs.Destination, 0, len(v.Servers))}
-	alive := 0
-	for _, r := range v.Servers {
-		d := r.Destination
-		switch states(v.Name, r.Name) {
-		case serverUp:
-			alive += d.Weight
-		case serverDown:
-			if quiesce := r.Quiesce; quiesce == nil && !v.Quiesce || quiesce != nil && !*quiesce {
-				continue
-			}
-			d.Weight = 0
-		case serverUnknown:
-			old, ok := here[d.Key]
-			if !ok {
-				continue
-			}
-			if old.Weight == 0 {
-				d.Weight = 0
-			}
-			alive += d.Weight
+// group decides on a service; here are its destinations as found.
+func (v *VirtualService) group(known factsOf, before pool.Group, here map[ipvs.DestinationKey]ipvs.Destination, now time.Time) pool.Group {
+	members := make([]pool.Member, 0, len(v.Servers)+len(v.Sorry))
+	for r := range v.each() {
+		f := known(v, r)
+		m := pool.Member{
+			ID: r.Name, Weight: r.Destination.Weight, State: f.state, Inhibit: v.Quiesce,
+			Moves: r.SlowStart > 0 || r.FollowLoad || r.TellsWeight, Told: f.told, Load: f.load, Climb: f.climb,
 		}
-		e.Destinations = append(e.Destinations, d)
+		if r.Quiesce != nil {
+			m.Inhibit = *r.Quiesce
+		}
+		if r.Maintenance {
+			m.Admin = pool.Maintenance
+		}
+		if n := len(members) - len(v.Servers); n >= 0 {
+			m.Sorry = n + 1
+			if r.Checker == nil {
+				m.State = health.Up
+			}
+		}
+		if d, ok := here[r.Destination.Key]; ok {
+			m.Found = &d.Weight
+		}
+		members = append(members, m)
 	}
-	if alive < max(1, v.Quorum) && len(v.Sorry) > 0 {
-		// Too few are left: they end what they have, and get nothing new.
-		for i := range e.Destinations {
-			e.Destinations[i].Weight = 0
+	return v.policy().Next(before, members, now)
+}
+
+// entry is the service as a group's decisions want it.
+func (v *VirtualService) entry(g *pool.Group) ipvs.Entry {
+	e := ipvs.Entry{Service: v.Service, Destinations: make([]ipvs.Destination, 0, len(v.Servers))}
+	i := 0
+	for r := range v.each() {
+		if m := &g.Members[i]; m.In {
+			d := r.Destination
+			d.Weight = m.Weight
+			e.Destinations = append(e.Destinations, d)
 		}
-		e.Destinations = append(e.Destinations, v.Sorry...)
+		i++
 	}
 	return e
 }

@@ -1,12 +1,14 @@
 package director
 
 import (
+	"iter"
 	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/lvskit/lvskit/failover"
 	"github.com/lvskit/lvskit/health"
+	"github.com/lvskit/lvskit/health/pool"
 	"github.com/lvskit/lvskit/ipvs"
 	"github.com/lvskit/lvskit/ipvs/userspace"
 	"github.com/lvskit/lvskit/lvscf"
@@ -33,6 +35,10 @@ type Setup struct {
 	Addresses []failover.VirtualAddress
 	Heartbeat Heartbeat
 	Timeouts  ipvs.Timeouts
+	// Alarm says when failures are too many at once to be believed before
+	// Control has been asked; the zero value never does.
+	Alarm   pool.Alarm
+	Control ControlTarget
 	// Drain is how long a server that leaves the configuration may keep its
 	// connections; zero removes it at once. It counts from the start of the
 	// director, not from a reload.
@@ -40,6 +46,12 @@ type Setup struct {
 	// Notes are what an operator should know about this configuration, such
 	// as directives that have no effect here.
 	Notes []string
+}
+
+// ControlTarget answers as long as this router is well itself.
+type ControlTarget struct {
+	Target  health.Target
+	Checker health.Checker
 }
 
 // Heartbeat is how the two routers watch each other.
@@ -71,11 +83,38 @@ type VirtualService struct {
 	// taking it out.
 	Quiesce bool
 	// Quorum is the sum of the weights of live servers that the service
-	// needs; zero is 1.
-	Quorum int
-	// Sorry take the clients while the quorum is lost, unchecked.
-	Sorry   []ipvs.Destination
+	// needs; zero is 1. Hysteresis delays its changes; see [pool.Policy].
+	Quorum, Hysteresis int
+	// Unit is the weight in the table for each 1 of a configured weight; zero
+	// is 1. Weights that move have a larger one, for fine steps.
+	Unit int
+	// QuorumUp and QuorumDown are programs to run when the quorum is gained
+	// and lost; empty is none. DownOnStop runs the programs for down, those of
+	// the servers too, when this router stops serving.
+	QuorumUp, QuorumDown string
+	DownOnStop           bool
+	// Sorry take the clients while the quorum is lost: the first of them that
+	// is up. Those without a checker always are.
+	Sorry   []RealServer
 	Servers []RealServer
+}
+
+// policy is that of the service's group.
+func (v *VirtualService) policy() pool.Policy {
+	return pool.Policy{Quorum: v.Quorum, Hysteresis: v.Hysteresis, Unit: v.Unit}
+}
+
+// each lists the servers with the sorry servers.
+func (v *VirtualService) each() iter.Seq[*RealServer] {
+	return func(yield func(*RealServer) bool) {
+		for _, list := range [][]RealServer{v.Servers, v.Sorry} {
+			for i := range list {
+				if !yield(&list[i]) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // RealServer is one server of a virtual service and how it is checked.
@@ -90,6 +129,17 @@ type RealServer struct {
 	Initial health.State
 	// Quiesce is that of the service if nil.
 	Quiesce *bool
+	// Maintenance gives no new clients, whatever the checks say.
+	Maintenance bool
+	// SlowStart is how long the weight climbs when the server comes up; zero
+	// is at once. FollowLoad lets it follow the load as far as that is told,
+	// and TellsWeight takes the weight that the check proposes.
+	SlowStart   time.Duration
+	FollowLoad  bool
+	TellsWeight bool
+	// Up and Down are programs to run when the server comes up and goes down;
+	// empty is none.
+	Up, Down string
 }
 
 // WatchID names the check of a server: "VIRTUAL/SERVER" in the words of the
@@ -100,7 +150,10 @@ func WatchID(service, server string) string { return service + "/" + server }
 func (s *Setup) Watches() []health.Watch {
 	var ws []health.Watch
 	for _, v := range s.Services {
-		for _, r := range v.Servers {
+		for r := range v.each() {
+			if r.Checker == nil {
+				continue // a sorry server that is not checked
+			}
 			ws = append(ws, health.Watch{
 				ID:      WatchID(v.Name, r.Name),
 				Target:  r.Target,

@@ -1,0 +1,170 @@
+package director
+
+import (
+	"maps"
+	"time"
+
+	"github.com/lvskit/lvskit/health"
+	"github.com/lvskit/lvskit/health/pool"
+)
+
+// known is what the loop knows of one server of the setup.
+type known struct {
+	service int
+	server  *RealServer
+	// says is the state by its checks; counts is the one that counts, which is
+	// another one while a wave of failures is held back.
+	says, counts health.State
+	// told is the weight that its check tells.
+	told *int
+	gear *gear
+}
+
+// facts are those of the plan.
+func (k *known) facts() facts {
+	f := facts{state: k.counts, told: k.told}
+	if k.gear != nil {
+		f.load, f.climb = k.gear.factors()
+	}
+	return f
+}
+
+// inquiry is what makes two checks one; the answer to it is for all who ask.
+type inquiry struct{ addr, check string }
+
+func inquiryOf(t health.Target, identity string) inquiry {
+	return inquiry{t.Addr.String(), identity}
+}
+
+// learn takes a new configuration with the states of its servers. What is
+// known of a server that stays, stays.
+func (l *loop) learn(setup *Setup, states map[string]health.State, now time.Time) {
+	old := l.servers
+	l.servers = make(map[string]*known)
+	l.asking = make(map[inquiry][]string)
+	l.moving = make(map[string]*known)
+	for i := range setup.Services {
+		v := &setup.Services[i]
+		for r := range v.each() {
+			id := WatchID(v.Name, r.Name)
+			k := &known{service: i, server: r, gear: gearOf(v, r)}
+			if was := old[id]; was != nil {
+				k.says, k.counts = was.says, was.counts
+				if r.TellsWeight {
+					k.told = was.told
+				}
+				if k.gear != nil && was.gear != nil {
+					k.gear.inherit(was.gear, now)
+				} else if k.gear != nil && k.counts == health.Up {
+					k.gear.on = true // it has long been there
+				}
+			}
+			l.servers[id] = k
+			if r.TellsWeight && r.Checker != nil {
+				q := inquiryOf(r.Target, r.Checker.Identity())
+				l.asking[q] = append(l.asking[q], id)
+			}
+			l.watch(id, k)
+		}
+	}
+	for id := range old {
+		if l.servers[id] == nil {
+			l.wave.Rose(id)
+		}
+	}
+	l.standing = 0
+	for _, k := range l.servers {
+		if k.counts != health.Down {
+			l.standing++
+		}
+	}
+	for id, s := range states {
+		l.hear(id, s, now)
+	}
+	maps.DeleteFunc(l.groups, func(name string, _ pool.Group) bool {
+		return !l.hasService(setup, name)
+	})
+}
+
+func (l *loop) hasService(setup *Setup, name string) bool {
+	for i := range setup.Services {
+		if setup.Services[i].Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// hear takes what a server's checks say.
+func (l *loop) hear(id string, s health.State, now time.Time) {
+	k := l.servers[id]
+	if k == nil {
+		return
+	}
+	k.says = s
+	if s != health.Down {
+		l.wave.Rose(id)
+	} else if k.counts != health.Down && !l.wave.Fell(l.setup.Alarm, id, k.counts, l.standing-1, now) {
+		return
+	}
+	l.count(id, k, s, now)
+}
+
+// count has a server count as up, down or unknown.
+func (l *loop) count(id string, k *known, s health.State, now time.Time) {
+	was := k.counts
+	if was == s {
+		return
+	}
+	k.counts = s
+	switch {
+	case s == health.Down:
+		l.standing--
+	case was == health.Down:
+		l.standing++
+	}
+	if k.gear == nil {
+		return
+	}
+	switch found, there := l.found(k); {
+	case s != health.Up:
+		k.gear.leave()
+	case was == health.Unknown && (there || !l.read):
+		k.gear.resume(found, now)
+	default:
+		k.gear.enter(now)
+	}
+	l.watch(id, k)
+}
+
+// found is the weight that a server has in the table; it is not there if it
+// has none.
+func (l *loop) found(k *known) (weight int, there bool) {
+	e, _ := l.rec.Entry(l.setup.Services[k.service].Service.Key)
+	for _, d := range e.Destinations {
+		if d.Key == k.server.Destination.Key {
+			return d.Weight, d.Weight > 0
+		}
+	}
+	return 0, false
+}
+
+// watch remembers a server whose weight moves by itself.
+func (l *loop) watch(id string, k *known) {
+	if k.gear == nil || k.gear.due.IsZero() {
+		delete(l.moving, id)
+	} else {
+		l.moving[id] = k
+	}
+}
+
+// recount has every server count anew, after a wave of failures.
+func (l *loop) recount(now time.Time) {
+	for id, k := range l.servers {
+		s := k.says
+		if held, ok := l.wave.Held(id); ok {
+			s = held
+		}
+		l.count(id, k, s, now)
+	}
+}
