@@ -3,6 +3,7 @@ package director
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"sync"
 	"time"
@@ -121,6 +122,11 @@ func (c *commands) leave(s *Setup) {
 		}
 	}
 	clear(c.stood)
+}
+
+// keep forgets what is in no configuration any more.
+func (c *commands) keep(known func(subject) bool) {
+	maps.DeleteFunc(c.stood, func(s subject, _ bool) bool { return !known(s) })
 }
 
 // run runs programs until ctx ends.

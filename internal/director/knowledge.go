@@ -43,8 +43,10 @@ func (l *loop) learn(setup *Setup, states map[string]health.State, now time.Time
 	l.servers = make(map[string]*known)
 	l.asking = make(map[inquiry][]string)
 	l.moving = make(map[string]*known)
+	names := make(map[string]bool, len(setup.Services))
 	for i := range setup.Services {
 		v := &setup.Services[i]
+		names[v.Name] = true
 		for r := range v.each() {
 			id := WatchID(v.Name, r.Name)
 			k := &known{service: i, server: r, gear: gearOf(v, r)}
@@ -81,18 +83,10 @@ func (l *loop) learn(setup *Setup, states map[string]health.State, now time.Time
 	for id, s := range states {
 		l.hear(id, s, now)
 	}
-	maps.DeleteFunc(l.groups, func(name string, _ pool.Group) bool {
-		return !l.hasService(setup, name)
+	maps.DeleteFunc(l.groups, func(name string, _ pool.Group) bool { return !names[name] })
+	l.commands.keep(func(s subject) bool {
+		return names[s.service] && (s.server == "" || l.servers[WatchID(s.service, s.server)] != nil)
 	})
-}
-
-func (l *loop) hasService(setup *Setup, name string) bool {
-	for i := range setup.Services {
-		if setup.Services[i].Name == name {
-			return true
-		}
-	}
-	return false
 }
 
 // hear takes what a server's checks say.

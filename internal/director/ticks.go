@@ -29,6 +29,9 @@ func (l *loop) schedule(timer *time.Timer) {
 	}
 	first(l.wave.Until())
 	if l.wave.Asks() && !l.asked {
+		if l.askAt.IsZero() {
+			l.askAt = time.Now()
+		}
 		first(l.askAt)
 	}
 	if next.IsZero() {
@@ -45,6 +48,9 @@ func (l *loop) tick(ctx context.Context, now time.Time) {
 	}
 	if l.wave.Asks() && !l.asked && !now.Before(l.askAt) {
 		l.asked = true
+		if phase, _ := l.wave.Phase(); phase == pool.Asking {
+			l.log.Warn("many targets failed at once", "phase", phase, "why", l.wave.Why())
+		}
 		l.work.Go(func() {
 			ok, why := l.control(ctx)
 			l.inbox.order(func(ctx context.Context) { l.answered(ctx, ok, why, time.Now()) })
