@@ -40,6 +40,7 @@ var rooms = []room{
 	{"sched/predict", []string{"sched"}},
 	{"sched/feedback", nil},
 	{"sched", nil},
+	{"health/dsr", []string{"health", "ipvs"}},
 	{"health", nil},
 	{"failover", nil},
 	{"ipvs/userspace", []string{"ipvs", "sched"}},
