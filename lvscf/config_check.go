@@ -22,6 +22,8 @@ type Check struct {
 	Source    Host   `json:"source,omitzero"`
 	Interface string `json:"interface,omitempty"`
 	Mark      uint32 `json:"mark,omitempty"`
+	// Through is which of a server's addresses is asked.
+	Through CheckThrough `json:"through,omitzero"`
 
 	// Timeout limits the whole check; zero is that of the virtual block.
 	Timeout time.Duration `json:"timeout,omitzero"`

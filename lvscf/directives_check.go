@@ -1,6 +1,7 @@
 package lvscf
 
 import (
+	"slices"
 	"time"
 )
 
@@ -11,10 +12,19 @@ var (
 	loginKinds = []CheckKind{
 		CheckHTTP, CheckHTTPS, CheckSMTP, CheckPOP3, CheckIMAP, CheckFTP, CheckLDAP, CheckMySQL, CheckPostgres, CheckRedis, CheckRADIUS, CheckSIP,
 	}
+	// connectKinds speak to a port of the server.
+	connectKinds = []CheckKind{
+		CheckTCP, CheckUDP, CheckText, CheckTLS, CheckHTTP, CheckHTTPS, CheckGRPC, CheckDNS, CheckSMTP, CheckPOP3, CheckIMAP, CheckFTP, CheckNNTP,
+		CheckLDAP, CheckMySQL, CheckPostgres, CheckRedis, CheckMemcached, CheckRADIUS, CheckNTP, CheckSIP,
+	}
 	tlsKinds = []CheckKind{
 		CheckTLS, CheckHTTP, CheckHTTPS, CheckGRPC, CheckSMTP, CheckPOP3, CheckIMAP, CheckFTP, CheckNNTP, CheckLDAP, CheckMySQL, CheckPostgres, CheckRedis, CheckSIP,
 	}
 )
+
+// KindsThrough returns the kinds of check that may ask through the virtual
+// address: those that speak to a port of the server.
+func KindsThrough() []CheckKind { return slices.Clone(connectKinds) }
 
 // checkDirectives are those of check blocks, all extensions; some they share
 // with virtual blocks.
@@ -53,6 +63,11 @@ var checkDirectives = []directive{
 		name: "mark", where: inCheck, kind: "integer", example: "7", args: 1, since: sinceExtensions,
 		doc: "put this firewall mark on the packets of the check",
 		set: to(uintTo[uint32](1, 1<<32-1), func(s *scope) *uint32 { return &s.k.Mark }),
+	},
+	{
+		name: "through", where: inCheck, kind: "server or virtual", def: "server", example: "virtual", args: 1, words: checkThroughWords, since: sinceExtensions, kinds: connectKinds,
+		doc: "virtual: ask at the virtual address through the way of the clients' packets, with direct routing and tunnels: a server that lacks the virtual address is found",
+		set: to(wordsOf[CheckThrough](checkThroughWords), func(s *scope) *CheckThrough { return &s.k.Through }),
 	},
 	{
 		name: "timeout", where: inCheck, kind: "duration", example: "3", args: 1, since: sinceExtensions,

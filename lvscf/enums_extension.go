@@ -101,6 +101,30 @@ func (s *StartState) UnmarshalText(text []byte) error {
 	return unmarshalWord("start_state", startStateWords, text, s)
 }
 
+// CheckThrough is where a check asks its server.
+type CheckThrough uint8
+
+// The ways. ThroughServer, the zero value, asks at the server's own address;
+// ThroughVirtual at the virtual address, with packets that reach the server
+// as the clients' do.
+const (
+	ThroughServer CheckThrough = iota
+	ThroughVirtual
+)
+
+var checkThroughWords = []string{ThroughServer: "server", ThroughVirtual: "virtual"}
+
+// String returns the word of the language, or the number of an unknown value.
+func (c CheckThrough) String() string { return wordOf(checkThroughWords, int(c)) }
+
+// MarshalText writes the same text as String.
+func (c CheckThrough) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (c *CheckThrough) UnmarshalText(text []byte) error {
+	return unmarshalWord("through", checkThroughWords, text, c)
+}
+
 // SchedulerFlags are the options of a scheduler, by the kernel's three bits.
 type SchedulerFlags uint8
 

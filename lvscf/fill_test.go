@@ -60,7 +60,7 @@ func (f *filler) fill(v reflect.Value) {
 	case StatusCodes:
 		v.Set(reflect.ValueOf(StatusCodes{{200, 200 + n%50}, {400, 404}}))
 		return
-	case Service, Network, FailoverMode, VRRPAuth, VRRPChecksum, StartState, TunnelType, TunnelChecksum, ReservationConflict:
+	case Service, Network, FailoverMode, VRRPAuth, VRRPChecksum, StartState, CheckThrough, TunnelType, TunnelChecksum, ReservationConflict:
 		v.SetUint(1)
 		return
 	}

@@ -38,7 +38,7 @@ var directiveOrder = map[blockMask][]string{
 		"upper_threshold", "lower_threshold", "quiesce_server", "slow_start", "check", "up_cmd", "down_cmd",
 	},
 	inCheck: {
-		"kind", "address", "port", "source", "interface", "mark",
+		"kind", "address", "port", "source", "interface", "mark", "through",
 		"method", "host", "path", "header", "http_version", "tls", "server_name", "verify", "ca_file", "cert_file", "key_file",
 		"query", "query_type", "grpc_service", "user", "password_file", "database", "command",
 		"send", "expect", "use_regex", "require_reply", "status", "body", "body_regex", "digest", "use_weight",
