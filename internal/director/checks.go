@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lvskit/lvskit/health"
+	"github.com/lvskit/lvskit/ipvs"
 	"github.com/lvskit/lvskit/lvscf"
 )
 
@@ -20,11 +21,11 @@ type serverCheck struct {
 }
 
 // check makes the checks of a server one question: all of them must be good.
-func (s *Setup) check(v *lvscf.Virtual, r *lvscf.Server, where string) (serverCheck, error) {
+func (s *Setup) check(v *lvscf.Virtual, r *lvscf.Server, to ipvs.Destination, where string) (serverCheck, error) {
 	var out serverCheck
 	var all []health.Checker
 	for i, k := range v.ChecksOf(r) {
-		checker, err := s.checker(v, r, &k, where)
+		checker, err := s.checker(v, r, &k, to, where)
 		if err != nil {
 			return out, err
 		}
@@ -81,7 +82,7 @@ func stricter(a, b health.Policy) health.Policy {
 
 // checker makes one check. What the file asks of it and it does not do is in
 // the notes: either by the table of what has effect, or here.
-func (s *Setup) checker(v *lvscf.Virtual, r *lvscf.Server, k *lvscf.Check, where string) (health.Checker, error) {
+func (s *Setup) checker(v *lvscf.Virtual, r *lvscf.Server, k *lvscf.Check, to ipvs.Destination, where string) (health.Checker, error) {
 	if v.Protocol == lvscf.SCTP {
 		switch k.Kind {
 		case lvscf.CheckPiranha, lvscf.CheckTCP, lvscf.CheckText:
@@ -113,6 +114,9 @@ func (s *Setup) checker(v *lvscf.Virtual, r *lvscf.Server, k *lvscf.Check, where
 			at = k.Address.Addr
 		}
 		c = askElsewhere(c, netip.AddrPortFrom(at, port))
+	}
+	if k.Through == lvscf.ThroughVirtual {
+		return s.throughVirtual(v, k, to, port, c, where)
 	}
 	return c, nil
 }

@@ -38,6 +38,9 @@ func (d *Director) describe() *control.Status {
 	if d.timeoutErr != "" {
 		st.Notes = append(st.Notes, "the connection time-outs are not those of the configuration: "+d.timeoutErr)
 	}
+	if d.closedPaths() {
+		st.Notes = append(st.Notes, pathsNote)
+	}
 	if d.addressErr != "" {
 		st.Notes = append(st.Notes, "floating addresses: "+d.addressErr)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/lvskit/lvskit/failover"
 	"github.com/lvskit/lvskit/health"
+	"github.com/lvskit/lvskit/health/dsr"
 	"github.com/lvskit/lvskit/internal/control"
 	"github.com/lvskit/lvskit/ipvs"
 	"github.com/lvskit/lvskit/lvscf"
@@ -70,6 +71,7 @@ type Director struct {
 	monitor *health.Monitor
 	node    *failover.Node
 	partner *partner
+	paths   *dsr.Manager // nil without the kernel's table
 	started time.Time
 	// heartbeat is what the node was started with, whatever was loaded since.
 	heartbeat Heartbeat
@@ -95,6 +97,10 @@ func New(ctx context.Context, cfg Config) (*Director, error) {
 	}
 	d := &Director{cfg: cfg, log: cfg.Logger, setup: setup, started: time.Now(), loaded: time.Now(), heartbeat: setup.Heartbeat, drain: setup.Drain}
 	d.loop = newLoop(d.log, cfg.Dataplane, owned, setup)
+	if d.paths, err = managePaths(&cfg); err != nil {
+		return nil, err
+	}
+	d.openPaths(setup)
 	d.monitor = health.NewMonitor(&health.Config{
 		Logger:  d.log,
 		OnEvent: func(e health.Event) { d.loop.inbox.verdict(e.ID, e.New) },
@@ -146,6 +152,9 @@ func (d *Director) Run(ctx context.Context) error {
 	g, work := errgroup.WithContext(work)
 	g.Go(func() error { return d.loop.run(work) })
 	g.Go(func() error { return d.monitor.Run(work) })
+	if d.paths != nil {
+		g.Go(func() error { return d.paths.Run(work) })
+	}
 	if d.cfg.Control != nil {
 		g.Go(func() error { return control.Serve(work, d.cfg.Control, d) })
 	}
@@ -235,6 +244,7 @@ func (d *Director) reloads(ctx context.Context) {
 // adopt makes setup the running configuration. It belongs to the loop's
 // goroutine.
 func (d *Director) adopt(ctx context.Context, setup *Setup) error {
+	d.openPaths(setup)
 	if err := d.monitor.Set(d.watches(setup)); err != nil {
 		return err
 	}
@@ -317,7 +327,7 @@ func (d *Director) List(ctx context.Context) (*control.List, error) {
 	if !d.loop.ask(ctx, func(context.Context) { setup = d.setup }) {
 		return nil, fmt.Errorf("the director did not answer: %w", ctx.Err())
 	}
-	return control.NewList(d.cfg.DataplaneKind, snap, setup.names()), nil
+	return control.NewList(d.cfg.DataplaneKind, snap, d.names(setup)), nil
 }
 
 var _ control.Source = (*Director)(nil)

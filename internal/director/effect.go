@@ -23,7 +23,7 @@ var effective = map[string][]string{
 	},
 	// What some kinds read and do not heed yet is noted where they are made.
 	"check": {
-		"kind", "address", "port", "source", "interface", "mark", "timeout", "interval", "fast_interval", "down_interval",
+		"kind", "address", "port", "source", "interface", "mark", "through", "timeout", "interval", "fast_interval", "down_interval",
 		"connect_timeout", "tls_timeout", "read_timeout", "rise", "fall", "start_state",
 		"send", "expect", "use_regex", "require_reply", "method", "path", "host", "header", "http_version", "status", "body", "body_regex",
 		"tls", "server_name", "verify", "ca_file", "cert_file", "key_file", "query", "query_type", "grpc_service",

@@ -123,7 +123,7 @@ func FromLVSCF(c *lvscf.Config) (*Setup, error) {
 	if c.Service == lvscf.FOS {
 		return nil, fmt.Errorf("%s:%v: service = fos: failover services are not run, only virtual ones: set service = lvs", c.Path, c.Origins.Pos("service"))
 	}
-	s := &Setup{Source: c.Path, Serial: int(c.Serial), Digest: c.Digest(), Config: c, Drain: c.DrainTime}
+	s := &Setup{Source: c.Path, Serial: int(c.Serial), Digest: c.Digest(), Config: c, Drain: c.DrainTime, paths: &paths{}}
 	s.Timeouts = ipvs.Timeouts{TCP: c.TCPTimeout, TCPFin: c.TCPFinTimeout, UDP: c.UDPTimeout}
 	s.Heartbeat = heartbeat(c)
 	if h := &s.Heartbeat; h.Enabled && h.DeadAfter < 2*h.Interval {
@@ -230,6 +230,9 @@ func unique(name string, used map[string]bool, id func(string) string) string {
 
 func (s *Setup) virtualService(c *lvscf.Config, from *convert.Service, used map[string]bool) (VirtualService, error) {
 	v := from.Virtual
+	if err := reserved(from.Service.Key); err != nil {
+		return VirtualService{}, fmt.Errorf("%s:%v: virtual %s: %w", c.Path, v.Pos, v.Name, err)
+	}
 	out := VirtualService{
 		Name:    unique(v.Name, used, func(n string) string { return "virtual\x00" + n }),
 		Service: from.Service, Quiesce: v.QuiesceServer, Quorum: v.Quorum, Hysteresis: v.QuorumHysteresis,
@@ -280,7 +283,7 @@ func (s *Setup) realServer(c *lvscf.Config, v *lvscf.Virtual, r convert.Server, 
 	k := r.Server
 	name := unique(k.Name)
 	where := fmt.Sprintf("virtual %s: server %s", v.Name, k.Name)
-	check, err := s.check(v, k, where)
+	check, err := s.check(v, k, r.Destination, where)
 	if err != nil {
 		return RealServer{}, fmt.Errorf("%s:%v: %s: %w", c.Path, checkPos(v, k), where, err)
 	}

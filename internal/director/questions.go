@@ -27,10 +27,16 @@ type asker struct {
 // question returns the check of a block, or an error that names the
 // directives that cannot be used.
 func question(v *lvscf.Virtual, k *lvscf.Check) (health.Checker, error) {
+	return questionBy(v, k, func(*health.Dial) {})
+}
+
+// questionBy is question with a change of how it is asked.
+func questionBy(v *lvscf.Virtual, k *lvscf.Check, change func(*health.Dial)) (health.Checker, error) {
 	a := asker{v: v, k: k, dial: health.Dial{
 		Source: k.Source.Addr, Device: k.Interface, Mark: k.Mark,
 		ConnectTimeout: k.ConnectTimeout, TLSTimeout: k.TLSTimeout, AnswerTimeout: k.ReadTimeout,
 	}}
+	change(&a.dial)
 	c, err := a.ask()
 	if err := errors.Join(append(a.errs, err)...); err != nil {
 		return nil, err

@@ -46,6 +46,8 @@ type Setup struct {
 	// Notes are what an operator should know about this configuration, such
 	// as directives that have no effect here.
 	Notes []string
+	// paths is for the checks that ask through the virtual addresses.
+	paths *paths
 }
 
 // ControlTarget answers as long as this router is well itself.
