@@ -1,9 +1,8 @@
 package health
 
 import (
-	"errors"
-	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -13,6 +12,7 @@ const (
 	DefaultMaxConcurrent = 256
 	DefaultHistory       = 10
 	DefaultStartBudget   = 5 * time.Second
+	DefaultMaxSessions   = 1024
 )
 
 // Config sets up a [Monitor].
@@ -34,6 +34,11 @@ type Config struct {
 	// first time, as far as MaxConcurrent allows. 0 means
 	// DefaultStartBudget. An interval shorter than it counts instead.
 	StartBudget time.Duration
+	// MaxSessions is how many sessions of checkers that are [Standing] may be
+	// open; the other questions are asked by turns. 0 means
+	// DefaultMaxSessions, a negative number none. Each session of this
+	// package needs one file descriptor.
+	MaxSessions int
 	// Logger receives changes of state and stalls; nil discards them.
 	Logger *slog.Logger
 }
@@ -44,14 +49,25 @@ type Stats struct {
 	// different questions they ask.
 	Watches   int `json:"watches"`
 	Questions int `json:"questions"`
-	// Running is how many checks run now.
-	Running int `json:"running"`
-	// Checks counts the checks started, Events the events delivered.
-	Checks uint64 `json:"checks"`
-	Events uint64 `json:"events"`
+	// Running is how many checks run now, Sessions how many sessions of
+	// [Standing] checkers are open.
+	Running  int `json:"running"`
+	Sessions int `json:"sessions"`
+	// Checks counts the checks started, Reports what sessions told, Events
+	// the events delivered.
+	Checks  uint64 `json:"checks"`
+	Reports uint64 `json:"reports"`
+	Events  uint64 `json:"events"`
+	// NoResult counts the checks that could not be made for a reason on our
+	// side, Panics those of them whose checker panicked.
+	NoResult uint64 `json:"no_result"`
+	Panics   uint64 `json:"panics"`
+	// Late tells how punctual checks begin: Late[i] counts those that began
+	// less than 2^i ms after they were due, the last one all the others.
+	Late [12]uint64 `json:"late"`
 	// Stalls counts the times that this process itself stood still for more
-	// than a second, Stalled is how long in all. Excused counts the
-	// failures that became NoResult because of it.
+	// than a quarter of a second, Stalled is how long in all. Excused counts
+	// the failures that became NoResult because of it.
 	Stalls  uint64        `json:"stalls"`
 	Stalled time.Duration `json:"stalled_ns"`
 	Excused uint64        `json:"excused"`
@@ -67,16 +83,24 @@ type Monitor struct {
 	budget  time.Duration
 	wake    chan struct{} // has room for one: something changed
 
-	mu      sync.Mutex
-	active  bool // Run is running
-	sets    uint64
-	watches map[string]*watch
-	order   []*watch // as in the last Set
-	probes  map[question]*probe
-	queue   queue
-	done    []finished
-	events  []pending
-	stats   Stats
+	maxSessions int
+	seed        uint64    // of the jitter
+	base        time.Time // of all times inside
+
+	mu       sync.Mutex
+	active   bool // Run is running
+	marks    uint64
+	watches  map[string]*watch
+	order    list
+	probes   map[question]*probe
+	queue    queue
+	batches  int           // how many times arm was called
+	paced    time.Duration // no first check of a new question before
+	done     []finished
+	events   []pending
+	stats    Stats
+	lastBeat time.Duration
+	stallEnd time.Duration
 }
 
 // pending is an event that has not been delivered yet.
@@ -94,6 +118,7 @@ func NewMonitor(cfg *Config) *Monitor {
 	m := &Monitor{
 		onEvent: cfg.OnEvent, logger: cfg.Logger, max: cfg.MaxConcurrent, keep: cfg.History, budget: cfg.StartBudget,
 		wake: make(chan struct{}, 1), watches: map[string]*watch{}, probes: map[question]*probe{},
+		maxSessions: cfg.MaxSessions, seed: rand.Uint64(), base: time.Now(), stallEnd: never,
 	}
 	if m.onEvent == nil {
 		m.onEvent = func(Event) {}
@@ -110,207 +135,14 @@ func NewMonitor(cfg *Config) *Monitor {
 	if m.budget <= 0 {
 		m.budget = DefaultStartBudget
 	}
+	if m.maxSessions == 0 {
+		m.maxSessions = DefaultMaxSessions
+	}
 	return m
 }
 
-// Set replaces the whole set of watches. On error nothing has changed; the
-// error names every watch that cannot be used.
-//
-// What is known survives as follows. A watch that keeps its ID and its
-// question (address, checker identity and timeout) keeps everything, even if
-// its intervals, rise or fall change. One that keeps its ID and address but
-// asks another question keeps its state and counts its answers afresh. One
-// whose address changed is a new watch. A new watch that asks a question of
-// which the answer is known starts with that answer and gets an event for it.
-//
-// Checks that nobody asks for any more are cancelled. Once Set has returned,
-// no call of OnEvent begins for a watch that it removed; one that had begun
-// before may still be running.
-func (m *Monitor) Set(watches []Watch) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.sets++
-	if err := m.validate(watches); err != nil {
-		return err
-	}
-	now := time.Now()
-	// First the new ones in, then the old ones out, so that a watch under a
-	// new name finds what was known under the old one.
-	order := make([]*watch, len(watches))
-	var added []*probe
-	for i := range watches {
-		order[i] = m.place(&watches[i], now, &added)
-		order[i].mark = m.sets
-	}
-	for _, w := range m.order {
-		if w.mark != m.sets {
-			m.forget(w)
-		}
-	}
-	m.order = order
-	if m.active {
-		m.arm(added, now)
-		m.signal()
-	}
-	return nil
-}
-
-// validate checks a set and changes nothing but marks.
-func (m *Monitor) validate(watches []Watch) error {
-	var errs []error
-	fresh := make(map[string]bool)
-	for i := range watches {
-		w := &watches[i]
-		if err := w.validate(); err != nil {
-			errs = append(errs, fmt.Errorf("watch %d %q: %w", i, w.ID, err))
-		}
-		if old := m.watches[w.ID]; old != nil {
-			if old.mark == m.sets {
-				errs = append(errs, fmt.Errorf("watch %d %q: the ID is used twice", i, w.ID))
-			}
-			old.mark = m.sets
-		} else if fresh[w.ID] {
-			errs = append(errs, fmt.Errorf("watch %d %q: the ID is used twice", i, w.ID))
-		} else {
-			fresh[w.ID] = true
-		}
-	}
-	if len(errs) > 0 {
-		return fmt.Errorf("watches refused, the old ones stay: %w", errors.Join(errs...))
-	}
-	for _, w := range m.order {
-		w.mark = 0 // place marks those that stay
-	}
-	return nil
-}
-
-// place brings one watch in and returns its inner form. Probes that did not
-// exist are appended to added.
-func (m *Monitor) place(cfg *Watch, now time.Time, added *[]*probe) *watch {
-	policy := cfg.Policy.withDefaults()
-	key := question{cfg.Target.Addr, cfg.Checker.Identity(), policy.Timeout}
-	w := m.watches[cfg.ID]
-	if w != nil && w.probe.key.addr != key.addr {
-		delete(m.watches, cfg.ID) // m.order still has it, so it will be forgotten
-		w = nil
-	}
-	if w != nil && w.probe.key == key {
-		w.Watch = *cfg
-		if w.policy != policy {
-			w.policy = policy
-			m.replan(w, now)
-		}
-		return w
-	}
-	p := m.probes[key]
-	if p == nil {
-		p = &probe{key: key, target: cfg.Target, checker: cfg.Checker, index: -1}
-		m.probes[key] = p
-		*added = append(*added, p)
-	} else if p.dropped && len(p.watches) == 0 {
-		// Its cancelled check still has to end; then it is asked afresh.
-		*added = append(*added, p)
-	}
-	if w != nil { // another question
-		m.leave(w)
-		w.Watch, w.policy = *cfg, policy
-		w.fresh()
-		m.join(w, p, now)
-		return w
-	}
-	w = &watch{Watch: *cfg, policy: policy, machine: machine{state: cfg.Initial}}
-	m.watches[cfg.ID] = w
-	for _, other := range p.watches {
-		if other.state != Unknown {
-			w.adopt(other)
-			if w.state != cfg.Initial {
-				m.emit(w, cfg.Initial, nil, now)
-			}
-			break
-		}
-	}
-	m.join(w, p, now)
-	return w
-}
-
-// join makes w ask p. A known answer waits for its turn, an unknown one is
-// asked for at once; probes that are new get their first turn in arm.
-func (m *Monitor) join(w *watch, p *probe, now time.Time) {
-	w.probe = p
-	p.watches = append(p.watches, w)
-	w.next = now
-	if w.last != nil && !p.phase.IsZero() {
-		d, _ := w.interval(w.policy)
-		w.next = onGrid(p.phase, now, d)
-	}
-	m.requeue(p)
-}
-
-// replan gives w its next turn under a changed policy.
-func (m *Monitor) replan(w *watch, now time.Time) {
-	p := w.probe
-	if p.phase.IsZero() || w.last == nil || !w.next.After(now) {
-		return // the turn under way comes first
-	}
-	d, _ := w.interval(w.policy)
-	w.next = onGrid(p.phase, now, d)
-	m.requeue(p)
-}
-
-func (m *Monitor) requeue(p *probe) {
-	if !p.running && m.active && !p.phase.IsZero() {
-		p.plan()
-		m.queue.put(p)
-	}
-}
-
-// leave takes w away from its question, and ends the question if w was the
-// last to ask.
-func (m *Monitor) leave(w *watch) {
-	p := w.probe
-	p.remove(w)
-	switch {
-	case len(p.watches) > 0:
-		m.requeue(p)
-	case p.running:
-		p.dropped = true
-		p.cancel()
-	default:
-		m.queue.drop(p)
-		delete(m.probes, p.key)
-	}
-}
-
-func (m *Monitor) forget(w *watch) {
-	w.removed = true
-	m.leave(w)
-	if m.watches[w.ID] == w {
-		delete(m.watches, w.ID)
-	}
-}
-
-// arm gives probes their first turns and their phases, spread by their order.
-func (m *Monitor) arm(probes []*probe, now time.Time) {
-	n := 0
-	for _, p := range probes {
-		if len(p.watches) > 0 {
-			n++
-		}
-	}
-	i := 0
-	for _, p := range probes {
-		if len(p.watches) == 0 {
-			continue
-		}
-		first, phase := spread(i, n, p.watches[0].policy.Interval, m.budget)
-		i++
-		p.phase = now.Add(phase)
-		for _, w := range p.watches {
-			w.next = now.Add(first)
-		}
-		m.requeue(p)
-	}
-}
+// now is the time inside.
+func (m *Monitor) now() time.Duration { return time.Since(m.base) }
 
 // Trigger asks the question of a watch at once, without moving its turns, and
 // gives the answer to every watch that asks it. A question that is being
@@ -323,21 +155,22 @@ func (m *Monitor) Trigger(id string) bool {
 	if w == nil {
 		return false
 	}
-	if w.probe.triggered.IsZero() {
-		w.probe.triggered = time.Now()
+	if now := m.now(); w.probe.triggered == never || w.probe.triggered > now {
+		w.probe.triggered = now
 		m.requeue(w.probe)
 		m.signal()
 	}
 	return true
 }
 
-// States returns every watch in the order of the last Set, without histories.
+// States returns every watch in the order of the last Set, those that Put has
+// added behind them, without histories.
 func (m *Monitor) States() []WatchState {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	states := make([]WatchState, len(m.order))
-	for i, w := range m.order {
-		states[i] = w.snapshot(false)
+	states := make([]WatchState, 0, m.order.n)
+	for w := m.order.first; w != nil; w = w.after {
+		states = append(states, w.snapshot(false))
 	}
 	return states
 }
@@ -358,14 +191,14 @@ func (m *Monitor) Stats() Stats {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.stats
-	s.Watches, s.Questions = len(m.order), len(m.probes)
+	s.Watches, s.Questions = m.order.n, len(m.probes)
 	return s
 }
 
 // emit queues an event.
-func (m *Monitor) emit(w *watch, old State, r *Result, at time.Time) {
+func (m *Monitor) emit(w *watch, old State, r *Result) {
 	m.events = append(m.events, pending{w, Event{
-		ID: w.ID, Target: w.Target, Old: old, New: w.state, Reason: w.reason, At: at, Result: r,
+		ID: w.id, Target: w.target, Old: old, New: w.state, Reason: w.reason, At: time.Now(), Result: r,
 	}})
 }
 

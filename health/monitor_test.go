@@ -528,43 +528,6 @@ func TestMonitorTriggerDuringACheckAsksAgain(t *testing.T) {
 	})
 }
 
-func TestMonitorOwnStallExcusesTimeouts(t *testing.T) {
-	for name, tt := range map[string]struct {
-		stall time.Duration
-		want  health.State
-	}{
-		"a long stall":  {10 * s, health.Up},
-		"a short stall": {500 * time.Millisecond, health.Down},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				stall := time.Duration(0)
-				b := newBench(t, health.Config{OnEvent: func(health.Event) { time.Sleep(stall) }})
-				f, g := healthtest.NewFake("f"), healthtest.NewFake("g")
-				b.set(watch("a", 1, f, health.Policy{Interval: 20 * s, Timeout: 6 * s}))
-				b.run()
-				b.at(19 * s)
-				f.Set(healthtest.After(time.Hour, health.OK))
-				b.at(21 * s) // the check of 20 s hangs
-				stall = tt.stall
-				b.set(watch("a", 1, f, health.Policy{Interval: 20 * s, Timeout: 6 * s}), watch("b", 2, g, health.Policy{Interval: 60 * s}))
-				b.at(35 * s)
-				got := b.state("a")
-				if got.State != tt.want {
-					t.Errorf("a is %v, want %v; %+v", got.State, tt.want, got.Last)
-				}
-				excused := tt.want == health.Up
-				if st := b.Stats(); (st.Excused == 1) != excused || (st.Stalls > 0) != excused {
-					t.Errorf("stats = %+v", st)
-				}
-				if excused && !strings.Contains(got.Last.Reason, "stood still") {
-					t.Errorf("reason %q", got.Last.Reason)
-				}
-			})
-		})
-	}
-}
-
 func TestMonitorInitialState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, health.Config{})

@@ -35,7 +35,15 @@ type Policy struct {
 	// Fall is how many failures in a row bring a target down that is up. 0
 	// means 1.
 	Fall int `json:"fall,omitempty"`
+	// Jitter is the share of the interval by which a turn may come earlier
+	// or later, 0 to MaxJitter, so that many monitors of one server do not
+	// fall into step. Turns do not drift for it. 0 keeps them exact. Fast
+	// turns have none: they decide how soon a death is seen.
+	Jitter float64 `json:"jitter,omitempty"`
 }
+
+// MaxJitter is the largest Jitter of a [Policy].
+const MaxJitter = 0.5
 
 // withDefaults returns the policy with every zero replaced by its meaning.
 func (p Policy) withDefaults() Policy {
@@ -73,6 +81,9 @@ func (p Policy) Validate() error {
 	if p.Fall < 0 {
 		errs = append(errs, fmt.Errorf("fall %d: want 1 or more, or 0 for the default", p.Fall))
 	}
+	if !(p.Jitter >= 0 && p.Jitter <= MaxJitter) { // NaN, too
+		errs = append(errs, fmt.Errorf("jitter %v: want 0 to %v", p.Jitter, MaxJitter))
+	}
 	return errors.Join(errs...)
 }
 
@@ -80,11 +91,13 @@ func (p Policy) Validate() error {
 // being down: it dies just after it answered, and every further check runs
 // into its time-out.
 //
-//	interval + (fall-1) x max(fast interval, timeout) + timeout
+//	interval x (1 + 2 x jitter) + (fall-1) x max(fast interval, timeout) + timeout
 //
+// One turn may come early by the jitter and the next late by it.
 // The timeout is in the middle term because a check never begins before the
 // one before it has ended.
 func (p Policy) WorstDetection() time.Duration {
 	p = p.withDefaults()
-	return p.Interval + time.Duration(p.Fall-1)*max(p.FastInterval, p.Timeout) + p.Timeout
+	jitter := time.Duration(2 * p.Jitter * float64(p.Interval))
+	return p.Interval + jitter + time.Duration(p.Fall-1)*max(p.FastInterval, p.Timeout) + p.Timeout
 }

@@ -5,32 +5,40 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/bits"
+	"runtime/debug"
 	"sync"
 	"time"
 )
 
-const (
-	// stallMin is by how much the scheduler must wake too late to call it a
-	// stall of our own rather than a busy moment.
-	stallMin = time.Second
-	// watchdog is how often the scheduler wakes while checks run, so that a
-	// stall is noticed even if nothing was due during it.
-	watchdog = 500 * time.Millisecond
-)
-
-// finished is a check that has ended.
+// finished is something that the scheduler has to look at: a check that has
+// ended, what a session told, or the end of a session.
 type finished struct {
 	probe    *probe
+	kind     kind
 	result   Result
-	timedOut bool
+	timedOut bool          // of a check
+	taken    chan struct{} // of a report: told when it has been counted
+	err      error         // of the end of a session
 }
+
+type kind uint8
+
+const (
+	check kind = iota
+	report
+	sessionEnd
+)
 
 // Run asks until ctx is done; then it cancels the checks that are running,
 // waits for them to end and returns nil. States are kept, so that Run may be
 // called again, but not twice at the same time.
 //
-// One goroutine keeps the schedule; each check runs in a goroutine of its own
-// that ends with the check.
+// One goroutine keeps the schedule and one more looks after it; each check
+// runs in a goroutine of its own that ends with the check, and so does each
+// session. A checker that panics does not take the process along, which has
+// other servers to look after: the check is NoResult, the panic is logged
+// with its stack and counted.
 func (m *Monitor) Run(ctx context.Context) error {
 	m.mu.Lock()
 	if m.active {
@@ -38,35 +46,45 @@ func (m *Monitor) Run(ctx context.Context) error {
 		return errors.New("health monitor: Run is already running")
 	}
 	m.active = true
-	m.armAll(time.Now())
+	now := m.now()
+	m.lastBeat = now
+	m.armAll(now)
 	m.mu.Unlock()
 
 	var workers sync.WaitGroup
 	ctx, cancel := context.WithCancel(ctx)
+	workers.Go(func() { m.heartbeat(ctx) })
 	m.loop(ctx, &workers)
 	cancel()
 	workers.Wait()
 
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	// Cancelled checks have told nothing.
-	for _, f := range m.done {
-		m.release(f.probe)
+	// What was cancelled has told nothing.
+	for i := range m.done {
+		switch f := &m.done[i]; f.kind {
+		case check:
+			m.release(f.probe)
+		case sessionEnd:
+			f.probe.stand.ended = true
+			m.settleEnd(f, now)
+		}
 	}
 	m.done = nil
 	m.queue = nil
 	for _, p := range m.probes {
-		p.index = -1
+		p.index, p.dropped = -1, false
 	}
 	m.active = false
 	return nil
 }
 
 // armAll spreads every question anew, in the order of the watches.
-func (m *Monitor) armAll(now time.Time) {
+func (m *Monitor) armAll(now time.Duration) {
+	m.batches, m.paced = 0, 0
 	probes := make([]*probe, 0, len(m.probes))
 	seen := make(map[*probe]bool, len(m.probes))
-	for _, w := range m.order {
+	for w := m.order.first; w != nil; w = w.after {
 		if !seen[w.probe] {
 			seen[w.probe] = true
 			probes = append(probes, w.probe)
@@ -79,29 +97,30 @@ func (m *Monitor) armAll(now time.Time) {
 func (m *Monitor) loop(ctx context.Context, workers *sync.WaitGroup) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var planned time.Time // when we wanted to wake; zero: never
+	var done []finished // swapped with m.done, so that both stay
 	for {
 		m.mu.Lock()
-		now := time.Now()
-		if !planned.IsZero() {
-			m.noticeStall(now.Sub(planned))
+		now := m.now()
+		m.beat(now)
+		done, m.done = m.done, done[:0]
+		for i := range done {
+			m.settle(&done[i], now)
 		}
-		for _, f := range m.done {
-			m.settle(f, now)
-		}
-		clear(m.done)
-		m.done = m.done[:0]
+		clear(done)
 		m.start(ctx, workers, now)
-		planned = m.nextWake(now)
+		planned := never
+		if len(m.queue) > 0 && m.stats.Running < m.max {
+			planned = m.queue[0].due
+		}
 		m.mu.Unlock()
 
 		if m.deliver(ctx) {
 			continue // time has passed
 		}
-		if planned.IsZero() {
-			timer.Stop()
+		if planned == never {
+			timer.Stop() // only a signal can bring work
 		} else {
-			timer.Reset(time.Until(planned))
+			timer.Reset(planned - m.now())
 		}
 		select {
 		case <-ctx.Done():
@@ -112,35 +131,25 @@ func (m *Monitor) loop(ctx context.Context, workers *sync.WaitGroup) {
 	}
 }
 
-// nextWake is when the scheduler has to look again; zero means that only a
-// signal can bring work.
-func (m *Monitor) nextWake(now time.Time) time.Time {
-	var at time.Time
-	if len(m.queue) > 0 && m.stats.Running < m.max {
-		at = m.queue[0].due
-	}
-	if dog := now.Add(watchdog); m.stats.Running > 0 && (at.IsZero() || dog.Before(at)) {
-		at = dog
-	}
-	return at
-}
-
-// noticeStall takes by how much the scheduler was late.
-func (m *Monitor) noticeStall(late time.Duration) {
-	if late <= stallMin {
-		return
-	}
-	m.stats.Stalls++
-	m.stats.Stalled += late
-	m.logger.Warn("this process stood still; checks that timed out meanwhile do not count", "stalled", late)
-}
-
 // start runs what is due, as far as there is room.
-func (m *Monitor) start(ctx context.Context, workers *sync.WaitGroup, now time.Time) {
-	for len(m.queue) > 0 && m.stats.Running < m.max && !m.queue[0].due.After(now) {
-		p := heap.Pop(&m.queue).(*probe)
-		p.running, p.dropped = true, false
-		p.forAll, p.triggered = !p.triggered.IsZero(), time.Time{}
+func (m *Monitor) start(ctx context.Context, workers *sync.WaitGroup, now time.Duration) {
+	for len(m.queue) > 0 && m.queue[0].due <= now {
+		p := m.queue[0]
+		if p.triggered == never || p.triggered > now {
+			if r := p.told(); r != nil {
+				m.answer(p, r, now, false)
+				continue
+			}
+		}
+		if m.stats.Running >= m.max {
+			return
+		}
+		heap.Pop(&m.queue)
+		m.stand(ctx, workers, p, now)
+		late := uint64(now-p.due) / uint64(time.Millisecond)
+		m.stats.Late[min(bits.Len64(late), len(m.stats.Late)-1)]++
+		p.running, p.dropped, p.began = true, false, now
+		p.forAll, p.triggered = p.triggered != never && p.triggered <= now, never
 		p.stalled = m.stats.Stalled
 		m.stats.Running++
 		m.stats.Checks++
@@ -153,11 +162,34 @@ func (m *Monitor) start(ctx context.Context, workers *sync.WaitGroup, now time.T
 // work runs one check. It reads only those fields of p that never change.
 func (m *Monitor) work(ctx context.Context, p *probe) {
 	start := time.Now()
-	r := p.checker.Check(ctx, p.target).tidy(start, time.Since(start))
-	f := finished{p, r, errors.Is(ctx.Err(), context.DeadlineExceeded)}
-	if errors.Is(ctx.Err(), context.Canceled) && f.result.Verdict == Fail {
-		f.result.Verdict = NoResult
-	}
+	f := finished{probe: p, result: Result{Reason: "the checker ended its goroutine"}}
+	defer func() { // even if the checker calls runtime.Goexit
+		if reason := recover(); reason != nil {
+			f.result.Reason = m.panicked(p, reason).Error()
+		}
+		f.result = f.result.tidy(start, time.Since(start))
+		f.timedOut = errors.Is(ctx.Err(), context.DeadlineExceeded)
+		if errors.Is(ctx.Err(), context.Canceled) && f.result.Verdict == Fail {
+			f.result.Verdict = NoResult
+		}
+		m.push(f)
+	}()
+	f.result = p.checker.Check(ctx, p.target())
+}
+
+// panicked tells of a checker's panic; it must be called where it was
+// recovered.
+func (m *Monitor) panicked(p *probe, reason any) error {
+	err := fmt.Errorf("the checker panicked: %v", reason)
+	m.logger.Error(err.Error(), "check", p.key.check.Value(), "target", p.target().String(), "stack", string(debug.Stack()))
+	m.mu.Lock()
+	m.stats.Panics++
+	m.mu.Unlock()
+	return err
+}
+
+// push hands something to the scheduler.
+func (m *Monitor) push(f finished) {
 	m.mu.Lock()
 	m.done = append(m.done, f)
 	m.mu.Unlock()
@@ -167,15 +199,24 @@ func (m *Monitor) work(ctx context.Context, p *probe) {
 // release frees what a running check held.
 func (m *Monitor) release(p *probe) {
 	p.cancel()
-	p.running = false
+	p.cancel, p.running = nil, false
 	m.stats.Running--
-	if len(p.watches) == 0 {
-		delete(m.probes, p.key)
+	m.bury(p)
+}
+
+func (m *Monitor) settle(f *finished, now time.Duration) {
+	switch f.kind {
+	case check:
+		m.settleCheck(f, now)
+	case report:
+		m.settleReport(f, now)
+	case sessionEnd:
+		m.settleEnd(f, now)
 	}
 }
 
-// settle gives a result to the watches whose turn it was, and plans on.
-func (m *Monitor) settle(f finished, now time.Time) {
+// settleCheck gives a result to the watches whose turn it was, and plans on.
+func (m *Monitor) settleCheck(f *finished, now time.Duration) {
 	p := f.probe
 	m.release(p)
 	if len(p.watches) == 0 {
@@ -187,35 +228,58 @@ func (m *Monitor) settle(f finished, now time.Time) {
 		m.requeue(p)
 		return
 	}
-	r := &f.result
-	stall := m.stats.Stalled - p.stalled
-	if r.Verdict == Fail && f.timedOut && stall > stallMin && stall > p.key.timeout/2 {
-		r.Verdict = NoResult
-		r.Reason = oneLine(fmt.Sprintf("we stood still ourselves for %v meanwhile: %s", stall.Round(time.Millisecond), r.Reason), MaxReason)
-		m.stats.Excused++
+	if m.excuse(f) && p.triggered == never {
+		p.triggered = now + jitter(m.seed, now+p.phase, time.Second, 1)/2 + time.Second/2
 	}
+	r := new(f.result)
+	if r.Verdict == NoResult {
+		m.stats.NoResult++
+	}
+	all := p.forAll
+	if told := p.told(); told != nil {
+		switch {
+		case p.stand.at >= p.began:
+			r, all = told, false // the session knows better by now, and has told all
+		case r.Verdict != NoResult && r.Verdict != told.Verdict:
+			p.stand.newest = nil // and here it does not
+		}
+	}
+	m.answer(p, r, now, all)
+}
+
+// answer gives a result to the watches of p whose turn it is, or to all of
+// them, and plans on.
+func (m *Monitor) answer(p *probe, r *Result, now time.Duration, all bool) {
 	for _, w := range p.watches {
-		mine := !w.next.After(now)
-		if !mine && !p.forAll {
+		mine := w.next <= now
+		if !mine && !all {
 			continue
 		}
 		first := w.last == nil
 		old, changed := w.take(r, m.keep)
 		if changed {
-			m.emit(w, old, r, now)
+			m.emit(w, old, r)
 		}
-		d, fast := w.interval(w.policy)
-		if !mine {
-			// An answer out of turn may call for a fast turn before the next.
-			if soon := now.Add(d); fast && soon.Before(w.next) {
-				w.next = soon
+		policy := w.policy()
+		d, fast := w.interval(policy)
+		switch {
+		case mine:
+			var skipped uint64
+			taken := w.turn
+			if fast {
+				taken = w.next
 			}
-			continue
-		}
-		next, skipped := nextTurn(p.phase, w.next, now, d, fast)
-		w.next = next
-		if !first { // the turn after the first may follow close behind it
-			w.counters.Overruns += skipped
+			w.turn, skipped = nextTurn(p.phase, taken, now, d, fast)
+			if !first { // the turn after the first may follow close behind it
+				w.counters.Overruns += skipped
+			}
+			w.next = w.turn
+			if !fast {
+				w.next += jitter(m.seed, w.turn, d, policy.Jitter)
+			}
+		case fast && now+d < w.next:
+			// An answer out of turn may call for a fast turn before the next.
+			w.turn, w.next = now+d, now+d
 		}
 	}
 	m.requeue(p)
@@ -233,7 +297,9 @@ func (m *Monitor) deliver(ctx context.Context) bool {
 		}
 		next := m.events[0]
 		m.events[0] = pending{}
-		m.events = m.events[1:]
+		if m.events = m.events[1:]; len(m.events) == 0 {
+			m.events = nil
+		}
 		if next.watch.removed {
 			m.mu.Unlock()
 			continue

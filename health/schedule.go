@@ -6,41 +6,62 @@ import (
 	"time"
 )
 
-// grace is the part of an interval by which a turn may be late and is still
-// taken: a check that needs exactly its interval keeps every turn.
+// Times inside a monitor are durations since it was made: they are a third of
+// a time.Time, compare fast, and do not mind the wall clock. A time that is
+// not set is never.
+const never time.Duration = -1
+
+// graceParts: a turn may be late by this part of an interval and is still
+// taken, so that a check that needs exactly its interval keeps every turn.
 const graceParts = 10
 
 // nextTurn is the first turn after the turn taken that is not over at now.
 // Turns are at phase + k x interval, so slow checks do not drift. Fast turns
 // follow the turn taken, and one that is late is taken at once. skipped
 // counts the turns that are lost.
-func nextTurn(phase, taken, now time.Time, interval time.Duration, fast bool) (next time.Time, skipped uint64) {
-	late := now.Add(-interval / graceParts)
+func nextTurn(phase, taken, now, interval time.Duration, fast bool) (next time.Duration, skipped uint64) {
+	late := now - interval/graceParts
 	if fast {
-		next = taken.Add(interval)
-		if next.Before(late) {
-			skipped = uint64((late.Sub(next) + interval - 1) / interval)
+		next = taken + interval
+		if next < late {
+			skipped = uint64((late - next + interval - 1) / interval)
 			next = now
 		}
 		return next, skipped
 	}
 	next = onGrid(phase, taken, interval)
-	if next.Before(late) {
-		n := (late.Sub(next) + interval - 1) / interval
+	if next < late {
+		n := (late - next + interval - 1) / interval
 		skipped = uint64(n)
-		next = next.Add(n * interval)
+		next += n * interval
 	}
 	return next, skipped
 }
 
 // onGrid is the first phase + k x interval after t, k of either sign.
-func onGrid(phase, t time.Time, interval time.Duration) time.Time {
-	since := t.Sub(phase)
+func onGrid(phase, t, interval time.Duration) time.Duration {
+	since := t - phase
 	k := since / interval
 	if since >= 0 || since%interval == 0 {
 		k++
 	}
-	return phase.Add(k * interval)
+	return phase + k*interval
+}
+
+// jitter moves a turn by at most share of its interval either way. Whoever
+// asks the same question at the same turn gets the same answer, so that one
+// check still does for all.
+func jitter(seed uint64, turn, interval time.Duration, share float64) time.Duration {
+	if share == 0 {
+		return 0
+	}
+	// The finalizer of SplitMix64 (Steele, Lea, Flood 2014).
+	z := seed + uint64(turn)*0x9e3779b97f4a7c15
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	z ^= z >> 31
+	unit := float64(z>>11)/(1<<52) - 1 // -1 to 1
+	return time.Duration(unit * share * float64(interval))
 }
 
 // spread places the i-th of n first checks evenly: the first turn within the
@@ -56,30 +77,35 @@ func spread(i, n int, interval, budget time.Duration) (first, phase time.Duratio
 // lock.
 type probe struct {
 	key     question
-	target  Target
+	name    string // the target's, for messages
 	checker Checker
 	watches []*watch
-	phase   time.Time
+	phase   time.Duration // never: not armed yet
 
 	// due is when to ask next; index is the place in the queue, -1 outside.
-	due   time.Time
+	due   time.Duration
 	index int
-	// triggered is when somebody wanted it asked out of turn; zero: nobody.
-	triggered time.Time
+	// triggered is when somebody wanted it asked out of turn.
+	triggered time.Duration
+	// stand is the session that may be kept; nil if the checker has none.
+	stand *standing
 
 	// While a check runs:
 	running bool
+	dropped bool // all who asked are gone: the result is for nobody
+	forAll  bool // triggered: the result is for every watch
 	cancel  context.CancelFunc
-	dropped bool          // all who asked are gone: the result is for nobody
-	forAll  bool          // triggered: the result is for every watch
+	began   time.Duration
 	stalled time.Duration // the monitor's stall clock when the check began
 }
+
+func (p *probe) target() Target { return Target{Addr: p.key.addr, Name: p.name} }
 
 // plan sets due from the watches' turns and a trigger.
 func (p *probe) plan() {
 	p.due = p.triggered
 	for _, w := range p.watches {
-		if p.due.IsZero() || w.next.Before(p.due) {
+		if p.due == never || w.next < p.due {
 			p.due = w.next
 		}
 	}
@@ -101,7 +127,7 @@ func (p *probe) remove(w *watch) {
 type queue []*probe
 
 func (q queue) Len() int           { return len(q) }
-func (q queue) Less(i, j int) bool { return q[i].due.Before(q[j].due) }
+func (q queue) Less(i, j int) bool { return q[i].due < q[j].due }
 func (q queue) Swap(i, j int) {
 	q[i], q[j] = q[j], q[i]
 	q[i].index, q[j].index = i, j

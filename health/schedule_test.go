@@ -7,7 +7,7 @@ import (
 
 func TestNextTurn(t *testing.T) {
 	const s = time.Second
-	phase := time.Unix(1_000_000, 0)
+	const phase = 1000 * time.Hour
 	for name, tt := range map[string]struct {
 		taken, now, interval time.Duration // taken and now count from phase
 		fast                 bool
@@ -27,8 +27,8 @@ func TestNextTurn(t *testing.T) {
 		"fast and late asks at once":     {13 * s, 18 * s, 2 * s, true, 18 * s, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			next, skipped := nextTurn(phase, phase.Add(tt.taken), phase.Add(tt.now), tt.interval, tt.fast)
-			if got := next.Sub(phase); got != tt.want || skipped != tt.skipped {
+			next, skipped := nextTurn(phase, phase+tt.taken, phase+tt.now, tt.interval, tt.fast)
+			if got := next - phase; got != tt.want || skipped != tt.skipped {
 				t.Errorf("next turn at %v, %d skipped; want %v, %d", got, skipped, tt.want, tt.skipped)
 			}
 		})
@@ -43,15 +43,15 @@ func FuzzNextTurn(f *testing.F) {
 		if taken < -most || taken > most || late < 0 || late > most || interval < int64(minInterval) || interval > most {
 			return
 		}
-		phase := time.Unix(1_000_000, 0)
-		from, d := phase.Add(time.Duration(taken)), time.Duration(interval)
-		now := from.Add(time.Duration(late))
+		const phase = 1000 * time.Hour
+		from, d := phase+time.Duration(taken), time.Duration(interval)
+		now := from + time.Duration(late)
 		next, _ := nextTurn(phase, from, now, d, fast)
-		if !next.After(from) || next.After(now.Add(d)) || next.Before(now.Add(-d/graceParts)) {
-			t.Errorf("taken %v, now %v: next %v", from.Sub(phase), now.Sub(phase), next.Sub(phase))
+		if next <= from || next > now+d || next < now-d/graceParts {
+			t.Errorf("taken %v, now %v: next %v", from-phase, now-phase, next-phase)
 		}
-		if !fast && next.Sub(phase)%d != 0 {
-			t.Errorf("next %v is off the grid of %v", next.Sub(phase), d)
+		if !fast && (next-phase)%d != 0 {
+			t.Errorf("next %v is off the grid of %v", (next - phase), d)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
+	"unique"
 )
 
 // Watch asks for the state of one target, under a name of the caller's.
@@ -107,18 +108,21 @@ type Event struct {
 // same check, with the same patience.
 type question struct {
 	addr    netip.AddrPort
-	check   string
+	check   unique.Handle[string]
 	timeout time.Duration
 }
 
 // watch is a Watch and its state inside a Monitor. All fields are guarded by
 // the monitor's lock.
 type watch struct {
-	Watch
-	policy  Policy // with defaults filled in
+	id      string
+	target  Target
+	rules   unique.Handle[Policy] // with defaults filled in
 	probe   *probe
 	removed bool
-	mark    uint64 // the last Set that named it
+	mark    uint64 // the last call of Set or Put that named it
+	// The order of the watches is a list, so that one leaves it at no cost.
+	before, after *watch
 
 	machine
 	since    time.Time
@@ -128,10 +132,13 @@ type watch struct {
 	head     int
 	counters Counters
 
-	// next is the turn that the watch waits for. It stays in the past while
-	// the check of that turn runs.
-	next time.Time
+	// turn is the turn that the watch waits for, next is when it will ask:
+	// the turn and its jitter. Both stay in the past while the check of that
+	// turn runs.
+	turn, next time.Duration
 }
+
+func (w *watch) policy() Policy { return w.rules.Value() }
 
 // take feeds a result; the bool tells whether the state changed.
 func (w *watch) take(r *Result, keep int) (old State, changed bool) {
@@ -153,7 +160,7 @@ func (w *watch) take(r *Result, keep int) (old State, changed bool) {
 		w.head = (w.head + 1) % keep
 	}
 	old = w.state
-	w.machine, changed = w.step(w.policy, r.Verdict)
+	w.machine, changed = w.step(w.policy(), r.Verdict)
 	if changed {
 		w.since, w.reason = r.Start.Add(r.Duration), r.Reason
 		w.counters.Changes++
@@ -174,12 +181,61 @@ func (w *watch) adopt(from *watch) {
 
 func (w *watch) snapshot(withHistory bool) WatchState {
 	s := WatchState{
-		ID: w.ID, Target: w.Target, Check: w.probe.key.check,
+		ID: w.id, Target: w.target, Check: w.probe.key.check.Value(),
 		State: w.state, Since: w.since, Reason: w.reason, Last: w.last, OKs: w.oks, Fails: w.fails,
-		Counters: w.counters, WorstDetection: w.policy.WorstDetection(),
+		Counters: w.counters, WorstDetection: w.policy().WorstDetection(),
 	}
 	if withHistory {
 		s.History = append(append(make([]*Result, 0, len(w.history)), w.history[w.head:]...), w.history[:w.head]...)
 	}
 	return s
+}
+
+// list is the order of the watches.
+type list struct {
+	first, last *watch
+	n           int
+}
+
+// push puts w at the end.
+func (l *list) push(w *watch) {
+	w.before, w.after = l.last, nil
+	if l.last != nil {
+		l.last.after = w
+	} else {
+		l.first = w
+	}
+	l.last = w
+	l.n++
+}
+
+func (l *list) remove(w *watch) {
+	if w.before != nil {
+		w.before.after = w.after
+	} else {
+		l.first = w.after
+	}
+	if w.after != nil {
+		w.after.before = w.before
+	} else {
+		l.last = w.before
+	}
+	w.before, w.after = nil, nil
+	l.n--
+}
+
+// replace puts w in the place of old.
+func (l *list) replace(old, w *watch) {
+	w.before, w.after = old.before, old.after
+	if old.before != nil {
+		old.before.after = w
+	} else {
+		l.first = w
+	}
+	if old.after != nil {
+		old.after.before = w
+	} else {
+		l.last = w
+	}
+	old.before, old.after = nil, nil
 }
