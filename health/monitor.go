@@ -79,7 +79,8 @@ type Monitor struct {
 	onEvent func(Event)
 	logger  *slog.Logger
 	max     int
-	keep    int
+	shown   int // how much of a history is shown
+	keep    int // and how much is kept: the newest result always is
 	budget  time.Duration
 	wake    chan struct{} // has room for one: something changed
 
@@ -98,6 +99,7 @@ type Monitor struct {
 	paced    time.Duration // no first check of a new question before
 	done     []finished
 	events   []pending
+	texts    texts
 	stats    Stats
 	lastBeat time.Duration
 	stallEnd time.Duration
@@ -116,7 +118,7 @@ func NewMonitor(cfg *Config) *Monitor {
 		cfg = &Config{}
 	}
 	m := &Monitor{
-		onEvent: cfg.OnEvent, logger: cfg.Logger, max: cfg.MaxConcurrent, keep: cfg.History, budget: cfg.StartBudget,
+		onEvent: cfg.OnEvent, logger: cfg.Logger, max: cfg.MaxConcurrent, shown: cfg.History, budget: cfg.StartBudget,
 		wake: make(chan struct{}, 1), watches: map[string]*watch{}, probes: map[question]*probe{},
 		maxSessions: cfg.MaxSessions, seed: rand.Uint64(), base: time.Now(), stallEnd: never,
 	}
@@ -129,9 +131,10 @@ func NewMonitor(cfg *Config) *Monitor {
 	if m.max <= 0 {
 		m.max = DefaultMaxConcurrent
 	}
-	if m.keep == 0 {
-		m.keep = DefaultHistory
+	if m.shown == 0 {
+		m.shown = DefaultHistory
 	}
+	m.keep = max(m.shown, 1)
 	if m.budget <= 0 {
 		m.budget = DefaultStartBudget
 	}
@@ -170,7 +173,7 @@ func (m *Monitor) States() []WatchState {
 	defer m.mu.Unlock()
 	states := make([]WatchState, 0, m.order.n)
 	for w := m.order.first; w != nil; w = w.after {
-		states = append(states, w.snapshot(false))
+		states = append(states, w.snapshot(&m.texts, 0))
 	}
 	return states
 }
@@ -183,7 +186,7 @@ func (m *Monitor) State(id string) (WatchState, bool) {
 	if w == nil {
 		return WatchState{}, false
 	}
-	return w.snapshot(true), true
+	return w.snapshot(&m.texts, m.shown), true
 }
 
 // Stats returns the counters.

@@ -231,7 +231,7 @@ func (m *Monitor) settleCheck(f *finished, now time.Duration) {
 	if m.excuse(f) && p.triggered == never {
 		p.triggered = now + jitter(m.seed, now+p.phase, time.Second, 1)/2 + time.Second/2
 	}
-	r := new(f.result)
+	r := &f.result
 	if r.Verdict == NoResult {
 		m.stats.NoResult++
 	}
@@ -248,17 +248,21 @@ func (m *Monitor) settleCheck(f *finished, now time.Duration) {
 }
 
 // answer gives a result to the watches of p whose turn it is, or to all of
-// them, and plans on.
+// them, and plans on. It does not keep r.
 func (m *Monitor) answer(p *probe, r *Result, now time.Duration, all bool) {
+	var kept *Result
 	for _, w := range p.watches {
 		mine := w.next <= now
 		if !mine && !all {
 			continue
 		}
-		first := w.last == nil
-		old, changed := w.take(r, m.keep)
+		first := !w.asked()
+		old, changed := w.take(&m.texts, r, m.keep)
 		if changed {
-			m.emit(w, old, r)
+			if kept == nil {
+				kept = new(*r)
+			}
+			m.emit(w, old, kept)
 		}
 		policy := w.policy()
 		d, fast := w.interval(policy)

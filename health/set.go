@@ -179,7 +179,7 @@ func (p *placement) place(cfg *Watch) *watch {
 	if w != nil { // another question
 		m.leave(w)
 		w.target, w.rules, w.mark = cfg.Target, rules, m.marks
-		w.fresh()
+		w.fresh(&m.texts)
 		m.join(w, q, p.now)
 		return w
 	}
@@ -187,7 +187,7 @@ func (p *placement) place(cfg *Watch) *watch {
 	m.watches[cfg.ID] = w
 	for _, other := range q.watches {
 		if other.state != Unknown {
-			w.adopt(other)
+			w.adopt(&m.texts, other, m.keep)
 			if w.state != cfg.Initial {
 				m.emit(w, cfg.Initial, nil)
 			}
@@ -220,7 +220,7 @@ func (m *Monitor) join(w *watch, p *probe, now time.Duration) {
 	w.probe = p
 	p.watches = append(p.watches, w)
 	w.turn, w.next = now, now
-	if w.last != nil && p.phase != never {
+	if w.asked() && p.phase != never {
 		m.slowTurn(w, now)
 	}
 	m.requeue(p)
@@ -237,7 +237,7 @@ func (m *Monitor) slowTurn(w *watch, now time.Duration) {
 // replan gives w its next turn under a changed policy.
 func (m *Monitor) replan(w *watch, now time.Duration) {
 	p := w.probe
-	if p.phase == never || w.last == nil || w.next <= now {
+	if p.phase == never || !w.asked() || w.next <= now {
 		return // the turn under way comes first
 	}
 	m.slowTurn(w, now)
@@ -283,6 +283,7 @@ func (m *Monitor) bury(p *probe) {
 func (m *Monitor) forget(w *watch) {
 	w.removed = true
 	m.leave(w)
+	w.clear(&m.texts)
 	if m.watches[w.id] == w {
 		delete(m.watches, w.id)
 	}

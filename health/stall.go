@@ -64,7 +64,7 @@ func (m *Monitor) respread(now time.Duration) {
 		for _, w := range p.watches {
 			policy := w.policy()
 			d, fast := w.interval(policy)
-			if w.next > now || fast || w.last == nil {
+			if w.next > now || fast || !w.asked() {
 				continue
 			}
 			w.counters.Overruns += uint64((now - w.turn) / d)

@@ -2,6 +2,7 @@ package health
 
 import (
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -46,27 +47,36 @@ func (s *State) UnmarshalText(text []byte) error {
 type machine struct {
 	state State
 	// oks and fails are the answers of a kind in a row; one of them is 0.
-	oks, fails int
+	oks, fails int32
 }
 
 // step takes one verdict. The second value tells whether the state changed.
 func (m machine) step(p Policy, v Verdict) (machine, bool) {
 	switch v {
 	case OK:
-		m.oks, m.fails = m.oks+1, 0
+		m.oks, m.fails = more(m.oks), 0
 	case Fail:
-		m.oks, m.fails = 0, m.fails+1
+		m.oks, m.fails = 0, more(m.fails)
 	default:
 		return m, false // we could not ask: nothing is known that was not known before
 	}
 	was := m.state
 	switch {
-	case was == Unknown && v == OK, was == Down && m.oks >= p.Rise:
+	case was == Unknown && v == OK, was == Down && int(m.oks) >= p.Rise:
 		m.state = Up
-	case was == Unknown && v == Fail, was == Up && m.fails >= p.Fall:
+	case was == Unknown && v == Fail, was == Up && int(m.fails) >= p.Fall:
 		m.state = Down
 	}
 	return m, m.state != was
+}
+
+// more counts on, and stays at the end: at one answer a millisecond that is
+// after 24 days.
+func more(n int32) int32 {
+	if n == math.MaxInt32 {
+		return n
+	}
+	return n + 1
 }
 
 // interval is the time until the next check: fast while the last answer

@@ -56,8 +56,7 @@ type WatchState struct {
 	State  State     `json:"state"`
 	Since  time.Time `json:"since"`
 	Reason string    `json:"reason"`
-	// Last is the newest result; nil before the first. It is shared: read
-	// only.
+	// Last is the newest result; nil before the first.
 	Last *Result `json:"last,omitempty"`
 	// OKs and Fails are the answers of one kind in a row; one of them is 0.
 	OKs   int `json:"oks"`
@@ -68,7 +67,9 @@ type WatchState struct {
 	// [Policy.WorstDetection].
 	WorstDetection time.Duration `json:"worst_detection_ns"`
 	// History are the newest results, oldest first, at most Config.History.
-	// They are shared: read only. [Monitor.States] leaves them out.
+	// Their Start has no monotonic reading, and only Last has what is not
+	// verdict, reason, phases, bytes seen or weight. [Monitor.States] leaves
+	// the history out.
 	History []*Result `json:"history,omitempty"`
 }
 
@@ -115,21 +116,20 @@ type question struct {
 // watch is a Watch and its state inside a Monitor. All fields are guarded by
 // the monitor's lock.
 type watch struct {
-	id      string
-	target  Target
-	rules   unique.Handle[Policy] // with defaults filled in
-	probe   *probe
-	removed bool
-	mark    uint64 // the last call of Set or Put that named it
+	id     string
+	target Target
+	rules  unique.Handle[Policy] // with defaults filled in
+	probe  *probe
+	mark   uint64 // the last call of Set or Put that named it
 	// The order of the watches is a list, so that one leaves it at no cost.
 	before, after *watch
+	removed       bool
 
 	machine
-	since    time.Time
-	reason   string
-	last     *Result
-	history  []*Result // a ring once full; head is the oldest
-	head     int
+	since  time.Time
+	reason string
+	history
+	rich     *Result // the newest result if a record does not carry all of it
 	counters Counters
 
 	// turn is the turn that the watch waits for, next is when it will ask:
@@ -140,8 +140,11 @@ type watch struct {
 
 func (w *watch) policy() Policy { return w.rules.Value() }
 
+// asked tells whether there is any answer yet.
+func (w *watch) asked() bool { return w.n > 0 }
+
 // take feeds a result; the bool tells whether the state changed.
-func (w *watch) take(r *Result, keep int) (old State, changed bool) {
+func (w *watch) take(t *texts, r *Result, keep int) (old State, changed bool) {
 	switch r.Verdict {
 	case OK:
 		w.counters.OK++
@@ -150,15 +153,7 @@ func (w *watch) take(r *Result, keep int) (old State, changed bool) {
 	default:
 		w.counters.NoResult++
 	}
-	w.last = r
-	switch {
-	case keep <= 0:
-	case len(w.history) < keep:
-		w.history = append(w.history, r)
-	default:
-		w.history[w.head] = r
-		w.head = (w.head + 1) % keep
-	}
+	w.record(t, r, keep)
 	old = w.state
 	w.machine, changed = w.step(w.policy(), r.Verdict)
 	if changed {
@@ -168,25 +163,46 @@ func (w *watch) take(r *Result, keep int) (old State, changed bool) {
 	return old, changed
 }
 
+func (w *watch) record(t *texts, r *Result, keep int) {
+	w.push(t, r, keep)
+	w.rich = nil
+	if !whole(r) {
+		w.rich = new(*r)
+	}
+}
+
+// last is the newest result; nil before the first.
+func (w *watch) last(t *texts) *Result {
+	if !w.asked() || w.rich != nil {
+		return w.rich
+	}
+	return w.results(t, 1)[0]
+}
+
 // fresh forgets the answers but not the state: the question has changed.
-func (w *watch) fresh() {
+func (w *watch) fresh(t *texts) {
 	w.machine = machine{state: w.state}
-	w.last, w.history, w.head, w.counters = nil, nil, 0, Counters{}
+	w.clear(t)
+	w.rich, w.counters = nil, Counters{}
 }
 
 // adopt takes over what is known from a watch that asks the same question.
-func (w *watch) adopt(from *watch) {
-	w.machine, w.since, w.reason, w.last = from.machine, from.since, from.reason, from.last
+func (w *watch) adopt(t *texts, from *watch, keep int) {
+	w.machine, w.since, w.reason = from.machine, from.since, from.reason
+	if r := from.last(t); r != nil {
+		w.record(t, r, keep)
+	}
 }
 
-func (w *watch) snapshot(withHistory bool) WatchState {
+// snapshot tells all, with the newest results as far as most.
+func (w *watch) snapshot(t *texts, most int) WatchState {
 	s := WatchState{
 		ID: w.id, Target: w.target, Check: w.probe.key.check.Value(),
-		State: w.state, Since: w.since, Reason: w.reason, Last: w.last, OKs: w.oks, Fails: w.fails,
+		State: w.state, Since: w.since, Reason: w.reason, Last: w.last(t), OKs: int(w.oks), Fails: int(w.fails),
 		Counters: w.counters, WorstDetection: w.policy().WorstDetection(),
 	}
-	if withHistory {
-		s.History = append(append(make([]*Result, 0, len(w.history)), w.history[w.head:]...), w.history[:w.head]...)
+	if most > 0 {
+		s.History = w.results(t, most)
 	}
 	return s
 }
