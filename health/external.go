@@ -18,9 +18,9 @@ const (
 	MaxOutput = 4095
 	// maxStderr is how much of standard error a reason may quote from.
 	maxStderr = 200
-	// stragglers is how long output is awaited after the program and its
-	// process group are gone: only a process that left the group can still
-	// hold the pipe.
+	// stragglers is how long output is awaited at most after the program and
+	// its process group are gone: only a process that left the group can
+	// still hold the pipe.
 	stragglers = 200 * time.Millisecond
 )
 

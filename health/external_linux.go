@@ -4,6 +4,7 @@ import (
 	"context"
 	"os/exec"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -34,5 +35,20 @@ func waitGroup(ctx context.Context, cmd *exec.Cmd) error {
 		<-killed
 	}
 	_ = unix.Kill(-pid, unix.SIGKILL)
+	cmd.WaitDelay = patience(ctx)
 	return cmd.Wait()
+}
+
+// patience is how long to wait for output after the program has ended: not past
+// the end of the check, and not at all where its output does not matter any
+// more.
+func patience(ctx context.Context) time.Duration {
+	wait := stragglers
+	if end, ok := ctx.Deadline(); ok {
+		wait = min(wait, time.Until(end)/2)
+	}
+	if ctx.Err() != nil {
+		wait = 0
+	}
+	return max(wait, time.Millisecond) // 0 would be for ever
 }
