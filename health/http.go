@@ -297,7 +297,8 @@ func (c *HTTP) once(a *attempt, q *httpQuestion) (Result, *httpQuestion) {
 
 // answer reads the status, and the body where it matters.
 func (c *HTTP) answer(a *attempt, conn net.Conn, q *httpQuestion, req *http.Request) (Result, *httpQuestion) {
-	limit := &io.LimitedReader{R: conn, N: maxHeader}
+	heard := &noted{Reader: conn}
+	limit := &io.LimitedReader{R: heard, N: maxHeader}
 	in := bufio.NewReader(limit)
 	// A server of HTTP/2 begins with its settings, whatever it is asked: a
 	// frame of type 4 on stream 0 (RFC 9113, sections 3.4 and 6.5).
@@ -313,6 +314,9 @@ func (c *HTTP) answer(a *attempt, conn net.Conn, q *httpQuestion, req *http.Requ
 		if limit.N <= 0 {
 			return a.wrong("read", "more than %d bytes of headers", maxHeader), nil
 		}
+		if heard.err != nil && heard.err != io.EOF {
+			err = heard.err // half a line is not a malformed one
+		}
 		return a.failed("read", err), nil
 	}
 	return c.judge(a, q, resp, func() ([]byte, error) {
@@ -320,6 +324,21 @@ func (c *HTTP) answer(a *attempt, conn net.Conn, q *httpQuestion, req *http.Requ
 		limit.N = int64(c.readLimit())*8 + maxHeader
 		return io.ReadAll(io.LimitReader(resp.Body, int64(c.readLimit())))
 	})
+}
+
+// noted is a reader that remembers how it ended: parsers take what had come
+// before the end for all.
+type noted struct {
+	io.Reader
+	err error
+}
+
+func (n *noted) Read(p []byte) (int, error) {
+	got, err := n.Reader.Read(p)
+	if err != nil {
+		n.err = err
+	}
+	return got, err
 }
 
 // readLimit is how much of a body is read: one byte more than is compared,
