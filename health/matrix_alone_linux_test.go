@@ -1,0 +1,102 @@
+package health_test
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/lvskit/lvskit/health"
+)
+
+// programCells are checks that run a program before programs that go wrong.
+func programCells(t *testing.T, kind string) []cell {
+	dir := t.TempDir()
+	plain := filepath.Join(dir, "plain")
+	if err := os.WriteFile(plain, []byte("no program"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var cells []cell
+	add := func(title, command string, timeout time.Duration, wants []health.Verdict, reason string) {
+		cells = append(cells, cell{
+			name: kind + ", a program that " + title, check: must(kindOf(kind, map[string]string{"command": command})),
+			target: health.Target{Addr: realServer}, timeout: timeout, wants: wants, reason: reason, share: 6,
+		})
+	}
+	add("serves", "true", short, oks, "run: ")
+	add("does not exist", "/nowhere/check", short, nones, "start: ")
+	add("cannot be executed", plain, short, nones, "start: ")
+	add("is a folder", dir, short, nones, "start: ")
+	for title, text := range map[string]string{
+		"hangs":                        "sleep 100",
+		"is deaf":                      "trap '' TERM INT HUP; sleep 100",
+		"stops itself":                 "kill -STOP $$",
+		"leaves children":              "sleep 100 & sleep 100",
+		"leaves a zombie":              "sleep 0.01 & exec sleep 100",
+		"has a stray child":            "setsid sleep 1 & sleep 100",
+		"closes its output":            "exec >&- 2>&-; sleep 100",
+		"prints without an end":        "yes",
+		"prints errors without an end": "yes >&2",
+	} {
+		add(title, script(t, text), little, fails, "run: no answer within")
+	}
+	add("is killed", script(t, "kill -KILL $$"), short, fails, "run: ")
+	add("ends and leaves a child", script(t, "sleep 100 & exit 2"), short, fails, "run: ")
+	add("fails", script(t, "echo no disk; exit 2"), short, fails, "run: ")
+	return cells
+}
+
+// fileCells are a check of a file before files that are none.
+func fileCells(t *testing.T, kind string) []cell {
+	dir := t.TempDir()
+	file := func(name, content string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	huge, pipe, circle := file("huge", "1"), filepath.Join(dir, "pipe"), filepath.Join(dir, "circle")
+	for _, err := range []error{os.Truncate(huge, 1<<30), syscall.Mkfifo(pipe, 0o644), os.Symlink(circle, circle)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var cells []cell
+	for title, f := range map[string]struct {
+		path  string
+		wants []health.Verdict
+	}{
+		"says 1":          {file("one", "1"), oks},
+		"says 0":          {file("zero", "0"), fails},
+		"is not there":    {filepath.Join(dir, "none"), nones},
+		"is a folder":     {dir, nones},
+		"is a pipe":       {pipe, nones},
+		"is a device":     {"/dev/zero", nones},
+		"is a circle":     {circle, nones},
+		"has a gigabyte":  {huge, nones},
+		"is empty":        {file("empty", ""), nones},
+		"has no number":   {file("text", "\x00\xff"), nones},
+		"has two numbers": {file("two", "1 2"), nones},
+	} {
+		cells = append(cells, cell{
+			name: kind + ", a file that " + title, check: must(kindOf(kind, map[string]string{"path": f.path})),
+			target: health.Target{Addr: realServer}, timeout: short, wants: f.wants, reason: "read: ",
+		})
+	}
+	return cells
+}
+
+// hostCells are a check of a host; those that go wrong are in icmp_test.go, as
+// no host on loopback can be made silent.
+func hostCells(t *testing.T, kind string) []cell {
+	if os.Geteuid() != 0 {
+		return nil // TestICMP says what it needs
+	}
+	return []cell{{
+		name: kind + ", a host that is there", check: must(kindOf(kind, nil)), timeout: short, wants: oks, reason: "read: echo reply",
+		target: health.Target{Addr: netip.MustParseAddrPort("127.0.0.1:1")},
+	}}
+}
