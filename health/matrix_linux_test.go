@@ -312,13 +312,19 @@ func tlsCells(t *testing.T, name, kind string, row matrixRow, hole, refused neti
 
 // udpCells are a check before all servers over UDP.
 func udpCells(t *testing.T, name, kind string, row matrixRow, refused netip.AddrPort) []cell {
-	c := must(kindOf(kind, row.options))
 	at := func(title string, addr netip.AddrPort, timeout time.Duration, wants []health.Verdict, reason string) cell {
-		return cell{name: name + ", a server that " + title, check: c, target: health.Target{Addr: addr}, timeout: timeout, wants: wants, reason: reason}
+		options := maps.Clone(row.options)
+		if row.port != "" {
+			options = map[string]string{row.port: fmt.Sprint(addr.Port())}
+		}
+		return cell{
+			name: name + ", a server that " + title, check: must(kindOf(kind, options)), target: health.Target{Addr: addr},
+			timeout: timeout, wants: wants, reason: reason,
+		}
 	}
 	cells := []cell{
-		at("serves", healthtest.NewUDPServer(t, row.answer).Addr(), short, oks, "read: "),
-		at("refuses", refused, short, fails, "read: refused"),
+		at("serves", healthtest.NewUDPServer(t, row.answer).Addr(), short, oks, ""),
+		at("refuses", refused, short, fails, ": refused; nothing listens there"),
 	}
 	for title, b := range healthtest.DatagramMisbehaviors(row.answer) {
 		if row.blind && (title == "answers the question before" || title == "answers cut off") {

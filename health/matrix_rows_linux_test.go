@@ -21,6 +21,9 @@ type matrixRow struct {
 	server healthtest.Behavior
 	// answer is one that the check finds OK, over UDP.
 	answer func([]byte) []byte
+	// port is the option that has the port, of checks to which that of the
+	// target does not matter.
+	port string
 	// blind checks do not know to which question an answer belongs.
 	blind bool
 	// content checks cannot tell a server that only accepts from one that
@@ -60,6 +63,15 @@ func matrixRows(t *testing.T) map[string]matrixRow {
 		copy(b[24:32], q[40:])
 		return b
 	}
+	rstat := func(q []byte) []byte {
+		if len(q) < 4 {
+			return nil
+		}
+		b := make([]byte, 4*(6+26))
+		copy(b, q[:4])
+		b[7] = 1 // a reply
+		return b
+	}
 	greets := func(steps ...step) healthtest.Behavior { return healthtest.Dialogue(steps...) }
 	smtp := []step{{Say: "220 mail ESMTP\r\n"}, {Hear: "EHLO lvskit-health.invalid\r\n", Say: "250-mail\r\n250 STARTTLS\r\n"}}
 	bye := step{Hear: "QUIT\r\n", Say: "221 bye\r\n"}
@@ -93,6 +105,7 @@ func matrixRows(t *testing.T) map[string]matrixRow {
 		"radius":        {options: map[string]string{"secret": "s3cret"}, answer: radiusServer(t, "s3cret", 2, nil), plain: true},
 		"redis":         {server: greets(step{Hear: "PING", Say: "+PONG\r\n"})},
 		"redis's role":  {options: map[string]string{"role": "master"}, server: greets(step{Hear: "ROLE", Say: "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"})},
+		"rup":           {port: "rstatd-port", answer: rstat, plain: true},
 		"send-expect":   {options: map[string]string{"send": "ping", "expect": "pong"}, server: healthtest.Answer("pong"), plain: true},
 		"sip":           {answer: sip, plain: true},
 		"sip over TCP":  {options: map[string]string{"tcp": "true"}, server: healthtest.Replies("\r\n\r\n", sip)},
