@@ -22,7 +22,7 @@ func programCells(t *testing.T, kind string) []cell {
 	add := func(title, command string, timeout time.Duration, wants []health.Verdict, reason string) {
 		cells = append(cells, cell{
 			name: kind + ", a program that " + title, check: must(kindOf(kind, map[string]string{"command": command})),
-			target: health.Target{Addr: realServer}, timeout: timeout, wants: wants, reason: reason, share: 6,
+			target: health.Target{Addr: realServer}, timeout: timeout, wants: wants, reason: reason, share: 2,
 		})
 	}
 	add("serves", "true", short, oks, "run: ")
