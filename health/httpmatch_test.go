@@ -83,8 +83,9 @@ func TestHTTPMatches(t *testing.T) {
 		for _, http2 := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/http2=%t", name, http2), func(t *testing.T) {
 				t.Parallel()
-				tt.cfg.HTTP2 = http2
-				want(t, check(t, newHTTP(t, &tt.cfg), healthtest.NewServer(t, serve).Addr(), short), tt.want, tt.reason)
+				cfg := tt.cfg
+				cfg.HTTP2 = http2
+				want(t, check(t, newHTTP(t, &cfg), healthtest.NewServer(t, serve).Addr(), short), tt.want, tt.reason)
 			})
 		}
 	}
