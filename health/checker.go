@@ -24,6 +24,13 @@ func (t Target) String() string {
 	return t.Name + " (" + t.Addr.String() + ")"
 }
 
+// host is the address and port as they stand in a request: without a zone,
+// which has a meaning on this machine only (RFC 9110, section 4.2.1 has no
+// room for it either), and IPv4 as such where it was mapped.
+func (t Target) host() string {
+	return netip.AddrPortFrom(t.Addr.Addr().WithZone("").Unmap(), t.Addr.Port()).String()
+}
+
 // Checker asks one question. Implementations must be safe for concurrent use,
 // as one Checker is commonly asked about many targets.
 type Checker interface {

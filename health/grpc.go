@@ -71,7 +71,7 @@ func (c *GRPC) Check(ctx context.Context, t Target) Result {
 			scheme = "https"
 		}
 		if authority == "" {
-			authority = t.Addr.String()
+			authority = t.host()
 		}
 		a, err := h2(s.conn, []hpack.HeaderField{
 			{Name: ":method", Value: "POST"},

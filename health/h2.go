@@ -27,7 +27,8 @@ type h2Answer struct {
 }
 
 // h2 asks one request over HTTP/2 (RFC 9113) and reads the answer to its end,
-// or until maxBody bytes of the body have come. It speaks in frames rather
+// or until maxBody bytes of the body have come; with 0 to the end of the
+// headers. It speaks in frames rather
 // than through a transport, which would leave a goroutine behind.
 func h2(conn io.ReadWriter, header []hpack.HeaderField, body []byte, maxBody int) (*h2Answer, error) {
 	var out bytes.Buffer
@@ -76,6 +77,9 @@ func h2(conn io.ReadWriter, header []hpack.HeaderField, body []byte, maxBody int
 	for {
 		f, err := r.ReadFrame()
 		if err == nil {
+			err = stray(f)
+		}
+		if err == nil {
 			var end bool
 			if end, err = a.take(r, f, maxBody); end {
 				return a, err
@@ -95,6 +99,19 @@ func h2(conn io.ReadWriter, header []hpack.HeaderField, body []byte, maxBody int
 	}
 }
 
+// stray refuses frames of requests that we have not made: ours has the number 1,
+// and 0 is the connection as a whole (RFC 9113, section 5.1.1). We have told the
+// server that we want no pushes.
+func stray(f http2.Frame) error {
+	if id := f.Header().StreamID; id > 1 {
+		return unwanted("the server answers request %d, which was not made", id)
+	}
+	if f.Header().Type == http2.FramePushPromise {
+		return unwanted("the server pushes, though it is not to")
+	}
+	return nil
+}
+
 // take handles one frame and tells whether the answer is complete.
 func (a *h2Answer) take(w *http2.Framer, f http2.Frame, maxBody int) (end bool, err error) {
 	switch f := f.(type) {
@@ -111,12 +128,12 @@ func (a *h2Answer) take(w *http2.Framer, f http2.Frame, maxBody int) (end bool, 
 			return true, unwanted("the server ends the connection: %v %s", f.ErrCode, clipText(string(f.DebugData())))
 		}
 	case *http2.RSTStreamFrame:
-		// After a complete answer a server may tell us to stop sending.
-		if f.ErrCode == http2.ErrCodeNo && a.status >= 200 {
-			return true, nil
-		}
+		// After a complete answer it would be a wish to hear no more of us.
 		return true, unwanted("the server ends the request: %v", f.ErrCode)
 	case *http2.MetaHeadersFrame:
+		if f.Truncated {
+			return true, unwanted("more than %d bytes of headers", maxHeader)
+		}
 		fields := http.Header{}
 		for _, h := range f.RegularFields() {
 			fields.Add(h.Name, h.Value)
@@ -130,8 +147,11 @@ func (a *h2Answer) take(w *http2.Framer, f http2.Frame, maxBody int) (end bool, 
 		} else {
 			a.trailer = fields
 		}
-		return f.StreamEnded(), nil
+		return f.StreamEnded() || maxBody == 0 && a.status >= 200, nil
 	case *http2.DataFrame:
+		if a.status < 200 {
+			return true, unwanted("the answer has a body, but no headers before it")
+		}
 		a.body = append(a.body, f.Data()[:min(len(f.Data()), maxBody-len(a.body))]...)
 		return f.StreamEnded() || len(a.body) >= maxBody, nil
 	}
@@ -164,7 +184,11 @@ func (c *HTTP) overHTTP2(a *attempt, conn net.Conn, q *httpQuestion) (Result, *h
 		}
 	}
 	a.allow(conn, c.cfg.AnswerTimeout)
-	answer, err := h2(conn, fields, nil, c.readLimit())
+	limit := c.readLimit()
+	if !c.match.wantsBody() {
+		limit = 0 // as over HTTP/1.1: a body without an end is no fault
+	}
+	answer, err := h2(conn, fields, nil, limit)
 	var bad unexpected
 	switch {
 	case errors.As(err, &bad):

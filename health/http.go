@@ -239,7 +239,7 @@ func (c *HTTP) Check(ctx context.Context, t Target) Result {
 	defer cancel()
 	q := &httpQuestion{method: c.cfg.Method, url: c.url, host: c.cfg.Host}
 	if q.host == "" {
-		q.host = t.Addr.String()
+		q.host = t.host()
 	}
 	for {
 		if r, next := c.once(a, q); next == nil {

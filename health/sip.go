@@ -146,7 +146,7 @@ func (c *SIP) judge(code int, reason string) (string, error) {
 func (c *SIP) request(t Target, call, transport string) string {
 	uri := c.cfg.URI
 	if uri == "" {
-		uri = "sip:" + t.Addr.String()
+		uri = "sip:" + t.host()
 	}
 	return "OPTIONS " + uri + " SIP/2.0\r\n" +
 		"Via: SIP/2.0/" + transport + " invalid.invalid;branch=z9hG4bK" + call[:16] + ";rport\r\n" +

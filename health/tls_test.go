@@ -117,6 +117,7 @@ func grpcServer(cfg *tls.Config, h http.HandlerFunc) healthtest.Behavior {
 			}
 		}}
 		s.Protocols.SetUnencryptedHTTP2(true)
+		s.Protocols.SetHTTP1(true)
 		s.Protocols.SetHTTP2(true)
 		_ = s.Serve(&single{Conn: conn})
 		<-closed // the client is gone, or the test has ended
