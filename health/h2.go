@@ -18,6 +18,10 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
+// maxIdleFrames is how many frames may come that are no body: settings and
+// pings, each of which we have to answer, and interim answers.
+const maxIdleFrames = 100
+
 // h2Answer is an answer over HTTP/2.
 type h2Answer struct {
 	status  int
@@ -74,10 +78,16 @@ func h2(conn io.ReadWriter, header []hpack.HeaderField, body []byte, maxBody int
 	r.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	r.MaxHeaderListSize = maxHeader
 	a := &h2Answer{}
+	idle := 0
 	for {
 		f, err := r.ReadFrame()
 		if err == nil {
 			err = stray(f)
+		}
+		if _, ok := f.(*http2.DataFrame); !ok && err == nil {
+			if idle++; idle > maxIdleFrames {
+				err = unwanted("more than %d frames, and no answer", maxIdleFrames)
+			}
 		}
 		if err == nil {
 			var end bool

@@ -50,8 +50,8 @@ func HTTP2Misbehaviors() map[string]Behavior {
 		"drips a frame":         Slowly(time.Second, frames(headers(1, true, ":status", "200", "grpc-status", "0"))),
 		"a header without an end": frames(func(f *http2.Framer) error {
 			err := f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: headerBlock(":status", "200")})
-			for err == nil {
-				err = f.WriteContinuation(1, false, headerBlock("x", "yyyyyyyyyyyyyyyy"))
+			for more := headerBlock("x", "yyyyyyyyyyyyyyyy"); err == nil; {
+				err = f.WriteContinuation(1, false, more)
 			}
 			return err
 		}),
