@@ -5,6 +5,8 @@ import (
 	"context"
 	"crypto/sha1"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -31,7 +33,10 @@ type MySQLConfig struct {
 //
 // A client that leaves after the greeting counts as an interrupted connection,
 // and after max_connect_errors of them (100 by default) the server blocks the
-// client's address. So the exchange is always completed. Without a User, the
+// client's address. So the exchange is always completed, by a login as
+// "lvskit-health" without a password where the certificate is not the wanted
+// one; only a handshake of TLS that comes to nothing, and silence, leave it
+// open. Without a User, the
 // refusal of the user "lvskit-health" is OK: it proves that the server can
 // judge a login, and is not counted against us, though the server may log it.
 // To be on the safe side create a user without any rights.
@@ -136,10 +141,21 @@ func (c *MySQL) Check(ctx context.Context, t Target) Result {
 			if err := s.mysqlSend(seq, login.header()); err != nil {
 				return "", err
 			}
-			if err := s.secure(); err != nil {
+			doubt, err := c.secure(s)
+			if err != nil {
 				return "", err
 			}
 			seq++
+			if doubt != nil {
+				login.user, login.password = stranger, ""
+				s.step("login")
+				s.a.allow(s.raw, leaving)
+				if err := s.mysqlSend(seq, login.packet()); err == nil {
+					_ = c.finish(s, &login)
+				}
+				s.phase = "tls"
+				return "", doubt
+			}
 		}
 		s.step("login")
 		if err := s.mysqlSend(seq, login.packet()); err != nil {
@@ -168,10 +184,49 @@ func (c *MySQL) Check(ctx context.Context, t Target) Result {
 	})
 }
 
-// finish answers what the server asks until it has judged the login.
+// secure turns the connection to TLS, whatever the certificate: doubt says why
+// it is not to be trusted. A client that ends the handshake for it has, to the
+// server, interrupted the connection.
+func (c *MySQL) secure(s *session) (doubt, err error) {
+	cfg := s.ch.tls.Clone()
+	name := cfg.ServerName
+	if name == "" {
+		name = s.a.target.Addr.Addr().WithZone("").String()
+	}
+	if !cfg.InsecureSkipVerify {
+		cfg.InsecureSkipVerify = true
+		cfg.VerifyConnection = func(state tls.ConnectionState) error {
+			doubt = verifyChain(state.PeerCertificates, name, cfg.RootCAs)
+			return nil
+		}
+	}
+	ch := *s.ch
+	ch.tls, s.ch = cfg, &ch
+	return doubt, s.secure()
+}
+
+// verifyChain is what crypto/tls does with a server's certificates.
+func verifyChain(chain []*x509.Certificate, name string, roots *x509.CertPool) error {
+	between := x509.NewCertPool()
+	for _, c := range chain[1:] {
+		between.AddCert(c)
+	}
+	if _, err := chain[0].Verify(x509.VerifyOptions{DNSName: name, Roots: roots, Intermediates: between}); err != nil {
+		return &tls.CertificateVerificationError{UnverifiedCertificates: chain, Err: err}
+	}
+	return nil
+}
+
+// finish answers what the server asks until it has judged the login. Where we
+// cannot prove the password it sends nothing in its place: the server's
+// judgement is clear then, but the exchange complete.
 func (c *MySQL) finish(s *session, login *mysqlLogin) error {
-	for range 5 { // a switch, a fast or a full exchange, the judgement
+	var mute error // why we cannot prove it
+	for range 5 {  // a switch, a fast or a full exchange, the judgement
 		seq, packet, err := s.mysqlPacket()
+		if err != nil && mute != nil {
+			return mute
+		}
 		if err != nil {
 			return err
 		}
@@ -182,13 +237,16 @@ func (c *MySQL) finish(s *session, login *mysqlLogin) error {
 		case mysqlOK:
 			return nil
 		case mysqlError:
+			if mute != nil {
+				return mute
+			}
 			return parseMySQLError(packet)
 		case mysqlSwitch:
 			plugin, data, _ := bytes.Cut(packet[1:], []byte{0})
 			login.plugin, login.scramble = string(plugin), bytes.TrimSuffix(data, []byte{0})
-			answer, err := login.answer()
-			if err != nil {
-				return err
+			var answer []byte
+			if answer, mute = login.answer(); mute != nil {
+				s.a.allow(s.raw, leaving)
 			}
 			if err := s.mysqlSend(seq+1, answer); err != nil {
 				return err
@@ -201,7 +259,11 @@ func (c *MySQL) finish(s *session, login *mysqlLogin) error {
 					return err
 				}
 			default:
-				return unwanted("the server has not cached the password of %s and wants it in full, which needs TLS", login.user)
+				mute = unwanted("the server has not cached the password of %s and wants it in full, which needs TLS", login.user)
+				s.a.allow(s.raw, leaving)
+				if err := s.mysqlSend(seq+1, nil); err != nil {
+					return err
+				}
 			}
 		default:
 			return unwanted("answer %s to the login", clip(packet))

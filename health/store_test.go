@@ -76,6 +76,7 @@ func TestMySQL(t *testing.T) {
 	bare := must(health.NewMySQL(&health.MySQLConfig{User: "lb"}))
 	stranger := must(health.NewMySQL(nil))
 	secure := must(health.NewMySQL(&health.MySQLConfig{User: "lb", Password: "secret", TLS: &health.TLSConfig{RootsPEM: roots}}))
+	astray := must(health.NewMySQL(&health.MySQLConfig{User: "lb", Password: "secret", TLS: &health.TLSConfig{RootsPEM: roots, ServerName: "example.net"}}))
 	quit := step{Hear: "\x01\x00\x00\x00\x01"}
 	denied := packet(2, "\xff\x15\x04#28000Access denied for user 'lvskit-health'@'192.0.2.1' (using password: NO)")
 	// SHA1(p) XOR SHA1(scramble + SHA1(SHA1(p))), computed apart.
@@ -85,9 +86,9 @@ func TestMySQL(t *testing.T) {
 		"without password":  {bare, healthtest.Dialogue(step{Say: mysqlHello(native, false)}, step{Hear: "lb\x00\x00" + native, Say: ok}, quit), health.OK, "logged in"},
 		"wrong password":    {user, healthtest.Dialogue(step{Say: mysqlHello(native, false)}, step{Hear: native, Say: denied}), health.Fail, "login: error 1045 Access denied"},
 		"cached password":   {user, healthtest.Dialogue(step{Say: mysqlHello(sha2, false)}, step{Hear: sha2, Say: packet(2, "\x01\x03") + packet(3, "\x00\x00\x00\x02\x00\x00\x00")}, quit), health.OK, ""},
-		"password in full":  {user, healthtest.Dialogue(step{Say: mysqlHello(sha2, false)}, step{Hear: sha2, Say: packet(2, "\x01\x04")}), health.Fail, "needs TLS"},
+		"password in full":  {user, healthtest.Dialogue(step{Say: mysqlHello(sha2, false)}, step{Hear: sha2, Say: packet(2, "\x01\x04")}, step{Hear: "\x00\x00\x00\x03", Say: denied}), health.Fail, "login: the server has not cached the password of lb and wants it in full, which needs TLS"},
 		"switch":            {user, healthtest.Dialogue(step{Say: mysqlHello(sha2, false)}, step{Hear: sha2, Say: packet(2, "\xfe"+native+"\x00abcdefghijklmnopqrst\x00")}, step{Hear: "\x14\x00\x00\x03" + nativeAnswer[1:], Say: packet(4, "\x00\x00\x00\x02\x00\x00\x00")}, quit), health.OK, ""},
-		"unknown way":       {user, healthtest.Dialogue(step{Say: mysqlHello("ed25519", false)}, step{Hear: "ed25519", Say: packet(2, "\xfeclient_ed25519\x00xx")}), health.Fail, "log in by client_ed25519"},
+		"unknown way":       {user, healthtest.Dialogue(step{Say: mysqlHello("ed25519", false)}, step{Hear: "ed25519", Say: packet(2, "\xfeclient_ed25519\x00xx")}, step{Hear: "\x00\x00\x00\x03", Say: denied}), health.Fail, "log in by client_ed25519"},
 		"endless":           {user, healthtest.Dialogue(step{Say: mysqlHello(native, false)}, step{Hear: native, Say: strings.Repeat(packet(2, "\x01\x03"), 9)}), health.Fail, "no end"},
 		"stranger":          {stranger, healthtest.Dialogue(step{Say: mysqlHello(native, false)}, step{Hear: "lvskit-health\x00\x00", Say: denied}), health.OK, "alive and refuses unknown users"},
 		"stranger let in":   {stranger, healthtest.Dialogue(step{Say: mysqlHello(native, false)}, step{Hear: "lvskit-health\x00\x00", Say: ok}, quit), health.OK, "logged in"},
@@ -98,6 +99,12 @@ func TestMySQL(t *testing.T) {
 		"cut off":           {user, healthtest.Say(packet(0, "\x0a8.0\x00abc")), health.Fail, "cut off"},
 		"huge":              {user, healthtest.Say("\xff\xff\xff\x00"), health.Fail, "is this MySQL?"},
 		"no tls":            {secure, healthtest.Dialogue(step{Say: mysqlHello(native, false)}), health.Fail, "does not offer TLS"},
+		"unknown way, hung": {user, healthtest.Dialogue(step{Say: mysqlHello("ed25519", false)}, step{Hear: "ed25519", Say: packet(2, "\xfeclient_ed25519\x00xx")}), health.Fail, "log in by client_ed25519"},
+		// The exchange is completed, but not with the password.
+		"tls, another name": {astray, healthtest.Dialogue(
+			step{Say: mysqlHello(native, true)}, step{Hear: "\xff\xff\xff\x00\x2d" + strings.Repeat("\x00", 23), TLS: server},
+			step{Hear: "lvskit-health\x00\x00" + native, Say: denied},
+		), health.Fail, "tls: failed to verify certificate: x509: certificate is valid for example.com"},
 		"tls, in full": {secure, healthtest.Dialogue(
 			step{Say: mysqlHello(sha2, true)}, step{Hear: "\xff\xff\xff\x00\x2d" + strings.Repeat("\x00", 23), TLS: server},
 			step{Hear: "lb\x00", Say: packet(3, "\x01\x04")}, step{Hear: "\x07\x00\x00\x04secret\x00", Say: packet(5, "\x00\x00\x00\x02\x00\x00\x00")}, quit,
