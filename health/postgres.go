@@ -23,7 +23,7 @@ type PostgresConfig struct {
 }
 
 // Postgres begins a session with a PostgreSQL server, up to the point where it
-// asks for a password, as pg_isready does. A server that starts up, shuts
+// asks for a password or is ready for a query. A server that starts up, shuts
 // down or recovers (SQLSTATE 57P..), or is full (53...) fails. With a User a
 // refusal of it (28..., 3D000) fails too; without one it is OK, as the server
 // judged. It is safe for concurrent use.
@@ -95,35 +95,51 @@ func (c *Postgres) Check(ctx context.Context, t Target) Result {
 		if err := s.pgStart(pgVersion, words+"application_name\x00lvskit-health\x00\x00"); err != nil {
 			return "", err
 		}
+		return c.opened(s)
+	})
+}
+
+// opened reads to where the server waits for a query or for a password. That
+// it lets the user in is not enough: only then does it look for the database
+// and count the sessions.
+func (c *Postgres) opened(s *session) (string, error) {
+	in := false
+	for {
 		head, err := s.full(5)
 		if err != nil {
 			return "", err
 		}
 		n := binary.BigEndian.Uint32(head[1:])
-		if n < 4 || n > maxLine || head[0] != 'R' && head[0] != 'E' && head[0] != 'v' {
+		known := "REvN" // authentication, error, another version, notice
+		if in {
+			known += "SKZ" // parameter, key to cancel, ready
+		}
+		if n < 4 || n > maxLine || !strings.ContainsRune(known, rune(head[0])) {
 			return "", unwanted("answer %s to the startup packet; is this PostgreSQL?", clip(head))
 		}
 		body, err := s.full(int(n) - 4)
 		if err != nil {
 			return "", err
 		}
-		if head[0] != 'E' {
-			return pgReady(body), nil
+		switch head[0] {
+		case 'E':
+			state, text := parsePGError(body)
+			if c.cfg.User == "" && (strings.HasPrefix(state, "28") || state == "3D000") {
+				return "alive, and refuses unknown users", nil
+			}
+			return "", unwanted("error %s %s", state, clipText(text))
+		case 'R': // AuthenticationOk is 0
+			if len(body) != 4 || binary.BigEndian.Uint32(body) != 0 {
+				return "accepts sessions, and waits for a password", nil
+			}
+			in = true
+		case 'Z':
+			// Best effort: the answer has come. Without a farewell the
+			// server logs a lost connection.
+			_ = s.write("X\x00\x00\x00\x04")
+			return "session opened", nil
 		}
-		state, text := parsePGError(body)
-		if c.cfg.User == "" && (strings.HasPrefix(state, "28") || state == "3D000") {
-			return "alive, and refuses unknown users", nil
-		}
-		return "", unwanted("error %s %s", state, clipText(text))
-	})
-}
-
-// pgReady says what the server waits for (AuthenticationOk is 0).
-func pgReady(body []byte) string {
-	if len(body) == 4 && binary.BigEndian.Uint32(body) == 0 {
-		return "session opened"
 	}
-	return "accepts sessions, and waits for a password"
 }
 
 // pgStart sends a packet of the beginning: a length that counts itself, a

@@ -155,9 +155,13 @@ func TestPostgres(t *testing.T) {
 	start := step{Hear: "\x00\x03\x00\x00user\x00lvskit-health\x00"}
 	say := func(text string) healthtest.Behavior { s := start; s.Say = text; return healthtest.Dialogue(s) }
 	const scram = "R\x00\x00\x00\x17\x00\x00\x00\x0aSCRAM-SHA-256\x00\x00"
+	const trust = "R\x00\x00\x00\x08\x00\x00\x00\x00"
 	play(t, map[string]conversation{
 		"password": {stranger, say(scram), health.OK, "startup: accepts sessions, and waits for a password"},
-		"trust":    {stranger, say("R\x00\x00\x00\x08\x00\x00\x00\x00"), health.OK, "session opened"},
+		"trust":    {stranger, say(trust + "S\x00\x00\x00\x0aa\x00b\x00c\x00K\x00\x00\x00\x0c12345678Z\x00\x00\x00\x05I"), health.OK, "session opened"},
+		"trust, but full": {user, healthtest.Dialogue(step{
+			Hear: "user\x00lb\x00", Say: trust + fatal("53300", "too many connections for role"),
+		}), health.Fail, "error 53300 too many connections for role"},
 		"starting": {stranger, say(fatal("57P03", "the database system is starting up")), health.Fail, "error 57P03 the database system is starting up"},
 		"full":     {stranger, say(fatal("53300", "sorry, too many clients already")), health.Fail, "53300"},
 		"stranger": {stranger, say(fatal("28000", `role "lvskit-health" does not exist`)), health.OK, "refuses unknown users"},
