@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"strings"
@@ -219,7 +220,9 @@ func (a *attempt) secure(raw net.Conn, cfg *tls.Config, d *Dial) (*tls.Conn, err
 	}
 	a.allow(raw, d.TLSTimeout)
 	c := tls.Client(raw, cfg)
-	if err := c.Handshake(); err != nil {
+	if err := c.Handshake(); errors.Is(err, io.EOF) {
+		return nil, unwanted("closed by the server during the handshake; does it speak TLS on this port?")
+	} else if err != nil {
 		return nil, err
 	}
 	a.done("tls")

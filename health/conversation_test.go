@@ -217,6 +217,10 @@ func TestMailAndFileServers(t *testing.T) {
 		"ftp in free lines":  {ftp, healthtest.Dialogue(step{Say: "220-Welcome\r\n to\r\n330 us\r\n220 ready\r\n"}, step{Hear: "QUIT", Say: "221 bye\r\n"}), health.OK, ""},
 		"ftp leaves without": {ftp, func(_ context.Context, c net.Conn) { ask(c, "220 ready\r\n") }, health.OK, ""},
 		"ftp full":           {ftp, healthtest.SayAndClose("421 There are too many connected users, please try later.\r\n"), health.Fail, "answer 421 There are too many"},
+		"ftp without tls": {must(health.NewFTP(&health.FTPConfig{TLS: trust, StartTLS: true})), healthtest.Dialogue(
+			step{Say: "220 x\r\n"}, step{Hear: "AUTH TLS\r\n", Say: "530 Please login with USER and PASS.\r\n"},
+		), health.Fail, "auth: the server does not agree to TLS: answer 530 Please login"},
+		"tls where plain text is": {must(health.NewFTP(&health.FTPConfig{TLS: trust})), healthtest.Say("220 ready\r\n"), health.Fail, `tls: the server answers "220 r", which is no TLS`},
 		"ftp auth tls": {must(health.NewFTP(&health.FTPConfig{TLS: trust, StartTLS: true})), healthtest.Dialogue(
 			step{Say: "220 x\r\n"}, step{Hear: "AUTH TLS\r\n", Say: "234 Proceed with negotiation.\r\n", TLS: server}, step{Hear: "QUIT", Say: "221 Goodbye.\r\n"},
 		), health.OK, ""},

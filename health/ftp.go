@@ -55,7 +55,12 @@ func (c *FTP) Check(ctx context.Context, t Target) Result {
 			return "", unwanted("answer %d %s, expected 220", code, clipText(lines[len(lines)-1]))
 		}
 		if c.ch.startTLS {
-			if _, err := s.ask("auth", "AUTH TLS", 234); err != nil {
+			_, err := s.ask("auth", "AUTH TLS", 234)
+			var bad unexpected
+			switch {
+			case errors.As(err, &bad): // often "please log in" where TLS is off
+				return "", unwanted("the server does not agree to TLS: %s", string(bad))
+			case err != nil:
 				return "", err
 			}
 			if err := s.secure(); err != nil {
