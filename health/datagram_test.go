@@ -107,6 +107,7 @@ func TestDNS(t *testing.T) {
 		"alias":              {cfg{Name: "x.", Type: "CNAME", Answer: "y"}, nameServer(t, 0, nil, &dnsmessage.CNAMEResource{CNAME: name("y.")}), health.OK, ""},
 		"other id":           {cfg{}, nameServer(t, 0, func(m *dnsmessage.Message) { m.ID++ }), health.Fail, "but for 1 datagrams that answer another question"},
 		"other question":     {cfg{}, nameServer(t, 0, func(m *dnsmessage.Message) { m.Questions[0].Type = dnsmessage.TypeA }), health.Fail, "another question"},
+		"cut off":            {cfg{Name: "example.com", Type: "A", Answer: "192.0.2.8"}, nameServer(t, 0, func(m *dnsmessage.Message) { m.Truncated = true }, a), health.Fail, "did not fit into a datagram and \"192.0.2.8\" is not in what did; ask over TCP"},
 		"no question back":   {cfg{}, nameServer(t, 1, func(m *dnsmessage.Message) { m.Questions = nil }), health.Fail, "FORMERR"},
 	} {
 		t.Run(title, func(t *testing.T) {
@@ -161,6 +162,8 @@ func TestNTP(t *testing.T) {
 		"in step":      {answer(0x24, 2, "\xc0\x00\x02\x01", nil), health.OK, "read: stratum 2"},
 		"out of step":  {answer(0xe4, 0x10, "INIT", nil), health.Fail, "not synchronized (leap 3, stratum 16)"},
 		"sends away":   {answer(0x24, 0, "RATE", nil), health.Fail, `sends us away with "RATE"`},
+		"starts":       {answer(0xe4, 0, "\x00\x00\x00\x00", nil), health.Fail, "not synchronized (leap 3, stratum 0)"},
+		"stratum 0":    {answer(0x24, 0, "\x7f\x7f\x01\x01", nil), health.Fail, "not synchronized (leap 0, stratum 0)"},
 		"broadcast":    {answer(0x25, 2, "", nil), health.Fail, "mode 5"},
 		"another's":    {answer(0x24, 2, "", func(b []byte) { b[24]++ }), health.Fail, "no answer within"},
 		"with more on": {func(q []byte) []byte { return append(answer(0x24, 1, "GPS\x00", nil)(q), 1, 2, 3, 4) }, health.OK, "stratum 1"},
@@ -267,6 +270,8 @@ func TestRADIUS(t *testing.T) {
 			want(t, check(t, c, healthtest.NewUDPServer(t, tt.answer).Addr(), short), tt.want, tt.reason)
 		})
 	}
+	mute := healthtest.NewUDPServer(t, func([]byte) []byte { return nil })
+	want(t, check(t, must(health.NewRADIUS(&status)), mute.Addr(), hang), health.Fail, "; a RADIUS server is silent to a client it does not know, or with another secret")
 	_, err := health.NewRADIUS(nil)
 	if err == nil || !strings.Contains(err.Error(), "secret: want") {
 		t.Errorf("error %v", err)

@@ -181,6 +181,8 @@ func (c *DNS) judge(id uint16, answer []byte) (string, error) {
 	switch {
 	case c.cfg.Answer == "":
 		return fmt.Sprintf("%s, %d records", rcodeText(h.RCode), count), nil
+	case h.Truncated:
+		return "", unwanted("the answer did not fit into a datagram and %s is not in what did; ask over TCP", clip([]byte(c.cfg.Answer)))
 	case count == 0:
 		return "", unwanted("the answer has no %s record, expected %s", c.cfg.Type, clip([]byte(c.cfg.Answer)))
 	}

@@ -62,10 +62,18 @@ func judgeNTP(question, answer []byte) (string, error) {
 	switch {
 	case mode != 4:
 		return "", unwanted("answer of mode %d, expected 4 (a server's)", mode)
-	case stratum == 0: // the kiss-o'-death, section 7.4
+	case stratum == 0 && isKiss(answer[12:16]):
 		return "", unwanted("the server sends us away with %s", clip(bytes.TrimRight(answer[12:16], "\x00")))
-	case leap == 3 || stratum > 15:
+	case leap == 3 || stratum == 0 || stratum > 15:
 		return "", unwanted("the server is not synchronized (leap %d, stratum %d)", leap, stratum)
 	}
 	return fmt.Sprintf("stratum %d", stratum), nil
+}
+
+// isKiss tells whether a server of stratum 0 names a reason in place of its
+// reference (the kiss-o'-death, section 7.4): letters, with zero bytes after
+// them. Without one it only does not know the time.
+func isKiss(reference []byte) bool {
+	code := bytes.TrimRight(reference, "\x00")
+	return len(code) > 0 && !bytes.ContainsFunc(code, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }

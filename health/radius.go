@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // RADIUSConfig sets up a [RADIUS] check.
@@ -79,9 +80,15 @@ const (
 // Check asks once.
 func (c *RADIUS) Check(ctx context.Context, t Target) Result {
 	question := c.request()
-	return exchange(ctx, t, &c.cfg.Dial, question, func(answer []byte) (string, error) {
+	r := exchange(ctx, t, &c.cfg.Dial, question, func(answer []byte) (string, error) {
 		return c.judge(question, answer)
 	})
+	if r.Verdict == Fail && strings.HasPrefix(r.Reason, "read: no answer within") {
+		// RFC 2865, section 3, and RFC 3579, section 3.2: silence is all
+		// that a wrong secret gets.
+		r.Reason += "; a RADIUS server is silent to a client it does not know, or with another secret"
+	}
+	return r
 }
 
 // request makes a packet with a Message-Authenticator, which comes first so
