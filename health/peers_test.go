@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -202,29 +203,40 @@ func openDir(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o777); err != nil {
+	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	give(t, dir)
 	return dir
 }
 
-// files writes files into a folder, for everybody to read; names may have
-// folders, which are made for everybody to write.
+// give makes a file or folder that of whom the programs run as: many trust no
+// other's.
+func give(t *testing.T, path string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		return
+	}
+	if err := os.Chown(path, nobody, nobody); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// files writes files into a folder; names may have one folder, which is made.
 func files(t *testing.T, dir string, all map[string]string) {
 	t.Helper()
 	for name, content := range all {
 		path := filepath.Join(dir, name)
 		if sub := filepath.Dir(path); sub != dir {
-			if err := os.MkdirAll(sub, 0o777); err != nil {
+			if err := os.Mkdir(sub, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 				t.Fatal(err)
 			}
-			if err := os.Chmod(sub, 0o777); err != nil {
-				t.Fatal(err)
-			}
+			give(t, sub)
 		}
-		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
+		give(t, path)
 	}
 }
 
