@@ -5,8 +5,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"golang.org/x/net/http2/hpack"
@@ -19,6 +21,13 @@ type GRPCConfig struct {
 	// Authority is the host of the request; empty means TLS.ServerName, or
 	// else the target's address and port.
 	Authority string
+	// Watch leaves the question open where something keeps sessions, such as a
+	// [Monitor]: see [GRPC.Stand]. Check is asked by turns all the same where
+	// the server has no Watch.
+	Watch bool
+	// Keepalive is how often a Watch proves that the server still answers,
+	// from 100 ms; 0 means DefaultKeepalive.
+	Keepalive time.Duration
 	// TLS verifies and encrypts, with the protocol h2 (RFC 7301); nil means
 	// plain text, with HTTP/2 from the first byte.
 	TLS *TLSConfig
@@ -52,10 +61,20 @@ func NewGRPC(cfg *GRPCConfig) (*GRPC, error) {
 	if len(c.cfg.Service) > 1024 || !utf8.ValidString(c.cfg.Service) {
 		err = errors.Join(err, errors.New("service: want at most 1024 bytes of UTF-8"))
 	}
+	if c.cfg.Keepalive == 0 {
+		c.cfg.Keepalive = DefaultKeepalive
+	}
+	if c.cfg.Keepalive < 100*time.Millisecond {
+		err = errors.Join(err, fmt.Errorf("keepalive %v: want 0 for %v, or at least 100ms", c.cfg.Keepalive, DefaultKeepalive))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("grpc check: %w", err)
 	}
-	c.name = fmt.Sprintf("grpc service=%q authority=%q%s", c.cfg.Service, c.cfg.Authority, c.ch.identity)
+	watch := ""
+	if c.cfg.Watch {
+		watch = fmt.Sprintf(" watch keepalive=%v", c.cfg.Keepalive)
+	}
+	c.name = fmt.Sprintf("grpc service=%q authority=%q%s%s", c.cfg.Service, c.cfg.Authority, watch, c.ch.identity)
 	return c, nil
 }
 
@@ -66,28 +85,33 @@ func (c *GRPC) Identity() string { return c.name }
 func (c *GRPC) Check(ctx context.Context, t Target) Result {
 	return c.ch.converse(ctx, t, func(s *session) (string, error) {
 		s.step("read")
-		scheme, authority := "http", c.cfg.Authority
-		if c.ch.tls != nil {
-			scheme = "https"
-		}
-		if authority == "" {
-			authority = t.host()
-		}
-		a, err := h2(s.conn, []hpack.HeaderField{
-			{Name: ":method", Value: "POST"},
-			{Name: ":scheme", Value: scheme},
-			{Name: ":path", Value: "/grpc.health.v1.Health/Check"},
-			{Name: ":authority", Value: authority},
-			{Name: "content-type", Value: "application/grpc"},
-			{Name: "te", Value: "trailers"},
-			{Name: "user-agent", Value: "lvskit-health"},
-		}, grpcRequest(c.cfg.Service), maxLine)
+		a, err := h2(s.conn, c.header(t, "Check"), grpcRequest(c.cfg.Service), maxLine)
 		if err != nil {
 			return "", err
 		}
 		s.a.see(a.body)
 		return judgeGRPC(a, c.cfg.Service)
 	})
+}
+
+// header is that of a call of a method of grpc.health.v1.Health.
+func (c *GRPC) header(t Target, method string) []hpack.HeaderField {
+	scheme, authority := "http", c.cfg.Authority
+	if c.ch.tls != nil {
+		scheme = "https"
+	}
+	if authority == "" {
+		authority = t.host()
+	}
+	return []hpack.HeaderField{
+		{Name: ":method", Value: "POST"},
+		{Name: ":scheme", Value: scheme},
+		{Name: ":path", Value: "/grpc.health.v1.Health/" + method},
+		{Name: ":authority", Value: authority},
+		{Name: "content-type", Value: "application/grpc"},
+		{Name: "te", Value: "trailers"},
+		{Name: "user-agent", Value: "lvskit-health"},
+	}
 }
 
 // grpcRequest is a message with field 1, a string, behind the five bytes that
@@ -116,22 +140,40 @@ func judgeGRPC(a *h2Answer, service string) (string, error) {
 	if end == nil {
 		end = a.header
 	}
+	if err := grpcStatus(end, service); err != nil {
+		return "", err
+	}
+	return grpcState(a.body)
+}
+
+// grpcUnimplemented is the status of a call that the server does not have
+// (UNIMPLEMENTED).
+const grpcUnimplemented = "12"
+
+// grpcStatus reads the trailers of a call.
+func grpcStatus(end http.Header, service string) error {
 	switch status := end.Get("Grpc-Status"); status {
 	case "0":
+		return nil
 	case "":
-		return "", unwanted("the answer has no grpc-status; is this gRPC?")
+		return unwanted("the answer has no grpc-status; is this gRPC?")
 	case "5":
-		return "", unwanted("the server does not know the service %q", clipText(service))
-	case "12":
-		return "", unwanted("the server has no health service (grpc-status 12)")
+		return unwanted("the server does not know the service %q", clipText(service))
+	case grpcUnimplemented:
+		return unwanted("the server has no health service (grpc-status 12)")
 	default:
 		text, err := url.PathUnescape(end.Get("Grpc-Message"))
 		if err != nil {
 			text = ""
 		}
-		return "", unwanted("grpc-status %s %s", clipText(status), clipText(text))
+		return unwanted("grpc-status %s %s", clipText(status), clipText(text))
 	}
-	state, err := parseGRPCHealth(a.body)
+}
+
+// grpcState reads a message with its five bytes before it; only SERVING is no
+// error.
+func grpcState(message []byte) (string, error) {
+	state, err := parseGRPCHealth(message)
 	if err != nil {
 		return "", err
 	}

@@ -102,7 +102,7 @@ var kindTable = [...]struct {
 		return NewFTP(&FTPConfig{TLS: o.tls(), StartTLS: o.flag("starttls"), Dial: o.dial()})
 	}},
 	{"grpc", "gRPC health of a server or service", func(o *options) (Checker, error) {
-		return NewGRPC(&GRPCConfig{Service: o.text("service"), Authority: o.text("authority"), TLS: o.tls(), Dial: o.dial()})
+		return NewGRPC(&GRPCConfig{Service: o.text("service"), Authority: o.text("authority"), Watch: o.flag("watch"), Keepalive: o.duration("keepalive"), TLS: o.tls(), Dial: o.dial()})
 	}},
 	{"http", "HTTP request, status and body", func(o *options) (Checker, error) {
 		return NewHTTP(&HTTPConfig{

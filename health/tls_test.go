@@ -165,11 +165,11 @@ func TestGRPC(t *testing.T) {
 				say(serving, "0", "")(w, r)
 			}
 		}), health.OK, "SERVING"},
-		"over tls":            {must(health.NewGRPC(&health.GRPCConfig{TLS: &health.TLSConfig{RootsPEM: roots}})), grpcServer(server, say(serving, "0", "")), health.OK, "SERVING"},
-		"HTTP/1.1":            {whole, healthtest.Say("HTTP/1.1 400 Bad Request\r\n\r\n"), health.Fail, "read: "},
-		"settings, then hang": {whole, healthtest.SayAndClose("\x00\x00\x00\x04\x00\x00\x00\x00\x00"), health.Fail, "closed by the server"},
-		"goes away":           {whole, healthtest.Say("\x00\x00\x08\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x0b"), health.Fail, "ends the connection: ENHANCE_YOUR_CALM"},
-		"resets the request":  {whole, healthtest.Say("\x00\x00\x04\x03\x00\x00\x00\x00\x01\x00\x00\x00\x07"), health.Fail, "ends the request: REFUSED_STREAM"},
+		"over tls":              {must(health.NewGRPC(&health.GRPCConfig{TLS: &health.TLSConfig{RootsPEM: roots}})), grpcServer(server, say(serving, "0", "")), health.OK, "SERVING"},
+		"HTTP/1.1":              {whole, healthtest.Say("HTTP/1.1 400 Bad Request\r\n\r\n"), health.Fail, "read: "},
+		"settings, then closed": {whole, healthtest.SayAndClose("\x00\x00\x00\x04\x00\x00\x00\x00\x00"), health.Fail, "by the server"},
+		"goes away":             {whole, healthtest.Say("\x00\x00\x08\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x0b"), health.Fail, "ends the connection: ENHANCE_YOUR_CALM"},
+		"resets the request":    {whole, healthtest.Say("\x00\x00\x04\x03\x00\x00\x00\x00\x01\x00\x00\x00\x07"), health.Fail, "ends the request: REFUSED_STREAM"},
 	})
 	_, err := health.NewGRPC(&health.GRPCConfig{Service: "\xff", Authority: "a b"})
 	if err == nil || !strings.Contains(err.Error(), `authority "a b"`) || !strings.Contains(err.Error(), "service: want") {
