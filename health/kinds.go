@@ -89,6 +89,9 @@ var kindTable = [...]struct {
 	{"ajp", "CPing to a servlet container", func(o *options) (Checker, error) {
 		return NewAJP(&AJPConfig{Dial: o.dial()})
 	}},
+	{"bfd", "session of BFD over one hop", func(o *options) (Checker, error) {
+		return NewBFD(&BFDConfig{Interval: o.duration("interval"), Multiplier: o.number("multiplier"), Dial: o.dial()})
+	}},
 	{"dns", "one question to a name server", func(o *options) (Checker, error) {
 		return NewDNS(&DNSConfig{Name: o.text("name"), Type: o.text("type"), RCodes: o.numbers("rcodes"), Answer: o.text("answer"), TCP: o.flag("tcp"), TLS: o.tls(), Dial: o.dial()})
 	}},
