@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -49,7 +50,7 @@ func (c *File) Check(ctx context.Context, t Target) Result {
 		return a.failed("read", err)
 	}
 	path := strings.NewReplacer("%h", t.Addr.Addr().String(), "%p", fmt.Sprint(t.Addr.Port())).Replace(c.cfg.Path)
-	b, err := readSmall(path)
+	b, err := readSmall(path, maxFile)
 	a.see(b)
 	var n int
 	if err == nil {
@@ -73,22 +74,22 @@ func (c *File) Check(ctx context.Context, t Target) Result {
 	return r
 }
 
-// readSmall reads the beginning of a regular file. A pipe would block for as
-// long as it likes.
-func readSmall(path string) ([]byte, error) {
+// readSmall reads the beginning of a regular file, limit bytes and one more. A
+// pipe would block for as long as it likes.
+func readSmall(path string, limit int64) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file", path)
+		return nil, &fs.PathError{Op: "open", Path: path, Err: errors.New("no regular file")}
 	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxFile+1))
+	return io.ReadAll(io.LimitReader(f, limit+1))
 }
 
 // parseNumber reads a decimal number with blanks around it.

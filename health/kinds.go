@@ -151,6 +151,15 @@ var kindTable = [...]struct {
 	{"rup", "load average, asked of rstatd", func(o *options) (Checker, error) {
 		return NewRup(&RupConfig{Port: o.port("rstatd-port"), Portmapper: o.port("portmapper-port"), Version: o.number("version"), Dial: o.dial()})
 	}},
+	{"ruptime", "load average, heard from rwhod", func(o *options) (Checker, error) {
+		name, namespace, spool := o.text("name"), o.text("namespace"), o.text("spool")
+		listen := parse(o, "listen", "an address with a port", netip.ParseAddrPort)
+		who, err := NewRWho(&RWhoConfig{Listen: listen, Namespace: namespace, Spool: spool})
+		if err != nil {
+			return nil, err
+		}
+		return NewRuptime(&RuptimeConfig{RWho: who, Name: name})
+	}},
 	{"send-expect", "one text sent, one expected, over TCP", func(o *options) (Checker, error) { return o.sendExpect(OverTCP) }},
 	{"sip", "OPTIONS to a SIP server", func(o *options) (Checker, error) {
 		return NewSIP(&SIPConfig{URI: o.text("uri"), From: o.text("from"), Status: o.ranges("status"), TCP: o.flag("tcp"), TLS: o.tls(), Dial: o.dial()})

@@ -115,6 +115,11 @@ func TestKindsReadOptions(t *testing.T) {
 			map[string]string{"rstatd-port": "32768", "portmapper-port": "1111", "version": "2"},
 			must(health.NewRup(&health.RupConfig{Port: 32768, Portmapper: 1111, Version: 2})),
 		},
+		"ruptime": {
+			"ruptime",
+			map[string]string{"name": "web1", "listen": "192.0.2.1:1513", "spool": "/tmp/rwho"},
+			must(health.NewRuptime(&health.RuptimeConfig{Name: "web1", RWho: rwho(&health.RWhoConfig{Listen: netip.MustParseAddrPort("192.0.2.1:1513"), Spool: "/tmp/rwho"})})),
+		},
 		"udp": {
 			"udp",
 			map[string]string{"send": "x", "literal": "true"},
@@ -137,6 +142,14 @@ func TestKindsReadOptions(t *testing.T) {
 			t.Errorf("error %v, want it to say %s", err, part)
 		}
 	}
+}
+
+func rwho(cfg *health.RWhoConfig) *health.RWho {
+	w, err := health.NewRWho(cfg)
+	if err != nil {
+		panic(err)
+	}
+	return w
 }
 
 func addrDial() health.Dial {
