@@ -3,6 +3,7 @@
 package health_test
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"os/exec"
@@ -17,14 +18,16 @@ import (
 )
 
 // daemons runs a shell script in a namespace as the first process of a
-// machine of its own, with folders for what daemons write that nobody else
-// sees. They end with the test, those that went into the background included.
-func daemons(t *testing.T, n *lab.Namespace, script string) {
+// machine of its own, which has the namespace's name, and with folders for
+// what daemons write that nobody else sees. They end with the test, those that
+// went into the background included. It returns the number of the process.
+func daemons(t *testing.T, n *lab.Namespace, script string) (pid string) {
 	t.Helper()
 	cmd := exec.Command("sh", "-ec", `
 		mount --make-rprivate /
 		mount -t tmpfs -o mode=0755 tmpfs /run
-		mount -t tmpfs -o mode=0777 tmpfs /var/spool/rwho
+		touch /run/utmp
+		hostname `+n.Name()+`
 		`+script+`
 		read -r end`)
 	// It reads to the end of us, whatever that is; a signal at the end of the
@@ -34,7 +37,7 @@ func daemons(t *testing.T, n *lab.Namespace, script string) {
 	}
 	var said strings.Builder
 	cmd.Stdout, cmd.Stderr = &said, &said
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NEWUTS}
 	// Whoever went into the background may hold the pipe.
 	cmd.WaitDelay = time.Second
 	if err := n.Start(cmd); err != nil {
@@ -48,6 +51,7 @@ func daemons(t *testing.T, n *lab.Namespace, script string) {
 			t.Logf("the daemons said: %s", said.String())
 		}
 	})
+	return fmt.Sprint(cmd.Process.Pid)
 }
 
 // comesUp asks until the answer is OK.
@@ -89,6 +93,49 @@ func sameLoad(t *testing.T, ask func() health.Result, program func() string, pat
 		return
 	}
 	t.Error("the load never rests")
+}
+
+// A server whose rwhod is heard by us on one network, and by another rwhod on
+// another, whose spool we read.
+func TestPeersRuptime(t *testing.T) {
+	l := lab.New(t)
+	web, listener, director := l.Namespace("web7"), l.Namespace("listener"), l.Namespace("director")
+	for i, other := range []*lab.Namespace{listener, director} {
+		near := fmt.Sprintf("eth%d", i)
+		l.Veth(web, near, other, "eth0")
+		web.Addr(near, netip.MustParsePrefix(fmt.Sprintf("192.0.2.%d/26", 64*i+1)))
+		other.Addr("eth0", netip.MustParsePrefix(fmt.Sprintf("192.0.2.%d/26", 64*i+2)))
+	}
+	spool := openDir(t)
+	pid := daemons(t, director, "mount --bind "+spool+" /var/spool/rwho; rwhod -b")
+
+	heard := rwho(&health.RWhoConfig{Namespace: listener.Path()})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- heard.Run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	hears := must(health.NewRuptime(&health.RuptimeConfig{RWho: heard}))
+	at := netip.MustParseAddrPort("192.0.2.1:80")
+	want(t, check(t, hears, at, short), health.NoResult, "packet: none yet, listening for")
+	// It sends once at its start, and then after three minutes.
+	daemons(t, web, "mount -t tmpfs -o mode=0777 tmpfs /var/spool/rwho; rwhod -b")
+	r := comesUp(t, hears, at)
+	want(t, r, health.OK, `packet: load `)
+	want(t, r, health.OK, `(of "web7", `)
+
+	reads := must(health.NewRuptime(&health.RuptimeConfig{
+		Name: "web7", RWho: rwho(&health.RWhoConfig{Namespace: director.Path(), Spool: spool}),
+	}))
+	at = netip.MustParseAddrPort("192.0.2.65:80")
+	want(t, comesUp(t, reads, at), health.OK, "spool: load ")
+	sameLoad(t, func() health.Result { return check(t, reads, at, short) },
+		func() string { return director.Run("nsenter", "--mount", "-t", pid, "ruptime", "-a") },
+		`web7 .*load +([0-9.]+), +([0-9.]+), +([0-9.]+)`)
 }
 
 func TestPeersRup(t *testing.T) {
