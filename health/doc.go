@@ -15,7 +15,8 @@
 //   - of stores: [Redis], [Memcached], [MySQL], [Postgres], [LDAP];
 //   - of the network's own services: [DNS], [NTP], [RADIUS], [SIP];
 //   - by others: [Agent], [External], [Nagios], [File];
-//   - of the load, for weights: [Rup], [Ruptime] (which hears of it by an [RWho]);
+//   - of the load, for weights: [Rup], [Ruptime] (which hears of it by an [RWho]),
+//     [LoadHTTP], [LoadCommand];
 //   - of several: [NewAll], [NewAny], [NewNot], [NewOnPort].
 //
 // [NewPiranha] picks among them as Piranha's nanny did for an lvs.cf, and

@@ -90,6 +90,9 @@ type HTTP struct {
 	tls      *tls.Config
 	url      url.URL
 	identity string
+	// load finds a load in the body, and has the check fail where there is
+	// none; nil where none is wanted.
+	load func(body []byte) (Load, error)
 }
 
 // NewHTTP returns an HTTP check, or an error that names every field that
@@ -344,7 +347,7 @@ func (n *noted) Read(p []byte) (int, error) {
 // readLimit is how much of a body is read: one byte more than is compared,
 // where it matters whether that was all.
 func (c *HTTP) readLimit() int {
-	if c.match.wantsAll() {
+	if c.match.wantsAll() || c.load != nil {
 		return c.cfg.MaxBody + 1
 	}
 	return c.cfg.MaxBody
@@ -374,7 +377,7 @@ func (c *HTTP) judge(a *attempt, q *httpQuestion, resp *http.Response, readBody 
 	if err := c.match.header(resp.Header); err != nil {
 		return a.wrong("read", "status %d, but %v", code, err), nil
 	}
-	if !c.match.wantsBody() {
+	if !c.match.wantsBody() && c.load == nil {
 		return a.ok("read", "status "+status), nil
 	}
 	body, err := readBody()
@@ -385,6 +388,13 @@ func (c *HTTP) judge(a *attempt, q *httpQuestion, resp *http.Response, readBody 
 	}
 	if err := c.match.content(body, c.cfg.MaxBody); err != nil {
 		return a.wrong("read", "status %d, but %v", code, err), nil
+	}
+	if c.load != nil {
+		l, err := c.load(body)
+		if err != nil {
+			return a.failedOr("read", err), nil
+		}
+		return a.loaded("read", l, ""), nil
 	}
 	return a.ok("read", "status "+status+", body as expected"), nil
 }

@@ -124,6 +124,15 @@ var kindTable = [...]struct {
 	{"ldap", "bind to a directory", func(o *options) (Checker, error) {
 		return NewLDAP(&LDAPConfig{BindDN: o.text("bind-dn"), Password: o.secret("password"), TLS: o.tls(), StartTLS: o.flag("starttls"), Dial: o.dial()})
 	}},
+	{"load-command", "load average, printed by a program", func(o *options) (Checker, error) {
+		return NewLoadCommand(LoadCommandConfig{Command: o.text("command")})
+	}},
+	{"load-http", "load average over HTTP, of node_exporter or in JSON", func(o *options) (Checker, error) {
+		return NewLoadHTTP(&LoadHTTPConfig{
+			HTTPConfig: HTTPConfig{Path: o.text("path"), Host: o.text("host"), Header: o.headers("header"), MaxBody: o.number("max-body"), TLS: o.tls(), Dial: o.dial()},
+			Value:      o.text("value"), CoresValue: o.text("cores-value"),
+		})
+	}},
 	{"memcached", "version of a memcached server", func(o *options) (Checker, error) {
 		return NewMemcached(&MemcachedConfig{TLS: o.tls(), Dial: o.dial()})
 	}},

@@ -76,7 +76,16 @@ var optionTexts = map[string]string{
 	"rup rstatd-port":      "UDP port of rstatd; the portmapper is asked for it without it",
 	"rup portmapper-port":  "UDP port of the portmapper; 111 without it",
 	"rup version":          "version of the protocol, 2 to 4; what the server has without it",
+	"ruptime name":         "name of the host in the spool of an rwhod here; the names of its address without it",
+	"ruptime listen":       "address and port to hear packets at; 0.0.0.0:513 without it",
+	"ruptime spool":        "folder of an rwhod on this machine; /var/spool/rwho without it",
 	"icmp size":            "bytes of data in the request, 16 to 1472; 56 without it",
+	"load-http path":       "path with its query; that of node_exporter without it, or / with value",
+	"load-http host":       "Host header; address and port without it",
+	"load-http header":     `further headers, as "Name: value", each on a line`,
+	"load-http max-body":   "bytes of the body to read; 1048576 without it",
+	"load-http value":      "path of the load in an answer of JSON, as load[0]; node_exporter's text is read without it",
+	"cores-value":          "path of the number of processors in the same answer; unknown without it",
 	"mysql query":          "statement that must give a row, such as SELECT 1; it needs user",
 	"nagios warning-fails": "true takes the state WARNING for bad",
 	"postgres database":    "database of the session; the one of the user's name without it",
@@ -107,14 +116,14 @@ type ports struct {
 }
 
 // portsOf has the ports of IANA's registry, or else those that the programs
-// have by default (ajp, memcached).
+// have by default (ajp, load-http, memcached).
 func portsOf(kind string) ports {
 	switch kind {
 	case "ajp":
 		return ports{plain: 8009}
 	case "dns":
 		return ports{plain: 53, tls: 853}
-	case "external", "file", "icmp", "nagios", "rup":
+	case "external", "file", "icmp", "load-command", "nagios", "rup", "ruptime":
 		return ports{any: true}
 	case "ftp":
 		return ports{plain: 21, tls: 990}
@@ -124,6 +133,8 @@ func portsOf(kind string) ports {
 		return ports{plain: 143, tls: 993}
 	case "ldap":
 		return ports{plain: 389, tls: 636}
+	case "load-http":
+		return ports{plain: 9100}
 	case "memcached":
 		return ports{plain: 11211}
 	case "mysql":

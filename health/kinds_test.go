@@ -29,7 +29,7 @@ func kind(t *testing.T, name string) health.Kind {
 func TestKinds(t *testing.T) {
 	// What the kinds need that have no check without.
 	needed := map[string]map[string]string{
-		"external": {"command": "true"}, "nagios": {"command": "true"}, "file": {"path": "/x"}, "radius": {"secret": "s"},
+		"external": {"command": "true"}, "load-command": {"command": "true"}, "nagios": {"command": "true"}, "file": {"path": "/x"}, "radius": {"secret": "s"},
 	}
 	var names []string
 	for _, k := range health.Kinds() {
@@ -109,6 +109,14 @@ func TestKindsReadOptions(t *testing.T) {
 			"tls",
 			map[string]string{"alpn": "h2,http/1.1", "expiry-days": "30", "tls-skip-verify": "true"},
 			must(health.NewTLS(&health.TLSCheckConfig{ALPN: []string{"h2", "http/1.1"}, ExpiryDays: 30, TLS: health.TLSConfig{SkipVerify: true}})),
+		},
+		"load-http": {
+			"load-http",
+			map[string]string{"path": "/load", "value": "load[0]", "cores-value": "cpus", "tls-name": "example.com", "header": "X-Y: 1"},
+			must(health.NewLoadHTTP(&health.LoadHTTPConfig{
+				HTTPConfig: health.HTTPConfig{Path: "/load", TLS: &health.TLSConfig{ServerName: "example.com"}, Header: http.Header{"X-Y": {"1"}}},
+				Value:      "load[0]", CoresValue: "cpus",
+			})),
 		},
 		"rup": {
 			"rup",

@@ -1,0 +1,95 @@
+package health_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lvskit/lvskit/health"
+)
+
+func TestLoadCommand(t *testing.T) {
+	target := netip.MustParseAddrPort("127.0.0.1:80")
+	for name, tt := range map[string]struct {
+		command string
+		want    health.Verdict
+		reason  string
+		load    *health.Load
+	}{
+		"a number":      {"echo 0.75", health.OK, "run: load 0.75", &health.Load{One: 0.75}},
+		"uptime's line": {"echo %h up 1:23, load average: 1.50, 0.50, 0.25", health.OK, "run: load 1.50 0.50 0.25", &health.Load{One: 1.5, Five: 0.5, Fifteen: 0.25}},
+		"no load":       {"echo %h", health.Fail, `run: "127.0.0.1" is no load`, nil},
+		"it fails":      {"false", health.Fail, "false ended with exit status 1", nil},
+		"no program":    {"/nonexistent/rup", health.NoResult, "start: ", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := check(t, must(health.NewLoadCommand(health.LoadCommandConfig{Command: tt.command})), target, short)
+			want(t, r, tt.want, tt.reason)
+			if diff := cmp.Diff(tt.load, r.Load); diff != "" {
+				t.Errorf("load (-want +got):\n%s", diff)
+			}
+			if tt.want == health.OK {
+				want(t, r, tt.want, "", "start", "run")
+			}
+		})
+	}
+	if c, err := health.NewLoadCommand(health.LoadCommandConfig{}); err == nil {
+		t.Errorf("no command is taken: %v", c)
+	}
+}
+
+func TestLoadHTTP(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/metrics":
+			if got := r.URL.Query()["collect[]"]; len(got) != 2 || got[0] != "cpu" || got[1] != "loadavg" {
+				t.Errorf("collectors %q are asked for", got)
+			}
+			fmt.Fprint(w, "node_cpu_seconds_total{cpu=\"0\"} 1\nnode_load1 1.5\nnode_load15 0.25\nnode_load5 0.5\n")
+		case "/json":
+			fmt.Fprint(w, `{"load": [0.75], "cpus": 4}`)
+		case "/long":
+			fmt.Fprint(w, `{"pad": "`, strings.Repeat("x", 2<<20), `", "load": [0.75]}`)
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	defer server.Close()
+	addr := netip.MustParseAddrPort(server.Listener.Addr().String())
+	for name, tt := range map[string]struct {
+		path, value, cores string
+		want               health.Verdict
+		reason             string
+		load               *health.Load
+	}{
+		"node_exporter":    {"", "", "", health.OK, "read: load 1.50 0.50 0.25 on 1 core", &health.Load{One: 1.5, Five: 0.5, Fifteen: 0.25, Cores: 1}},
+		"JSON":             {"/json", "load[0]", "cpus", health.OK, "read: load 0.75 on 4 cores", &health.Load{One: 0.75, Cores: 4}},
+		"JSON, in vain":    {"/json", "load[1]", "", health.Fail, "read: json: the load: there is no [1]", nil},
+		"another language": {"/json", "", "", health.Fail, "read: there is no node_load1", nil},
+		"too long":         {"/long", "load[0]", "", health.Fail, "read: the body has more than 1048576 bytes", nil},
+		"not there":        {"/none", "load", "", health.Fail, "read: status 404 Not Found", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := &health.LoadHTTPConfig{HTTPConfig: health.HTTPConfig{Path: tt.path}, Value: tt.value, CoresValue: tt.cores}
+			r := check(t, must(health.NewLoadHTTP(cfg)), addr, short)
+			want(t, r, tt.want, tt.reason)
+			if diff := cmp.Diff(tt.load, r.Load); diff != "" {
+				t.Errorf("load (-want +got):\n%s", diff)
+			}
+		})
+	}
+	for name, cfg := range map[string]health.LoadHTTPConfig{
+		"path":                  {HTTPConfig: health.HTTPConfig{Path: "metrics"}},
+		"value":                 {Value: "a..b"},
+		"cores without a value": {CoresValue: "cores"},
+	} {
+		if c, err := health.NewLoadHTTP(&cfg); err == nil {
+			t.Errorf("%s: %v is made of it", name, c.Identity())
+		}
+	}
+}
