@@ -6,8 +6,10 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
 	"os/exec"
 	"regexp"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -58,11 +60,10 @@ func daemons(t *testing.T, n *lab.Namespace, script string) (pid string) {
 func comesUp(t *testing.T, c health.Checker, addr netip.AddrPort) health.Result {
 	t.Helper()
 	var r health.Result
-	for range 200 {
+	for end := time.Now().Add(short); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if r = check(t, c, addr, time.Second); r.Verdict == health.OK {
 			return r
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	t.Fatalf("it does not come up: %s", r.Reason)
 	return r
@@ -108,6 +109,10 @@ func TestPeersRuptime(t *testing.T) {
 	}
 	spool := openDir(t)
 	pid := daemons(t, director, "mount --bind "+spool+" /var/spool/rwho; rwhod -b")
+	// It must have the port (513 is 0x0201) before we try.
+	for !strings.Contains(director.Run("cat", "/proc/self/net/udp"), ":0201 ") {
+		time.Sleep(10 * time.Millisecond)
+	}
 
 	heard := rwho(&health.RWhoConfig{Namespace: listener.Path()})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -150,4 +155,39 @@ func TestPeersRup(t *testing.T) {
 	want(t, check(t, must(health.NewRup(&health.RupConfig{Version: 4, Dial: dial})), addr, short), health.Fail, "stats: the server has versions 1 to 5 of the program only")
 	sameLoad(t, func() health.Result { return check(t, c, addr, short) },
 		func() string { return n.Run("rup", "127.0.0.1") }, `load ([0-9.]+) ([0-9.]+) ([0-9.]+)`)
+}
+
+// The same numbers as in /proc/loadavg, by way of node_exporter.
+func TestPeersNodeExporter(t *testing.T) {
+	addr := freePort(t)
+	c := must(health.NewLoadHTTP(nil))
+	peer(t, c, addr, openDir(t), "prometheus-node-exporter", "--web.listen-address="+addr.String())
+	r := check(t, c, addr, short)
+	if want(t, r, health.OK, "read: load "); r.Load == nil || r.Load.Cores != runtime.NumCPU() {
+		t.Errorf("load %v, want it on %d cores", r.Load, runtime.NumCPU())
+	}
+	sameLoad(t, func() health.Result { return check(t, c, addr, short) }, func() string {
+		b, err := os.ReadFile("/proc/loadavg")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}, `^([0-9.]+) ([0-9.]+) ([0-9.]+) `)
+	// All of its metrics, as it tells them to others.
+	all := must(health.NewLoadHTTP(&health.LoadHTTPConfig{HTTPConfig: health.HTTPConfig{Path: "/metrics"}}))
+	want(t, check(t, all, addr, short), health.OK, fmt.Sprintf(" on %d core", runtime.NumCPU()))
+}
+
+func TestPeersUptime(t *testing.T) {
+	addr := netip.MustParseAddrPort("127.0.0.1:80")
+	for _, command := range []string{"uptime", "cat /proc/loadavg"} {
+		c := must(health.NewLoadCommand(health.LoadCommandConfig{Command: command}))
+		sameLoad(t, func() health.Result { return check(t, c, addr, short) }, func() string {
+			out, err := exec.Command("uptime").Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(out)
+		}, `average: ([0-9.]+), ([0-9.]+), ([0-9.]+)`)
+	}
 }
