@@ -40,6 +40,8 @@ type Option struct {
 	// Summary says in a few words what it is for, what may stand there, and
 	// what counts without it.
 	Summary string
+	// Repeats tells that the option may hold several values, one a line.
+	Repeats bool
 }
 
 // Kinds returns all kinds of checks that options can describe, by their names.

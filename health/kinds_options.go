@@ -1,5 +1,10 @@
 package health
 
+import "slices"
+
+// lineOptions are constant: those that hold several values, one a line.
+var lineOptions = []string{"expect-header", "expect-header-regex", "header", "json"}
+
 // describeOptions explains the options of a kind.
 func describeOptions(kind string, names []string) []Option {
 	out := make([]Option, len(names))
@@ -8,7 +13,7 @@ func describeOptions(kind string, names []string) []Option {
 		if !ok {
 			text = optionTexts[name]
 		}
-		out[i] = Option{Name: name, Summary: text}
+		out[i] = Option{Name: name, Summary: text, Repeats: slices.Contains(lineOptions, name)}
 	}
 	return out
 }
