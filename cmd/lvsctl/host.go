@@ -23,7 +23,9 @@ type host struct {
 	dial func(ctx context.Context, netns string) (kernel, error)
 	// connections reads the connection table of a network namespace.
 	connections func(netns string) iter.Seq2[procfs.Connection, error]
-	stdin       io.Reader
+	// lookup finds the addresses of a name; nil asks the system.
+	lookup lookupHost
+	stdin  io.Reader
 	// terminal tells that a person sits at stdin, who can be asked.
 	terminal bool
 }

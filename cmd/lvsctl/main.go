@@ -22,6 +22,8 @@ const (
 	exitDone   = 0
 	exitFailed = 1
 	exitUsage  = 2
+	// exitNoResult is that of a probe that could not ask.
+	exitNoResult = 3
 )
 
 func main() {
@@ -51,6 +53,9 @@ func (h host) run(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	if errors.As(err, &quiet) {
 		return exitFailed
 	}
+	if verdict := (*verdictError)(nil); errors.As(err, &verdict) {
+		return verdict.code
+	}
 	// A file may be refused for several reasons, a line each.
 	for line := range strings.Lines(err.Error()) {
 		fmt.Fprintf(stderr, "lvsctl: %s\n", strings.TrimSuffix(line, "\n"))
@@ -58,13 +63,16 @@ func (h host) run(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	if errors.As(err, &usage) {
 		return exitUsage
 	}
+	if unasked := (*unaskedError)(nil); errors.As(err, &unasked) {
+		return exitNoResult
+	}
 	return exitFailed
 }
 
 func (h host) newApp(stdout, stderr io.Writer) *cli.App {
 	commands := []*cli.Command{
 		demoCommand(), runCommand(), statusCommand(), yieldCommand(),
-		checkCommand(), fmtCommand(), convertCommand(), h.predictCommand(), simulateCommand(), h.planCommand(), h.applyCommand(),
+		h.probeCommand(), checkCommand(), fmtCommand(), convertCommand(), h.predictCommand(), simulateCommand(), h.planCommand(), h.applyCommand(),
 		h.listCommand(), h.serviceCommand(), h.serverCommand(), h.saveCommand(), h.restoreCommand(),
 		h.zeroCommand(), h.flushCommand(), h.timeoutsCommand(), h.syncdCommand(), announceCommand(), versionCommand(),
 	}
@@ -83,7 +91,9 @@ The kernel's table by hand: "lvsctl list" shows it, "service" and "server"
 change it, "save" and "restore" keep it, "plan" and "apply" make it what a
 file says. Flags may stand before or after arguments.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage.`,
+"lvsctl probe" asks a server as a health check does, and says what it saw.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 could not ask (probe).`,
 		Version:              version(),
 		HideVersion:          true,
 		EnableBashCompletion: true,
