@@ -33,10 +33,11 @@ func statusCommand() *cli.Command {
 		Name:  "status",
 		Usage: "what the running daemon does, and why",
 		Description: `Asks the daemon over its socket and prints its role, its heartbeats, and each
-service and server with the reason of its state. When the partner's
+service and server with the reason of its state. Of a server that is not up it
+shows the check, the last answer with its phases, and what the server said. When the partner's
 configuration differs, it says in what: texts that may hold a secret, as what
 is sent to a server or a program's arguments, are shown as digits.
---history adds the last answers of each server's check.`,
+--history shows the check and the last answers of every server.`,
 		ArgsUsage: " ",
 		Flags: []cli.Flag{
 			socketFlag("unix socket `PATH` of the daemon to ask"),
@@ -130,10 +131,8 @@ func writeStatus(w io.Writer, st *control.Status, history bool, now time.Time) e
 				since = ago(*s.Since) + ": "
 			}
 			fmt.Fprintf(tw, "  %s\t%s\t%s, %s\t%s%s\n", s.Name, s.Address, s.State, weight, since, s.Reason)
-			if history {
-				for _, r := range s.Results {
-					fmt.Fprintf(tw, "    %s\t%s\t%.1f ms\t%s\n", r.At.Format("15:04:05.000"), r.Verdict, r.TookMS, r.Reason)
-				}
+			if history || s.State != "up" {
+				writeCheckOf(tw, &s, history)
 			}
 		}
 		if v.Sorry != "" {
@@ -145,6 +144,44 @@ func writeStatus(w io.Writer, st *control.Status, history bool, now time.Time) e
 		}
 	}
 	return errors.Join(tw.Flush(), buffer.Flush())
+}
+
+// writeCheckOf says what a server is asked and what it answered: all that is
+// known, or the last answer alone.
+func writeCheckOf(w io.Writer, s *control.Server, history bool) {
+	check := s.Check
+	if s.NoticedMS > 0 {
+		check += fmt.Sprintf("; a death is noticed within %v", time.Duration(s.NoticedMS*float64(time.Millisecond)))
+	}
+	fmt.Fprintf(w, "    check\t\t\t%s\n", check)
+	switch {
+	case s.Bad > 1:
+		fmt.Fprintf(w, "    answers\t\t\t%d bad ones in a row\n", s.Bad)
+	case s.Good > 0 && s.State != "up":
+		fmt.Fprintf(w, "    answers\t\t\t%d good ones in a row, not yet enough\n", s.Good)
+	}
+	results := s.Results
+	if !history {
+		results = results[max(0, len(results)-1):]
+	}
+	for _, r := range results {
+		fmt.Fprintf(w, "    %s\t%s\t%.1f ms\t%s%s\n", r.At.Format("15:04:05.000"), r.Verdict, r.TookMS, r.Reason, phasesText(r.Phases))
+	}
+	if n := len(results); n > 0 && results[n-1].Seen != "" {
+		fmt.Fprintf(w, "    seen\t\t\t%s\n", results[n-1].Seen)
+	}
+}
+
+// phasesText is where the time of an answer went.
+func phasesText(phases []control.Phase) string {
+	if len(phases) == 0 {
+		return ""
+	}
+	texts := make([]string, len(phases))
+	for i, p := range phases {
+		texts[i] = fmt.Sprintf("%s %.1f", p.Name, p.TookMS)
+	}
+	return " (ms: " + strings.Join(texts, ", ") + ")"
 }
 
 // partnerTroubles says what is wrong between the two routers.

@@ -56,3 +56,59 @@ func TestStatusShowsHowThePartnerDiffers(t *testing.T) {
 		})
 	}
 }
+
+func TestStatusSaysWhyAServerIsDown(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	since := now.Add(-90 * time.Second)
+	answer := func(seconds int, verdict, reason string) control.Result {
+		return control.Result{
+			At: now.Add(time.Duration(seconds) * time.Second), Verdict: verdict, Reason: reason, TookMS: 3.5, Seen: `HTTP/1.1 500\r\n`,
+			Phases: []control.Phase{{Name: "connect", TookMS: 1}, {Name: "read", TookMS: 2.5}},
+		}
+	}
+	server := func(name, state, reason string, good, bad int, results ...control.Result) control.Server {
+		return control.Server{
+			Name: name, Address: "10.0.0.1:80", State: state, Since: &since, Reason: reason, Check: `http GET "/up"`,
+			NoticedMS: 7500, Good: good, Bad: bad, Results: results,
+		}
+	}
+	st := &control.Status{
+		Role: control.Role{Role: "active", Identity: "alone", Since: now}, Config: control.Config{Source: "lvs.cf", Loaded: now},
+		Services: []control.Service{{Name: "web", Reason: "1 of 3 servers up", Servers: []control.Server{
+			server("web1", "up", "read: status 200 OK", 9, 0, answer(-2, "ok", "read: status 200 OK")),
+			server("web2", "down", "read: status 500", 0, 4, answer(-4, "fail", "read: status 500"), answer(-2, "fail", "read: status 500")),
+			server("web3", "down", "connect: refused", 2, 0, answer(-2, "ok", "read: status 200 OK")),
+		}}},
+	}
+	const down = `  web2  10.0.0.1:80  down, out   since 1m30s: read: status 500
+    check                        http GET "/up"; a death is noticed within 7.5s
+    answers                      4 bad ones in a row
+    11:59:58.000  fail  3.5 ms  read: status 500 (ms: connect 1.0, read 2.5)
+    seen                         HTTP/1.1 500\r\n
+  web3  10.0.0.1:80  down, out   since 1m30s: connect: refused
+    check                        http GET "/up"; a death is noticed within 7.5s
+    answers                      2 good ones in a row, not yet enough
+    11:59:58.000  ok  3.5 ms  read: status 200 OK (ms: connect 1.0, read 2.5)
+    seen                         HTTP/1.1 500\r\n
+`
+	for _, history := range []bool{false, true} {
+		var out strings.Builder
+		if err := writeStatus(&out, st, history, now); err != nil {
+			t.Fatal(err)
+		}
+		_, got, _ := strings.Cut(out.String(), "\nweb")
+		_, got, _ = strings.Cut(got, "\n")
+		squeeze := func(s string) string { return strings.Join(strings.Fields(s), " ") }
+		want := "  web1 10.0.0.1:80 up, out since 1m30s: read: status 200 OK\n" + down
+		if history {
+			want = strings.Replace(want, "  web2", `    check http GET "/up"; a death is noticed within 7.5s
+    11:59:58.000 ok 3.5 ms read: status 200 OK (ms: connect 1.0, read 2.5)
+    seen HTTP/1.1 500\r\n
+  web2`, 1)
+			want = strings.Replace(want, "in a row\n", "in a row\n    11:59:56.000 fail 3.5 ms read: status 500 (ms: connect 1.0, read 2.5)\n", 1)
+		}
+		if diff := cmp.Diff(squeeze(want), squeeze(got)); diff != "" {
+			t.Errorf("history %t (-want +got):\n%s\n%s", history, diff, out.String())
+		}
+	}
+}

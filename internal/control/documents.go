@@ -148,6 +148,11 @@ type Server struct {
 	// last.
 	Check   string   `json:"check"`
 	Results []Result `json:"results"`
+	// Good and Bad are the answers of one kind in a row, one of them 0.
+	Good int `json:"good"`
+	Bad  int `json:"bad"`
+	// NoticedMS is the longest time from the server's death to its state down.
+	NoticedMS float64 `json:"noticed_ms"`
 }
 
 // Result is one answer of a health check.
@@ -156,6 +161,18 @@ type Result struct {
 	Verdict string    `json:"verdict"`
 	Reason  string    `json:"reason"`
 	TookMS  float64   `json:"took_ms"`
+	// Phases are the steps of the check, the failed one included, and Seen is
+	// the beginning of the answer, with escapes for what is not printable.
+	Phases []Phase `json:"phases,omitempty"`
+	Seen   string  `json:"seen,omitempty"`
+	// Weight is one that the check proposes; nil is none.
+	Weight *int `json:"weight,omitempty"`
+}
+
+// Phase is one step of a check.
+type Phase struct {
+	Name   string  `json:"name"`
+	TookMS float64 `json:"took_ms"`
 }
 
 // List is the data plane's table with counters.

@@ -121,11 +121,9 @@ func describeState(srv *control.Server, h health.WatchState) {
 		since := h.Since
 		srv.Since = &since
 	}
+	srv.Good, srv.Bad, srv.NoticedMS = h.OKs, h.Fails, millis(h.WorstDetection)
 	for _, res := range h.History {
-		srv.Results = append(srv.Results, control.Result{
-			At: res.Start, Verdict: res.Verdict.String(), Reason: res.Reason,
-			TookMS: float64(res.Duration.Microseconds()) / 1000,
-		})
+		srv.Results = append(srv.Results, describeResult(res))
 	}
 }
 
