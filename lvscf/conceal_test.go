@@ -17,7 +17,7 @@ import (
 var shownTexts = []string{
 	"backup_shared", "body", "body_regex", "ca_file", "cert_file", "client_monitor", "database", "debug_level", "device",
 	"digest", "dirs", "expect", "grpc_service", "heartbeat_key_file", "host", "http_version", "include", "interface", "ipvsadm",
-	"key_file", "method", "name", "notify_fifo", "password_file", "persistence_engine", "primary_shared", "query_type",
+	"key_file", "method", "name", "notify_fifo", "password_file", "persistence_engine", "primary_shared", "query_type", "role",
 	"rsh_command", "server_name", "sync_group", "syncd_iface", "track_interface", "user", "vrrp",
 	"check", "kind", "scheduler", // words of the language
 	"", // the device of a DeviceAddress

@@ -60,6 +60,8 @@ type Check struct {
 
 	// TLS speaks TLS from the first byte; the kinds tls and https always do.
 	TLS bool `json:"tls,omitempty"`
+	// StartTLS begins in clear and turns to TLS (smtp, pop3, imap, ftp, ldap).
+	StartTLS bool `json:"starttls,omitempty"`
 	// ServerName is sent as SNI and looked for in the certificate; empty is
 	// Host, or else the address.
 	ServerName string `json:"server_name,omitempty"`
@@ -83,11 +85,14 @@ type Check struct {
 	User         string `json:"user,omitempty"`
 	PasswordFile string `json:"password_file,omitempty"`
 	Database     string `json:"database,omitempty"`
+	// Role is what redis must be; empty is any.
+	Role string `json:"role,omitempty"`
 
-	// Command is the program of script; the words %h and %p in it stand for
+	// Command is the program of script and nagios; the words %h and %p in it stand for
 	// the server's address and port.
 	Command string `json:"command,omitempty"`
-	// UseWeight lets the answer of script and file set the server's weight.
+	// UseWeight lets the answer of script and file set the server's
+	// weight.
 	UseWeight bool `json:"use_weight,omitempty"`
 
 	// Pos is where the block is opened.
@@ -102,7 +107,9 @@ func NewCheck(name string) Check {
 }
 
 // UsesTLS reports whether the check speaks TLS.
-func (c *Check) UsesTLS() bool { return c.TLS || c.Kind == CheckTLS || c.Kind == CheckHTTPS }
+func (c *Check) UsesTLS() bool {
+	return c.TLS || c.StartTLS || c.Kind == CheckTLS || c.Kind == CheckHTTPS
+}
 
 // Timing says how often to ask a server and how patiently; the zero value of
 // each field is explained there. All durations are 0 or more.

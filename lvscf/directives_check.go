@@ -7,9 +7,14 @@ import (
 
 // Which kinds of check share options.
 var (
-	textKinds  = []CheckKind{CheckTCP, CheckUDP, CheckText, CheckTLS}
-	httpKinds  = []CheckKind{CheckHTTP, CheckHTTPS}
-	loginKinds = []CheckKind{
+	textKinds = []CheckKind{CheckTCP, CheckUDP, CheckText, CheckTLS}
+	httpKinds = []CheckKind{CheckHTTP, CheckHTTPS}
+	// networkKinds send packets of their own.
+	networkKinds = slices.DeleteFunc(CheckKinds(), func(k CheckKind) bool {
+		return k == CheckNone || k == CheckScript || k == CheckNagios || k == CheckFile
+	})
+	startTLSKinds = []CheckKind{CheckSMTP, CheckPOP3, CheckIMAP, CheckFTP, CheckLDAP}
+	loginKinds    = []CheckKind{
 		CheckHTTP, CheckHTTPS, CheckSMTP, CheckPOP3, CheckIMAP, CheckFTP, CheckLDAP, CheckMySQL, CheckPostgres, CheckRedis, CheckRADIUS, CheckSIP,
 	}
 	// connectKinds speak to a port of the server.
@@ -17,7 +22,8 @@ var (
 		CheckTCP, CheckUDP, CheckText, CheckTLS, CheckHTTP, CheckHTTPS, CheckGRPC, CheckDNS, CheckSMTP, CheckPOP3, CheckIMAP, CheckFTP, CheckNNTP,
 		CheckLDAP, CheckMySQL, CheckPostgres, CheckRedis, CheckMemcached, CheckRADIUS, CheckNTP, CheckSIP,
 	}
-	tlsKinds = []CheckKind{
+	passwordKinds = slices.DeleteFunc(slices.Clone(loginKinds), func(k CheckKind) bool { return k == CheckSIP })
+	tlsKinds      = []CheckKind{
 		CheckTLS, CheckHTTP, CheckHTTPS, CheckGRPC, CheckSMTP, CheckPOP3, CheckIMAP, CheckFTP, CheckNNTP, CheckLDAP, CheckMySQL, CheckPostgres, CheckRedis, CheckSIP,
 	}
 )
@@ -45,12 +51,12 @@ var checkDirectives = []directive{
 		set: to(aPort, func(s *scope) *uint16 { return &s.k.Port }),
 	},
 	{
-		name: "source", where: inCheck, kind: "host", example: "10.0.0.1", args: 1, since: sinceExtensions,
+		name: "source", where: inCheck, kinds: networkKinds, kind: "host", example: "10.0.0.1", args: 1, since: sinceExtensions,
 		doc: "ask from this address of the router",
 		set: to(needHost, func(s *scope) *Host { return &s.k.Source }),
 	},
 	{
-		name: "interface", where: inCheck | inVRRP, kind: "text, a device", example: "eth1", args: 1, since: sinceExtensions,
+		name: "interface", where: inCheck | inVRRP, kinds: networkKinds, kind: "text, a device", example: "eth1", args: 1, since: sinceExtensions,
 		doc: "in a check, ask through this device alone; in a vrrp block, the device that the packets use",
 		set: to(device, func(s *scope) *string {
 			if s.r != nil {
@@ -60,7 +66,7 @@ var checkDirectives = []directive{
 		}),
 	},
 	{
-		name: "mark", where: inCheck, kind: "integer", example: "7", args: 1, since: sinceExtensions,
+		name: "mark", where: inCheck, kinds: networkKinds, kind: "integer", example: "7", args: 1, since: sinceExtensions,
 		doc: "put this firewall mark on the packets of the check",
 		set: to(uintTo[uint32](1, 1<<32-1), func(s *scope) *uint32 { return &s.k.Mark }),
 	},
@@ -75,7 +81,7 @@ var checkDirectives = []directive{
 		set: to(duration, func(s *scope) *time.Duration { return &s.k.Timeout }),
 	},
 	{
-		name: "send", where: inCheck, kind: "text", example: `"PING\r\n"`, args: 1, since: sinceExtensions, kinds: textKinds,
+		name: "send", where: inCheck, kind: "text", example: `"PING\r\n"`, args: 1, since: sinceExtensions, kinds: append(textKinds[:len(textKinds):len(textKinds)], CheckAgent),
 		doc: "text to send, with the escapes of send in a virtual block",
 		set: to(text, func(s *scope) *string { return &s.k.Send }),
 	},
@@ -146,6 +152,11 @@ var checkDirectives = []directive{
 		set: to(boolean, func(s *scope) *bool { return &s.k.TLS }),
 	},
 	{
+		name: "starttls", where: inCheck, kind: "boolean", def: "0", example: "1", args: 1, since: sinceExtensions, kinds: startTLSKinds,
+		doc: "1: begin in clear and turn to TLS by the protocol's own command; a server that does not offer it is bad",
+		set: to(boolean, func(s *scope) *bool { return &s.k.StartTLS }),
+	},
+	{
 		name: "server_name", where: inCheck, kind: "text", example: "www.example.net", args: 1, since: sinceExtensions, kinds: tlsKinds,
 		doc: "name to ask for in the handshake (SNI) and to look for in the certificate; without it that of host, or else the address",
 		set: to(filePath, func(s *scope) *string { return &s.k.ServerName }),
@@ -188,11 +199,11 @@ var checkDirectives = []directive{
 	},
 	{
 		name: "user", where: inCheck, kind: "text", example: "probe", args: 1, since: sinceExtensions, kinds: loginKinds,
-		doc: "user to log in as",
+		doc: "user to log in as; with sip the address that asks",
 		set: to(filePath, func(s *scope) *string { return &s.k.User }),
 	},
 	{
-		name: "password_file", where: inCheck, kind: "text, a file", example: "/etc/lvs/probe.secret", args: 1, since: sinceExtensions, kinds: loginKinds,
+		name: "password_file", where: inCheck, kind: "text, a file", example: "/etc/lvs/probe.secret", args: 1, since: sinceExtensions, kinds: passwordKinds,
 		doc: "file whose first line is the password, or the secret of radius; it should be readable by root alone",
 		set: to(filePath, func(s *scope) *string { return &s.k.PasswordFile }),
 	},
@@ -202,13 +213,18 @@ var checkDirectives = []directive{
 		set: to(filePath, func(s *scope) *string { return &s.k.Database }),
 	},
 	{
-		name: "command", where: inCheck, kind: "text, a command", example: `"/usr/local/bin/check %h %p"`, args: 1, since: sinceExtensions, kinds: []CheckKind{CheckScript},
-		doc: "program that checks; %h is the address, %p the port, and 0 the exit code of a good server",
+		name: "role", where: inCheck, kind: "master, slave or sentinel", example: "master", args: 1, words: redisRoleWords, since: sinceExtensions, kinds: []CheckKind{CheckRedis},
+		doc: "role that the server must have; without it any",
+		set: to((*values).redisRole, func(s *scope) *string { return &s.k.Role }),
+	},
+	{
+		name: "command", where: inCheck, kind: "text, a command", example: `"/usr/local/bin/check %h %p"`, args: 1, since: sinceExtensions, kinds: []CheckKind{CheckScript, CheckNagios},
+		doc: "program that checks; %h is the address, %p the port, and 0 the exit code of a good server; with nagios a plugin, whose 1 (warning) is good too and 3 (unknown) no answer",
 		set: to(command, func(s *scope) *string { return &s.k.Command }),
 	},
 	{
 		name: "use_weight", where: inCheck, kind: "boolean", def: "0", example: "1", args: 1, since: sinceExtensions, kinds: []CheckKind{CheckScript, CheckFile},
-		doc: "1: the answer sets the weight: the number in the file, or an exit code of 2..255 less 2",
+		doc: "1: the answer sets the weight: the number in the file, or an exit code of 2..255 less 2; an agent always does",
 		set: to(boolean, func(s *scope) *bool { return &s.k.UseWeight }),
 	},
 }

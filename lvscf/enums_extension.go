@@ -203,14 +203,17 @@ const (
 	CheckRADIUS    CheckKind = "radius"
 	CheckNTP       CheckKind = "ntp"
 	CheckSIP       CheckKind = "sip"
+	CheckAJP       CheckKind = "ajp"
+	CheckAgent     CheckKind = "agent"
 	CheckPing      CheckKind = "ping"
 	CheckScript    CheckKind = "script"
+	CheckNagios    CheckKind = "nagios"
 	CheckFile      CheckKind = "file"
 )
 
 var checkKindWords = []string{
 	"none", "tcp", "udp", "text", "tls", "http", "https", "grpc", "dns", "smtp", "pop3", "imap", "ftp", "nntp",
-	"ldap", "mysql", "postgres", "redis", "memcached", "radius", "ntp", "sip", "ping", "script", "file",
+	"ldap", "mysql", "postgres", "redis", "memcached", "radius", "ntp", "sip", "ajp", "agent", "ping", "script", "nagios", "file",
 }
 
 // CheckKinds returns all kinds that have a word.

@@ -39,8 +39,8 @@ var directiveOrder = map[blockMask][]string{
 	},
 	inCheck: {
 		"kind", "address", "port", "source", "interface", "mark", "through",
-		"method", "host", "path", "header", "http_version", "tls", "server_name", "verify", "ca_file", "cert_file", "key_file",
-		"query", "query_type", "grpc_service", "user", "password_file", "database", "command",
+		"method", "host", "path", "header", "http_version", "tls", "starttls", "server_name", "verify", "ca_file", "cert_file", "key_file",
+		"query", "query_type", "grpc_service", "user", "password_file", "database", "role", "command",
 		"send", "expect", "use_regex", "require_reply", "status", "body", "body_regex", "digest", "use_weight",
 		"timeout", "interval", "fast_interval", "down_interval", "connect_timeout", "tls_timeout", "read_timeout",
 		"rise", "fall", "start_state",

@@ -105,7 +105,7 @@ func httpVersions(v *Virtual) {
 	}
 	for _, list := range lists {
 		for i := range list {
-			list[i].HTTPVersion = "2"
+			list[i].HTTPVersion, list[i].Role = "2", "master"
 		}
 	}
 }

@@ -277,6 +277,17 @@ func (v *values) httpVersion() (string, bool) {
 	return httpVersionWords[n], true
 }
 
+// redisRoleWords are the roles of a Redis server, as it calls them itself.
+var redisRoleWords = []string{"master", "slave", "sentinel"}
+
+func (v *values) redisRole() (string, bool) {
+	n, ok := v.word(redisRoleWords)
+	if !ok {
+		return "", false
+	}
+	return redisRoleWords[n], true
+}
+
 // method reads a request method: a token of RFC 9110 5.6.2, in capitals.
 func (v *values) method() (string, bool) {
 	t := v.args[0]
