@@ -25,7 +25,8 @@ const (
 // begun when the same thing changes again is replaced: what counts is how
 // things stand. So there are never more waiting than there are things.
 type commands struct {
-	log *slog.Logger
+	log    *slog.Logger
+	within time.Duration
 
 	// stood is what was told last, true for up. It belongs to the loop.
 	stood map[subject]bool
@@ -47,7 +48,7 @@ type job struct {
 }
 
 func newCommands(log *slog.Logger) *commands {
-	return &commands{log: log, stood: make(map[subject]bool), wake: make(chan struct{}, 1)}
+	return &commands{log: log, within: commandWithin, stood: make(map[subject]bool), wake: make(chan struct{}, 1)}
 }
 
 // tell compares what became of a service with what was told of it last.
@@ -61,11 +62,7 @@ func (c *commands) tell(v *VirtualService, g *pool.Group, known factsOf) {
 		if r.Up == "" && r.Down == "" {
 			continue
 		}
-		state := known(v, r).state
-		if r.Checker == nil {
-			state = health.Up
-		}
-		if state != health.Unknown {
+		if state := known(v, r).state; state != health.Unknown {
 			c.stand(v, r, state == health.Up)
 		}
 	}
@@ -176,7 +173,7 @@ func (c *commands) do(ctx context.Context, j job) {
 		log.Error("cannot run the command for a change", "err", err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, commandWithin)
+	ctx, cancel := context.WithTimeout(ctx, c.within)
 	defer cancel()
 	r := program.Check(ctx, health.Target{Addr: j.target})
 	if r.Verdict == health.OK {

@@ -262,8 +262,11 @@ func (s *Setup) virtualService(c *lvscf.Config, from *convert.Service, used map[
 		case len(k.Checks) == 0 && (k.Check == lvscf.CheckPiranha || k.Check == lvscf.CheckNone):
 			// Only checks of its own count: the service's are made for servers
 			// with the pages that a sorry server does not have.
+			if k.UpCmd != "" || k.DownCmd != "" {
+				s.note("virtual %s: server %s: up_cmd and down_cmd have no effect: it is a sorry server without a check of its own, and always up", v.Name, k.Name)
+			}
 			out.Sorry = append(out.Sorry, RealServer{
-				Name: name(k.Name), Destination: r.Destination, Maintenance: k.Maintenance, Up: k.UpCmd, Down: k.DownCmd,
+				Name: name(k.Name), Destination: r.Destination, Maintenance: k.Maintenance,
 				Target: health.Target{Addr: netip.AddrPortFrom(k.Address.Addr, k.Port)},
 			})
 			continue
