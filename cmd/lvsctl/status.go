@@ -121,26 +121,15 @@ func writeStatus(w io.Writer, st *control.Status, history bool, now time.Time) e
 	}
 	for _, v := range st.Services {
 		fmt.Fprintf(tw, "\n%s\t%s\t%s\n", v.Name, v.Key, v.Reason)
-		for _, s := range v.Servers {
-			weight := "out"
-			if s.InTable {
-				weight = fmt.Sprintf("weight %d", s.Weight)
-			}
-			since := ""
-			if s.Since != nil {
-				since = ago(*s.Since) + ": "
-			}
-			fmt.Fprintf(tw, "  %s\t%s\t%s, %s\t%s%s\n", s.Name, s.Address, s.State, weight, since, s.Reason)
-			if history || s.State != "up" {
-				writeCheckOf(tw, &s, history)
-			}
+		if q := v.Quorum; q.State != "" {
+			fmt.Fprintf(tw, "  quorum\t%s\t\t%s%s\n", q.State, sinceOf(q.Since, ago), strings.TrimPrefix(q.Why, "quorum "+q.State+": "))
 		}
-		if v.Sorry != "" {
-			state := "out"
-			if v.SorryUsed {
-				state = "takes the clients"
-			}
-			fmt.Fprintf(tw, "  sorry server\t%s\t%s\n", v.Sorry, state)
+		for _, s := range v.Servers {
+			writeServer(tw, &s, history, ago)
+		}
+		for _, s := range v.SorryServers {
+			s.Name = "sorry: " + s.Name
+			writeServer(tw, &s, history, ago)
 		}
 	}
 	return errors.Join(tw.Flush(), buffer.Flush())
@@ -182,6 +171,31 @@ func phasesText(phases []control.Phase) string {
 		texts[i] = fmt.Sprintf("%s %.1f", p.Name, p.TookMS)
 	}
 	return " (ms: " + strings.Join(texts, ", ") + ")"
+}
+
+// writeServer says how a server stands, why it has its weight where that does
+// not follow from its state, and what it was asked where it is not up.
+func writeServer(w io.Writer, s *control.Server, history bool, ago func(time.Time) string) {
+	weight := "out"
+	if s.InTable {
+		weight = fmt.Sprintf("weight %d", s.Weight)
+	}
+	fmt.Fprintf(w, "  %s\t%s\t%s, %s\t%s%s\n", s.Name, s.Address, s.State, weight, sinceOf(s.Since, ago), s.Reason)
+	switch s.Why {
+	case "", fmt.Sprintf("up: configured weight %d", s.Weight), "down: " + s.Reason:
+	default:
+		fmt.Fprintf(w, "    why\t\t\t%s%s\n", sinceOf(s.WhySince, ago), s.Why)
+	}
+	if s.Check != "" && (history || s.State != "up") {
+		writeCheckOf(w, s, history)
+	}
+}
+
+func sinceOf(t *time.Time, ago func(time.Time) string) string {
+	if t == nil {
+		return ""
+	}
+	return ago(*t) + ": "
 }
 
 // partnerTroubles says what is wrong between the two routers.

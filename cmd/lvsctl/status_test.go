@@ -112,3 +112,42 @@ func TestStatusSaysWhyAServerIsDown(t *testing.T) {
 		}
 	}
 }
+
+func TestStatusSaysWhyAServerHasItsWeight(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	since := now.Add(-time.Minute)
+	st := &control.Status{Services: []control.Service{{
+		Name: "web", Reason: "2 of 4 servers up", Quorum: control.Quorum{State: "lost", Since: &since, Why: "quorum lost: live weight 1, gained at 2"},
+		Servers: []control.Server{
+			{Name: "a", Address: "10.0.0.1:80", State: "up", InTable: true, Weight: 2, Since: &since, Reason: "connect: open", Why: "up: configured weight 2", WhySince: &since},
+			{Name: "b", Address: "10.0.0.2:80", State: "up", InTable: true, Weight: 16, Since: &since, Reason: "connect: open", Why: "up: configured weight 1 x 64, slow start at 25 %", WhySince: &since},
+			{Name: "c", Address: "10.0.0.3:80", State: "down", Reason: "connect: refused", Why: "down: connect: refused", WhySince: &since},
+			{Name: "d", Address: "10.0.0.4:80", State: "down", InTable: true, Reason: "connect: refused", Why: "down, kept with weight 0: connect: refused"},
+		},
+		SorryServers: []control.Server{{Name: "s", Address: "10.0.0.9:80", State: "up", InTable: true, Weight: 1, Reason: "not checked", Why: "sorry server, serves: configured weight 1", WhySince: &since}},
+	}}}
+	var out strings.Builder
+	if err := writeStatus(&out, st, false, now); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for line := range strings.Lines(out.String()) {
+		if strings.HasPrefix(line, "  ") {
+			got = append(got, strings.Join(strings.Fields(line), " "))
+		}
+	}
+	want := []string{
+		"quorum lost since 1m0s: live weight 1, gained at 2",
+		"a 10.0.0.1:80 up, weight 2 since 1m0s: connect: open",
+		"b 10.0.0.2:80 up, weight 16 since 1m0s: connect: open",
+		"why since 1m0s: up: configured weight 1 x 64, slow start at 25 %",
+		"c 10.0.0.3:80 down, out connect: refused",
+		"d 10.0.0.4:80 down, weight 0 connect: refused",
+		"why down, kept with weight 0: connect: refused",
+		"sorry: s 10.0.0.9:80 up, weight 1 not checked",
+		"why since 1m0s: sorry server, serves: configured weight 1",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("status (-want +got):\n%s\n%s", diff, out.String())
+	}
+}
