@@ -31,12 +31,15 @@ type Hint struct {
 	Addr netip.Addr
 	// Reason is one line that says what happened.
 	Reason string
+	// Back tells that a way came back, so that a target that is down may be
+	// up again; else it may be lost.
+	Back bool
 }
 
 // HintsConfig sets up [Hints].
 type HintsConfig struct {
-	// OnHint takes the hints, one at a time; it should be quick. It must not
-	// be nil.
+	// OnHint takes the hints, one at a time; it should be quick, and must not
+	// call the Hints. It must not be nil.
 	OnHint func(Hint)
 	// Pause is the least time between two hints about one address. 0 means
 	// DefaultHintPause.
@@ -172,10 +175,10 @@ func (h *Hints) neighbour(n neighbourEvent, now time.Time) {
 	h.stats.Neighbours++
 	reason := fmt.Sprintf("neighbour %v does not answer any more", n.addr)
 	if _, ours := h.addrs[n.addr]; ours {
-		h.say(n.addr, reason, now)
+		h.say(Hint{Addr: n.addr, Reason: reason}, now)
 		return
 	}
-	h.sayBehind(reason, now, func(to hop, err error) bool { return err == nil && to.link == n.link && to.router == n.addr })
+	h.sayBehind(Hint{Reason: reason}, now, func(to hop, err error) bool { return err == nil && to.link == n.link && to.router == n.addr })
 }
 
 // link takes the state of a link.
@@ -196,7 +199,7 @@ func (h *Hints) link(l linkEvent, now time.Time) {
 		reason = fmt.Sprintf("link %s is down", l.name)
 	}
 	// Those that have lost their route may have had it there.
-	h.sayBehind(reason, now, func(to hop, err error) bool { return err != nil || to.link == l.link })
+	h.sayBehind(Hint{Reason: reason, Back: !l.down}, now, func(to hop, err error) bool { return err != nil || to.link == l.link })
 }
 
 // unreachable takes an answer of ICMP about a packet to addr.
@@ -205,12 +208,12 @@ func (h *Hints) unreachable(addr netip.Addr, reason string, now time.Time) {
 	defer h.mu.Unlock()
 	h.stats.ICMP++
 	if _, ours := h.addrs[addr]; ours {
-		h.say(addr, reason, now)
+		h.say(Hint{Addr: addr, Reason: reason}, now)
 	}
 }
 
-// sayBehind gives a hint about each address with a next hop that is meant.
-func (h *Hints) sayBehind(reason string, now time.Time, meant func(hop, error) bool) {
+// sayBehind gives the hint about each address with a next hop that is meant.
+func (h *Hints) sayBehind(about Hint, now time.Time, meant func(hop, error) bool) {
 	n := 0
 	for addr := range h.addrs {
 		if n++; n > maxLookups || h.refill(now) < 1 {
@@ -218,21 +221,23 @@ func (h *Hints) sayBehind(reason string, now time.Time, meant func(hop, error) b
 			return
 		}
 		if meant(h.lookUp(addr)) {
-			h.say(addr, reason, now)
+			about.Addr = addr
+			h.say(about, now)
 		}
 	}
 }
 
 // say passes a hint on, unless there were too many.
-func (h *Hints) say(addr netip.Addr, reason string, now time.Time) {
-	if last := h.addrs[addr]; !last.IsZero() && now.Sub(last) < h.cfg.Pause || h.refill(now) < 1 {
+func (h *Hints) say(about Hint, now time.Time) {
+	if last := h.addrs[about.Addr]; !last.IsZero() && now.Sub(last) < h.cfg.Pause || h.refill(now) < 1 {
 		h.stats.Dropped++
 		return
 	}
 	h.tokens--
-	h.addrs[addr] = now
+	h.addrs[about.Addr] = now
 	h.stats.Hints++
-	h.cfg.OnHint(Hint{addr, oneLine(reason, MaxReason)})
+	about.Reason = oneLine(about.Reason, MaxReason)
+	h.cfg.OnHint(about)
 }
 
 // refill returns how many hints may be given now.

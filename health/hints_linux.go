@@ -58,7 +58,7 @@ func (h *Hints) Run(ctx context.Context) error {
 	for _, v6 := range []bool{false, true} {
 		c, err := h.openUnreachable(v6)
 		if err != nil {
-			h.cfg.Logger.Warn("unreachable destinations are not heard of, which needs CAP_NET_RAW", "err", err)
+			h.cfg.Logger.Info("unreachable destinations are not heard of, which needs CAP_NET_RAW", "err", err)
 			continue
 		}
 		g.Go(func() error { return h.hearUnreachable(ctx, c, v6) })

@@ -18,7 +18,12 @@ import (
 func hintsFor(t *testing.T, cfg HintsConfig, hops map[string]hop) (*Hints, *[]string) {
 	t.Helper()
 	var said []string
-	cfg.OnHint = func(h Hint) { said = append(said, fmt.Sprintf("%v: %s", h.Addr, h.Reason)) }
+	cfg.OnHint = func(h Hint) {
+		said = append(said, fmt.Sprintf("%v: %s", h.Addr, h.Reason))
+		if h.Back != strings.HasSuffix(h.Reason, "is up") {
+			t.Errorf("%+v", h)
+		}
+	}
 	h, err := NewHints(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -64,6 +69,13 @@ func TestHintsOfNeighboursAndLinks(t *testing.T) {
 		{"a link goes down", func() { h.link(linkEvent{3, "eth3", true}, now) }, []string{"10.0.3.1: link eth3 is down", "10.9.0.2: link eth3 is down"}},
 		{"and is told again", func() { h.link(linkEvent{3, "eth3", true}, now) }, nil},
 		{"too soon up again", func() { h.link(linkEvent{3, "eth3", false}, now) }, nil},
+		{"and later up", func() {
+			now = now.Add(time.Hour)
+			h.link(linkEvent{3, "eth3", true}, now)
+			*said = nil
+			now = now.Add(time.Hour)
+			h.link(linkEvent{3, "eth3", false}, now)
+		}, []string{"10.0.3.1: link eth3 is up", "10.9.0.2: link eth3 is up"}},
 		{"later down again", func() { now = now.Add(time.Hour); h.link(linkEvent{3, "eth3", true}, now) }, []string{"10.0.3.1: link eth3 is down", "10.9.0.2: link eth3 is down"}},
 		{"unreachable", func() { h.unreachable(netip.MustParseAddr("10.0.0.21"), "10.0.0.1 says: host unreachable", now) }, []string{"10.0.0.21: 10.0.0.1 says: host unreachable"}},
 		{"a stranger is unreachable", func() { h.unreachable(netip.MustParseAddr("10.0.0.77"), "x", now) }, nil},
@@ -75,7 +87,7 @@ func TestHintsOfNeighboursAndLinks(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", step.name, diff)
 		}
 	}
-	want := HintStats{Neighbours: 4, Links: 3, ICMP: 2, Hints: 8, Dropped: 2}
+	want := HintStats{Neighbours: 4, Links: 5, ICMP: 2, Hints: 12, Dropped: 2}
 	if diff := cmp.Diff(want, h.Stats()); diff != "" {
 		t.Errorf("counters (-want +got):\n%s", diff)
 	}
