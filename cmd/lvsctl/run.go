@@ -144,7 +144,7 @@ func runDaemon(c *cli.Context) error {
 	conf := director.Config{
 		Setup: setup, Load: load, Reload: reload,
 		Dataplane: plane.Dataplane, DataplaneKind: plane.Kind, DataplaneReason: plane.Reason,
-		Failover: pair, Identity: identity,
+		Failover: pair, Identity: identity, Hints: true,
 		StateFile: c.String("state"), Control: socket, Version: version(), Logger: log,
 	}
 	if c.String("addresses") == "manage" || c.String("addresses") == "auto" && plane.Kind == director.KindKernel {

@@ -45,6 +45,10 @@ type Config struct {
 	// Addresses carries the floating addresses; nil when nobody does.
 	Addresses AddressSet
 
+	// Hints asks servers at once when the kernel tells of a change on the way
+	// to them, beside the intervals of their checks.
+	Hints bool
+
 	// StateFile remembers which services are ours; empty keeps nothing.
 	StateFile string
 	// Control is the socket to answer on; nil for none. Run closes it.
@@ -72,6 +76,7 @@ type Director struct {
 	node    *failover.Node
 	partner *partner
 	paths   *dsr.Manager // nil without the kernel's table
+	watched *watched     // nil without hints
 	started time.Time
 	// heartbeat is what the node was started with, whatever was loaded since.
 	heartbeat Heartbeat
@@ -107,6 +112,12 @@ func New(ctx context.Context, cfg Config) (*Director, error) {
 	})
 	if err := d.monitor.Set(d.watches(setup)); err != nil {
 		return nil, err
+	}
+	if cfg.Hints {
+		if err := d.watchHints(); err != nil {
+			return nil, err
+		}
+		d.watched.set(setup)
 	}
 	f := cfg.Failover
 	f.Digest = setup.Digest
@@ -154,6 +165,9 @@ func (d *Director) Run(ctx context.Context) error {
 	g.Go(func() error { return d.monitor.Run(work) })
 	if d.paths != nil {
 		g.Go(func() error { return d.paths.Run(work) })
+	}
+	if d.watched != nil {
+		g.Go(func() error { return d.runHints(work) })
 	}
 	if d.cfg.Control != nil {
 		g.Go(func() error { return control.Serve(work, d.cfg.Control, d) })
@@ -247,6 +261,9 @@ func (d *Director) adopt(ctx context.Context, setup *Setup) error {
 	d.openPaths(setup)
 	if err := d.monitor.Set(d.watches(setup)); err != nil {
 		return err
+	}
+	if d.watched != nil {
+		d.watched.set(setup)
 	}
 	d.partner.setOwn(setup)
 	d.node.SetDigest(setup.Digest)
