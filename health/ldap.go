@@ -99,8 +99,11 @@ func (s *session) ldap(phase string, id byte, operation string, want byte) error
 		return unwanted("answer %s is no LDAP message", clip(head))
 	}
 	n := int(head[1])
+	if n == 0x80 || n > 0x84 { // section 5.1: definite lengths only
+		return unwanted("answer %s is no LDAP message", clip(head))
+	}
 	if n > 0x80 {
-		long, err := s.full(min(n-0x80, 8))
+		long, err := s.full(n - 0x80)
 		if err != nil {
 			return err
 		}

@@ -198,6 +198,8 @@ func TestLDAP(t *testing.T) {
 		"other number":   {nobody, healthtest.Dialogue(step{Hear: question, Say: "\x30\x0c\x02\x01\x07\x61\x07\x0a\x01\x00\x04\x00\x04\x00"}), health.Fail, "message 7"},
 		"notice":         {nobody, healthtest.Dialogue(step{Hear: question, Say: "\x30\x0c\x02\x01\x00\x78\x07\x0a\x01\x34\x04\x00\x04\x00"}), health.Fail, "disconnects: result 52 unavailable"},
 		"absurdly long":  {nobody, healthtest.Dialogue(step{Hear: question, Say: "\x30\x84\x7f\xff\xff\xff"}), health.Fail, "more than 4096 bytes"},
+		"no length":      {nobody, healthtest.Dialogue(step{Hear: question, Say: "\x30\x80\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00\x00\x00"}), health.Fail, "is no LDAP message"},
+		"a long length":  {nobody, healthtest.Dialogue(step{Hear: question, Say: "\x30\x88\x00\x00\x00\x00\x00\x00\x00\x0c"}), health.Fail, "is no LDAP message"},
 		"starttls": {start, healthtest.Dialogue(
 			step{Hear: "\x02\x01\x02\x77\x18\x80\x161.3.6.1.4.1.1466.20037", Say: "\x30\x0c\x02\x01\x02\x78\x07\x0a\x01\x00\x04\x00\x04\x00", TLS: server},
 			step{Hear: question, Say: bound},
