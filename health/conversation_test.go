@@ -212,6 +212,9 @@ func TestMailAndFileServers(t *testing.T) {
 		"imap bye":               {imap, healthtest.Say("* BYE Disconnected for inactivity.\r\n"), health.Fail, "greeting: greeting"},
 		"imap refuses to logout": {imap, healthtest.Dialogue(step{Say: "* OK\r\n"}, step{Hear: "LOGOUT", Say: "* NO x\r\na2 BAD no\r\n"}), health.Fail, `answer "a2 BAD no" to LOGOUT`},
 
+		"ftp, a long welcome": {ftp, healthtest.Dialogue(step{Say: "220-hello\r\n" + strings.Repeat("\r\n", 9000) + "220 ready\r\n"}, step{Hear: "QUIT\r\n", Say: "221 Goodbye.\r\n"}), health.OK, "quit: greeted"},
+		"ftp, a long refusal": {ftp, healthtest.Say("220-hello\r\n" + strings.Repeat("\r\n", 9000) + "421 full\r\n220 x\r\n" + "421 full\r\n"), health.Fail, "quit: answer 421 full, expected 221"},
+
 		"ftp":                {ftp, healthtest.Dialogue(step{Say: "220 (vsFTPd 3.0.3)\r\n"}, step{Hear: "QUIT\r\n", Say: "221 Goodbye.\r\n"}), health.OK, "quit: greeted"},
 		"ftp later":          {ftp, healthtest.Dialogue(step{Say: "120 soon\r\n"}, step{Say: "220 now\r\n"}, step{Hear: "QUIT", Say: "221 bye\r\n"}), health.OK, ""},
 		"ftp in free lines":  {ftp, healthtest.Dialogue(step{Say: "220-Welcome\r\n to\r\n330 us\r\n220 ready\r\n"}, step{Hear: "QUIT", Say: "221 bye\r\n"}), health.OK, ""},

@@ -19,6 +19,8 @@ const (
 	maxLine = 4 << 10
 	// maxConversation is how much is read from one connection altogether.
 	maxConversation = 64 << 10
+	// maxLines is how many lines of one answer are kept; the last one is.
+	maxLines = 100
 )
 
 // unexpected is an answer that is not the wanted one: the target's fault, not
@@ -233,6 +235,9 @@ func (s *session) reply() (code int, lines []string, err error) {
 		}
 		if ok && n == code {
 			text = text[min(len(text), 4):]
+		}
+		if len(lines) == maxLines {
+			lines = lines[:maxLines-1] // a server may send 64 Ki empty ones
 		}
 		lines = append(lines, text)
 		if !more {
