@@ -155,15 +155,16 @@ func (s *session) pgStart(number uint32, words string) error {
 // ended by a zero byte, with one more at the end.
 func parsePGError(b []byte) (state, text string) {
 	state = "?"
-	for len(b) > 1 && b[0] != 0 {
-		value, rest, _ := strings.Cut(string(b[1:]), "\x00")
-		switch b[0] {
+	left := string(b)
+	for len(left) > 1 && left[0] != 0 {
+		value, rest, _ := strings.Cut(left[1:], "\x00")
+		switch left[0] {
 		case 'C':
 			state = clipText(value)
 		case 'M':
 			text = value
 		}
-		b = []byte(rest)
+		left = rest
 	}
 	return state, text
 }
