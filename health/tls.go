@@ -115,13 +115,17 @@ func (c *TLS) Check(ctx context.Context, t Target) Result {
 	})
 }
 
+// maxChain is how many certificates are looked at: each costs a signature, and
+// a message of TLS has room for hundreds.
+const maxChain = 16
+
 // pinned looks for a key of the chain among the pins. The handshake has
 // proved that the server has the key of the first certificate; the others
 // count only as far as each has signed the one before it.
 func (c *TLS) pinned(state tls.ConnectionState) error {
 	chain := state.PeerCertificates
 	for i, cert := range chain {
-		if i > 0 && chain[i-1].CheckSignatureFrom(cert) != nil {
+		if i == maxChain || i > 0 && chain[i-1].CheckSignatureFrom(cert) != nil {
 			break
 		}
 		sum := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
