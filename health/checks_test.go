@@ -200,6 +200,7 @@ func TestSendExpectIsRefused(t *testing.T) {
 		"back reference":    {health.SendExpectConfig{Regex: true, Literal: true, Expect: `(a)\1`}, "invalid escape"},
 		"perl":              {health.SendExpectConfig{Regex: true, Expect: `\d+`}, "invalid escape"},
 		"unknown transport": {health.SendExpectConfig{Transport: 9}, "transport(9)"},
+		"too long for UDP":  {health.SendExpectConfig{Transport: health.OverUDP, Send: strings.Repeat("x", 65508)}, "65507 bytes at most over UDP"},
 		"too long":          {health.SendExpectConfig{Send: strings.Repeat("x", health.MaxText+1)}, "65536 bytes at most"},
 	} {
 		t.Run(name, func(t *testing.T) {

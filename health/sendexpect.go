@@ -50,8 +50,11 @@ const (
 	// RegexWindow is how many bytes of an answer a regular expression is
 	// searched in, the number that nanny used.
 	RegexWindow = 254
-	// MaxText is the longest Send or Expect in bytes, after conversion.
+	// MaxText is the longest Send or Expect in bytes, after conversion; a
+	// Send over UDP has room for maxDatagramSent only.
 	MaxText = 64 << 10
+	// maxDatagramSent is the longest datagram over IPv4 (RFC 768, RFC 791).
+	maxDatagramSent = 65535 - 20 - 8
 )
 
 // SendExpectConfig sets up a [SendExpect] check.
@@ -110,6 +113,9 @@ func NewSendExpect(cfg *SendExpectConfig) (*SendExpect, error) {
 	}
 	if len(send) > MaxText || len(expect) > MaxText {
 		return nil, fmt.Errorf("send/expect check: send and expect may have %d bytes at most, not %d and %d", MaxText, len(send), len(expect))
+	}
+	if cfg.Transport == OverUDP && len(send) > maxDatagramSent {
+		return nil, fmt.Errorf("send/expect check: send may have %d bytes at most over UDP, not %d", maxDatagramSent, len(send))
 	}
 	c := &SendExpect{
 		transport: cfg.Transport, send: []byte(send), expect: expect, any: cfg.Expect == "*", dial: cfg.Dial,
