@@ -53,6 +53,7 @@ const DefaultTimeout = 10 * time.Second
 type attempt struct {
 	ctx    context.Context
 	target Target
+	dial   *Dial // how the last connection was opened
 	start  time.Time
 	mark   time.Time // the end of the last phase
 	phases []Phase
@@ -106,7 +107,7 @@ func (a *attempt) wrong(phase, format string, args ...any) Result {
 // whether the target or we are at fault.
 func (a *attempt) failed(phase string, err error) Result {
 	a.done(phase)
-	v, what := classify(a.ctx, a.target.Addr, err, time.Since(a.start))
+	v, what := classify(a.ctx, a.noRoute, err, time.Since(a.start))
 	// The errors of crypto/tls begin with the name of the phase themselves.
 	return a.result(v, phase+": "+strings.TrimPrefix(what, phase+": "))
 }

@@ -3,11 +3,11 @@ package health
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"os"
 	"syscall"
 	"time"
@@ -38,11 +38,15 @@ var errnos = []struct {
 	{syscall.EPERM, ours, "forbidden on this machine (own firewall, or a missing capability)"},
 	{syscall.EAFNOSUPPORT, ours, "this system does not speak the target's address family"},
 	{syscall.ENETDOWN, ours, "the interface towards the target is down on this machine"},
+	{syscall.EPROTONOSUPPORT, ours, "this system does not have the protocol"},
+	{syscall.EMSGSIZE, ours, "the question is too long for the way to the target; the system knows now what goes through"},
 	{syscall.EINVAL, ours, "the target's address cannot be used from here"},
 	{syscall.ENETUNREACH, route, "network unreachable"},
 	{syscall.EHOSTUNREACH, route, "host unreachable"},
 	{syscall.EACCES, route, "prohibited"},
 	{syscall.ECONNREFUSED, theirs, "refused; nothing listens there"},
+	{syscall.ENOPROTOOPT, theirs, "the host says that it does not have the protocol"},
+	{syscall.EHOSTDOWN, theirs, "a router says that there is no such host"},
 	{syscall.ECONNRESET, theirs, "reset by the server"},
 	{syscall.ECONNABORTED, theirs, "connection aborted"},
 	{syscall.EPIPE, theirs, "closed by the server while we were sending"},
@@ -72,8 +76,9 @@ func (e *socketError) Error() string { return "cannot " + e.what + ": " + e.err.
 func (e *socketError) Unwrap() error { return e.err }
 
 // classify turns an error into a verdict and the second half of a reason.
-// after is how long the check had been running.
-func classify(ctx context.Context, addr netip.AddrPort, err error, after time.Duration) (Verdict, string) {
+// after is how long the check had been running, noRoute tells whether our own
+// routing table has no way to the target.
+func classify(ctx context.Context, noRoute func() bool, err error, after time.Duration) (Verdict, string) {
 	// What we ended ourselves comes first: a cancelled socket gives all
 	// kinds of errors.
 	switch ctxErr := ctx.Err(); {
@@ -86,6 +91,10 @@ func classify(ctx context.Context, addr netip.AddrPort, err error, after time.Du
 	if errors.As(err, &socket) {
 		return NoResult, socket.Error()
 	}
+	var roots x509.SystemRootsError
+	if errors.As(err, &roots) {
+		return NoResult, "this machine has no certificates to trust: install some, or name the roots of the check"
+	}
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
 		for _, row := range errnos {
@@ -95,7 +104,7 @@ func classify(ctx context.Context, addr netip.AddrPort, err error, after time.Du
 			switch {
 			case row.whose == ours:
 				return NoResult, row.text
-			case row.whose == route && noRoute(addr):
+			case row.whose == route && noRoute():
 				return NoResult, row.text + " from this machine; its own routing table says so"
 			case row.whose == route:
 				return Fail, row.text + "; a router says so, or the host does not answer ARP"
@@ -126,9 +135,13 @@ func tooLong(after time.Duration) string {
 
 // noRoute tells "our routing table has no way there" from "a router on the
 // way said unreachable": connecting a datagram socket looks the route up and
-// sends nothing.
-func noRoute(addr netip.AddrPort) bool {
-	c, err := net.Dial("udp", addr.String())
+// sends nothing. It does so from where the check asks, and as it asks.
+func (a *attempt) noRoute() bool {
+	d := a.dial
+	if d == nil {
+		d = &Dial{}
+	}
+	c, err := a.open("udp", d)
 	if err == nil {
 		c.Close()
 		return false

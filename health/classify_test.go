@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -23,7 +24,7 @@ func TestClassify(t *testing.T) {
 	wrap := func(err error) error {
 		return fmt.Errorf("around: %w", &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", err)})
 	}
-	loopback := netip.MustParseAddrPort("127.0.0.1:9")
+	loopback := &attempt{ctx: alive, target: Target{Addr: netip.MustParseAddrPort("127.0.0.1:9")}}
 	for name, tt := range map[string]struct {
 		ctx  context.Context
 		err  error
@@ -35,6 +36,10 @@ func TestClassify(t *testing.T) {
 		"no buffers":                   {alive, wrap(syscall.ENOBUFS), NoResult, "buffers"},
 		"no memory":                    {alive, wrap(syscall.ENOMEM), NoResult, "memory"},
 		"no port":                      {alive, wrap(syscall.EADDRNOTAVAIL), NoResult, "ip_local_port_range"},
+		"protocol not in the kernel":   {alive, wrap(syscall.EPROTONOSUPPORT), NoResult, "does not have the protocol"},
+		"too long for the way":         {alive, wrap(syscall.EMSGSIZE), NoResult, "too long"},
+		"no roots on this machine":     {alive, fmt.Errorf("tls: %w", x509.SystemRootsError{}), NoResult, "no certificates to trust"},
+		"protocol not in the host":     {alive, wrap(syscall.ENOPROTOOPT), Fail, "does not have the protocol"},
 		"port taken":                   {alive, wrap(syscall.EADDRINUSE), NoResult, "taken"},
 		"own firewall":                 {alive, wrap(syscall.EPERM), NoResult, "forbidden"},
 		"no such family":               {alive, wrap(syscall.EAFNOSUPPORT), NoResult, "family"},
@@ -58,7 +63,7 @@ func TestClassify(t *testing.T) {
 		"anything else":                 {alive, errors.New("odd thing"), Fail, "odd thing"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v, text := classify(tt.ctx, loopback, tt.err, 3*time.Second)
+			v, text := classify(tt.ctx, loopback.noRoute, tt.err, 3*time.Second)
 			if v != tt.want || !strings.Contains(text, tt.text) {
 				t.Errorf("classify = %v, %q; want %v with %q", v, text, tt.want, tt.text)
 			}

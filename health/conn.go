@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -106,6 +107,10 @@ var errSelfConnect = errors.New("connected to itself; nothing listens there")
 // first, which takes one of some 28,000 local ports for all targets together
 // rather than for each target.
 func (a *attempt) open(network string, d *Dial) (net.Conn, error) {
+	a.dial = d
+	if to := a.target.Addr.Addr().Unmap(); d.Source.IsValid() && d.Source.Unmap().Is4() != to.Is4() {
+		return nil, &socketError{fmt.Sprintf("ask %v from the source %v", to, d.Source), errors.New("one is of IPv4, the other of IPv6")}
+	}
 	dialer := net.Dialer{KeepAlive: -1, Timeout: d.ConnectTimeout} // a check ends before a keepalive would
 	if d.Source.IsValid() {
 		local := netip.AddrPortFrom(d.Source, 0)
@@ -186,6 +191,9 @@ func (t *TLSConfig) client(name string, protocols ...string) (*tls.Config, error
 	if c.ServerName == "" {
 		c.ServerName = name
 	}
+	if len(t.RootsPEM) == 0 && !t.SkipVerify {
+		loadRoots()
+	}
 	if len(t.RootsPEM) > 0 {
 		c.RootCAs = x509.NewCertPool()
 		if !c.RootCAs.AppendCertsFromPEM(t.RootsPEM) {
@@ -201,6 +209,11 @@ func (t *TLSConfig) client(name string, protocols ...string) (*tls.Config, error
 	}
 	return c, nil
 }
+
+// loadRoots has package x509 load the roots of the system. It does that once in
+// the life of a process, whatever comes of it: let that not be during a check,
+// when there may be no file descriptor left to do it with.
+var loadRoots = sync.OnceFunc(func() { _, _ = x509.SystemCertPool() })
 
 func (t *TLSConfig) identity(name string) string {
 	text := fmt.Sprintf(" tls name=%q skip=%t roots=%x", name, t.SkipVerify, sha256.Sum256(t.RootsPEM))

@@ -55,6 +55,16 @@ func TestDialSource(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(t, check(t, c, s.Addr(), short), health.NoResult, "source address")
+	other, err := health.NewTCP(&health.TCPConfig{Dial: health.Dial{Source: netip.MustParseAddr("2001:db8::1")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, check(t, other, s.Addr(), short), health.NoResult, "connect: cannot ask 127.0.0.1 from the source 2001:db8::1: one is of IPv4")
+	mapped, err := health.NewTCP(&health.TCPConfig{Dial: health.Dial{Source: netip.MustParseAddr("::ffff:127.0.0.1")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, check(t, mapped, s.Addr(), short), health.OK, "accepted")
 	if new(health.TCP).Identity() == c.Identity() {
 		t.Error("the source is not in the identity")
 	}

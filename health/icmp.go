@@ -62,6 +62,7 @@ const (
 func (c *ICMP) Check(ctx context.Context, t Target) Result {
 	a, cancel := begin(ctx, t)
 	defer cancel()
+	a.dial = &c.dial
 	conn, raw, err := c.open(a, &c.dial)
 	if err != nil {
 		return a.failed("connect", err)

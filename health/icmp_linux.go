@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -64,8 +65,13 @@ func sockaddr(addr netip.Addr) unix.Sockaddr {
 		return &unix.SockaddrInet4{Addr: addr.As4()}
 	}
 	sa := &unix.SockaddrInet6{Addr: addr.As16()}
-	if i, err := net.InterfaceByName(addr.Zone()); addr.Zone() != "" && err == nil {
+	if addr.Zone() == "" {
+		return sa
+	}
+	if i, err := net.InterfaceByName(addr.Zone()); err == nil {
 		sa.ZoneId = uint32(i.Index)
+	} else if n, err := strconv.ParseUint(addr.Zone(), 10, 32); err == nil {
+		sa.ZoneId = uint32(n) // by its number, as in fe80::1%2
 	}
 	return sa
 }

@@ -62,6 +62,10 @@ func TestNetnsDial(t *testing.T) {
 	defer ln.Close()
 	addr := netip.MustParseAddrPort("127.0.0.1:8000")
 	here := lab.New(t).Namespace("here")
+	// Its table of routes is not the one of here, which knows the way.
+	empty := l.Namespace("empty")
+	empty.RemoveAddr("lo", netip.MustParsePrefix("127.0.0.1/8"))
+	empty.Down("lo")
 	ask := func(d Dial) (r Result) {
 		t.Helper()
 		c, err := NewTCP(&TCPConfig{Dial: d})
@@ -84,6 +88,7 @@ func TestNetnsDial(t *testing.T) {
 		"in the namespace":          {Dial{Namespace: inside.Path()}, OK, "accepted"},
 		"by its loopback, marked":   {Dial{Namespace: inside.Path(), Device: "lo", Mark: 7}, OK, "accepted"},
 		"by a device it lacks":      {Dial{Namespace: inside.Path(), Device: "eth9"}, NoResult, "cannot bind the socket to device eth9: no such device"},
+		"in one without a route":    {Dial{Namespace: empty.Path()}, NoResult, "network unreachable from this machine"},
 		"in a namespace of nowhere": {Dial{Namespace: "/nowhere"}, NoResult, "cannot enter network namespace /nowhere: no such file"},
 	}
 	for name, tt := range tests {
