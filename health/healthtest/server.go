@@ -2,6 +2,7 @@ package healthtest
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -189,8 +190,14 @@ func (s *Server) listen(addr string) {
 func (s *Server) accept(ctx context.Context, l net.Listener) {
 	for {
 		c, err := l.Accept()
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return
+		}
+		if err != nil { // no descriptor left, perhaps: later there will be
+			if !sleep(ctx, 5*time.Millisecond) {
+				return
+			}
+			continue
 		}
 		s.mu.Lock()
 		if s.listener != l {
