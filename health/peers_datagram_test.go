@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,6 +45,7 @@ func TestPeersSIP(t *testing.T) {
 	files(t, dir, map[string]string{"kamailio.cfg": fmt.Sprintf(`#!KAMAILIO
 debug=0
 log_stderror=yes
+ser_kill_timeout=2
 children=1
 tcp_children=1
 auto_aliases=no
@@ -78,6 +80,9 @@ request_route {
 		want(t, check(t, must(health.NewSIP(&cfg{TCP: tcp, URI: "sip:drained@example.com", Status: []health.StatusRange{{Min: 200, Max: 503}}})), addr, short), health.OK, "read: status 503 Drained")
 		want(t, check(t, must(health.NewSIP(&cfg{TCP: tcp, URI: "sip:mute@example.com"})), addr, hang), health.Fail, "read: no answer within 3")
 	}
+	if said := d.said(); strings.Contains(said, "reset by peer") {
+		t.Errorf("the server complains of a check: %s", said)
+	}
 	d.ends(t, c, addr, "read", "read")
 }
 
@@ -85,7 +90,7 @@ func TestPeersResolver(t *testing.T) {
 	t.Parallel()
 	addr, dir := freePort(t), openDir(t)
 	over := beside(t, addr)
-	trust := keyPair(t, dir)
+	trust := peerPair(t, dir)
 	long := ""
 	for i := range 40 {
 		long += fmt.Sprintf("  local-data: 'long.example.com. TXT \"record number %d of very many\"'\n", i)

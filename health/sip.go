@@ -27,7 +27,8 @@ type SIPConfig struct {
 	TCP bool
 	// TLS asks over TCP and TLS; nil means in clear.
 	TLS *TLSConfig
-	// Dial says how to connect.
+	// Dial says how to connect. Over TCP the connection is always closed with
+	// a FIN, as servers log a RST as an error.
 	Dial
 }
 
@@ -98,6 +99,7 @@ func (c *SIP) Check(ctx context.Context, t Target) Result {
 
 func (c *SIP) stream(ctx context.Context, t Target, call, transport string) Result {
 	return c.ch.converse(ctx, t, func(s *session) (string, error) {
+		s.graceful = true
 		s.step("read")
 		if err := s.write(c.request(t, call, transport)); err != nil {
 			return "", err
