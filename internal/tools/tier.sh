@@ -48,9 +48,11 @@ netns() {
 	tally run -tier netns -tag netns -- go test -json -timeout 10m $(race) -tags netns -run '^TestNetns'
 }
 
-# peers meets real programs of Debian's on loopback.
+# peers meets real programs of Debian's on loopback, and servers that are
+# libraries of Go.
 peers() {
 	tally run -tier peers -tag peers -- go test -json -timeout 10m $(race) -tags peers -run '^TestPeers'
+	tally run -tier "peers in Go" -- go test -C internal/bench -json -timeout 5m -tags peers -run '^TestPeers' ./peers
 }
 
 debian() {
