@@ -174,7 +174,7 @@ func (c *BFD) join(ctx context.Context, t Target) (*bfdLine, error) {
 	}
 	run, cancel := context.WithCancel(context.Background())
 	l := &bfdLine{
-		peer: peer, sockets: sockets, session: newBFDSession(c.cfg.Interval, uint8(c.cfg.Multiplier), mine),
+		peer: peer, dial: &c.cfg.Dial, sockets: sockets, session: newBFDSession(c.cfg.Interval, uint8(c.cfg.Multiplier), mine),
 		users: 1, cancel: cancel, done: make(chan struct{}), news: make(chan struct{}),
 	}
 	c.lines[peer] = l

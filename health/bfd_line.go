@@ -19,6 +19,7 @@ const bfdRecovery = 5 * time.Second
 // bfdLine carries one session over its sockets.
 type bfdLine struct {
 	peer    netip.Addr
+	dial    *Dial
 	sockets *bfdSockets
 	session *bfdSession
 	users   int // guarded by that of the check
@@ -216,7 +217,8 @@ func (l *bfdLine) describe() (string, Verdict) {
 	}
 	if l.sendErr != nil {
 		var why string
-		blame, why = classify(context.Background(), netip.AddrPortFrom(l.peer, bfdPort), l.sendErr, 0)
+		here := attempt{ctx: context.Background(), target: Target{Addr: netip.AddrPortFrom(l.peer, bfdPort)}, dial: l.dial}
+		blame, why = classify(here.ctx, here.noRoute, l.sendErr, 0)
 		text += "; " + why
 	}
 	if l.far > 0 {

@@ -21,7 +21,7 @@ import (
 )
 
 // keyPair makes a certificate for itself and its key, as PEM.
-func keyPair(t *testing.T) (cert, key []byte) {
+func ownPair(t *testing.T) (cert, key []byte) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -46,8 +46,8 @@ func TestOwnCertificateIsShown(t *testing.T) {
 	server.StartTLS()
 	defer server.Close()
 	addr := netip.MustParseAddrPort(server.Listener.Addr().String())
-	cert, key := keyPair(t)
-	other, _ := keyPair(t)
+	cert, key := ownPair(t)
+	other, _ := ownPair(t)
 
 	with := must(health.NewHTTP(&health.HTTPConfig{TLS: &health.TLSConfig{SkipVerify: true, CertPEM: cert, KeyPEM: key}}))
 	want(t, check(t, with, addr, time.Minute), health.OK, "200")
