@@ -35,11 +35,11 @@ type MySQLConfig struct {
 // and after max_connect_errors of them (100 by default) the server blocks the
 // client's address. So the exchange is always completed, by a login as
 // "lvskit-health" without a password where the certificate is not the wanted
-// one; only a handshake of TLS that comes to nothing, and silence, leave it
-// open. Without a User, the
-// refusal of the user "lvskit-health" is OK: it proves that the server can
-// judge a login, and is not counted against us, though the server may log it.
-// To be on the safe side create a user without any rights.
+// one or TLS is not to be had; only a handshake of TLS that comes to nothing,
+// and silence, leave it open. Without a User, the refusal of the user
+// "lvskit-health" is OK: it proves that the server can judge a login, and is
+// not counted against us, though the server may log it. To be on the safe side
+// create a user without any rights.
 //
 // The ways to log in are mysql_native_password, caching_sha2_password and
 // mysql_clear_password; the last, and the second with a password that the
@@ -135,6 +135,7 @@ func (c *MySQL) Check(ctx context.Context, t Target) Result {
 		}
 		if c.ch.tls != nil {
 			if hello.capabilities&mysqlSSL == 0 {
+				c.complete(s, seq, login)
 				return "", unwanted("MySQL %s does not offer TLS", clipText(hello.version))
 			}
 			login.tls = true
@@ -147,12 +148,7 @@ func (c *MySQL) Check(ctx context.Context, t Target) Result {
 			}
 			seq++
 			if doubt != nil {
-				login.user, login.password = stranger, ""
-				s.step("login")
-				s.a.allow(s.raw, leaving)
-				if err := s.mysqlSend(seq, login.packet()); err == nil {
-					_ = c.finish(s, &login)
-				}
+				c.complete(s, seq, login)
 				s.phase = "tls"
 				return "", doubt
 			}
@@ -203,6 +199,16 @@ func (c *MySQL) secure(s *session) (doubt, err error) {
 	ch := *s.ch
 	ch.tls, s.ch = cfg, &ch
 	return doubt, s.secure()
+}
+
+// complete ends an exchange that has failed already, by a login that proves
+// nothing.
+func (c *MySQL) complete(s *session, seq byte, login mysqlLogin) {
+	login.user, login.password = stranger, ""
+	s.a.allow(s.raw, leaving)
+	if s.mysqlSend(seq, login.packet()) == nil {
+		_ = c.finish(s, &login)
+	}
 }
 
 // verifyChain is what crypto/tls does with a server's certificates.

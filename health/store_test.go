@@ -98,7 +98,7 @@ func TestMySQL(t *testing.T) {
 		"old":               {user, healthtest.Say(packet(0, "\x09x\x00")), health.Fail, "expected version 10"},
 		"cut off":           {user, healthtest.Say(packet(0, "\x0a8.0\x00abc")), health.Fail, "cut off"},
 		"huge":              {user, healthtest.Say("\xff\xff\xff\x00"), health.Fail, "is this MySQL?"},
-		"no tls":            {secure, healthtest.Dialogue(step{Say: mysqlHello(native, false)}), health.Fail, "does not offer TLS"},
+		"no tls":            {secure, healthtest.Dialogue(step{Say: mysqlHello(native, false)}, step{Hear: "lvskit-health\x00\x00" + native, Say: denied}), health.Fail, "greeting: MySQL 8.0.36 does not offer TLS"},
 		"unknown way, hung": {user, healthtest.Dialogue(step{Say: mysqlHello("ed25519", false)}, step{Hear: "ed25519", Say: packet(2, "\xfeclient_ed25519\x00xx")}), health.Fail, "log in by client_ed25519"},
 		// The exchange is completed, but not with the password.
 		"tls, another name": {astray, healthtest.Dialogue(
