@@ -13,7 +13,7 @@ import (
 func TestPeersLDAP(t *testing.T) {
 	t.Parallel()
 	dir := openDir(t)
-	trust := keyPair(t, dir)
+	trust := peerPair(t, dir)
 	type cfg = health.LDAPConfig
 	serve := func(name, lines string, c health.Checker) (d *daemon, plain, secure netip.AddrPort) {
 		plain = freePort(t)

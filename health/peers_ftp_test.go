@@ -14,7 +14,7 @@ import (
 func TestPeersFTP(t *testing.T) {
 	t.Parallel()
 	dir := openDir(t)
-	trust := keyPair(t, dir)
+	trust := peerPair(t, dir)
 	type cfg = health.FTPConfig
 	serve := func(name string, c health.Checker, lines string) (*daemon, netip.AddrPort) {
 		addr := freePort(t)

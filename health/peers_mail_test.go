@@ -39,7 +39,7 @@ func TestPeersMailStore(t *testing.T) {
 	imap, dir := freePort(t), openDir(t)
 	pop := beside(t, imap)
 	imaps, pops := beside(t, pop), beside(t, pop)
-	trust := keyPair(t, dir)
+	trust := peerPair(t, dir)
 	name, group := account(t)
 	files(t, dir, map[string]string{"dovecot.conf": fmt.Sprintf(`
 base_dir = %[1]s/run
@@ -130,7 +130,7 @@ func TestPeersMail(t *testing.T) {
 	smtp, dir := freePort(t), openDir(t)
 	smtps, noTLS := beside(t, smtp), beside(t, smtp)
 	closed, screen := beside(t, smtps), beside(t, smtps)
-	trust := keyPair(t, dir)
+	trust := peerPair(t, dir)
 	const lib = "/usr/lib/postfix/sbin"
 	files(t, dir, map[string]string{
 		"etc/main.cf": fmt.Sprintf(`

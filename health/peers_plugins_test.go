@@ -35,7 +35,7 @@ func TestPeersPlugins(t *testing.T) {
 		{"check_tcp -H %h -p 1", health.Fail, "run: CRITICAL: connect to address ", nil},
 		{"check_load -w 10000,10000,10000 -c 10000,10000,10000", health.OK, "run: OK: LOAD OK - ", []string{"load1", "load5", "load15"}},
 		{"check_procs -c 0:0", health.Fail, "run: CRITICAL: PROCS CRITICAL: ", []string{"procs"}},
-		{"check_disk -w 1 -c 0 -p /", health.OK, "run: OK: DISK OK - free space: / ", []string{"/"}},
+		{"check_procs -w 1: -c 1:", health.OK, "run: OK: PROCS OK: ", []string{"procs"}},
 		{"check_dummy 1 worn", health.OK, "run: WARNING: WARNING: worn", nil},
 		{"check_dummy 3 lost", health.NoResult, "run: UNKNOWN: UNKNOWN: lost", nil},
 		{"check_tcp", health.NoResult, "run: UNKNOWN: ", nil},

@@ -26,7 +26,7 @@ func TestPeersMySQL(t *testing.T) {
 		t.Skip("a server that looks names up in a file of ours wants root")
 	}
 	addr, dir := freePort(t), openDir(t)
-	trust := keyPair(t, dir)
+	trust := peerPair(t, dir)
 	files(t, dir, map[string]string{
 		"hosts":         "127.0.0.1 localhost\n127.1.1.1 director\n127.1.1.2 rude\n127.1.1.3 careless\n",
 		"nsswitch.conf": "hosts: files\n",
@@ -109,7 +109,7 @@ func TestPeersPostgres(t *testing.T) {
 	}
 	program := installed(t, found[len(found)-1])
 	dir := openDir(t)
-	trust := keyPair(t, dir)
+	trust := peerPair(t, dir)
 	data := dir + "/data"
 	run(t, unprivileged(exec.Command(filepath.Join(filepath.Dir(program), "initdb"), "-D", data, "-U", "admin", "-A", "trust", "-N", "--no-locale", "-E", "UTF8")))
 	files(t, data, map[string]string{"pg_hba.conf": `local all admin trust

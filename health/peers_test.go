@@ -185,10 +185,10 @@ func (d *daemon) ends(t *testing.T, c health.Checker, addr netip.AddrPort, hung,
 	want(t, r, health.Fail, hung+": no answer within 3")
 	d.signal(syscall.SIGCONT)
 	d.wait(t, c, addr, health.OK)
-	_ = d.cmd.Process.Signal(syscall.SIGTERM)
+	d.signal(syscall.SIGTERM) // to all processes, as systemd does
 	select {
 	case <-d.gone:
-	case <-time.After(time.Minute):
+	case <-time.After(30 * time.Second):
 		t.Fatalf("%s does not end by SIGTERM: %s", d.cmd, d.said())
 	}
 	// Workers may hold the port for a moment longer than their master lives.
@@ -245,9 +245,9 @@ func files(t *testing.T, dir string, all map[string]string) {
 	}
 }
 
-// keyPair writes a certificate for example.com and its key into a folder, as
+// peerPair writes a certificate for example.com and its key into a folder, as
 // "cert" and "key", and returns what trusts it.
-func keyPair(t *testing.T, dir string) health.TLSConfig {
+func peerPair(t *testing.T, dir string) health.TLSConfig {
 	t.Helper()
 	server, roots := certificate()
 	key, err := x509.MarshalPKCS8PrivateKey(server.Certificates[0].PrivateKey)

@@ -18,7 +18,7 @@ func TestPeersWeb(t *testing.T) {
 	tlsAddr, dir := freePort(t), openDir(t)
 	plain := beside(t, tlsAddr)
 	clear2 := beside(t, plain)
-	trust := keyPair(t, dir)
+	trust := peerPair(t, dir)
 	files(t, dir, map[string]string{
 		"users": "probe:{PLAIN}secret\n",
 		"nginx.conf": fmt.Sprintf(`daemon off; master_process off; pid %[1]s/pid; error_log stderr;
