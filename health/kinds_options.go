@@ -63,6 +63,10 @@ var optionTexts = map[string]string{
 	"file path":            "file to read; %h is the address, %p the port",
 	"file weight":          "true takes the number for a weight; without it 0 is bad and anything else good",
 	"grpc service":         "service to ask about; the server as a whole without it",
+	"grpc watch":           "true leaves the question open where that is of use, as with --watch of lvsctl probe",
+	"grpc keepalive":       "how often an open question proves that the server still answers, such as 5s",
+	"bfd interval":         "least time between packets, 10ms to 10s; 300ms without it",
+	"bfd multiplier":       "packets in a row that may be missed, 1 to 255; 3 without it",
 	"grpc authority":       "host of the request; tls-name or the address without it",
 	"http method":          "method; GET without it",
 	"http path":            "path with its query; / without it",
@@ -128,7 +132,7 @@ func portsOf(kind string) ports {
 		return ports{plain: 8009}
 	case "dns":
 		return ports{plain: 53, tls: 853}
-	case "external", "file", "icmp", "load-command", "nagios", "rup", "ruptime":
+	case "bfd", "external", "file", "icmp", "load-command", "nagios", "rup", "ruptime":
 		return ports{any: true}
 	case "ftp":
 		return ports{plain: 21, tls: 990}

@@ -127,7 +127,7 @@ func needsPort(k *lvscf.Check) bool {
 	switch k.Kind {
 	case lvscf.CheckPiranha:
 		return k.Command == ""
-	case lvscf.CheckNone, lvscf.CheckPing, lvscf.CheckScript, lvscf.CheckFile:
+	case lvscf.CheckNone, lvscf.CheckPing, lvscf.CheckScript, lvscf.CheckNagios, lvscf.CheckFile:
 		return false
 	}
 	return true
@@ -143,7 +143,7 @@ func idleWith(k *lvscf.Check) []string {
 		}
 	}
 	switch k.Kind {
-	case lvscf.CheckNone, lvscf.CheckScript, lvscf.CheckFile:
+	case lvscf.CheckNone, lvscf.CheckScript, lvscf.CheckNagios, lvscf.CheckFile:
 		if k.Source.Addr.IsValid() {
 			out = append(out, "source")
 		}
@@ -164,7 +164,6 @@ func idleWith(k *lvscf.Check) []string {
 		if k.HTTPVersion == "1.0" {
 			out = append(out, "http_version = 1.0")
 		}
-		given("digest", k.Digest)
 	}
 	return out
 }

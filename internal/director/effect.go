@@ -25,9 +25,9 @@ var effective = map[string][]string{
 	"check": {
 		"kind", "address", "port", "source", "interface", "mark", "through", "timeout", "interval", "fast_interval", "down_interval",
 		"connect_timeout", "tls_timeout", "read_timeout", "rise", "fall", "start_state",
-		"send", "expect", "use_regex", "require_reply", "method", "path", "host", "header", "http_version", "status", "body", "body_regex",
-		"tls", "server_name", "verify", "ca_file", "cert_file", "key_file", "query", "query_type", "grpc_service",
-		"user", "password_file", "database", "command", "use_weight",
+		"send", "expect", "use_regex", "require_reply", "method", "path", "host", "header", "http_version", "status", "body", "body_regex", "digest",
+		"tls", "starttls", "server_name", "verify", "ca_file", "cert_file", "key_file", "query", "query_type", "grpc_service",
+		"user", "password_file", "database", "role", "command", "use_weight",
 	},
 }
 

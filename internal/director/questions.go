@@ -68,7 +68,7 @@ func (a *asker) ask() (health.Checker, error) {
 	case lvscf.CheckHTTP, lvscf.CheckHTTPS:
 		return a.http()
 	case lvscf.CheckGRPC:
-		return health.NewGRPC(&health.GRPCConfig{Service: k.GRPCService, TLS: a.tls(), Dial: dial})
+		return health.NewGRPC(&health.GRPCConfig{Service: k.GRPCService, Watch: true, TLS: a.tls(), Dial: dial})
 	case lvscf.CheckDNS:
 		kind := k.QueryType
 		if kind == "" && k.Query != "" {
@@ -77,23 +77,23 @@ func (a *asker) ask() (health.Checker, error) {
 		// As the clients ask.
 		return health.NewDNS(&health.DNSConfig{Name: k.Query, Type: kind, Answer: k.Expect, TCP: a.overTCP(), Dial: dial})
 	case lvscf.CheckSMTP:
-		return health.NewSMTP(&health.SMTPConfig{TLS: a.tls(), Dial: dial})
+		return health.NewSMTP(&health.SMTPConfig{TLS: a.tls(), StartTLS: k.StartTLS, Dial: dial})
 	case lvscf.CheckPOP3:
-		return health.NewPOP3(&health.POP3Config{TLS: a.tls(), Dial: dial})
+		return health.NewPOP3(&health.POP3Config{TLS: a.tls(), StartTLS: k.StartTLS, Dial: dial})
 	case lvscf.CheckIMAP:
-		return health.NewIMAP(&health.IMAPConfig{TLS: a.tls(), Dial: dial})
+		return health.NewIMAP(&health.IMAPConfig{TLS: a.tls(), StartTLS: k.StartTLS, Dial: dial})
 	case lvscf.CheckFTP:
-		return health.NewFTP(&health.FTPConfig{TLS: a.tls(), Dial: dial})
+		return health.NewFTP(&health.FTPConfig{TLS: a.tls(), StartTLS: k.StartTLS, Dial: dial})
 	case lvscf.CheckNNTP:
 		return a.greeting(`^20[01][ -]`)
 	case lvscf.CheckLDAP:
-		return health.NewLDAP(&health.LDAPConfig{BindDN: k.User, Password: a.secret(), TLS: a.tls(), Dial: dial})
+		return health.NewLDAP(&health.LDAPConfig{BindDN: k.User, Password: a.secret(), TLS: a.tls(), StartTLS: k.StartTLS, Dial: dial})
 	case lvscf.CheckMySQL:
 		return health.NewMySQL(&health.MySQLConfig{User: k.User, Password: a.secret(), Database: k.Database, Query: k.Query, TLS: a.tls(), Dial: dial})
 	case lvscf.CheckPostgres:
 		return health.NewPostgres(&health.PostgresConfig{User: k.User, Database: k.Database, TLS: a.tls(), Dial: dial})
 	case lvscf.CheckRedis:
-		return health.NewRedis(&health.RedisConfig{Username: k.User, Password: a.secret(), Database: a.number("database", k.Database), TLS: a.tls(), Dial: dial})
+		return health.NewRedis(&health.RedisConfig{Username: k.User, Password: a.secret(), Database: a.number("database", k.Database), Role: k.Role, TLS: a.tls(), Dial: dial})
 	case lvscf.CheckMemcached:
 		return health.NewMemcached(&health.MemcachedConfig{Dial: dial})
 	case lvscf.CheckRADIUS:
@@ -102,6 +102,10 @@ func (a *asker) ask() (health.Checker, error) {
 		return health.NewNTP(&health.NTPConfig{Dial: dial})
 	case lvscf.CheckSIP:
 		return a.sip()
+	case lvscf.CheckAJP:
+		return health.NewAJP(&health.AJPConfig{Dial: dial})
+	case lvscf.CheckAgent:
+		return health.NewAgent(&health.AgentConfig{Send: health.Unescape(k.Send), Dial: dial})
 	case lvscf.CheckPing:
 		return health.NewICMP(&health.ICMPConfig{Dial: dial})
 	case lvscf.CheckScript:
@@ -109,6 +113,11 @@ func (a *asker) ask() (health.Checker, error) {
 			return nil, errors.New("kind = script without a command: write command = PROGRAM")
 		}
 		return health.NewExternal(health.ExternalConfig{Command: k.Command, Expect: health.Unescape(k.Expect), Weight: k.UseWeight})
+	case lvscf.CheckNagios:
+		if k.Command == "" {
+			return nil, errors.New("kind = nagios without a command: write command = PLUGIN")
+		}
+		return health.NewNagios(health.NagiosConfig{Command: k.Command})
 	case lvscf.CheckFile:
 		if k.Path == "" {
 			return nil, errors.New("kind = file without a path: write path = FILE")
@@ -165,7 +174,7 @@ func (a *asker) greeting(expect string) (health.Checker, error) {
 func (a *asker) http() (health.Checker, error) {
 	k := a.k
 	conf := health.HTTPConfig{
-		Method: k.Method, Path: k.Path, Host: k.Host, Status: ranges(k.Status), Body: k.Body, BodyRegex: k.BodyRegex,
+		Method: k.Method, Path: k.Path, Host: k.Host, Status: ranges(k.Status), Body: k.Body, BodyRegex: k.BodyRegex, Digest: k.Digest,
 		HTTP2: k.HTTPVersion == "2", TLS: a.tls(), Dial: a.dial,
 	}
 	for _, line := range k.Header {
