@@ -153,7 +153,9 @@ type Virtual struct {
 	// SendProgram is an external check, as written between the quotes. The
 	// words %h and %p in it stand for the real server's address and port.
 	SendProgram string `json:"send_program,omitempty"`
-	// LoadMonitor is none, rup, ruptime, uptime or a program; empty is none.
+	// LoadMonitor is none, rup, ruptime, uptime, a program that gets the
+	// server's address (in place of %h, or as its last argument), or a URL
+	// with %h for the server's address; empty is none.
 	LoadMonitor string `json:"load_monitor,omitempty"`
 	// Timeout is the interval of the checks and the limit of each of their
 	// steps; whole seconds, at least one.

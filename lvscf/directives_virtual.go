@@ -78,8 +78,8 @@ var virtualDirectives = []directive{
 		set: to(text, func(s *scope) *string { return &s.v.SendProgram }),
 	},
 	{
-		name: "load_monitor", where: inVirtual, kind: "none, rup, ruptime, uptime or a program", example: "none", args: 1,
-		doc: "how to ask the real servers for their load",
+		name: "load_monitor", where: inVirtual, kind: "none, rup, ruptime, uptime, a program or a URL", example: "none", args: 1,
+		doc: "how the load is found out that weights follow: rup asks rstatd, ruptime hears rwhod, uptime goes by rsh_command; a program gets the address; http://%h:9100/metrics asks node_exporter, http://%h/path#load[0] (in quotes) takes a value of JSON",
 		set: to(text, func(s *scope) *string { return &s.v.LoadMonitor }),
 	},
 	{

@@ -186,6 +186,9 @@ func writeServer(w io.Writer, s *control.Server, history bool, ago func(time.Tim
 	default:
 		fmt.Fprintf(w, "    why\t\t\t%s%s\n", sinceOf(s.WhySince, ago), s.Why)
 	}
+	if s.LoadReason != "" {
+		fmt.Fprintf(w, "    load\t\t\t%s\n", s.LoadReason)
+	}
 	if s.Check != "" && (history || s.State != "up") {
 		writeCheckOf(w, s, history)
 	}

@@ -3,6 +3,7 @@ package control
 import (
 	"time"
 
+	"github.com/lvskit/lvskit/health"
 	"github.com/lvskit/lvskit/ipvs"
 )
 
@@ -144,6 +145,11 @@ type Server struct {
 	// that is so; nil while this router does not serve.
 	Why      string     `json:"why"`
 	WhySince *time.Time `json:"why_since,omitempty"`
+	// Load is what the server's load was when it was asked for last, nil if
+	// that did not tell it; LoadReason is the answer in words, or why there
+	// is none. Both are empty where no load is asked for.
+	Load       *health.Load `json:"load,omitempty"`
+	LoadReason string       `json:"load_reason,omitempty"`
 	// Check describes the question; Results are the last answers, newest
 	// last.
 	Check   string   `json:"check"`

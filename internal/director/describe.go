@@ -54,7 +54,9 @@ func (d *Director) describe() *control.Status {
 		v := &d.setup.Services[i]
 		here, in := d.loop.rec.Entry(v.Service.Key)
 		st.Services = append(st.Services, d.loop.describeService(v, here, in, d.monitor))
-		if s := &st.Services[len(st.Services)-1]; !s.InTable {
+		s := &st.Services[len(st.Services)-1]
+		d.loads.describe(v, s.Servers)
+		if !s.InTable {
 			s.Reason += ", not in the table: " + d.loop.whyAbsent(table.Err)
 		}
 	}

@@ -54,6 +54,9 @@ type Config struct {
 	// Control is the socket to answer on; nil for none. Run closes it.
 	Control net.Listener
 	Version string
+	// RWho hears the loads that servers' rwhods send, if the configuration
+	// asks for those; nil is one with the defaults.
+	RWho *health.RWho
 	// Logger takes events and changes; nil discards them.
 	Logger *slog.Logger
 }
@@ -73,6 +76,7 @@ type Director struct {
 	setup   *Setup
 	loop    *loop
 	monitor *health.Monitor
+	loads   *loads
 	node    *failover.Node
 	partner *partner
 	paths   *dsr.Manager // nil without the kernel's table
@@ -118,6 +122,12 @@ func New(ctx context.Context, cfg Config) (*Director, error) {
 			return nil, err
 		}
 		d.watched.set(setup)
+	}
+	if d.loads, err = newLoads(d.log, cfg.RWho, d.tellLoad); err != nil {
+		return nil, err
+	}
+	if err := d.loads.set(setup); err != nil {
+		return nil, err
 	}
 	f := cfg.Failover
 	f.Digest = setup.Digest
@@ -169,6 +179,7 @@ func (d *Director) Run(ctx context.Context) error {
 	if d.watched != nil {
 		g.Go(func() error { return d.runHints(work) })
 	}
+	g.Go(func() error { return d.loads.run(work) })
 	if d.cfg.Control != nil {
 		g.Go(func() error { return control.Serve(work, d.cfg.Control, d) })
 	}
@@ -264,6 +275,9 @@ func (d *Director) adopt(ctx context.Context, setup *Setup) error {
 	}
 	if d.watched != nil {
 		d.watched.set(setup)
+	}
+	if err := d.loads.set(setup); err != nil {
+		return err
 	}
 	d.partner.setOwn(setup)
 	d.node.SetDigest(setup.Digest)

@@ -238,8 +238,9 @@ func (s *Setup) virtualService(c *lvscf.Config, from *convert.Service, used map[
 		Service: from.Service, Quiesce: v.QuiesceServer, Quorum: v.Quorum, Hysteresis: v.QuorumHysteresis,
 		QuorumUp: v.QuorumUpCmd, QuorumDown: v.QuorumDownCmd, DownOnStop: v.DownOnStop,
 	}
-	if v.LoadMonitor != "" && v.LoadMonitor != "none" {
-		s.note("virtual %s: load_monitor = %s has no effect yet: weights stay as configured", v.Name, v.LoadMonitor)
+	load, err := loadSource(c, v)
+	if err != nil {
+		return out, err
 	}
 	name := func(n string) string {
 		return unique(n, used, func(n string) string { return WatchID(out.Name, n) })
@@ -250,7 +251,7 @@ func (s *Setup) virtualService(c *lvscf.Config, from *convert.Service, used map[
 			return out, err
 		}
 		server.SlowStart = cmp.Or(r.Server.SlowStart, v.SlowStart)
-		server.FollowLoad = v.LoadMonitor != "" && v.LoadMonitor != "none"
+		server.Load, server.FollowLoad = load, load != LoadSource{}
 		out.Servers = append(out.Servers, server)
 	}
 	for _, r := range from.Sorry {

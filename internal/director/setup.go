@@ -139,6 +139,8 @@ type RealServer struct {
 	SlowStart   time.Duration
 	FollowLoad  bool
 	TellsWeight bool
+	// Load is how the load is found out that the weight follows.
+	Load LoadSource
 	// Up and Down are programs to run when the server comes up and goes down;
 	// empty is none.
 	Up, Down string
