@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// DefaultMassFailure is the percentage that a missing mass_failure stands for.
+const DefaultMassFailure = 50
+
 // Config is what an lvs.cf says, with the daemons' defaults for what it does
 // not say. [NewConfig] gives one with nothing but defaults. The fields carry
 // the names of the directives in JSON; durations are whole seconds there.
@@ -96,6 +99,12 @@ type Config struct {
 	// DrainTime is how long a server that leaves the configuration may keep
 	// its connections; zero removes it at once.
 	DrainTime time.Duration `json:"drain_time,omitzero"`
+	// ControlTarget is asked by ping before failures are believed that are
+	// more than MassFailure percent of the servers that were not down, all
+	// within one interval; without a target every failure is believed.
+	// MassFailure is 1..100, zero is [DefaultMassFailure].
+	ControlTarget Host `json:"control_target,omitzero"`
+	MassFailure   int  `json:"mass_failure,omitempty"`
 	// SyncdGroup, SyncdPort, SyncdTTL and SyncdMaxLen shape the connection
 	// synchronisation; zero values are the kernel's defaults.
 	SyncdGroup  netip.Addr `json:"syncd_group,omitzero"`

@@ -58,6 +58,16 @@ var globalExtensions = []directive{
 		set: to(duration, func(s *scope) *time.Duration { return &s.c.DrainTime }),
 	},
 	{
+		name: "control_target", where: inGlobal, kind: "host", example: "192.0.2.254", args: 1, since: sinceExtensions,
+		doc: "host, such as the gateway, that answers a ping as long as this router is well itself: while it does not, mass failures take no server out; without it every failure counts",
+		set: to(needHost, func(s *scope) *Host { return &s.c.ControlTarget }),
+	},
+	{
+		name: "mass_failure", where: inGlobal, kind: "integer 1..100", example: "30", args: 1, since: sinceExtensions,
+		doc: "percentage of the servers not yet down: more failures than that within one interval are mass failures; without it 50, and never with fewer than four servers",
+		set: to(func(v *values) (int, bool) { n, ok := v.number(1, 100); return int(n), ok }, func(s *scope) *int { return &s.c.MassFailure }),
+	},
+	{
 		name: "syncd_group", where: inGlobal, kind: "multicast address", example: "224.0.0.82", args: 1, since: sinceExtensions,
 		doc: "multicast group of the connection synchronisation; the kernel's own choice is 224.0.0.81",
 		set: to((*values).multicast, func(s *scope) *netip.Addr { return &s.c.SyncdGroup }),

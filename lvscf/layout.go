@@ -22,7 +22,7 @@ var directiveOrder = map[blockMask][]string{
 		"garp_count", "garp_interval", "garp_refresh", "reservation_conflict_action", "debug_level",
 		"active_cmd", "inactive_cmd", "notify_cmd", "notify_fifo", "monitor_links",
 		"syncdaemon", "syncd_iface", "syncd_id", "syncd_group", "syncd_port", "syncd_ttl", "syncd_maxlen",
-		"tcp_timeout", "tcpfin_timeout", "udp_timeout", "drain_time", "hard_shutdown", "ipvsadm", "sync",
+		"tcp_timeout", "tcpfin_timeout", "udp_timeout", "drain_time", "control_target", "mass_failure", "hard_shutdown", "ipvsadm", "sync",
 	},
 	inVirtual: {
 		"active", "address", "vrrp", "sorry_server", "vip_nmask", "fwmark", "port", "persistent", "pmask", "persistence_engine",

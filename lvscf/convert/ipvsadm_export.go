@@ -140,6 +140,7 @@ var ruleFates = map[string]map[string]fate{
 		"syncd_ttl": lostSync, "syncd_maxlen": lostSync,
 		"active_cmd": lostCommand, "inactive_cmd": lostCommand, "notify_cmd": lostCommand, "notify_fifo": lostCommand,
 		"hard_shutdown": lostRunning, "drain_time": lostRunning, "rsh_command": lostCheck,
+		"control_target": lostCheck, "mass_failure": lostCheck,
 	},
 	"virtual": {
 		"active": kept, "fwmark": kept, "port": kept, "protocol": kept, "scheduler": kept, "persistent": kept,
