@@ -10,7 +10,7 @@ import (
 // effective are the extensions that do what they say here, by the block that
 // they stand in.
 var effective = map[string][]string{
-	"global": {"include", "heartbeat_path", "heartbeat_key_file", "floating_address", "drain_time"},
+	"global": {"include", "heartbeat_path", "heartbeat_key_file", "floating_address", "drain_time", "control_target", "mass_failure"},
 	"virtual": {
 		"forward", "tunnel_type", "tunnel_port", "tunnel_checksum", "scheduler_flags", "one_packet", "persistence_engine",
 		"check", "interval", "fast_interval", "down_interval",

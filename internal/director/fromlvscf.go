@@ -153,6 +153,9 @@ func FromLVSCF(c *lvscf.Config) (*Setup, error) {
 	for _, a := range c.FloatingAddresses {
 		s.addAddress(c, a.Prefix.Addr(), lvscf.Netmask(a.Prefix.Bits()), a.Device)
 	}
+	if err := s.setAlarm(c); err != nil {
+		return nil, err
+	}
 	s.noteIdle(c)
 	if c.SyncDaemon {
 		s.note("syncdaemon = 1 has no effect yet: connections are not copied to the partner")
