@@ -112,6 +112,9 @@ func (a *attempt) open(network string, d *Dial) (net.Conn, error) {
 		return nil, &socketError{fmt.Sprintf("ask %v from the source %v", to, d.Source), errors.New("one is of IPv4, the other of IPv6")}
 	}
 	dialer := net.Dialer{KeepAlive: -1, Timeout: d.ConnectTimeout} // a check ends before a keepalive would
+	if err := d.sourceFits(a.target.Addr.Addr()); err != nil {
+		return nil, err
+	}
 	if d.Source.IsValid() {
 		local := netip.AddrPortFrom(d.Source, 0)
 		if network == "udp" {
@@ -132,6 +135,14 @@ func (a *attempt) open(network string, d *Dial) (net.Conn, error) {
 		return nil, errSelfConnect
 	}
 	return c, nil
+}
+
+// sourceFits tells whether the source can go to addr at all.
+func (d *Dial) sourceFits(addr netip.Addr) error {
+	if d.Source.IsValid() && d.Source.Unmap().Is4() != addr.Unmap().Is4() {
+		return &socketError{fmt.Sprintf("reach the target from %v", d.Source), errors.New("it is of another address family")}
+	}
+	return nil
 }
 
 // guard makes every blocked call on c return when ctx is done. The returned

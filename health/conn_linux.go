@@ -3,7 +3,6 @@ package health
 import (
 	"errors"
 	"fmt"
-	"net"
 	"runtime"
 	"syscall"
 
@@ -14,40 +13,48 @@ import (
 // canSteer tells that sockets can be given a device, a mark and a namespace.
 const canSteer = true
 
-// control sets the options of a socket before it connects; nil for none.
+// control sets the options of a socket before it is bound and connects; nil
+// for none.
 func (d *Dial) control() func(network, address string, c syscall.RawConn) error {
-	if d.Device == "" && d.Mark == 0 {
+	if d.Device == "" && d.Mark == 0 && !d.Source.IsValid() {
 		return nil
 	}
-	device, mark := d.Device, d.Mark
 	return func(_, _ string, c syscall.RawConn) error {
 		var failed error
 		err := c.Control(func(fd uintptr) {
-			if device != "" {
-				if err := unix.BindToDevice(int(fd), device); err != nil {
-					failed = &socketError{fmt.Sprintf("bind the socket to device %s", device), err}
-					return
-				}
-			}
-			if mark != 0 {
-				if err := unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MARK, int(mark)); err != nil {
-					failed = &socketError{fmt.Sprintf("mark the socket with %d", mark), err}
-				}
+			failed = d.steer(int(fd))
+			if d.Source.IsValid() {
+				bindLate(int(fd))
 			}
 		})
 		return errors.Join(err, failed)
 	}
 }
 
+// steer gives a socket its device and mark.
+func (d *Dial) steer(fd int) error {
+	if d.Device != "" {
+		if err := unix.BindToDevice(fd, d.Device); err != nil {
+			return &socketError{fmt.Sprintf("bind the socket to device %s", d.Device), err}
+		}
+	}
+	if d.Mark != 0 {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(d.Mark)); err != nil {
+			return &socketError{fmt.Sprintf("mark the socket with %d", d.Mark), err}
+		}
+	}
+	return nil
+}
+
 // within calls f in a network namespace. A socket belongs to the namespace of
 // the thread that made it, for good; so f runs on a thread of its own, which
 // ends with it.
-func within(namespace string, f func() (net.Conn, error)) (net.Conn, error) {
+func within[T any](namespace string, f func() (T, error)) (T, error) {
 	if namespace == "" {
 		return f()
 	}
 	type opened struct {
-		c   net.Conn
+		it  T
 		err error
 	}
 	done := make(chan opened, 1)
@@ -64,8 +71,8 @@ func within(namespace string, f func() (net.Conn, error)) (net.Conn, error) {
 			o.err = &socketError{"enter network namespace " + namespace, err}
 			return
 		}
-		o.c, o.err = f()
+		o.it, o.err = f()
 	}()
 	o := <-done
-	return o.c, o.err
+	return o.it, o.err
 }

@@ -2,10 +2,7 @@
 
 package health
 
-import (
-	"net"
-	"syscall"
-)
+import "syscall"
 
 // canSteer tells that sockets cannot be given a device, a mark or a
 // namespace; [Dial] with one is refused before it comes to a check.
@@ -13,4 +10,4 @@ const canSteer = false
 
 func (d *Dial) control() func(network, address string, c syscall.RawConn) error { return nil }
 
-func within(_ string, f func() (net.Conn, error)) (net.Conn, error) { return f() }
+func within[T any](_ string, f func() (T, error)) (T, error) { return f() }

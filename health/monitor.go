@@ -9,10 +9,9 @@ import (
 
 // Defaults of a [Config].
 const (
-	DefaultMaxConcurrent = 256
-	DefaultHistory       = 10
-	DefaultStartBudget   = 5 * time.Second
-	DefaultMaxSessions   = 1024
+	DefaultHistory     = 10
+	DefaultStartBudget = 5 * time.Second
+	DefaultMaxSessions = 1024
 )
 
 // Config sets up a [Monitor].
@@ -23,9 +22,11 @@ type Config struct {
 	// that nobody listens.
 	OnEvent func(Event)
 	// MaxConcurrent is how many checks may run at the same time; the others
-	// wait in the order in which they are due. 0 means
-	// DefaultMaxConcurrent. Each check of this package needs one file
-	// descriptor, programs a few more.
+	// wait in the order in which they are due. Each check of this package
+	// needs one file descriptor, programs a few more. 0 means half of what
+	// the process may open (RLIMIT_NOFILE), but 256 to 16,384: checks of
+	// servers that are dead last for their whole time-out, and if many are
+	// dead at once the others must not have to wait for them.
 	MaxConcurrent int
 	// History is how many results are kept for each watch. 0 means
 	// DefaultHistory, a negative number none.
@@ -49,10 +50,11 @@ type Stats struct {
 	// different questions they ask.
 	Watches   int `json:"watches"`
 	Questions int `json:"questions"`
-	// Running is how many checks run now, Sessions how many sessions of
-	// [Standing] checkers are open.
-	Running  int `json:"running"`
-	Sessions int `json:"sessions"`
+	// Running is how many checks run now, of MaxConcurrent at most, and
+	// Sessions how many sessions of [Standing] checkers are open.
+	Running       int `json:"running"`
+	MaxConcurrent int `json:"max_concurrent"`
+	Sessions      int `json:"sessions"`
 	// Checks counts the checks started, Reports what sessions told, Events
 	// the events delivered.
 	Checks  uint64 `json:"checks"`
@@ -129,8 +131,9 @@ func NewMonitor(cfg *Config) *Monitor {
 		m.logger = slog.New(slog.DiscardHandler)
 	}
 	if m.max <= 0 {
-		m.max = DefaultMaxConcurrent
+		m.max = defaultConcurrent(descriptors())
 	}
+	m.stats.MaxConcurrent = m.max
 	if m.shown == 0 {
 		m.shown = DefaultHistory
 	}
@@ -142,6 +145,12 @@ func NewMonitor(cfg *Config) *Monitor {
 		m.maxSessions = DefaultMaxSessions
 	}
 	return m
+}
+
+// defaultConcurrent is MaxConcurrent for so many descriptors; the other half
+// is for the caller and for sessions.
+func defaultConcurrent(descriptors int) int {
+	return min(max(descriptors/2, 256), 16_384)
 }
 
 // now is the time inside.

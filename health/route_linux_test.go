@@ -6,6 +6,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -101,5 +102,84 @@ func TestNetnsDial(t *testing.T) {
 	// The threads of the namespace are gone, or are nobody else's.
 	if r := ask(Dial{}); r.Verdict != Fail {
 		t.Errorf("afterwards: %v, %q", r.Verdict, r.Reason)
+	}
+}
+
+// With one local port to choose from, a connection to the same number where
+// nobody listens meets itself.
+func TestNetnsConnectToItself(t *testing.T) {
+	n := lab.New(t).Namespace("narrow")
+	n.Sysctl("net.ipv4.ip_local_port_range", "40000 40000")
+	for way, connect := range connectPaths {
+		for _, addr := range []string{"127.0.0.1:40000", "[::1]:40000"} {
+			met := 0
+			err := n.Do(func() error {
+				for range 64 {
+					r := connectBy(t.Context(), connect, Dial{}, netip.MustParseAddrPort(addr))
+					if r.Verdict == OK {
+						t.Errorf("%s: %v, %q", way, r.Verdict, r.Reason)
+					}
+					if strings.Contains(r.Reason, errSelfConnect.Error()) {
+						met++
+					}
+				}
+				return nil
+			})
+			// Package net tries twice more itself when that happens.
+			if err != nil || met == 0 && way == "of this system" {
+				t.Errorf("%s to %s met itself %d times, %v", way, addr, met, err)
+			}
+		}
+	}
+}
+
+// Checks leave nothing behind, and more of them go from one source than it
+// has ports.
+func TestNetnsConnectLeavesNothing(t *testing.T) {
+	n := lab.New(t).Namespace("narrow")
+	n.Sysctl("net.ipv4.ip_local_port_range", "40000 40099")
+	source := Dial{Source: netip.MustParseAddr("127.0.0.9")}
+	for way, connect := range connectPaths {
+		ln, err := n.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			for {
+				c, err := ln.Accept()
+				if err != nil {
+					return
+				}
+				c.Close()
+			}
+		}()
+		addr := ln.Addr().(*net.TCPAddr).AddrPort()
+		if err := n.Do(func() error {
+			for i := range 1000 {
+				d := Dial{}
+				if i%2 == 0 {
+					d = source
+				}
+				if r := connectBy(t.Context(), connect, d, addr); r.Verdict != OK {
+					t.Fatalf("%s, check %d: %v, %q", way, i, r.Verdict, r.Reason)
+				}
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		ln.Close()
+		var table string
+		if err := n.Do(func() error {
+			b, err := os.ReadFile("/proc/thread-self/net/tcp")
+			table = string(b)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		const timeWait = " 06 " // TCP_TIME_WAIT, include/net/tcp_states.h
+		if strings.Contains(table, timeWait) {
+			t.Errorf("%s leaves TIME_WAIT behind:\n%s", way, table)
+		}
 	}
 }

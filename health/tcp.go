@@ -35,10 +35,17 @@ func (c *TCP) Identity() string { return "tcp" + c.dial.identity() }
 func (c *TCP) Check(ctx context.Context, t Target) Result {
 	a, cancel := begin(ctx, t)
 	defer cancel()
-	conn, err := a.open("tcp", &c.dial)
-	if err != nil {
+	if err := a.connect(&c.dial); err != nil {
 		return a.failed("connect", err)
 	}
-	closeConn(conn, c.dial.Graceful)
 	return a.ok("connect", "accepted")
+}
+
+// dial opens and closes a TCP connection by way of package net.
+func (a *attempt) dial(d *Dial) error {
+	conn, err := a.open("tcp", d)
+	if err == nil {
+		closeConn(conn, d.Graceful)
+	}
+	return err
 }

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package health
+
+// connect opens and closes a TCP connection.
+func (a *attempt) connect(d *Dial) error { return a.dial(d) }
