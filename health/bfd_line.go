@@ -168,6 +168,10 @@ func (l *bfdLine) take(b []byte, ttl int, now time.Time) (polled bool) {
 		return false
 	}
 	p, err := parseBFD(b)
+	if err == nil && p.mine == l.session.mine {
+		// To itself a session would come up, as every rule is kept.
+		err = errors.New("they are our own: is the target this machine?")
+	}
 	if err == nil {
 		err = l.session.receive(p, now)
 	}
@@ -216,9 +220,9 @@ func (l *bfdLine) describe() (string, Verdict) {
 		}
 	}
 	if l.sendErr != nil {
+		a := &attempt{ctx: context.Background(), target: Target{Addr: netip.AddrPortFrom(l.peer, bfdPort)}, dial: l.dial}
 		var why string
-		here := attempt{ctx: context.Background(), target: Target{Addr: netip.AddrPortFrom(l.peer, bfdPort)}, dial: l.dial}
-		blame, why = classify(here.ctx, here.noRoute, l.sendErr, 0)
+		blame, why = classify(a.ctx, a.noRoute, l.sendErr, 0)
 		text += "; " + why
 	}
 	if l.far > 0 {

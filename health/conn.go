@@ -108,9 +108,6 @@ var errSelfConnect = errors.New("connected to itself; nothing listens there")
 // rather than for each target.
 func (a *attempt) open(network string, d *Dial) (net.Conn, error) {
 	a.dial = d
-	if to := a.target.Addr.Addr().Unmap(); d.Source.IsValid() && d.Source.Unmap().Is4() != to.Is4() {
-		return nil, &socketError{fmt.Sprintf("ask %v from the source %v", to, d.Source), errors.New("one is of IPv4, the other of IPv6")}
-	}
 	dialer := net.Dialer{KeepAlive: -1, Timeout: d.ConnectTimeout} // a check ends before a keepalive would
 	if err := d.sourceFits(a.target.Addr.Addr()); err != nil {
 		return nil, err
@@ -140,7 +137,7 @@ func (a *attempt) open(network string, d *Dial) (net.Conn, error) {
 // sourceFits tells whether the source can go to addr at all.
 func (d *Dial) sourceFits(addr netip.Addr) error {
 	if d.Source.IsValid() && d.Source.Unmap().Is4() != addr.Unmap().Is4() {
-		return &socketError{fmt.Sprintf("reach the target from %v", d.Source), errors.New("it is of another address family")}
+		return &socketError{fmt.Sprintf("ask %v from the source %v", addr.Unmap(), d.Source), errors.New("one is of IPv4, the other of IPv6")}
 	}
 	return nil
 }

@@ -16,9 +16,10 @@ import (
 // none here, and always waits for its poller, although a server on this
 // machine has answered by the time that connect(2) returns.
 func (a *attempt) connect(d *Dial) error {
+	a.dial = d
 	addr := netip.AddrPortFrom(a.target.Addr.Addr().Unmap(), a.target.Addr.Port())
 	if addr.Addr().Zone() != "" || d.Source.Zone() != "" {
-		return a.dial(d) // which knows how to look zones up
+		return a.connectByNet(d) // which knows how to look zones up
 	}
 	if err := d.sourceFits(addr.Addr()); err != nil {
 		return err

@@ -16,7 +16,7 @@ import (
 // package net. They must not differ in what they tell.
 var connectPaths = map[string]func(*attempt, *Dial) error{
 	"of this system": (*attempt).connect,
-	"of package net": (*attempt).dial,
+	"of package net": (*attempt).connectByNet,
 }
 
 // connectBy is a TCP check by one of the ways.

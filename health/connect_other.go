@@ -3,4 +3,4 @@
 package health
 
 // connect opens and closes a TCP connection.
-func (a *attempt) connect(d *Dial) error { return a.dial(d) }
+func (a *attempt) connect(d *Dial) error { return a.connectByNet(d) }

@@ -1,9 +1,14 @@
 package health_test
 
 import (
+	"context"
+	"encoding/binary"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -25,7 +30,12 @@ func programCells(t *testing.T, kind string) []cell {
 			target: health.Target{Addr: realServer}, timeout: timeout, wants: wants, reason: reason, share: 2,
 		})
 	}
-	add("serves", "true", short, oks, "run: ")
+	serves := "true"
+	if kind == "load-command" {
+		serves = "echo 1.5"
+		add("prints no load", "true", short, fails, "run: ")
+	}
+	add("serves", serves, short, oks, "run: ")
 	add("does not exist", "/nowhere/check", short, nones, "start: ")
 	add("cannot be executed", plain, short, nones, "start: ")
 	add("is a folder", dir, short, nones, "start: ")
@@ -99,4 +109,72 @@ func hostCells(t *testing.T, kind string) []cell {
 		name: kind + ", a host that is there", check: must(kindOf(kind, nil)), timeout: short, wants: oks, reason: "read: echo reply",
 		target: health.Target{Addr: netip.MustParseAddrPort("127.0.0.1:1")},
 	}}
+}
+
+// sessionCells are a check by sessions before a host that holds none, itself
+// among them; bfd_linux_test.go has the servers that go wrong.
+func sessionCells(t *testing.T, kind string) []cell {
+	var cells []cell
+	for title, host := range map[string]string{"holds no session": "127.0.0.9", "is this one": "127.0.0.1"} {
+		cells = append(cells, cell{
+			name: kind + ", a host that " + title, check: must(kindOf(kind, map[string]string{"interval": "10ms"})),
+			target: health.Target{Addr: netip.AddrPortFrom(netip.MustParseAddr(host), 1)}, timeout: little, wants: fails, reason: "session: not Up within",
+		})
+	}
+	return cells
+}
+
+// hearingCells are a check that listens to packets which hosts send by
+// themselves, all the time.
+func hearingCells(t *testing.T, kind string) []cell {
+	free, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := free.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+	free.Close()
+	at := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port)
+	c := must(kindOf(kind, map[string]string{"listen": at.String(), "spool": t.TempDir()}))
+	packet := make([]byte, 60) // one of rwhod's, without users
+	packet[0], packet[1] = 1, 1
+	copy(packet[12:], "host")
+	packet[47] = 150
+	binary.BigEndian.PutUint32(packet[4:], uint32(time.Now().Unix()))
+	var cells []cell
+	var running sync.WaitGroup
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(func() { cancel(); running.Wait() })
+	for i, host := range []struct {
+		title, says string
+		timeout     time.Duration
+		wants       []health.Verdict
+	}{
+		{"sends", string(packet), short, oks},
+		{"is silent", "", little, nones},
+		{"sends garbage", "\x01\x01garbage", little, nones},
+		{"sends half of it", string(packet[:40]), little, nones},
+		{"sends a lot", strings.Repeat("x", 60_000), little, nones},
+	} {
+		from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, byte(11 + i)}), port)
+		cells = append(cells, cell{
+			name: kind + ", a host that " + host.title, check: c, target: health.Target{Addr: from},
+			timeout: host.timeout, wants: host.wants, reason: "packet: ",
+		})
+		if host.says == "" {
+			continue
+		}
+		out, err := net.DialUDP("udp4", net.UDPAddrFromAddrPort(from), net.UDPAddrFromAddrPort(at))
+		if err != nil {
+			t.Fatal(err)
+		}
+		running.Go(func() {
+			defer out.Close()
+			says := []byte(host.says)
+			for ctx.Err() == nil {
+				_, _ = out.Write(says) // nobody listens between two checks
+				time.Sleep(10 * time.Millisecond)
+			}
+		})
+	}
+	return cells
 }

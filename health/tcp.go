@@ -41,8 +41,8 @@ func (c *TCP) Check(ctx context.Context, t Target) Result {
 	return a.ok("connect", "accepted")
 }
 
-// dial opens and closes a TCP connection by way of package net.
-func (a *attempt) dial(d *Dial) error {
+// connectByNet opens and closes a TCP connection by way of package net.
+func (a *attempt) connectByNet(d *Dial) error {
 	conn, err := a.open("tcp", d)
 	if err == nil {
 		closeConn(conn, d.Graceful)

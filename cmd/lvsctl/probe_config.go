@@ -16,9 +16,8 @@ import (
 	"github.com/lvskit/lvskit/internal/director"
 )
 
-// mostAtOnce is how many servers of a file are asked at the same time, as by
-// the daemon.
-const mostAtOnce = health.DefaultMaxConcurrent
+// mostAtOnce is how many servers of a file are asked at the same time.
+const mostAtOnce = 256
 
 // serverAnswer is what came of the check of one server of a file.
 type serverAnswer struct {
