@@ -21,6 +21,9 @@ func (a *attempt) connect(d *Dial) error {
 	if addr.Addr().Zone() != "" || d.Source.Zone() != "" {
 		return a.connectByNet(d) // which knows how to look zones up
 	}
+	if err := a.ctx.Err(); err != nil {
+		return err
+	}
 	if err := d.sourceFits(addr.Addr()); err != nil {
 		return err
 	}

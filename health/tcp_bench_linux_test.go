@@ -4,8 +4,6 @@ import (
 	"context"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // BenchmarkConnect is a connect check on loopback by either way, with nobody
@@ -53,13 +51,4 @@ func BenchmarkConnectParallel(b *testing.B) {
 			b.ReportMetric(float64((cpuTime(b)-before).Microseconds())/float64(b.N), "cpu-µs/check")
 		})
 	}
-}
-
-// cpuTime is what this process has used so far.
-func cpuTime(tb testing.TB) time.Duration {
-	var u unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-		tb.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
