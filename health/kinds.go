@@ -151,7 +151,7 @@ var kindTable = [...]struct {
 		return NewPOP3(&POP3Config{TLS: o.tls(), StartTLS: o.flag("starttls"), Dial: o.dial()})
 	}},
 	{"postgres", "beginning of a PostgreSQL session", func(o *options) (Checker, error) {
-		return NewPostgres(&PostgresConfig{User: o.text("user"), Database: o.text("database"), TLS: o.tls(), Dial: o.dial()})
+		return NewPostgres(&PostgresConfig{User: o.text("user"), Database: o.text("database"), Password: o.secret("password"), Query: o.text("query"), Expect: o.text("expect"), TLS: o.tls(), Dial: o.dial()})
 	}},
 	{"radius", "Status-Server or login of a RADIUS server", func(o *options) (Checker, error) {
 		return NewRADIUS(&RADIUSConfig{Secret: o.secret("secret"), User: o.text("user"), Password: o.secret("password"), AllowReject: o.flag("allow-reject"), Dial: o.dial()})

@@ -115,11 +115,13 @@ func TestPeersPostgres(t *testing.T) {
 	files(t, data, map[string]string{"pg_hba.conf": `local all admin trust
 host all locked all reject
 host all writer all scram-sha-256
+host all older all md5
+hostssl all plain all password
 host all full,probe all trust
 hostssl all secure all trust
 `})
 	sql := unprivileged(exec.Command(program, "--single", "-D", data, "postgres"))
-	sql.Stdin = strings.NewReader("CREATE ROLE probe LOGIN\nCREATE ROLE secure LOGIN\nCREATE ROLE locked LOGIN\nCREATE ROLE full LOGIN CONNECTION LIMIT 0\nCREATE ROLE writer LOGIN PASSWORD 'secret'\n")
+	sql.Stdin = strings.NewReader("CREATE ROLE probe LOGIN\nCREATE ROLE secure LOGIN\nCREATE ROLE locked LOGIN\nCREATE ROLE full LOGIN CONNECTION LIMIT 0\nCREATE ROLE writer LOGIN PASSWORD 'secret'\nCREATE ROLE plain LOGIN PASSWORD 'secret'\nSET password_encryption = 'md5'\nCREATE ROLE older LOGIN PASSWORD 'secret'\n")
 	run(t, sql)
 	serve := func(addr netip.AddrPort, data string, more ...string) *daemon {
 		cmd := unprivileged(exec.Command(program, append([]string{
@@ -148,6 +150,18 @@ hostssl all secure all trust
 		{cfg{User: "probe", Database: "postgres", TLS: &trust}, health.OK, "startup: session opened"},
 		{cfg{User: "secure", Database: "postgres", TLS: &trust}, health.OK, "startup: session opened"},
 		{cfg{User: "writer", Database: "postgres"}, health.OK, "startup: accepts sessions, and waits for a password"},
+		{cfg{User: "writer", Database: "postgres", Password: "secret"}, health.OK, "quit: logged in"},
+		{cfg{User: "writer", Database: "postgres", Password: "secret", TLS: &trust}, health.OK, "quit: logged in"},
+		{cfg{User: "writer", Database: "postgres", Password: "wrong"}, health.Fail, `login: error 28P01 password authentication failed for user "writer"`},
+		{cfg{User: "writer", Database: "postgres", Query: "SELECT 1"}, health.Fail, "login: the server wants a password, and the check has none"},
+		{cfg{User: "older", Database: "postgres", Password: "secret"}, health.OK, "quit: logged in"},
+		{cfg{User: "older", Database: "postgres", Password: "wrong"}, health.Fail, "login: error 28P01"},
+		{cfg{User: "plain", Database: "postgres", Password: "secret", TLS: &trust}, health.OK, "quit: logged in"},
+		{cfg{User: "writer", Database: "postgres", Password: "secret", Query: "SELECT NOT pg_is_in_recovery()", Expect: "t"}, health.OK, "quit: the query returns what is expected"},
+		{cfg{User: "probe", Database: "postgres", Query: "SELECT pg_is_in_recovery()", Expect: "t"}, health.Fail, `query: the query returns "f", expected "t"`},
+		{cfg{User: "probe", Database: "postgres", Query: "SELECT FROM nothing"}, health.Fail, `query: error 42P01 relation "nothing" does not exist`},
+		{cfg{User: "probe", Database: "postgres", Query: "COPY (SELECT 1) TO STDOUT"}, health.Fail, "query: the query copies data"},
+		{cfg{User: "full", Database: "postgres", Password: "x"}, health.Fail, "login: error 53300"},
 		{cfg{}, health.OK, "startup: alive, and refuses unknown users"},
 		{cfg{TLS: &trust}, health.OK, "startup: alive, and refuses unknown users"},
 		{cfg{User: "secure", Database: "postgres"}, health.Fail, `startup: error 28000 no pg_hba.conf entry for host "127.0.0.1", user "secure", database "postgres", no encryption`},

@@ -14,6 +14,17 @@ type PostgresConfig struct {
 	// "lvskit-health", of whom no more is asked than whether the server can
 	// judge; an empty Database is the one of the user's name.
 	User, Database string
+	// Password logs in: by SCRAM-SHA-256 without channel binding, MD5, or in
+	// clear, which needs TLS. Empty goes no further than to the question for
+	// one. Only its ASCII characters are sure to count as the server counts
+	// them (no SASLprep). It needs a User.
+	Password string
+	// Query is asked after the login, which it makes necessary; empty asks
+	// nothing. An error fails.
+	Query string
+	// Expect is what the first value of the query's first row must be, as
+	// psql writes it ("t" for true); empty is anything, no row included.
+	Expect string
 	// TLS asks for TLS (SSLRequest), verifies and encrypts; nil means plain
 	// text. A server that offers none then fails.
 	TLS *TLSConfig
@@ -23,7 +34,8 @@ type PostgresConfig struct {
 }
 
 // Postgres begins a session with a PostgreSQL server, up to the point where it
-// asks for a password or is ready for a query. A server that starts up, shuts
+// asks for a password or is ready for a query; with a password or a query it
+// logs in, asks and takes leave. A server that starts up, shuts
 // down or recovers (SQLSTATE 57P..), or is full (53...) fails. With a User a
 // refusal of it (28..., 3D000) fails too; without one it is OK, as the server
 // judged. It is safe for concurrent use.
@@ -45,10 +57,23 @@ func NewPostgres(cfg *PostgresConfig) (*Postgres, error) {
 	if strings.ContainsRune(c.cfg.User+c.cfg.Database, 0) || len(c.cfg.User) > 255 || len(c.cfg.Database) > 255 {
 		err = errors.Join(err, errors.New("user, database: want at most 255 bytes, and no zero byte"))
 	}
+	if strings.ContainsRune(c.cfg.Password+c.cfg.Query+c.cfg.Expect, 0) || len(c.cfg.Password) > 255 || len(c.cfg.Query) > maxLine || len(c.cfg.Expect) > maxLine {
+		err = errors.Join(err, fmt.Errorf("password, query, expect: want at most 255, %d and %d bytes, and no zero byte", maxLine, maxLine))
+	}
+	if c.cfg.User == "" && c.cfg.Password+c.cfg.Query != "" {
+		err = errors.Join(err, errors.New("password or query without a user"))
+	}
+	if c.cfg.Query == "" && c.cfg.Expect != "" {
+		err = errors.Join(err, errors.New("expect without a query"))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("postgres check: %w", err)
 	}
-	c.name = fmt.Sprintf("postgres user=%q database=%q%s", c.cfg.User, c.cfg.Database, c.ch.identity)
+	login := ""
+	if c.cfg.Password+c.cfg.Query != "" {
+		login = fmt.Sprintf(" password=%s query=%q expect=%q", fingerprint(c.cfg.Password), c.cfg.Query, c.cfg.Expect)
+	}
+	c.name = fmt.Sprintf("postgres user=%q database=%q%s%s", c.cfg.User, c.cfg.Database, login, c.ch.identity)
 	return c, nil
 }
 
@@ -121,6 +146,9 @@ func (c *Postgres) opened(s *session) (string, error) {
 		if err != nil {
 			return "", err
 		}
+		if head[0] == 'R' && c.cfg.Password+c.cfg.Query != "" {
+			return c.session(s, head[0], body)
+		}
 		switch head[0] {
 		case 'E':
 			state, text := parsePGError(body)
@@ -140,6 +168,53 @@ func (c *Postgres) opened(s *session) (string, error) {
 			return "session opened", nil
 		}
 	}
+}
+
+// session logs in, asks and takes leave.
+func (c *Postgres) session(s *session, kind byte, body []byte) (string, error) {
+	s.step("login")
+	if err := c.pgLogin(s, kind, body); err != nil {
+		return "", err
+	}
+	what := "logged in"
+	if c.cfg.Query != "" {
+		s.step("query")
+		var bad unexpected
+		row, err := s.pgQuery(c.cfg.Query)
+		if err != nil && !errors.As(err, &bad) {
+			return "", err
+		}
+		if err == nil {
+			what, err = c.judge(row)
+		}
+		if err != nil {
+			_ = s.pgSend('X', "") // best effort: the answer has come
+			s.drain()
+			return "", err
+		}
+	}
+	s.step("quit")
+	if err := s.pgSend('X', ""); err != nil {
+		return "", err
+	}
+	s.drain()
+	return what, nil
+}
+
+// judge compares the row with the wanted one.
+func (c *Postgres) judge(row pgRow) (string, error) {
+	got := clip([]byte(row.value))
+	switch {
+	case c.cfg.Expect == "":
+		return "the query is answered", nil
+	case row.there && !row.null && row.value == c.cfg.Expect:
+		return "the query returns what is expected", nil
+	case !row.there:
+		got = "no row"
+	case row.null:
+		got = "NULL"
+	}
+	return "", unwanted("the query returns %s, expected %s", got, clip([]byte(c.cfg.Expect)))
 }
 
 // pgStart sends a packet of the beginning: a length that counts itself, a

@@ -20,7 +20,11 @@ func FuzzTextReplies(f *testing.F) {
 	} {
 		f.Add(s)
 	}
+	f.Add("r=abcdef,s=c2FsdA==,i=4096")
 	f.Fuzz(func(t *testing.T, s string) {
+		if nonce, salt, rounds, err := parseSCRAMFirst(s, "abc"); err == nil && (len(nonce) <= 3 || len(salt) == 0 || rounds < 1 || rounds > maxSCRAMRounds) {
+			t.Errorf("challenge %q: %q, %x, %d", s, nonce, salt, rounds)
+		}
 		if code, more, ok := parseReplyLine(s); ok != (code != 0) || more && !ok || code > 599 {
 			t.Errorf("reply line %q: %d %t %t", s, code, more, ok)
 		}
@@ -92,6 +96,9 @@ func FuzzBinaryReplies(f *testing.F) {
 		}
 		if state, _ := parsePGError(b); state == "" && !bytes.Contains(b, []byte("C")) {
 			t.Errorf("error response %x: no state", b)
+		}
+		if row, err := parsePGRow(b); err == nil && (len(row.value) > len(b) || !row.there) {
+			t.Errorf("row %x: %+v", b, row)
 		}
 		if tag, value, rest, ok := cutBER(b); ok && len(value)+len(rest)+2 > len(b) {
 			t.Errorf("element %x of %x: %x and %x", tag, b, value, rest)

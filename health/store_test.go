@@ -1,6 +1,13 @@
 package health_test
 
 import (
+	"context"
+	"crypto/hmac"
+	"crypto/pbkdf2"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"net"
 	"strings"
 	"testing"
 
@@ -153,6 +160,18 @@ func TestPostgres(t *testing.T) {
 		return "E\x00\x00\x00" + string([]byte{byte(len(body) + 4)}) + body
 	}
 	start := step{Hear: "\x00\x03\x00\x00user\x00lvskit-health\x00"}
+	const scramOnly = "R\x00\x00\x00\x17\x00\x00\x00\x0aSCRAM-SHA-256\x00\x00"
+	login := must(health.NewPostgres(&health.PostgresConfig{User: "lb", Password: "secret"}))
+	query := must(health.NewPostgres(&health.PostgresConfig{User: "lb", Query: "SELECT NOT pg_is_in_recovery()", Expect: "t"}))
+	clear := must(health.NewPostgres(&health.PostgresConfig{User: "lb", Password: "secret", TLS: &health.TLSConfig{RootsPEM: roots}}))
+	const ready = "R\x00\x00\x00\x08\x00\x00\x00\x00S\x00\x00\x00\x08a\x00b\x00K\x00\x00\x00\x0c12345678Z\x00\x00\x00\x05I"
+	const done = "C\x00\x00\x00\x0dSELECT 1\x00Z\x00\x00\x00\x05I"
+	row := func(data string) string {
+		return "T\x00\x00\x00\x06\x00\x00D\x00\x00\x00" + string([]byte{byte(len(data) + 4)}) + data + done
+	}
+	ask := func(answer string) healthtest.Behavior {
+		return healthtest.Dialogue(step{Hear: "user\x00lb\x00", Say: ready}, step{Hear: "Q\x00\x00\x00\x23SELECT NOT pg_is_in_recovery()\x00", Say: answer}, step{Hear: "X\x00\x00\x00\x04"})
+	}
 	say := func(text string) healthtest.Behavior { s := start; s.Say = text; return healthtest.Dialogue(s) }
 	const scram = "R\x00\x00\x00\x17\x00\x00\x00\x0aSCRAM-SHA-256\x00\x00"
 	const trust = "R\x00\x00\x00\x08\x00\x00\x00\x00"
@@ -162,10 +181,34 @@ func TestPostgres(t *testing.T) {
 		"trust, but full": {user, healthtest.Dialogue(step{
 			Hear: "user\x00lb\x00", Say: trust + fatal("53300", "too many connections for role"),
 		}), health.Fail, "error 53300 too many connections for role"},
-		"starting": {stranger, say(fatal("57P03", "the database system is starting up")), health.Fail, "error 57P03 the database system is starting up"},
-		"full":     {stranger, say(fatal("53300", "sorry, too many clients already")), health.Fail, "53300"},
-		"stranger": {stranger, say(fatal("28000", `role "lvskit-health" does not exist`)), health.OK, "refuses unknown users"},
-		"nowhere":  {stranger, say(fatal("3D000", `database "lvskit-health" does not exist`)), health.OK, ""},
+		"starting":              {stranger, say(fatal("57P03", "the database system is starting up")), health.Fail, "error 57P03 the database system is starting up"},
+		"full":                  {stranger, say(fatal("53300", "sorry, too many clients already")), health.Fail, "53300"},
+		"stranger":              {stranger, say(fatal("28000", `role "lvskit-health" does not exist`)), health.OK, "refuses unknown users"},
+		"nowhere":               {stranger, say(fatal("3D000", `database "lvskit-health" does not exist`)), health.OK, ""},
+		"login, trusted":        {login, healthtest.Dialogue(step{Hear: "lb\x00", Say: ready}, step{Hear: "X\x00\x00\x00\x04"}), health.OK, "quit: logged in"},
+		"login by MD5":          {login, healthtest.Dialogue(step{Hear: "lb\x00", Say: "R\x00\x00\x00\x0c\x00\x00\x00\x05abcd"}, step{Hear: "p\x00\x00\x00\x28" + pgMD5, Say: ready}, step{Hear: "X"}), health.OK, "logged in"},
+		"login in clear":        {login, healthtest.Dialogue(step{Hear: "lb\x00", Say: "R\x00\x00\x00\x08\x00\x00\x00\x03"}), health.Fail, "login: the server wants the password in clear, which needs TLS"},
+		"login in clear by TLS": {clear, healthtest.Dialogue(step{Hear: "\x04\xd2\x16\x2f", Say: "S", TLS: server}, step{Hear: "lb\x00", Say: "R\x00\x00\x00\x08\x00\x00\x00\x03"}, step{Hear: "p\x00\x00\x00\x0bsecret\x00", Say: ready}, step{Hear: "X"}), health.OK, "logged in"},
+		"login by SCRAM":        {login, pgSCRAM("secret", nil), health.OK, "quit: logged in"},
+		"SCRAM, wrong password": {login, pgSCRAM("other", nil), health.Fail, "login: error 28P01 wrong"},
+		"SCRAM, impostor": {login, pgSCRAM("secret", func(m string) string {
+			return strings.Replace(m, "v=", "v=AAAA", 1)
+		}), health.Fail, "does not prove that it knows the password"},
+		"SCRAM, no proof":        {login, healthtest.Dialogue(step{Hear: "lb\x00", Say: scramOnly}, step{Hear: "SCRAM-SHA-256\x00\x00\x00\x00", Say: ready}), health.Fail, "without a proof"},
+		"SCRAM, foreign nonce":   {login, pgSCRAM("secret", func(m string) string { return strings.Replace(m, "r=", "r=x", 1) }), health.Fail, "not for us"},
+		"SCRAM, too much work":   {login, pgSCRAM("secret", func(m string) string { return strings.Replace(m, "i=", "i=999", 1) }), health.Fail, "rounds, more than 131072"},
+		"SCRAM, unreadable":      {login, pgSCRAM("secret", func(m string) string { return strings.Replace(m, "s=", "x=", 1) }), health.Fail, "cannot be read"},
+		"SCRAM only with more":   {login, healthtest.Dialogue(step{Hear: "lb\x00", Say: "R\x00\x00\x00\x1c\x00\x00\x00\x0aSCRAM-SHA-256-PLUS\x00\x00"}), health.Fail, "expected SCRAM-SHA-256"},
+		"Kerberos":               {login, healthtest.Dialogue(step{Hear: "lb\x00", Say: "R\x00\x00\x00\x08\x00\x00\x00\x07"}), health.Fail, "by way 7"},
+		"endless notices":        {login, healthtest.Dialogue(step{Hear: "lb\x00", Say: ready[:9] + strings.Repeat("N\x00\x00\x00\x05\x00", 100)}), health.Fail, "no end"},
+		"query":                  {query, ask(row("\x00\x01\x00\x00\x00\x01t")), health.OK, "quit: the query returns what is expected"},
+		"query, another value":   {query, ask(row("\x00\x01\x00\x00\x00\x01f")), health.Fail, `query: the query returns "f", expected "t"`},
+		"query, NULL":            {query, ask(row("\x00\x01\xff\xff\xff\xff")), health.Fail, "returns NULL"},
+		"query, no row":          {query, ask(done), health.Fail, "no row"},
+		"query, cut off":         {query, ask(row("\x00\x01\x00\x00\x00\x09t")), health.Fail, "is cut off"},
+		"query, error":           {query, ask(fatal("42501", "permission denied") + done[14:]), health.Fail, "query: error 42501 permission denied"},
+		"query, copy":            {query, ask("H\x00\x00\x00\x07\x00\x00\x00" + done), health.Fail, "copies data"},
+		"query without password": {query, healthtest.Dialogue(step{Hear: "lb\x00", Say: scramOnly}), health.Fail, "the check has none"},
 		"user refused": {user, healthtest.Dialogue(step{
 			Hear: "user\x00lb\x00database\x00app\x00", Say: fatal("28000", "no pg_hba.conf entry"),
 		}), health.Fail, "error 28000 no pg_hba.conf entry"},
@@ -178,6 +221,59 @@ func TestPostgres(t *testing.T) {
 		"absurdly long":      {stranger, say("E\x7f\x00\x00\x00"), health.Fail, "is this PostgreSQL?"},
 		"error without code": {stranger, say("E\x00\x00\x00\x05\x00"), health.Fail, "error ?"},
 	})
+}
+
+// pgMD5 is md5(md5("secret" + "lb") + "abcd"), computed apart.
+const pgMD5 = "md52c10665bda5880054b013768e5096040"
+
+// pgSCRAM is a PostgreSQL server that wants SCRAM-SHA-256; spoil changes what it
+// says of it.
+func pgSCRAM(password string, spoil func(string) string) healthtest.Behavior {
+	if spoil == nil {
+		spoil = func(s string) string { return s }
+	}
+	return func(_ context.Context, c net.Conn) {
+		buf := make([]byte, 4096)
+		hear := func() string {
+			n, _ := c.Read(buf)
+			return string(buf[:n])
+		}
+		say := func(kind byte, body string) {
+			b := binary.BigEndian.AppendUint32([]byte{kind}, uint32(4+len(body)))
+			_, _ = c.Write(append(b, body...))
+		}
+		hear()
+		say('R', "\x00\x00\x00\x0aSCRAM-SHA-256-PLUS\x00SCRAM-SHA-256\x00\x00")
+		_, first, _ := strings.Cut(hear(), "n,,")
+		_, nonce, _ := strings.Cut(first, ",r=")
+		challenge := spoil("r=" + nonce + "more,s=" + base64.StdEncoding.EncodeToString([]byte("salt")) + ",i=4096")
+		say('R', "\x00\x00\x00\x0b"+challenge)
+		final := hear()
+		if final == "" {
+			return
+		}
+		without, proofText, _ := strings.Cut(final[5:], ",p=")
+		mac := func(key []byte, text string) []byte {
+			h := hmac.New(sha256.New, key)
+			h.Write([]byte(text))
+			return h.Sum(nil)
+		}
+		salted, _ := pbkdf2.Key(sha256.New, password, []byte("salt"), 4096, 32)
+		message := first + "," + challenge + "," + without
+		stored := sha256.Sum256(mac(salted, "Client Key"))
+		key, _ := base64.StdEncoding.DecodeString(proofText)
+		for i, b := range mac(stored[:], message) {
+			key[i] ^= b
+		}
+		if sha256.Sum256(key) != stored {
+			say('E', "SFATAL\x00C28P01\x00Mwrong\x00\x00")
+			return
+		}
+		say('R', "\x00\x00\x00\x0c"+spoil("v="+base64.StdEncoding.EncodeToString(mac(mac(salted, "Server Key"), message))))
+		say('R', "\x00\x00\x00\x00")
+		say('Z', "I")
+		hear()
+	}
 }
 
 func TestLDAP(t *testing.T) {
