@@ -65,6 +65,7 @@ func talkers() []health.Checker {
 		must(health.NewPOP3(nil)),
 		must(health.NewIMAP(nil)),
 		must(health.NewFTP(nil)),
+		must(health.NewNNTP(nil)),
 		must(health.NewRedis(nil)),
 		must(health.NewRedis(&health.RedisConfig{Role: "master", Password: "x"})),
 		must(health.NewMemcached(nil)),
@@ -140,7 +141,8 @@ func TestConversationsAreRefused(t *testing.T) {
 	_, pop3 := health.NewPOP3(&health.POP3Config{StartTLS: true, Dial: bad})
 	_, imap := health.NewIMAP(&health.IMAPConfig{StartTLS: true, Dial: bad})
 	_, ftp := health.NewFTP(&health.FTPConfig{StartTLS: true, Dial: bad})
-	for kind, err := range map[string]error{"smtp": smtp, "pop3": pop3, "imap": imap, "ftp": ftp} {
+	_, nntp := health.NewNNTP(&health.NNTPConfig{StartTLS: true, Dial: bad})
+	for kind, err := range map[string]error{"nntp": nntp, "smtp": smtp, "pop3": pop3, "imap": imap, "ftp": ftp} {
 		for _, part := range []string{kind + " check: ", "StartTLS without TLS", "answer timeout -1"} {
 			if err == nil || !strings.Contains(err.Error(), part) {
 				t.Errorf("%s: error %v, want it to say %q", kind, err, part)
@@ -156,7 +158,7 @@ func TestConversationsAreRefused(t *testing.T) {
 func TestMailAndFileServers(t *testing.T) {
 	server, roots := certificate()
 	trust := &health.TLSConfig{RootsPEM: roots}
-	smtp, ftp := must(health.NewSMTP(nil)), must(health.NewFTP(nil))
+	smtp, ftp, nntp := must(health.NewSMTP(nil)), must(health.NewFTP(nil)), must(health.NewNNTP(nil))
 	pop3, imap := must(health.NewPOP3(nil)), must(health.NewIMAP(nil))
 	smtpTLS := must(health.NewSMTP(&health.SMTPConfig{TLS: trust, StartTLS: true, Hello: "lb.example.com"}))
 	const ehlo = "250-mail.example.com Hello lb [192.0.2.1]\r\n250-SIZE 52428800\r\n250-STARTTLS\r\n250 HELP\r\n"
@@ -214,6 +216,18 @@ func TestMailAndFileServers(t *testing.T) {
 
 		"ftp, a long welcome": {ftp, healthtest.Dialogue(step{Say: "220-hello\r\n" + strings.Repeat("\r\n", 9000) + "220 ready\r\n"}, step{Hear: "QUIT\r\n", Say: "221 Goodbye.\r\n"}), health.OK, "quit: greeted"},
 		"ftp, a long refusal": {ftp, healthtest.Say("220-hello\r\n" + strings.Repeat("\r\n", 9000) + "421 full\r\n220 x\r\n" + "421 full\r\n"), health.Fail, "quit: answer 421 full, expected 221"},
+		"nntp":             {nntp, healthtest.Dialogue(step{Say: "200 news.example.com InterNetNews NNRP server INN 2.7.1 ready (posting ok)\r\n"}, step{Hear: "QUIT\r\n", Say: "205 Bye!\r\n"}), health.OK, "quit: greeted"},
+		"nntp, read only":  {nntp, healthtest.Dialogue(step{Say: "201 no posting\r\n"}, step{Hear: "QUIT", Say: "205 .\r\n"}), health.OK, ""},
+		"nntp, closed":     {nntp, healthtest.SayAndClose("400 Too many connections, try later\r\n"), health.Fail, `greeting: answer "400 Too many connections, try later", expected 200 or 201`},
+		"nntp, forbidden":  {nntp, healthtest.SayAndClose("502 You have no permission to talk.  Goodbye.\r\n"), health.Fail, "502"},
+		"nntp, no leave":   {nntp, healthtest.Dialogue(step{Say: "200 x\r\n"}, step{Hear: "QUIT", Say: "500 what?\r\n"}), health.Fail, `quit: answer "500 what?", expected 205`},
+		"nntp, other ends": {nntp, healthtest.Say("220 mail\r\n"), health.Fail, "expected 200 or 201"},
+		"nntp starttls": {must(health.NewNNTP(&health.NNTPConfig{TLS: trust, StartTLS: true})), healthtest.Dialogue(
+			step{Say: "200 x\r\n"}, step{Hear: "STARTTLS\r\n", Say: "382 Begin TLS negotiation now\r\n", TLS: server}, step{Hear: "QUIT", Say: "205 bye\r\n"},
+		), health.OK, "quit: greeted"},
+		"nntp without tls": {must(health.NewNNTP(&health.NNTPConfig{TLS: trust, StartTLS: true})), healthtest.Dialogue(
+			step{Say: "200 x\r\n"}, step{Hear: "STARTTLS\r\n", Say: "580 Can not initiate TLS negotiation\r\n"},
+		), health.Fail, "starttls: answer"},
 
 		"ftp":                {ftp, healthtest.Dialogue(step{Say: "220 (vsFTPd 3.0.3)\r\n"}, step{Hear: "QUIT\r\n", Say: "221 Goodbye.\r\n"}), health.OK, "quit: greeted"},
 		"ftp later":          {ftp, healthtest.Dialogue(step{Say: "120 soon\r\n"}, step{Say: "220 now\r\n"}, step{Hear: "QUIT", Say: "221 bye\r\n"}), health.OK, ""},

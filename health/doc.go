@@ -7,11 +7,11 @@
 //
 // The checks are
 //
-//   - of connections: [TCP], [TLS], [ICMP];
+//   - of connections: [TCP], [TLS], [ICMP], [BFD];
 //   - of any protocol: [SendExpect] (one text each way, over TCP or UDP),
 //     [Dialogue] (several steps);
 //   - of the web: [HTTP] (1.1 and 2), [GRPC], [AJP];
-//   - of mail and files: [SMTP], [POP3], [IMAP], [FTP];
+//   - of mail and files: [SMTP], [POP3], [IMAP], [FTP], [NNTP];
 //   - of stores: [Redis], [Memcached], [MySQL], [Postgres], [LDAP];
 //   - of the network's own services: [DNS], [NTP], [RADIUS], [SIP];
 //   - by others: [Agent], [External], [Nagios], [File];

@@ -144,6 +144,9 @@ var kindTable = [...]struct {
 	{"nagios", "a plugin of Nagios", func(o *options) (Checker, error) {
 		return NewNagios(NagiosConfig{Command: o.text("command"), WarningFails: o.flag("warning-fails")})
 	}},
+	{"nntp", "greeting and quit of a news server", func(o *options) (Checker, error) {
+		return NewNNTP(&NNTPConfig{TLS: o.tls(), StartTLS: o.flag("starttls"), Dial: o.dial()})
+	}},
 	{"ntp", "state of a time server", func(o *options) (Checker, error) {
 		return NewNTP(&NTPConfig{Dial: o.dial()})
 	}},

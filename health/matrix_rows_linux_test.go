@@ -102,6 +102,7 @@ func matrixRows(t *testing.T) map[string]matrixRow {
 		"mysql":         {server: mysqlServer, plain: true},
 		"mysql, in TLS": {secret: true, server: greets(step{Hear: "lvskit-health\x00", Say: packet(3, "\xff\x15\x04#28000Access denied")}), upgrade: behind(mysqlHello("mysql_native_password", true), 36, "")},
 		"nagios":        {alone: programCells},
+		"nntp":          {server: greets(step{Say: "201 news\r\n"}, step{Hear: "QUIT\r\n", Say: "205 bye\r\n"})},
 		"ntp":           {answer: ntp, plain: true},
 		"pop3":          {server: greets(step{Say: "+OK mail\r\n"}, step{Hear: "QUIT\r\n", Say: "+OK bye\r\n"})},
 		"postgres":      {server: greets(step{Hear: "application_name", Say: "R\x00\x00\x00\x08\x00\x00\x00\x03"}), upgrade: behind("", 8, "S")},
