@@ -23,8 +23,8 @@ type FileConfig struct {
 
 // File reads a number from a file on this machine: for programs and people
 // that decide by themselves. A file that cannot be read, or that holds no
-// number, is no result; a negative number fails. It is safe for concurrent
-// use.
+// number, is no result; a negative number fails. A change counts at once where
+// something keeps sessions ([File.Stand]). It is safe for concurrent use.
 type File struct{ cfg FileConfig }
 
 // maxFile is how much of a file may be a number.
@@ -49,7 +49,7 @@ func (c *File) Check(ctx context.Context, t Target) Result {
 	if err := a.ctx.Err(); err != nil {
 		return a.failed("read", err)
 	}
-	path := strings.NewReplacer("%h", t.Addr.Addr().String(), "%p", fmt.Sprint(t.Addr.Port())).Replace(c.cfg.Path)
+	path := c.path(t)
 	b, err := readSmall(path, maxFile)
 	a.see(b)
 	var n int
@@ -72,6 +72,11 @@ func (c *File) Check(ctx context.Context, t Target) Result {
 		r.Weight = &n
 	}
 	return r
+}
+
+// path is the file of a target.
+func (c *File) path(t Target) string {
+	return strings.NewReplacer("%h", t.Addr.Addr().String(), "%p", fmt.Sprint(t.Addr.Port())).Replace(c.cfg.Path)
 }
 
 // readSmall reads the beginning of a regular file, limit bytes and one more. A
