@@ -39,6 +39,9 @@ type ExternalConfig struct {
 	// whatever Expect says; 0 leaves the weight alone and 1 fails. It is the
 	// way of keepalived's dynamic MISC_CHECK (keepalived.conf(5)).
 	Weight bool
+	// Programs bounds what several checks run together; nil means the default
+	// bounds for this check alone.
+	Programs *Programs
 }
 
 // External runs a program: the external check of Piranha's nanny, put right.
@@ -48,7 +51,11 @@ type ExternalConfig struct {
 // program that cannot be started is NoResult.
 //
 // The program gets /dev/null as standard input and this process's
-// environment. On Linux it runs in a process group of its own, and whatever is
+// environment, with LVSKIT_ADDRESS, LVSKIT_PORT and LVSKIT_NAME set to what is
+// known of the target: its address, with a zone where it has one, its port, 0
+// for none, and its name, which may be empty. [Programs] bounds how many
+// run at once and are started in a second; a check that does not come to it is
+// no result. On Linux it runs in a process group of its own, and whatever is
 // left of the group is killed when the check ends, for whatever reason; on
 // other systems only the program itself is killed. It is safe for concurrent
 // use.
@@ -56,6 +63,7 @@ type External struct {
 	words    []string
 	expect   string
 	weight   bool
+	programs *Programs
 	identity string
 }
 
@@ -75,8 +83,14 @@ func NewExternal(cfg ExternalConfig) (*External, error) {
 	if cfg.Weight {
 		identity += " weight"
 	}
+	if cfg.Programs == nil {
+		var err error
+		if cfg.Programs, err = NewPrograms(nil); err != nil {
+			return nil, err
+		}
+	}
 	return &External{
-		words: words, expect: cfg.Expect, weight: cfg.Weight,
+		words: words, expect: cfg.Expect, weight: cfg.Weight, programs: cfg.Programs,
 		identity: identity,
 	}, nil
 }
@@ -104,9 +118,19 @@ func (c *External) check(ctx context.Context, t Target, judge func(a *attempt, e
 	if err := a.ctx.Err(); err != nil {
 		return a.failed("start", err)
 	}
+	end, _ := a.ctx.Deadline()
+	if err := c.programs.enter(a.ctx, time.Until(end)/4); errors.Is(err, errNoTurn) {
+		a.done("start")
+		return a.result(NoResult, "start: "+err.Error())
+	} else if err != nil {
+		return a.failed("start", err)
+	}
+	defer c.programs.leave()
 	stdout, stderr := &sink{limit: MaxOutput}, &sink{limit: maxStderr}
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr = stdout, stderr
+	cmd.Env = append(cmd.Environ(),
+		"LVSKIT_ADDRESS="+t.Addr.Addr().String(), fmt.Sprintf("LVSKIT_PORT=%d", t.Addr.Port()), "LVSKIT_NAME="+strings.ReplaceAll(t.Name, "\x00", ""))
 	cmd.WaitDelay = stragglers
 	prepareGroup(cmd)
 	if err := cmd.Start(); err != nil {

@@ -57,6 +57,7 @@ func TestExternal(t *testing.T) {
 		"says why on standard error":   {`echo no disk >&2; exit 1`, "", "", short, health.Fail, `it says "no disk"`},
 		"address and port":             {`echo "$@"`, "-h %h %p x%h %%p", "-h 192.0.2.7 8080 x%h %%p", short, health.OK, ""},
 		"no shell, no quotes":          {`echo "$#|$1|$2"`, `"a b"`, `2|"a|b"`, short, health.OK, ""},
+		"environment":                  {`echo "$LVSKIT_ADDRESS|$LVSKIT_PORT|$LVSKIT_NAME|$HOME"`, "", "192.0.2.7|8080||" + os.Getenv("HOME"), short, health.OK, ""},
 		"standard input is empty":      {`cat; echo end`, "", "end", short, health.OK, ""},
 		"more output than a pipe has":  {`head -c 1000000 /dev/zero; echo`, "", "OK", short, health.Fail, "1000001 bytes"},
 		"endless output":               {`yes`, "", "y", hang, health.Fail, "no answer within"},
@@ -68,6 +69,33 @@ func TestExternal(t *testing.T) {
 			want(t, check(t, external(t, script(t, tt.script)+" "+tt.args, tt.expect), realServer, tt.timeout), tt.want, tt.reason, "start", "run")
 		})
 	}
+}
+
+// What comes above the bounds waits, and is no result when that lasts.
+func TestExternalIsBounded(t *testing.T) {
+	one, err := health.NewPrograms(&health.ProgramsConfig{AtOnce: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gate := filepath.Join(t.TempDir(), "gate")
+	slow := must(health.NewExternal(health.ExternalConfig{Command: script(t, "echo >"+gate+"; while [ -e "+gate+" ]; do sleep 0.01; done"), Programs: one}))
+	other := must(health.NewNagios(health.NagiosConfig{Command: "true", Programs: one}))
+	first := make(chan health.Result, 1)
+	go func() { first <- slow.Check(t.Context(), health.Target{Addr: realServer}) }()
+	for {
+		if _, err := os.Stat(gate); err == nil {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	want(t, check(t, other, realServer, hang), health.NoResult, "start: not started: 1 programs are running", "start")
+	second := make(chan health.Result, 1)
+	go func() { second <- other.Check(t.Context(), health.Target{Addr: realServer}) }()
+	if err := os.Remove(gate); err != nil {
+		t.Fatal(err)
+	}
+	want(t, <-first, health.OK, "exit code 0")
+	want(t, <-second, health.OK, "OK")
 }
 
 func TestExternalIsFoundThroughPath(t *testing.T) {

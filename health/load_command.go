@@ -14,6 +14,8 @@ type LoadCommandConfig struct {
 	// the target's address. "ssh %h uptime" asks as Piranha did with
 	// load_monitor = uptime and rsh_command = ssh.
 	Command string
+	// Programs is as in [ExternalConfig].
+	Programs *Programs
 }
 
 // LoadCommand runs a program that prints a load: uptime(1), rup or ruptime,
@@ -26,7 +28,7 @@ type LoadCommand struct{ run *External }
 // NewLoadCommand returns a load check, or an error that names the field that
 // cannot be used.
 func NewLoadCommand(cfg LoadCommandConfig) (*LoadCommand, error) {
-	run, err := NewExternal(ExternalConfig{Command: cfg.Command})
+	run, err := NewExternal(ExternalConfig{Command: cfg.Command, Programs: cfg.Programs})
 	if err != nil {
 		return nil, fmt.Errorf("load-command check: %w", err)
 	}

@@ -15,6 +15,8 @@ type NagiosConfig struct {
 	Command string
 	// WarningFails makes the state WARNING a Fail rather than an OK.
 	WarningFails bool
+	// Programs is as in [ExternalConfig].
+	Programs *Programs
 }
 
 // Nagios runs a plugin of Nagios and its kin (Monitoring Plugins Development
@@ -30,7 +32,7 @@ type Nagios struct {
 // NewNagios returns a check that runs a plugin, or an error that names the
 // field that cannot be used.
 func NewNagios(cfg NagiosConfig) (*Nagios, error) {
-	run, err := NewExternal(ExternalConfig{Command: cfg.Command})
+	run, err := NewExternal(ExternalConfig{Command: cfg.Command, Programs: cfg.Programs})
 	if err != nil {
 		return nil, fmt.Errorf("nagios check: %w", err)
 	}
