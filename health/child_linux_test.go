@@ -74,6 +74,8 @@ func TestChild(t *testing.T) {
 		args = args[1:]
 	}
 	switch role := args[1]; role {
+	case "bfd":
+		bfdChild(t, args[2], args[3])
 	case "drain":
 		drain(t)
 	case "watcher":
