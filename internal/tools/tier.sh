@@ -118,7 +118,7 @@ bench() {
 		go test -json -timeout 9m -exec "$RIG -kernel own -mem 1G -timeout 10m" -tags kernel -run '^$' -bench Kernel -benchmem -benchtime "$BENCHTIME"
 	# A module of its own: clients of others are no dependencies of ours.
 	CGO_ENABLED=0 tally run -v -tier "bench with peers" -- \
-		go test -C internal/bench -json -timeout 9m -exec "$RIG -kernel own -mem 1G -timeout 10m" -tags kernel -run '^$' -bench Kernel -benchtime "$BENCHTIME" . ./dataplane
+		go test -C internal/bench -json -timeout 9m -exec "$RIG -kernel own -mem 1G -timeout 10m" -tags kernel -run '^$' -bench Kernel -benchtime "$BENCHTIME" . ./checks ./dataplane
 }
 
 # dataplane measures the one of package userspace beside HAProxy and nginx, in
