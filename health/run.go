@@ -168,7 +168,10 @@ func (m *Monitor) work(ctx context.Context, p *probe) {
 			f.result.Reason = m.panicked(p, reason).Error()
 		}
 		f.result = f.result.tidy(start, time.Since(start))
-		f.timedOut = errors.Is(ctx.Err(), context.DeadlineExceeded)
+		// By the clock: after a stall a socket's deadline may have fired and
+		// the context's not yet.
+		end, _ := ctx.Deadline()
+		f.timedOut = !time.Now().Before(end)
 		if errors.Is(ctx.Err(), context.Canceled) && f.result.Verdict == Fail {
 			f.result.Verdict = NoResult
 		}
