@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // FileConfig sets up a [File] check.
@@ -79,21 +80,31 @@ func (c *File) path(t Target) string {
 	return strings.NewReplacer("%h", t.Addr.Addr().String(), "%p", fmt.Sprint(t.Addr.Port())).Replace(c.cfg.Path)
 }
 
+var errNoFile = errors.New("no regular file")
+
 // readSmall reads the beginning of a regular file, limit bytes and one more. A
 // pipe would block for as long as it likes.
 func readSmall(path string, limit int64) ([]byte, error) {
+	// Twice: some devices do something when they are opened, and between the
+	// two a pipe may have come in the place of the file.
 	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: path, Err: errNoFile}
+	}
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: errors.New("no regular file")}
-	}
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	if info, err = f.Stat(); err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: path, Err: errNoFile}
+	}
+	if err != nil {
+		return nil, err
+	}
 	return io.ReadAll(io.LimitReader(f, limit+1))
 }
 

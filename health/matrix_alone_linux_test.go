@@ -178,3 +178,40 @@ func hearingCells(t *testing.T, kind string) []cell {
 	}
 	return cells
 }
+
+// A pipe that takes the place of a file, again and again, never holds the
+// check.
+func TestFileThatBecomesAPipe(t *testing.T) {
+	dir := t.TempDir()
+	path, file, pipe := filepath.Join(dir, "x"), filepath.Join(dir, "file"), filepath.Join(dir, "pipe")
+	for _, err := range []error{os.WriteFile(file, []byte("1"), 0o644), syscall.Mkfifo(pipe, 0o644), os.Link(file, path)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := must(kindOf("file", map[string]string{"path": path}))
+	var swapping sync.WaitGroup
+	stop := make(chan struct{})
+	swapping.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			next := filepath.Join(dir, "next")
+			_ = os.Remove(next) // of two names of one file rename keeps both
+			_ = os.Link([]string{pipe, file}[i%2], next)
+			_ = os.Rename(next, path)
+		}
+	})
+	seen := map[health.Verdict]int{}
+	for range 3000 {
+		seen[check(t, c, realServer, short).Verdict]++
+	}
+	close(stop)
+	swapping.Wait()
+	if seen[health.Fail] > 0 || seen[health.OK] == 0 || seen[health.NoResult] == 0 {
+		t.Errorf("verdicts %v", seen)
+	}
+}
