@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -122,7 +123,7 @@ func (a *attempt) open(network string, d *Dial) (net.Conn, error) {
 	}
 	dialer.Control = d.control()
 	c, err := within(d.Namespace, func() (net.Conn, error) {
-		return dialer.DialContext(a.ctx, network, a.target.Addr.String())
+		return dialer.DialContext(a.ctx, network, zoned(a.target.Addr, d.Namespace).String())
 	})
 	if err != nil {
 		return nil, err
@@ -140,6 +141,20 @@ func (d *Dial) sourceFits(addr netip.Addr) error {
 		return &socketError{fmt.Sprintf("ask %v from the source %v", addr.Unmap(), d.Source), errors.New("one is of IPv4, the other of IPv6")}
 	}
 	return nil
+}
+
+// zoned gives the zone of an address in another namespace as a number: package
+// net remembers the names of interfaces for a minute, and of one namespace.
+func zoned(addr netip.AddrPort, namespace string) netip.AddrPort {
+	ip := addr.Addr()
+	if namespace == "" || ip.Zone() == "" {
+		return addr
+	}
+	i, err := net.InterfaceByName(ip.Zone())
+	if err != nil {
+		return addr
+	}
+	return netip.AddrPortFrom(ip.WithZone(strconv.Itoa(i.Index)), addr.Port())
 }
 
 // guard makes every blocked call on c return when ctx is done. The returned

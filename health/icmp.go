@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 )
 
 // ICMPConfig sets up an [ICMP] check.
@@ -142,9 +143,15 @@ func openRaw(a *attempt, d *Dial) (net.Conn, bool, error) {
 	if d.Source.IsValid() {
 		dialer.LocalAddr = &net.IPAddr{IP: d.Source.AsSlice(), Zone: d.Source.Zone()}
 	}
-	c, err := within(d.Namespace, func() (net.Conn, error) { return dialer.DialContext(a.ctx, network, to.String()) })
+	c, err := within(d.Namespace, func() (net.Conn, error) {
+		at := zoned(netip.AddrPortFrom(to, 0), d.Namespace)
+		return dialer.DialContext(a.ctx, network, at.Addr().String())
+	})
 	if isForbidden(err) {
 		err = &socketError{"send echo requests", fmt.Errorf("%w; allow it by net.ipv4.ping_group_range, or give this program CAP_NET_RAW", err)}
+	}
+	if err == nil {
+		readErrors(c)
 	}
 	return c, true, err
 }

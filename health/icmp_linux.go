@@ -10,8 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// isForbidden tells whether we lack a privilege.
-func isForbidden(err error) bool { return errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) }
+// isForbidden tells whether we lack the privilege to have such a socket. The
+// same numbers from connect(2) are of routes and firewalls.
+func isForbidden(err error) bool {
+	var call *os.SyscallError
+	return errors.As(err, &call) && call.Syscall == "socket" && (errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES))
+}
 
 // openEcho opens a datagram socket of ICMP (icmp(7)), or else a raw one.
 func openEcho(a *attempt, d *Dial) (net.Conn, bool, error) {
@@ -31,7 +35,7 @@ func dialEcho(a *attempt, d *Dial) (net.Conn, error) {
 	}
 	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
 	if err != nil {
-		return nil, err
+		return nil, os.NewSyscallError("socket", err)
 	}
 	f := os.NewFile(uintptr(fd), "icmp")
 	defer f.Close() // net.FileConn makes a socket of its own of it
