@@ -7,9 +7,7 @@ import (
 	"net"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/lvskit/lvskit/health"
 	"github.com/lvskit/lvskit/health/healthtest"
@@ -55,7 +53,8 @@ func play(t *testing.T, table map[string]conversation) {
 	}
 }
 
-// talkers are the checks of every kind that wants an answer over TCP.
+// talkers are checks of every kind that wants an answer over TCP, in several
+// forms.
 func talkers() []health.Checker {
 	tlsToo := &health.TLSConfig{SkipVerify: true}
 	return []health.Checker{
@@ -87,41 +86,6 @@ func talkers() []health.Checker {
 		must(health.NewSIP(&health.SIPConfig{TCP: true})),
 		must(health.NewSIP(&health.SIPConfig{TLS: tlsToo})),
 	}
-}
-
-func TestEveryConversationMeetsMisbehavingServers(t *testing.T) {
-	const limit = time.Second
-	var all sync.WaitGroup
-	for name, b := range healthtest.Misbehaviors() {
-		s := healthtest.NewServer(t, b)
-		for _, c := range talkers() {
-			all.Go(func() {
-				if r := check(t, c, s.Addr(), limit); r.Verdict != health.Fail {
-					t.Errorf("a server that %s, %s: %v, %q", name, c.Identity(), r.Verdict, r.Reason)
-				}
-			})
-		}
-	}
-	all.Wait()
-	t.Run("refuses", func(t *testing.T) {
-		addr := refusedAddr(t)
-		for _, c := range talkers() {
-			want(t, check(t, c, addr, short), health.Fail, "connect: refused", "connect")
-		}
-	})
-	t.Run("cancelled", func(t *testing.T) {
-		s := healthtest.NewServer(t, healthtest.Hang())
-		var all sync.WaitGroup
-		ctx, cancel := context.WithCancel(t.Context())
-		for _, c := range talkers() {
-			all.Go(func() {
-				want(t, c.Check(ctx, health.Target{Addr: s.Addr()}), health.NoResult, "cancelled by us")
-			})
-		}
-		time.Sleep(50 * time.Millisecond)
-		cancel()
-		all.Wait()
-	})
 }
 
 func TestIdentitiesDiffer(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"crypto/md5"
 	"encoding/binary"
 	"strings"
-	"sync"
 	"testing"
 
 	"golang.org/x/net/dns/dnsmessage"
@@ -23,32 +22,6 @@ func askers() []health.Checker {
 		must(health.NewSIP(nil)),
 		must(health.NewRADIUS(&health.RADIUSConfig{Secret: "s"})),
 		must(health.NewRADIUS(&health.RADIUSConfig{Secret: "s", User: "u", Password: "p"})),
-	}
-}
-
-func TestEveryDatagramMeetsMisbehavingServers(t *testing.T) {
-	var all sync.WaitGroup
-	for name, answer := range map[string]func([]byte) []byte{
-		"says nothing":          func([]byte) []byte { return nil },
-		"answers empty":         func([]byte) []byte { return []byte{} },
-		"answers with garbage":  func([]byte) []byte { return []byte("\xff\xfe\x00garbage\r\n") },
-		"answers with a lot":    func([]byte) []byte { return bytes.Repeat([]byte("y"), 60_000) },
-		"echoes":                func(b []byte) []byte { return b },
-		"echoes the first half": func(b []byte) []byte { return b[:len(b)/2] },
-	} {
-		s := healthtest.NewUDPServer(t, answer)
-		for _, c := range askers() {
-			all.Go(func() {
-				if r := check(t, c, s.Addr(), 2*hang); r.Verdict != health.Fail {
-					t.Errorf("a server that %s, %s: %v, %q", name, c.Identity(), r.Verdict, r.Reason)
-				}
-			})
-		}
-	}
-	all.Wait()
-	addr := refusedAddr(t)
-	for _, c := range askers() {
-		want(t, check(t, c, addr, short), health.Fail, "read: refused; nothing listens there", "connect", "send", "read")
 	}
 }
 

@@ -42,7 +42,7 @@ const (
 	beyond = 50 * time.Millisecond
 	// matrixRounds is how often each cell is played, those that cost much
 	// less often: more than 10,000 checks in all.
-	matrixRounds = 10
+	matrixRounds = 8
 )
 
 // Every kind of check meets every way to go wrong: the right verdict and a
@@ -131,6 +131,40 @@ func playAll(t *testing.T, cells []cell, awake *witness) int {
 	}
 	t.Logf("the latest kind of check ends %v after its time-out", worst)
 	return played
+}
+
+// A check that we end ourselves, whatever it waits for, has no result and ends
+// at once.
+func TestMatrixCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	asked := 0
+	for _, c := range matrixCells(t) {
+		waits := false
+		for _, title := range []string{"says nothing", "is a black hole", "drips", "hangs", "is deaf", "stops itself", "is silent", "no session"} {
+			waits = waits || strings.HasSuffix(c.name, title)
+		}
+		if !waits {
+			continue
+		}
+		asked++
+		all.Go(func() {
+			began := time.Now()
+			r := c.check.Check(ctx, c.target)
+			if r.Verdict != health.NoResult || !strings.Contains(r.Reason, "cancelled by us") {
+				t.Errorf("%s: %v, %q", c.name, r.Verdict, r.Reason)
+			}
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("%s: it went on for %v", c.name, took)
+			}
+		})
+	}
+	time.Sleep(300 * time.Millisecond)
+	cancel()
+	all.Wait()
+	if asked < 50 {
+		t.Errorf("only %d checks that wait", asked)
+	}
 }
 
 // play asks once and returns by how much the check came too late.

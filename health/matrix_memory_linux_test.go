@@ -37,7 +37,7 @@ func TestMatrixKeepsLittle(t *testing.T) {
 	for _, c := range matrixCells(t) {
 		if strings.Contains(c.name, "flood") || strings.Contains(c.name, "for ever") || strings.Contains(c.name, "bomb") ||
 			strings.Contains(c.name, "without") || strings.Contains(c.name, "with a lot") || strings.Contains(c.name, "gigabyte") {
-			measure(c.name, c.check, c.target, 200*time.Millisecond)
+			measure(c.name, c.check, c.target, 100*time.Millisecond)
 		}
 	}
 	gigabyte := script(t, "head -c 1000000000 /dev/zero")
