@@ -66,7 +66,7 @@ func TestConnectWays(t *testing.T) {
 		"cancelled":                {Dial{}, full, cancelled(30 * time.Millisecond), NoResult, "cancelled by us"},
 		"cancelled before":         {Dial{}, full, cancelled(0), NoResult, "cancelled by us"},
 		"a device of nobody":       {Dial{Device: "none9"}, four, nil, NoResult, "cannot bind the socket to device none9"},
-		"no such family of source": {Dial{Source: six.Addr()}, four, nil, NoResult, "of another address family"},
+		"no such family of source": {Dial{Source: six.Addr()}, four, nil, NoResult, "one is of IPv4, the other of IPv6"},
 	}
 	for way, connect := range connectPaths {
 		for name, tt := range tests {
