@@ -143,7 +143,7 @@ func judgeGRPC(a *h2Answer, service string) (string, error) {
 	if err := grpcStatus(end, service); err != nil {
 		return "", err
 	}
-	return grpcState(a.body)
+	return grpcState(a.body, service)
 }
 
 // grpcUnimplemented is the status of a call that the server does not have
@@ -158,7 +158,7 @@ func grpcStatus(end http.Header, service string) error {
 	case "":
 		return unwanted("the answer has no grpc-status; is this gRPC?")
 	case "5":
-		return unwanted("the server does not know the service %q", clipText(service))
+		return notKnown(service)
 	case grpcUnimplemented:
 		return unwanted("the server has no health service (grpc-status 12)")
 	default:
@@ -170,9 +170,14 @@ func grpcStatus(end http.Header, service string) error {
 	}
 }
 
+// notKnown is what Check says by its status and Watch by a state.
+func notKnown(service string) error {
+	return unwanted("the server does not know the service %q", clipText(service))
+}
+
 // grpcState reads a message with its five bytes before it; only SERVING is no
 // error.
-func grpcState(message []byte) (string, error) {
+func grpcState(message []byte, service string) (string, error) {
 	state, err := parseGRPCHealth(message)
 	if err != nil {
 		return "", err
@@ -181,10 +186,13 @@ func grpcState(message []byte) (string, error) {
 	if state < uint64(len(grpcStates)) {
 		text = grpcStates[state]
 	}
-	if state != 1 {
-		return "", unwanted("%s", text)
+	switch state {
+	case 1:
+		return text, nil
+	case 3:
+		return "", notKnown(service)
 	}
-	return text, nil
+	return "", unwanted("%s", text)
 }
 
 // parseGRPCHealth reads a HealthCheckResponse: field 1 is the state, and 0 if

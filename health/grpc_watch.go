@@ -333,7 +333,7 @@ func (w *grpcWatch) messages(piece []byte) error {
 		if len(w.message) < whole {
 			return nil
 		}
-		text, err := grpcState(w.message[:whole])
+		text, err := grpcState(w.message[:whole], w.check.cfg.Service)
 		if err := w.tell(w.message[:whole], text, err); err != nil {
 			return err
 		}

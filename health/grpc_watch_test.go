@@ -120,7 +120,7 @@ func TestGRPCWatchTellsOfADrainAtOnce(t *testing.T) {
 			want(t, next(t, reports, "drain"), health.Fail, "watch: NOT_SERVING", "watch")
 			states <- grpcNotServing // no news
 			states <- grpcNotKnown
-			want(t, next(t, reports, "loss of the service"), health.Fail, "watch: SERVICE_UNKNOWN")
+			want(t, next(t, reports, "loss of the service"), health.Fail, "watch: the server does not know the service")
 			states <- grpcServing[:3]
 			states <- grpcServing[3:] + grpcNotServing
 			want(t, next(t, reports, "a message in pieces"), health.OK, "watch: SERVING")
