@@ -46,14 +46,14 @@ CREATE USER secure IDENTIFIED BY 'secret' REQUIRE SSL;
 	}
 	files(t, dir, map[string]string{"data/empty": ""})
 	program := installed(t, "mariadbd")
-	setup := unprivileged(exec.Command(program, "--no-defaults", "--bootstrap", "--datadir="+dir+"/data", "--innodb-log-file-size=4M", "--innodb-buffer-pool-size=8M"))
+	setup := unprivileged(exec.Command(program, "--no-defaults", "--bootstrap", "--datadir="+dir+"/data", "--innodb-log-file-size=4M", "--innodb-buffer-pool-size=8M", "--innodb-flush-method=nosync"))
 	setup.Stdin = strings.NewReader(tables)
 	run(t, setup)
 	c := must(health.NewMySQL(&health.MySQLConfig{User: "probe", Password: "secret"}))
 	cmd := exec.Command("unshare", "--mount", "sh", "-ec", `mount --bind "$1/hosts" /etc/hosts; mount --bind "$1/nsswitch.conf" /etc/nsswitch.conf; shift; exec "$@"`, "sh", dir,
 		program, "--no-defaults", "--user=nobody", "--datadir="+dir+"/data", "--socket="+dir+"/socket", "--pid-file="+dir+"/pid",
 		"--bind-address="+addr.Addr().String(), "--port="+fmt.Sprint(addr.Port()), "--init-file="+dir+"/init.sql", "--max-connect-errors=3",
-		"--ssl-cert="+dir+"/cert", "--ssl-key="+dir+"/key", "--log-warnings=9", "--innodb-buffer-pool-size=8M", "--innodb-log-file-size=4M")
+		"--ssl-cert="+dir+"/cert", "--ssl-key="+dir+"/key", "--log-warnings=9", "--innodb-buffer-pool-size=8M", "--innodb-log-file-size=4M", "--innodb-flush-method=nosync")
 	d := start(t, cmd)
 	d.wait(t, c, addr, health.OK)
 
@@ -120,7 +120,7 @@ hostssl all plain all password
 host all full,probe all trust
 hostssl all secure all trust
 `})
-	sql := unprivileged(exec.Command(program, "--single", "-D", data, "postgres"))
+	sql := unprivileged(exec.Command(program, "--single", "-F", "-D", data, "postgres"))
 	sql.Stdin = strings.NewReader("CREATE ROLE probe LOGIN\nCREATE ROLE secure LOGIN\nCREATE ROLE locked LOGIN\nCREATE ROLE full LOGIN CONNECTION LIMIT 0\nCREATE ROLE writer LOGIN PASSWORD 'secret'\nCREATE ROLE plain LOGIN PASSWORD 'secret'\nSET password_encryption = 'md5'\nCREATE ROLE older LOGIN PASSWORD 'secret'\n")
 	run(t, sql)
 	serve := func(addr netip.AddrPort, data string, more ...string) *daemon {
@@ -181,7 +181,12 @@ hostssl all secure all trust
 	standby := freePort(t)
 	waits := serve(standby, dir+"/standby", "-c", "hot_standby=off", "-c", "ssl=off")
 	waits.wait(t, must(health.NewTCP(nil)), standby, health.OK)
-	want(t, check(t, c, standby, short), health.Fail, "startup: error 57P03 the database system is not accepting connections")
+	r := check(t, c, standby, short)
+	for end := time.Now().Add(time.Minute); r.Reason == "startup: error 57P03 the database system is starting up" && time.Now().Before(end); {
+		time.Sleep(20 * time.Millisecond)
+		r = check(t, c, standby, short)
+	}
+	want(t, r, health.Fail, "startup: error 57P03 the database system is not accepting connections")
 	want(t, check(t, must(health.NewPostgres(&cfg{TLS: &trust})), standby, short), health.Fail, "sslrequest: the server does not offer TLS")
 
 	// While somebody is still at work a server that shuts down says so.
