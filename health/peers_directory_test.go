@@ -5,6 +5,7 @@ package health_test
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"testing"
 
 	"github.com/lvskit/lvskit/health"
@@ -70,6 +71,9 @@ func TestPeersRADIUS(t *testing.T) {
 	t.Parallel()
 	addr, dir := freePort(t), openDir(t)
 	account := beside(t, addr)
+	if err := os.Chmod(dir, 0o755); err != nil { // it trusts no folder that all may write to
+		t.Fatal(err)
+	}
 	files(t, dir, map[string]string{
 		"users": "probe Cleartext-Password := \"secret\"\n",
 		"radiusd.conf": fmt.Sprintf(`
