@@ -202,14 +202,13 @@ func (l *loads) describe(v *VirtualService, out []control.Server) {
 			continue
 		}
 		w, _ := l.monitor.State(loadID(t, c))
-		if len(w.History) == 0 {
+		switch last := w.Last; {
+		case last == nil:
 			out[i].LoadReason = "not asked for yet"
-			continue
-		}
-		last := w.History[len(w.History)-1]
-		out[i].Load, out[i].LoadReason = last.Load, last.Reason
-		if last.Load == nil {
+		case last.Load == nil:
 			out[i].LoadReason = "unknown: " + last.Reason
+		default:
+			out[i].Load, out[i].LoadReason = last.Load, last.Reason
 		}
 	}
 }
