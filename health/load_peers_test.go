@@ -108,7 +108,7 @@ func TestPeersRuptime(t *testing.T) {
 		other.Addr("eth0", netip.MustParsePrefix(fmt.Sprintf("192.0.2.%d/26", 64*i+2)))
 	}
 	spool := openDir(t)
-	pid := daemons(t, director, "mount --bind "+spool+" /var/spool/rwho; rwhod -b")
+	pid := daemons(t, director, "mount --bind "+spool+" /var/spool/rwho; chmod 0777 /var/spool/rwho; rwhod -b")
 	// It must have the port (513 is 0x0201) before we try.
 	for !strings.Contains(director.Run("cat", "/proc/self/net/udp"), ":0201 ") {
 		time.Sleep(10 * time.Millisecond)
