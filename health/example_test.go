@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"time"
 
@@ -74,6 +76,48 @@ func ExampleNewPiranha() {
 	c, err := health.NewPiranha(health.PiranhaConfig{VirtualPort: 80})
 	fmt.Println(c.Identity(), err)
 	// Output: send-expect tcp send="GET / HTTP/1.0\r\n\r\n" expect="HTTP" <nil>
+}
+
+// The load of a server, as its node_exporter tells it.
+func ExampleLoadHTTP() {
+	exporter := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "node_cpu_seconds_total{cpu=\"0\",mode=\"idle\"} 1.6e+04\nnode_cpu_seconds_total{cpu=\"1\",mode=\"idle\"} 1.6e+04\n"+
+			"node_load1 2.5\nnode_load15 1.25\nnode_load5 1.75\n")
+	}))
+	defer exporter.Close()
+	c, err := health.NewLoadHTTP(nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	r := c.Check(context.Background(), health.Target{Addr: netip.MustParseAddrPort(exporter.Listener.Addr().String())})
+	fmt.Println(r.Verdict, "-", r.Reason)
+	fmt.Printf("%.2f tasks for each processor\n", r.Load.One/float64(r.Load.Cores))
+	// Output:
+	// ok - read: load 2.50 1.75 1.25 on 2 cores
+	// 1.25 tasks for each processor
+}
+
+// The loads of many servers by their rwhods: one listener, and a check that
+// answers from what it heard.
+func ExampleRWho() {
+	who, err := health.NewRWho(nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	c, err := health.NewRuptime(&health.RuptimeConfig{RWho: who})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	go func() { _ = who.Run(ctx) }()
+	for range time.Tick(20 * time.Second) {
+		r := c.Check(ctx, health.Target{Addr: netip.MustParseAddrPort("192.0.2.1:80")})
+		fmt.Println(r.Reason, r.Load)
+	}
 }
 
 // How long a dead server may keep getting connections.
