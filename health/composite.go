@@ -1,6 +1,7 @@
 package health
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -82,9 +83,10 @@ func (c *Composite) Check(ctx context.Context, t Target) Result {
 	var decided, unknown, last *answer
 	var weight *int
 	perf := make([][]Perfdatum, len(c.parts))
+	loads := make([]*Load, len(c.parts))
 	for range c.parts {
 		got := <-answers
-		perf[got.part] = got.r.Perf
+		perf[got.part], loads[got.part] = got.r.Perf, got.r.Load
 		switch {
 		case decided != nil: // what we have ended ourselves
 		case got.r.Verdict == decisive:
@@ -103,7 +105,7 @@ func (c *Composite) Check(ctx context.Context, t Target) Result {
 		a.see(at.r.Seen)
 		a.phases = append(a.phases, at.r.Phases...)
 		r := a.result(at.r.Verdict, fmt.Sprintf("%s: part %d of %d: %s", c.kind(), at.part+1, len(c.parts), at.r.Reason))
-		r.Weight, r.Perf = at.r.Weight, at.r.Perf
+		r.Weight, r.Perf, r.Load = at.r.Weight, at.r.Perf, at.r.Load
 		return r
 	}
 	switch {
@@ -115,7 +117,7 @@ func (c *Composite) Check(ctx context.Context, t Target) Result {
 		return tell(last)
 	}
 	r := a.ok("run", fmt.Sprintf("all of %d are ok", len(c.parts)))
-	r.Weight = weight
+	r.Weight, r.Load = weight, cmp.Or(loads...) // of the first that found it out
 	if all := slices.Concat(perf...); len(all) > 0 {
 		r.Perf = all[:min(len(all), MaxPerf)]
 	}

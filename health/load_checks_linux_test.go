@@ -93,3 +93,25 @@ func TestLoadHTTP(t *testing.T) {
 		}
 	}
 }
+
+// A load that one of several checks found out is not lost.
+func TestLoadOfSeveralChecks(t *testing.T) {
+	load := must(health.NewLoadCommand(health.LoadCommandConfig{Command: "echo 0.75"}))
+	yes := must(health.NewExternal(health.ExternalConfig{Command: "true"}))
+	no := must(health.NewExternal(health.ExternalConfig{Command: "false"}))
+	target := netip.MustParseAddrPort("127.0.0.1:80")
+	wanted := &health.Load{One: 0.75}
+	for name, tt := range map[string]struct {
+		c    health.Checker
+		want *health.Load
+	}{
+		"all of them":   {must(health.NewAll(yes, load)), wanted},
+		"any of them":   {must(health.NewAny(load, no)), wanted},
+		"one that fails": {must(health.NewAll(load, no)), nil},
+		"on a port":     {must(health.NewOnPort(load, 81)), wanted},
+	} {
+		if diff := cmp.Diff(tt.want, check(t, tt.c, target, short).Load); diff != "" {
+			t.Errorf("%s: load (-want +got):\n%s", name, diff)
+		}
+	}
+}
