@@ -105,10 +105,10 @@ func TestLoadOfSeveralChecks(t *testing.T) {
 		c    health.Checker
 		want *health.Load
 	}{
-		"all of them":   {must(health.NewAll(yes, load)), wanted},
-		"any of them":   {must(health.NewAny(load, no)), wanted},
+		"all of them":    {must(health.NewAll(yes, load)), wanted},
+		"any of them":    {must(health.NewAny(load, no)), wanted},
 		"one that fails": {must(health.NewAll(load, no)), nil},
-		"on a port":     {must(health.NewOnPort(load, 81)), wanted},
+		"on a port":      {must(health.NewOnPort(load, 81)), wanted},
 	} {
 		if diff := cmp.Diff(tt.want, check(t, tt.c, target, short).Load); diff != "" {
 			t.Errorf("%s: load (-want +got):\n%s", name, diff)

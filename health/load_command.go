@@ -41,15 +41,17 @@ func (c *LoadCommand) Identity() string { return fmt.Sprintf("load-command %q", 
 // Check runs the program once.
 func (c *LoadCommand) Check(ctx context.Context, t Target) Result {
 	return c.run.check(ctx, t, func(a *attempt, err error, out []byte, size int64, stderr *sink) Result {
-		if r := c.run.judge(a, err, out, size, stderr); r.Verdict != OK {
+		r := c.run.judge(a, err, out, size, stderr)
+		if r.Verdict != OK {
 			return r
 		}
-		a.phases = a.phases[:len(a.phases)-1] // which ends with the reading
 		l, err := parseUptime(string(out))
 		if err != nil {
-			return a.failedOr("run", err)
+			r.Verdict, r.Reason = Fail, oneLine("run: "+err.Error(), MaxReason)
+			return r
 		}
-		return a.loaded("run", l, "")
+		r.Reason, r.Load = "run: "+l.String(), &l
+		return r
 	})
 }
 

@@ -111,7 +111,7 @@ func (c *Ruptime) Check(ctx context.Context, t Target) Result {
 			if errors.Is(a.ctx.Err(), context.Canceled) {
 				return a.failed("packet", a.ctx.Err())
 			}
-			return unknown("packet", "none within %v; rwhod sends every 3 minutes: give the check more time", now.Sub(a.start).Round(time.Second))
+			return unknown("packet", "none within %v; rwhod sends every 3 minutes: give the check more time", time.Since(a.start).Round(10*time.Millisecond))
 		}
 	}
 }
