@@ -151,3 +151,28 @@ func TestStatusSaysWhyAServerHasItsWeight(t *testing.T) {
 		t.Errorf("status (-want +got):\n%s\n%s", diff, out.String())
 	}
 }
+
+// What a load monitor says stands below the server, and nothing where there is
+// none.
+func TestStatusShowsLoads(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	st := &control.Status{Config: control.Config{Loaded: now}, Services: []control.Service{{Name: "web", Servers: []control.Server{
+		{Name: "a", State: "up", LoadReason: "stats: load 0.50 0.40 0.30 (version 3, port 32768)"},
+		{Name: "b", State: "up", LoadReason: "unknown: portmapper: refused; nothing listens there"},
+		{Name: "c", State: "up"},
+	}}}}
+	var out strings.Builder
+	if err := writeStatus(&out, st, false, now); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for line := range strings.Lines(out.String()) {
+		if words := strings.Fields(line); len(words) > 0 && words[0] == "load" {
+			got = append(got, strings.Join(words[1:], " "))
+		}
+	}
+	want := []string{"stats: load 0.50 0.40 0.30 (version 3, port 32768)", "unknown: portmapper: refused; nothing listens there"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("loads (-want +got):\n%s\n%s", diff, out.String())
+	}
+}
