@@ -9,6 +9,9 @@ import (
 
 // FTPConfig sets up an [FTP] check.
 type FTPConfig struct {
+	// User and Password log in (USER, PASS); an empty User does not. Without TLS both
+	// travel in clear.
+	User, Password string
 	// TLS verifies and encrypts; nil means plain text. Alone it is FTP over
 	// TLS from the first byte (port 990).
 	TLS *TLSConfig
@@ -20,9 +23,12 @@ type FTPConfig struct {
 }
 
 // FTP greets a file server and takes leave (RFC 959): the greeting must be
-// 220, after a 120 ("ready in some minutes") too. It does not log in. It is
-// safe for concurrent use.
-type FTP struct{ ch channel }
+// 220, after a 120 ("ready in some minutes") too. It logs in if it is told to,
+// and is safe for concurrent use.
+type FTP struct {
+	ch    channel
+	login login
+}
 
 // NewFTP returns an FTP check, or an error that names every field that cannot
 // be used. A nil cfg means the defaults.
@@ -30,15 +36,17 @@ func NewFTP(cfg *FTPConfig) (*FTP, error) {
 	if cfg == nil {
 		cfg = &FTPConfig{}
 	}
-	ch, err := newChannel(cfg.Dial, cfg.TLS, cfg.StartTLS)
-	if err != nil {
+	c := &FTP{login: login{cfg.User, cfg.Password}}
+	var err error
+	c.ch, err = newChannel(cfg.Dial, cfg.TLS, cfg.StartTLS)
+	if err := errors.Join(c.login.validate(), err); err != nil {
 		return nil, fmt.Errorf("ftp check: %w", err)
 	}
-	return &FTP{ch}, nil
+	return c, nil
 }
 
 // Identity names the kind and the parameters of the check.
-func (c *FTP) Identity() string { return "ftp" + c.ch.identity }
+func (c *FTP) Identity() string { return "ftp" + c.login.identity() + c.ch.identity }
 
 // Check greets and quits.
 func (c *FTP) Check(ctx context.Context, t Target) Result {
@@ -67,10 +75,15 @@ func (c *FTP) Check(ctx context.Context, t Target) Result {
 				return "", err
 			}
 		}
+		if c.login.user != "" {
+			if err := c.login.ftp(s); err != nil {
+				return "", err
+			}
+		}
 		// Some servers answer nothing to QUIT and close: they were alive.
 		if _, err := s.ask("quit", "QUIT", 221); err != nil && !errors.Is(err, io.EOF) {
 			return "", err
 		}
-		return "greeted, and left", nil
+		return c.login.done(), nil
 	})
 }

@@ -2,12 +2,16 @@ package health
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 )
 
 // IMAPConfig sets up an [IMAP] check.
 type IMAPConfig struct {
+	// User and Password log in (LOGIN); an empty User does not. Without TLS both
+	// travel in clear.
+	User, Password string
 	// TLS verifies and encrypts; nil means plain text. Alone it is IMAP over
 	// TLS from the first byte (port 993).
 	TLS *TLSConfig
@@ -19,9 +23,12 @@ type IMAPConfig struct {
 }
 
 // IMAP greets an IMAP server and takes leave (RFC 9051): the greeting must be
-// OK or PREAUTH, the command LOGOUT must end with OK. It does not log in. It
-// is safe for concurrent use.
-type IMAP struct{ ch channel }
+// OK or PREAUTH, the command LOGOUT must end with OK. It logs in if it is told
+// to, and is safe for concurrent use.
+type IMAP struct {
+	ch    channel
+	login login
+}
 
 // NewIMAP returns an IMAP check, or an error that names every field that
 // cannot be used. A nil cfg means the defaults.
@@ -29,15 +36,17 @@ func NewIMAP(cfg *IMAPConfig) (*IMAP, error) {
 	if cfg == nil {
 		cfg = &IMAPConfig{}
 	}
-	ch, err := newChannel(cfg.Dial, cfg.TLS, cfg.StartTLS)
-	if err != nil {
+	c := &IMAP{login: login{cfg.User, cfg.Password}}
+	var err error
+	c.ch, err = newChannel(cfg.Dial, cfg.TLS, cfg.StartTLS)
+	if err := errors.Join(c.login.validate(), err); err != nil {
 		return nil, fmt.Errorf("imap check: %w", err)
 	}
-	return &IMAP{ch}, nil
+	return c, nil
 }
 
 // Identity names the kind and the parameters of the check.
-func (c *IMAP) Identity() string { return "imap" + c.ch.identity }
+func (c *IMAP) Identity() string { return "imap" + c.login.identity() + c.ch.identity }
 
 // Check greets and logs out.
 func (c *IMAP) Check(ctx context.Context, t Target) Result {
@@ -47,7 +56,8 @@ func (c *IMAP) Check(ctx context.Context, t Target) Result {
 		if err != nil {
 			return "", err
 		}
-		if tag, status := imapStatus(l); tag != "*" || status != "OK" && status != "PREAUTH" {
+		tag, status := imapStatus(l)
+		if tag != "*" || status != "OK" && status != "PREAUTH" {
 			return "", unwanted("greeting %s, expected * OK or * PREAUTH", clip([]byte(l)))
 		}
 		if c.ch.startTLS {
@@ -58,10 +68,16 @@ func (c *IMAP) Check(ctx context.Context, t Target) Result {
 				return "", err
 			}
 		}
+		// PREAUTH is a session that somebody else has logged in.
+		if c.login.user != "" && status != "PREAUTH" {
+			if err := c.login.imap(s); err != nil {
+				return "", err
+			}
+		}
 		if err := s.imapOK("logout", "a2", "LOGOUT"); err != nil {
 			return "", err
 		}
-		return "greeted, and left", nil
+		return c.login.done(), nil
 	})
 }
 
@@ -82,7 +98,7 @@ func (s *session) imapOK(phase, tag, command string) error {
 		case got == "*":
 			// Untagged: news, or the BYE before the answer to LOGOUT.
 		default:
-			return unwanted("answer %s to %s, expected %s OK", clip([]byte(l)), command, tag)
+			return unwanted("answer %s to %s, expected %s OK", clip([]byte(l)), strings.ToUpper(phase), tag)
 		}
 	}
 }

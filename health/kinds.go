@@ -104,7 +104,7 @@ var kindTable = [...]struct {
 		return NewFile(FileConfig{Path: o.text("path"), Weight: o.flag("weight")})
 	}},
 	{"ftp", "greeting of a file server", func(o *options) (Checker, error) {
-		return NewFTP(&FTPConfig{TLS: o.tls(), StartTLS: o.flag("starttls"), Dial: o.dial()})
+		return NewFTP(&FTPConfig{User: o.text("user"), Password: o.secret("password"), TLS: o.tls(), StartTLS: o.flag("starttls"), Dial: o.dial()})
 	}},
 	{"grpc", "gRPC health of a server or service", func(o *options) (Checker, error) {
 		return NewGRPC(&GRPCConfig{Service: o.text("service"), Authority: o.text("authority"), Watch: o.flag("watch"), Keepalive: o.duration("keepalive"), TLS: o.tls(), Dial: o.dial()})
@@ -121,7 +121,7 @@ var kindTable = [...]struct {
 		return NewICMP(&ICMPConfig{Size: o.number("size"), Dial: o.dial()})
 	}},
 	{"imap", "greeting and logout of a mail store", func(o *options) (Checker, error) {
-		return NewIMAP(&IMAPConfig{TLS: o.tls(), StartTLS: o.flag("starttls"), Dial: o.dial()})
+		return NewIMAP(&IMAPConfig{User: o.text("user"), Password: o.secret("password"), TLS: o.tls(), StartTLS: o.flag("starttls"), Dial: o.dial()})
 	}},
 	{"ldap", "bind to a directory", func(o *options) (Checker, error) {
 		return NewLDAP(&LDAPConfig{BindDN: o.text("bind-dn"), Password: o.secret("password"), TLS: o.tls(), StartTLS: o.flag("starttls"), Dial: o.dial()})
@@ -151,7 +151,7 @@ var kindTable = [...]struct {
 		return NewNTP(&NTPConfig{Dial: o.dial()})
 	}},
 	{"pop3", "greeting and quit of a mail store", func(o *options) (Checker, error) {
-		return NewPOP3(&POP3Config{TLS: o.tls(), StartTLS: o.flag("starttls"), Dial: o.dial()})
+		return NewPOP3(&POP3Config{User: o.text("user"), Password: o.secret("password"), TLS: o.tls(), StartTLS: o.flag("starttls"), Dial: o.dial()})
 	}},
 	{"postgres", "beginning of a PostgreSQL session", func(o *options) (Checker, error) {
 		return NewPostgres(&PostgresConfig{User: o.text("user"), Database: o.text("database"), Password: o.secret("password"), Query: o.text("query"), Expect: o.text("expect"), TLS: o.tls(), Dial: o.dial()})

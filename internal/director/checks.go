@@ -151,7 +151,7 @@ func idleWith(k *lvscf.Check) []string {
 		if k.Mark != 0 {
 			out = append(out, "mark")
 		}
-	case lvscf.CheckSMTP, lvscf.CheckPOP3, lvscf.CheckIMAP, lvscf.CheckFTP:
+	case lvscf.CheckSMTP:
 		given("user", k.User)
 		given("password_file", k.PasswordFile)
 	case lvscf.CheckLDAP:

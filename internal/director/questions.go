@@ -79,11 +79,11 @@ func (a *asker) ask() (health.Checker, error) {
 	case lvscf.CheckSMTP:
 		return health.NewSMTP(&health.SMTPConfig{TLS: a.tls(), StartTLS: k.StartTLS, Dial: dial})
 	case lvscf.CheckPOP3:
-		return health.NewPOP3(&health.POP3Config{TLS: a.tls(), StartTLS: k.StartTLS, Dial: dial})
+		return health.NewPOP3(&health.POP3Config{User: k.User, Password: a.secret(), TLS: a.tls(), StartTLS: k.StartTLS, Dial: dial})
 	case lvscf.CheckIMAP:
-		return health.NewIMAP(&health.IMAPConfig{TLS: a.tls(), StartTLS: k.StartTLS, Dial: dial})
+		return health.NewIMAP(&health.IMAPConfig{User: k.User, Password: a.secret(), TLS: a.tls(), StartTLS: k.StartTLS, Dial: dial})
 	case lvscf.CheckFTP:
-		return health.NewFTP(&health.FTPConfig{TLS: a.tls(), StartTLS: k.StartTLS, Dial: dial})
+		return health.NewFTP(&health.FTPConfig{User: k.User, Password: a.secret(), TLS: a.tls(), StartTLS: k.StartTLS, Dial: dial})
 	case lvscf.CheckNNTP:
 		return a.greeting(`^20[01][ -]`)
 	case lvscf.CheckLDAP:
