@@ -180,12 +180,12 @@ func TestMailAndFileServers(t *testing.T) {
 
 		"ftp, a long welcome": {ftp, healthtest.Dialogue(step{Say: "220-hello\r\n" + strings.Repeat("\r\n", 9000) + "220 ready\r\n"}, step{Hear: "QUIT\r\n", Say: "221 Goodbye.\r\n"}), health.OK, "quit: greeted"},
 		"ftp, a long refusal": {ftp, healthtest.Say("220-hello\r\n" + strings.Repeat("\r\n", 9000) + "421 full\r\n220 x\r\n" + "421 full\r\n"), health.Fail, "quit: answer 421 full, expected 221"},
-		"nntp":             {nntp, healthtest.Dialogue(step{Say: "200 news.example.com InterNetNews NNRP server INN 2.7.1 ready (posting ok)\r\n"}, step{Hear: "QUIT\r\n", Say: "205 Bye!\r\n"}), health.OK, "quit: greeted"},
-		"nntp, read only":  {nntp, healthtest.Dialogue(step{Say: "201 no posting\r\n"}, step{Hear: "QUIT", Say: "205 .\r\n"}), health.OK, ""},
-		"nntp, closed":     {nntp, healthtest.SayAndClose("400 Too many connections, try later\r\n"), health.Fail, `greeting: answer "400 Too many connections, try later", expected 200 or 201`},
-		"nntp, forbidden":  {nntp, healthtest.SayAndClose("502 You have no permission to talk.  Goodbye.\r\n"), health.Fail, "502"},
-		"nntp, no leave":   {nntp, healthtest.Dialogue(step{Say: "200 x\r\n"}, step{Hear: "QUIT", Say: "500 what?\r\n"}), health.Fail, `quit: answer "500 what?", expected 205`},
-		"nntp, other ends": {nntp, healthtest.Say("220 mail\r\n"), health.Fail, "expected 200 or 201"},
+		"nntp":                {nntp, healthtest.Dialogue(step{Say: "200 news.example.com InterNetNews NNRP server INN 2.7.1 ready (posting ok)\r\n"}, step{Hear: "QUIT\r\n", Say: "205 Bye!\r\n"}), health.OK, "quit: greeted"},
+		"nntp, read only":     {nntp, healthtest.Dialogue(step{Say: "201 no posting\r\n"}, step{Hear: "QUIT", Say: "205 .\r\n"}), health.OK, ""},
+		"nntp, closed":        {nntp, healthtest.SayAndClose("400 Too many connections, try later\r\n"), health.Fail, `greeting: answer "400 Too many connections, try later", expected 200 or 201`},
+		"nntp, forbidden":     {nntp, healthtest.SayAndClose("502 You have no permission to talk.  Goodbye.\r\n"), health.Fail, "502"},
+		"nntp, no leave":      {nntp, healthtest.Dialogue(step{Say: "200 x\r\n"}, step{Hear: "QUIT", Say: "500 what?\r\n"}), health.Fail, `quit: answer "500 what?", expected 205`},
+		"nntp, other ends":    {nntp, healthtest.Say("220 mail\r\n"), health.Fail, "expected 200 or 201"},
 		"nntp starttls": {must(health.NewNNTP(&health.NNTPConfig{TLS: trust, StartTLS: true})), healthtest.Dialogue(
 			step{Say: "200 x\r\n"}, step{Hear: "STARTTLS\r\n", Say: "382 Begin TLS negotiation now\r\n", TLS: server}, step{Hear: "QUIT", Say: "205 bye\r\n"},
 		), health.OK, "quit: greeted"},

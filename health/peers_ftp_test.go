@@ -49,6 +49,8 @@ ssl_ciphers=HIGH
 	want(t, check(t, implicit, addr, short), health.Fail, `tls: the server answers "220 (", which is no TLS`)
 	want(t, check(t, explicit, plain, short), health.Fail, "auth: the server does not agree to TLS: answer 530 Please login with USER and PASS., expected 234")
 	want(t, check(t, c, over, hang), health.Fail, "greeting: no answer within ")
+	want(t, check(t, must(health.NewFTP(&cfg{User: "anonymous", Password: "probe@example.com", TLS: &trust, StartTLS: true})), addr, short), health.OK, "quit: logged in, and left", "connect", "greeting", "auth", "tls", "user", "pass", "quit")
+	want(t, check(t, must(health.NewFTP(&cfg{User: "nobody-of-that-name", Password: "x"})), plain, short), health.Fail, "answer 530 ")
 	one, err := net.Dial("tcp", plain.String())
 	if err != nil {
 		t.Fatal(err)

@@ -106,6 +106,10 @@ userdb {
 		{ic, imap, short, health.OK, "logout: greeted, and left", []string{"connect", "greeting", "logout"}},
 		{must(health.NewIMAP(&im{TLS: &trust, StartTLS: true})), imap, short, health.OK, "logout: greeted, and left", []string{"connect", "greeting", "starttls", "tls", "logout"}},
 		{must(health.NewIMAP(&im{TLS: &trust})), imaps, short, health.OK, "logout: greeted, and left", []string{"connect", "tls", "greeting", "logout"}},
+		{must(health.NewIMAP(&im{User: "probe", Password: "secret", TLS: &trust, StartTLS: true})), imap, short, health.OK, "logout: logged in, and left", []string{"connect", "greeting", "starttls", "tls", "login", "logout"}},
+		{must(health.NewIMAP(&im{User: "probe", Password: "wrong", TLS: &trust})), imaps, short, health.Fail, "login: answer \"a3 NO [AUTHENTICATIONFAILED]", nil},
+		{must(health.NewPOP3(&po{User: "probe", Password: "secret", TLS: &trust})), pops, short, health.OK, "quit: logged in, and left", []string{"connect", "tls", "greeting", "user", "pass", "quit"}},
+		{must(health.NewPOP3(&po{User: "probe", Password: "wrong", TLS: &trust})), pops, short, health.Fail, "pass: answer \"-ERR [AUTH]", nil},
 		{must(health.NewIMAP(&im{TLS: &trust})), imap, short, health.Fail, `tls: the server answers "* OK ", which is no TLS`, nil},
 		{must(health.NewIMAP(&im{TLS: &stranger, StartTLS: true})), imap, short, health.Fail, "tls: failed to verify certificate: x509: certificate is valid for example.com, *.example.com, not example.net", nil},
 		// It waits for us, as we for it.
