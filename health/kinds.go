@@ -124,7 +124,7 @@ var kindTable = [...]struct {
 		return NewIMAP(&IMAPConfig{User: o.text("user"), Password: o.secret("password"), TLS: o.tls(), StartTLS: o.flag("starttls"), Dial: o.dial()})
 	}},
 	{"ldap", "bind to a directory", func(o *options) (Checker, error) {
-		return NewLDAP(&LDAPConfig{BindDN: o.text("bind-dn"), Password: o.secret("password"), TLS: o.tls(), StartTLS: o.flag("starttls"), Dial: o.dial()})
+		return NewLDAP(&LDAPConfig{BindDN: o.text("bind-dn"), Password: o.secret("password"), Base: o.text("base"), TLS: o.tls(), StartTLS: o.flag("starttls"), Dial: o.dial()})
 	}},
 	{"load-command", "load average, printed by a program", func(o *options) (Checker, error) {
 		return NewLoadCommand(LoadCommandConfig{Command: o.text("command")})

@@ -95,6 +95,7 @@ var optionTexts = map[string]string{
 	"load-http max-body":   "bytes of the body to read; 1048576 without it",
 	"load-http value":      "path of the load in an answer of JSON, as load[0]; node_exporter's text is read without it",
 	"cores-value":          "path of the number of processors in the same answer; unknown without it",
+	"ldap base":            "object that must be found after the bind, such as dc=example,dc=net",
 	"mysql query":          "statement that must give a row, such as SELECT 1; it needs user",
 	"nagios warning-fails": "true takes the state WARNING for bad",
 	"postgres database":    "database of the session; the one of the user's name without it",

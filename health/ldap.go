@@ -13,6 +13,9 @@ type LDAPConfig struct {
 	// Password is needed for a BindDN: servers take a DN without one for
 	// nobody (RFC 4513, section 5.1.2).
 	BindDN, Password string
+	// Base is an object that must be found after the bind, by its name; empty
+	// asks for none.
+	Base string
 	// TLS verifies and encrypts; nil means plain text. Alone it is LDAP over
 	// TLS from the first byte (port 636).
 	TLS *TLSConfig
@@ -23,11 +26,12 @@ type LDAPConfig struct {
 	Dial
 }
 
-// LDAP binds to a directory server, which must succeed, and unbinds. It is
-// safe for concurrent use.
+// LDAP binds to a directory server, which must succeed, looks an object up if it
+// is told to, and unbinds. It is safe for concurrent use.
 type LDAP struct {
 	ch   channel
 	bind string
+	base string
 	name string
 }
 
@@ -44,14 +48,22 @@ func NewLDAP(cfg *LDAPConfig) (*LDAP, error) {
 	if len(cfg.BindDN)+len(cfg.Password) > maxLine {
 		err = errors.Join(err, fmt.Errorf("bind DN, password: want at most %d bytes together", maxLine))
 	}
+	if len(cfg.Base) > 1024 {
+		err = errors.Join(err, errors.New("base: want at most 1024 bytes"))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("ldap check: %w", err)
+	}
+	base := ""
+	if cfg.Base != "" {
+		base = fmt.Sprintf(" base=%q", cfg.Base)
 	}
 	return &LDAP{
 		ch: ch,
 		// version 3, the name, simple authentication
 		bind: ber(0x60, ber(0x02, "\x03")+ber(0x04, cfg.BindDN)+ber(0x80, cfg.Password)),
-		name: fmt.Sprintf("ldap dn=%q password=%s%s", cfg.BindDN, fingerprint(cfg.Password), ch.identity),
+		base: cfg.Base,
+		name: fmt.Sprintf("ldap dn=%q password=%s%s%s", cfg.BindDN, fingerprint(cfg.Password), base, ch.identity),
 	}, nil
 }
 
@@ -64,7 +76,7 @@ const (
 	ldapExtendedResponse = 0x78
 )
 
-// Check binds and unbinds.
+// Check binds, searches and unbinds.
 func (c *LDAP) Check(ctx context.Context, t Target) Result {
 	return c.ch.converse(ctx, t, func(s *session) (string, error) {
 		if c.ch.startTLS {
@@ -79,9 +91,16 @@ func (c *LDAP) Check(ctx context.Context, t Target) Result {
 		if err := s.ldap("bind", 1, c.bind, ldapBindResponse); err != nil {
 			return "", err
 		}
+		what := "bound"
+		if c.base != "" {
+			if err := s.ldapSearch(c.base); err != nil {
+				return "", err
+			}
+			what = "bound, the entry is there"
+		}
 		// Best effort: the answer has come.
 		_ = s.write(ber(0x30, ber(0x02, "\x03")+"\x42\x00"))
-		return "bound", nil
+		return what, nil
 	})
 }
 
@@ -91,33 +110,43 @@ func (s *session) ldap(phase string, id byte, operation string, want byte) error
 	if err := s.write(ber(0x30, ber(0x02, string([]byte{id}))+operation)); err != nil {
 		return err
 	}
-	head, err := s.full(2)
+	body, err := s.ldapMessage()
 	if err != nil {
 		return err
 	}
+	return ldapWants(body, id, want)
+}
+
+// ldapMessage reads the inside of one message.
+func (s *session) ldapMessage() ([]byte, error) {
+	head, err := s.full(2)
+	if err != nil {
+		return nil, err
+	}
 	if head[0] != 0x30 {
-		return unwanted("answer %s is no LDAP message", clip(head))
+		return nil, unwanted("answer %s is no LDAP message", clip(head))
 	}
 	n := int(head[1])
 	if n == 0x80 || n > 0x84 { // section 5.1: definite lengths only
-		return unwanted("answer %s is no LDAP message", clip(head))
+		return nil, unwanted("answer %s is no LDAP message", clip(head))
 	}
 	if n > 0x80 {
 		long, err := s.full(n - 0x80)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		n = 0
 		for _, b := range long {
 			if n = n<<8 | int(b); n > maxLine {
-				return unwanted("an answer of more than %d bytes to a bind", maxLine)
+				return nil, unwanted("an answer of more than %d bytes", maxLine)
 			}
 		}
 	}
-	body, err := s.full(n)
-	if err != nil {
-		return err
-	}
+	return s.full(n)
+}
+
+// ldapWants judges an answer that must be a success.
+func ldapWants(body []byte, id, want byte) error {
 	got, op, code, text, ok := parseLDAP(body)
 	switch {
 	case !ok:

@@ -304,6 +304,27 @@ func TestLDAP(t *testing.T) {
 	})
 }
 
+func TestLDAPSearch(t *testing.T) {
+	c := must(health.NewLDAP(&health.LDAPConfig{Base: "dc=example,dc=net"}))
+	const bound = "\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00"
+	const entry = "\x30\x1a\x02\x01\x04\x64\x15\x04\x11dc=example,dc=net\x30\x00"
+	const done, referral = "\x30\x0c\x02\x01\x04\x65\x07\x0a\x01\x00\x04\x00\x04\x00", "\x30\x0c\x02\x01\x04\x73\x07\x04\x05ldap:"
+	after := func(say string) healthtest.Behavior {
+		return healthtest.Dialogue(step{Hear: "\x02\x01\x01\x60", Say: bound}, step{
+			Hear: "\x02\x01\x04\x63\x36\x04\x11dc=example,dc=net\x0a\x01\x00\x0a\x01\x00\x02\x01\x01\x02\x01\x00\x01\x01\xff\x87\x0bobjectClass\x30\x05\x04\x031.1", Say: say,
+		})
+	}
+	play(t, map[string]conversation{
+		"there":         {c, after(entry + done), health.OK, "search: bound, the entry is there"},
+		"no object":     {c, after("\x30\x0c\x02\x01\x04\x65\x07\x0a\x01\x20\x04\x00\x04\x00"), health.Fail, "search: result 32 no such object"},
+		"may not see":   {c, after(done), health.Fail, `there is no entry "dc=example,dc=net" that we may see`},
+		"only referred": {c, after(referral + done), health.Fail, "there is no entry"},
+		"endless":       {c, after(strings.Repeat(entry, 20)), health.Fail, "no end with the search"},
+		"other answer":  {c, after(bound), health.Fail, "message 1 with tag 0x61, expected 4 with 0x65"},
+		"garbage":       {c, after("\x30\x02\x05\x00"), health.Fail, "is no result of LDAP"},
+	})
+}
+
 func TestAJP(t *testing.T) {
 	c := must(health.NewAJP(nil))
 	play(t, map[string]conversation{

@@ -154,8 +154,6 @@ func idleWith(k *lvscf.Check) []string {
 	case lvscf.CheckSMTP:
 		given("user", k.User)
 		given("password_file", k.PasswordFile)
-	case lvscf.CheckLDAP:
-		given("query", k.Query)
 	case lvscf.CheckMySQL:
 	case lvscf.CheckPostgres:
 		given("password_file", k.PasswordFile)

@@ -87,7 +87,7 @@ func (a *asker) ask() (health.Checker, error) {
 	case lvscf.CheckNNTP:
 		return a.greeting(`^20[01][ -]`)
 	case lvscf.CheckLDAP:
-		return health.NewLDAP(&health.LDAPConfig{BindDN: k.User, Password: a.secret(), TLS: a.tls(), StartTLS: k.StartTLS, Dial: dial})
+		return health.NewLDAP(&health.LDAPConfig{BindDN: k.User, Password: a.secret(), Base: k.Query, TLS: a.tls(), StartTLS: k.StartTLS, Dial: dial})
 	case lvscf.CheckMySQL:
 		return health.NewMySQL(&health.MySQLConfig{User: k.User, Password: a.secret(), Database: k.Database, Query: k.Query, TLS: a.tls(), Dial: dial})
 	case lvscf.CheckPostgres:

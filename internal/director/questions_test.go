@@ -46,7 +46,7 @@ func TestEveryKindIsAsked(t *testing.T) {
 		{"imap", "", "", []string{"imap"}},
 		{"ftp", "", "", []string{"ftp"}},
 		{"nntp", "", "", []string{"20"}},
-		{"ldap", "", login, []string{"ldap", "probe"}},
+		{"ldap", "", login + "query = dc=example,dc=net\n", []string{"ldap", "probe", `base="dc=example,dc=net"`}},
 		{"mysql", "", login + "database = shop\nquery = \"SELECT 1\"\n", []string{"mysql", "probe", "shop", "SELECT 1"}},
 		{"postgres", "", "user = probe\ndatabase = shop\n", []string{"postgres", "probe", "shop"}},
 		{"redis", "", login + "database = 3\n", []string{"redis", "probe", "database=3"}},
