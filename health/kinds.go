@@ -181,6 +181,9 @@ var kindTable = [...]struct {
 	{"smtp", "greeting and quit of a mail server", func(o *options) (Checker, error) {
 		return NewSMTP(&SMTPConfig{Hello: o.text("hello"), TLS: o.tls(), StartTLS: o.flag("starttls"), Dial: o.dial()})
 	}},
+	{"syn", "half-open connection, which the server's program never sees", func(o *options) (Checker, error) {
+		return NewSYN(&SYNConfig{Dial: o.dial()})
+	}},
 	{"tcp", "connect", func(o *options) (Checker, error) { return NewTCP(&TCPConfig{Dial: o.dial()}) }},
 	{"tls", "handshake, certificate and its end", func(o *options) (Checker, error) {
 		cfg := &TLSCheckConfig{Pins: o.list("pins"), ALPN: o.list("alpn"), ExpiryDays: o.number("expiry-days"), Dial: o.dial()}

@@ -101,6 +101,8 @@ func web(body string) func(health.Dial) (health.Checker, error) {
 	}
 }
 
+func syn(d health.Dial) (health.Checker, error) { return health.NewSYN(&health.SYNConfig{Dial: d}) }
+
 func tcp(d health.Dial) (health.Checker, error) { return health.NewTCP(&health.TCPConfig{Dial: d}) }
 
 // short is for what never answers; all else has more, as a guest may stand
@@ -204,7 +206,7 @@ func TestKernelThroughTheVirtualAddress(t *testing.T) {
 			for _, kind := range []struct {
 				name  string
 				inner func(health.Dial) (health.Checker, error)
-			}{{"http", web(g.Servers[tt.server].Name())}, {"tcp", tcp}} {
+			}{{"http", web(g.Servers[tt.server].Name())}, {"tcp", tcp}, {"syn", syn}} {
 				r := ask(t, g.through(t, tt.server, tt.method, tt.virtual, kind.inner), within)
 				wantResult(t, kind.name, r, tt.want, tt.words...)
 			}
