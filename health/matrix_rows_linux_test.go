@@ -121,6 +121,7 @@ func matrixRows(t *testing.T) map[string]matrixRow {
 				return behind("220 mail\r\n", len("EHLO lvskit-health.invalid\r\n"), "250-mail\r\n250 STARTTLS\r\n")(behind("", len("STARTTLS\r\n"), "220 go\r\n")(b))
 			},
 		},
+		"syn": {alone: synCells},
 		"tcp": {content: true, server: healthtest.Hang(), plain: true},
 		"tls": {content: true, server: healthtest.Hang(), secret: true},
 		"udp": {options: map[string]string{"send": "ping", "expect": "pong"}, answer: func([]byte) []byte { return []byte("pong") }, blind: true, plain: true},
