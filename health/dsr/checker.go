@@ -83,6 +83,9 @@ func (c *Checker) Check(ctx context.Context, t health.Target) health.Result {
 	if err != nil {
 		return nothing("%v", err)
 	}
+	if ctx.Err() != nil {
+		return nothing("the private service and the way were not ready in the time of the check (%v): give it a longer timeout", time.Since(start).Round(time.Millisecond))
+	}
 	r := inner.Check(ctx, health.Target{Addr: c.path.Virtual, Name: t.Name})
 	if r.Verdict == health.NoResult {
 		r.Reason = c.at(r.Reason)
@@ -97,7 +100,11 @@ func (c *Checker) Check(ctx context.Context, t health.Target) health.Result {
 	case !there:
 		r.Verdict, r.Reason = health.NoResult, fmt.Sprintf("virtual address: the private service %v was taken out of the table by another program; the next check puts it back", l.service())
 	case !carried:
-		r.Verdict, r.Reason = health.NoResult, fmt.Sprintf("virtual address: the check did not go through the private service %v; look for a rule of this machine's firewall that sets the mark of outgoing packets (hook output), or for a route that the mark chooses", l.service())
+		more := ""
+		if ctx.Err() != nil {
+			more = "give it a longer timeout, if it had no time to send; else "
+		}
+		r.Verdict, r.Reason = health.NoResult, fmt.Sprintf("virtual address: the check did not go through the private service %v; %slook for a rule of this machine's firewall that sets the mark of outgoing packets (hook output), or for a route that the mark chooses", l.service(), more)
 	default:
 		c.judge(&r, w)
 		return r

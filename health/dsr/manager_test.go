@@ -323,6 +323,22 @@ func TestCheckerBelievesAnswersMoreThanSettings(t *testing.T) {
 	})
 }
 
+// A check whose time is over before it could ask has not asked.
+func TestCheckerWithoutTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, end := running(t, newTable(), Config{})
+		defer end()
+		m.look = func(string, *Path) (way, error) { time.Sleep(2 * time.Second); return way{}, nil }
+		asked := false
+		c := checker(t, m, pathTo("10.1.0.21"), &said{r: yes.r, seen: func(health.Dial, health.Target) { asked = true }})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if r := c.Check(ctx, health.Target{}); r.Verdict != health.NoResult || asked || !strings.Contains(r.Reason, "longer timeout") {
+			t.Errorf("%v, %q, asked %v", r.Verdict, r.Reason, asked)
+		}
+	})
+}
+
 func TestManagerSaysWhyItIsNotReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		plane := newTable(ipvs.MarkService(DefaultFirstMark))
