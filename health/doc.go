@@ -8,6 +8,7 @@
 // The checks are
 //
 //   - of connections: [TCP], [TLS], [ICMP], [BFD];
+//   - of connections: [TCP], [SYN] (half of one), [TLS], [ICMP];
 //   - of any protocol: [SendExpect] (one text each way, over TCP or UDP),
 //     [Dialogue] (several steps);
 //   - of the web: [HTTP] (1.1 and 2), [GRPC], [AJP];
@@ -31,6 +32,11 @@
 // as the question stays the same. Watches that ask the same question of the
 // same server share one check. [Policy] says how often to ask and how many
 // answers in a row change a watch's [State].
+//
+// [Hints] listens to what the kernel tells of the ways to the targets: a
+// neighbour that fails, a link, an unreachable destination. It is for asking at
+// once ([Monitor.Trigger]). Package dsr asks at a virtual address, through
+// direct routing and tunnels.
 //
 // Out of scope: what follows from a state. This package knows no load
 // balancer, no configuration file and no failover; package healthtest has

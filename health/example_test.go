@@ -3,10 +3,13 @@ package health_test
 import (
 	"context"
 	"fmt"
+	"log"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/lvskit/lvskit/health"
@@ -125,4 +128,28 @@ func ExamplePolicy_WorstDetection() {
 	p := health.Policy{Interval: 10 * time.Second, FastInterval: 2 * time.Second, Timeout: 3 * time.Second, Fall: 3}
 	fmt.Println(p.WorstDetection())
 	// Output: 19s
+}
+
+// Servers are asked at once when the kernel tells of a change on the way to
+// them, and not only at the next turn.
+func ExampleHints() {
+	m := health.NewMonitor(nil)
+	// One name for each server; a program with several watches of one address
+	// keeps a list.
+	names := map[netip.Addr]string{netip.MustParseAddr("192.0.2.21"): "web1"}
+	hints, err := health.NewHints(health.HintsConfig{OnHint: func(h health.Hint) {
+		// What is known to be down need not be asked because it is unreachable.
+		if st, ok := m.State(names[h.Addr]); ok && (st.State == health.Down) == h.Back {
+			m.Trigger(st.ID)
+		}
+	}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	hints.Set(slices.Collect(maps.Keys(names)))
+	go func() {
+		if err := hints.Run(context.Background()); err != nil {
+			log.Print(err)
+		}
+	}()
 }
