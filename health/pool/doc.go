@@ -15,8 +15,8 @@
 // The sources of a weight never fight. Each is asked in this order, and the
 // first that says no ends it: the operator ([Admin]), the checks (a server that
 // is down), the quorum (sorry servers serve), the agent (a weight of 0). What is
-// left is a product: the agent's weight, or the configured one where no agent
-// tells any, times the factor for the load, times the progress of the slow
+// left is a product: the told weight, or the configured one where nobody
+// tells any, times the share that an agent tells, times the factor for the load, times the progress of the slow
 // start, times [Policy.Unit]. It is rounded to the nearest whole number, but a
 // server that may have clients never falls below 1 by rounding.
 //

@@ -80,8 +80,10 @@ type Member struct {
 	// Told is the weight that a check or an agent tells, in place of the
 	// configured one; nil when nobody does. 0 takes no new clients.
 	Told *int `json:"told,omitempty"`
-	// Load is the factor that the load leads to, and Climb how far the slow
-	// start is, above 0 to 1. 0, and what is no number, means 1.
+	// Share is the part of the weight that an agent tells, as HAProxy's agents
+	// do in percent; Load is the factor that the load leads to, and Climb how
+	// far the slow start is, above 0 to 1. 0, and what is no number, means 1.
+	Share float64 `json:"share,omitempty"`
 	Load  float64 `json:"load,omitempty"`
 	Climb float64 `json:"climb,omitempty"`
 }
@@ -100,11 +102,12 @@ type Decision struct {
 	// Reason is the member's own.
 	Reason string `json:"reason,omitempty"`
 	// Base is the weight that was multiplied, which Told says is not the
-	// configured one; Unit, Load and Climb are what it was multiplied with,
-	// 0 where there was nothing to multiply.
+	// configured one; Unit, Share, Load and Climb are what it was multiplied
+	// with, 0 where there was nothing to multiply.
 	Base  int     `json:"base"`
 	Told  bool    `json:"told,omitempty"`
 	Unit  int     `json:"unit,omitempty"`
+	Share float64 `json:"share,omitempty"`
 	Load  float64 `json:"load,omitempty"`
 	Climb float64 `json:"climb,omitempty"`
 }

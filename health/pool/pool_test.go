@@ -29,6 +29,7 @@ func inhibit(x *Member)             { x.Inhibit = true }
 func admin(a Admin) func(*Member)   { return func(x *Member) { x.Admin = a } }
 func found(w int) func(*Member)     { return func(x *Member) { x.Found = &w } }
 func told(w int) func(*Member)      { return func(x *Member) { x.Told = &w } }
+func share(f float64) func(*Member) { return func(x *Member) { x.Share = f } }
 func load(f float64) func(*Member)  { return func(x *Member) { x.Load = f } }
 func climb(f float64) func(*Member) { return func(x *Member) { x.Climb = f } }
 func moves(x *Member)               { x.Moves = true }
@@ -65,6 +66,7 @@ func TestNextDecidesOnMembers(t *testing.T) {
 		{"the checks count before the agent", Policy{}, []Member{m("a", 2, down, told(50)), m("b", 1, up)}, "a=out down, b=1 up", "down: as tested"},
 		{"the agent counts in place of the configuration", Policy{}, []Member{m("a", 2, up, told(50)), m("b", 1, up)}, "a=50 up, b=1 up", "up: told weight 50"},
 		{"an agent drains with 0", Policy{}, []Member{m("a", 2, up, told(0), load(3)), m("b", 1, up)}, "a=0 told, b=1 up", "its check tells weight 0: as tested"},
+		{"an agent tells a share", Policy{Unit: 64}, []Member{m("a", 2, up, share(0.75), load(0.5)), m("b", 1, up)}, "a=48 up, b=64 up", "up: configured weight 2 x 64, x 0.75 by its agent, x 0.50 for its load"},
 		{"the rest is multiplied", Policy{Unit: 64}, []Member{m("a", 2, up, told(10), load(0.5), climb(0.25))}, "a=80 up", "up: told weight 10 x 64, x 0.50 for its load, slow start at 25 %"},
 		{"rounding never makes a live weight 0", Policy{}, []Member{m("a", 1, up, load(0.01), climb(0.01))}, "a=1 up", "up: configured weight 1, x 0.01 for its load, slow start at 1 %"},
 		{"rounding is to the nearest", Policy{}, []Member{m("a", 10, up, load(0.25)), m("b", 10, up, load(0.34))}, "a=3 up, b=3 up", "up: configured weight 10, x 0.25 for its load"},

@@ -33,7 +33,7 @@ func groupOf(data []byte) (Policy, Group, []Member) {
 	before := Group{Quorum: Quorum(next() % 3), Since: noon}
 	var members []Member
 	for i := 0; len(data) > 0 && i < 20; i++ {
-		x := Member{ID: fmt.Sprint(i), Weight: weights[next()%len(weights)], State: health.State(next() % 3), Load: factors[next()%len(factors)], Climb: factors[next()%len(factors)]}
+		x := Member{ID: fmt.Sprint(i), Weight: weights[next()%len(weights)], State: health.State(next() % 3), Load: factors[next()%len(factors)], Climb: factors[next()%len(factors)], Share: factors[next()%len(factors)]}
 		switch next() % 6 {
 		case 0:
 			x.Sorry = 1 + next()%3

@@ -20,8 +20,8 @@ func (m *Member) serving() bool { return m.Found != nil && *m.Found > 0 }
 
 // weigh works the weight out, and keeps what it was made of.
 func (p Policy) weigh(d *Decision, m *Member) {
-	d.Unit, d.Load, d.Climb = max(p.Unit, 1), factor(m.Load), min(factor(m.Climb), 1)
-	d.Weight = round(float64(d.Base) * float64(d.Unit) * d.Load * d.Climb)
+	d.Unit, d.Share, d.Load, d.Climb = max(p.Unit, 1), factor(m.Share), factor(m.Load), min(factor(m.Climb), 1)
+	d.Weight = round(float64(d.Base) * float64(d.Unit) * d.Share * d.Load * d.Climb)
 	if d.Base == 0 {
 		d.Weight = 0
 	}
@@ -88,6 +88,9 @@ func (d *Decision) because(what string) string {
 	fmt.Fprintf(&b, ": %s weight %d", source, d.Base)
 	if d.Unit > 1 {
 		fmt.Fprintf(&b, " x %d", d.Unit)
+	}
+	if d.Share != 1 {
+		fmt.Fprintf(&b, ", x %.2f by its agent", d.Share)
 	}
 	if d.Load != 1 {
 		fmt.Fprintf(&b, ", x %.2f for its load", d.Load)

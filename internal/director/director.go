@@ -117,6 +117,10 @@ func New(ctx context.Context, cfg Config) (*Director, error) {
 	if err := d.monitor.Set(d.watches(setup)); err != nil {
 		return nil, err
 	}
+	// What a server counts as before its first answer is told by no event.
+	for id, s := range d.states() {
+		d.loop.begin(id, s, d.started)
+	}
 	if cfg.Hints {
 		if err := d.watchHints(); err != nil {
 			return nil, err
@@ -289,11 +293,7 @@ func (d *Director) adopt(ctx context.Context, setup *Setup) error {
 	d.declare(ctx)
 	d.setTimeouts(ctx)
 	d.loaded, d.reloadError = time.Now(), ""
-	states := make(map[string]health.State)
-	for _, s := range d.monitor.States() {
-		states[s.ID] = s.State
-	}
-	d.loop.adopt(setup, states)
+	d.loop.adopt(setup, d.states())
 	d.loop.settle(ctx)
 	// Table first, then addresses, as on taking over.
 	if d.cfg.Addresses != nil {
@@ -311,6 +311,15 @@ func (d *Director) adopt(ctx context.Context, setup *Setup) error {
 	}
 	d.log.Info("configuration loaded", "config", setup.Source, "serial", setup.Serial)
 	return nil
+}
+
+// states are those of the monitor.
+func (d *Director) states() map[string]health.State {
+	states := make(map[string]health.State)
+	for _, s := range d.monitor.States() {
+		states[s.ID] = s.State
+	}
+	return states
 }
 
 // logChanges says in the operator's words what a reload changes, up to a bound:

@@ -301,8 +301,15 @@ func (s *Setup) realServer(c *lvscf.Config, v *lvscf.Virtual, r convert.Server, 
 		Checker:     check.checker, Policy: check.policy, Initial: check.initial,
 		Quiesce: k.QuiesceServer, Maintenance: k.Maintenance, Up: k.UpCmd, Down: k.DownCmd,
 	}
+	agent, other := false, false
 	for _, question := range v.ChecksOf(k) {
-		out.TellsWeight = out.TellsWeight || question.UseWeight
+		agent = agent || question.Kind == lvscf.CheckAgent
+		other = other || question.UseWeight
+	}
+	out.TellsWeight = agent || other
+	// Of several weights the least counts, so they must be of one sort.
+	if out.TellsShare = agent && !other; agent && other {
+		s.note("%s: the percentage of its agent is taken for a weight, as another check tells a weight", where)
 	}
 	return out, nil
 }
@@ -314,7 +321,7 @@ const fineUnit = 64
 // move.
 func (s *Setup) setUnit(v *lvscf.Virtual, out *VirtualService) {
 	moves := slices.ContainsFunc(out.Servers, func(r RealServer) bool { return r.SlowStart > 0 || r.FollowLoad })
-	if !moves {
+	if !moves && !slices.ContainsFunc(out.Servers, func(r RealServer) bool { return r.TellsShare }) {
 		return
 	}
 	why := ""
@@ -330,6 +337,9 @@ func (s *Setup) setUnit(v *lvscf.Virtual, out *VirtualService) {
 		return
 	default:
 		out.Unit = fineUnit
+		return
+	}
+	if !moves {
 		return
 	}
 	s.note("virtual %s: slow_start and load_monitor have no effect with scheduler = %s: %s", v.Name, v.Scheduler, why)

@@ -23,6 +23,9 @@ type known struct {
 // facts are those of the plan.
 func (k *known) facts() facts {
 	f := facts{state: k.counts, told: k.told}
+	if k.server.TellsShare && k.told != nil && *k.told > 0 {
+		f.told, f.share = nil, float64(*k.told)/100
+	}
 	if k.gear != nil {
 		f.load, f.climb = k.gear.factors()
 	}
@@ -81,12 +84,25 @@ func (l *loop) learn(setup *Setup, states map[string]health.State, now time.Time
 		}
 	}
 	for id, s := range states {
-		l.hear(id, s, now)
+		if old[id] == nil {
+			l.begin(id, s, now)
+		} else {
+			l.hear(id, s, now)
+		}
 	}
 	maps.DeleteFunc(l.groups, func(name string, _ pool.Group) bool { return !names[name] })
 	l.commands.keep(func(s subject) bool {
 		return names[s.service] && (s.server == "" || l.servers[WatchID(s.service, s.server)] != nil)
 	})
+}
+
+// begin takes the state that a server starts with, which is no news: down is
+// no failure.
+func (l *loop) begin(id string, s health.State, now time.Time) {
+	if k := l.servers[id]; k != nil {
+		k.says = s
+		l.count(id, k, s, now)
+	}
 }
 
 // hear takes what a server's checks say.

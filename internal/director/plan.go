@@ -28,8 +28,9 @@ type facts struct {
 	state health.State
 	// told is the weight that its check tells, nil for none.
 	told *int
-	// load and climb are factors of its weight, 0 for none.
-	load, climb float64
+	// share, load and climb are factors of its weight, 0 for none: told by an
+	// agent, for its load, for its slow start.
+	share, load, climb float64
 }
 
 // factsOf tells what is known of a service's server.
@@ -64,7 +65,7 @@ func (v *VirtualService) group(known factsOf, before pool.Group, here map[ipvs.D
 		f := known(v, r)
 		m := pool.Member{
 			ID: r.Name, Weight: r.Destination.Weight, State: f.state, Inhibit: v.Quiesce,
-			Moves: r.SlowStart > 0 || r.FollowLoad || r.TellsWeight, Told: f.told, Load: f.load, Climb: f.climb,
+			Moves: r.SlowStart > 0 || r.FollowLoad || r.TellsWeight, Told: f.told, Share: f.share, Load: f.load, Climb: f.climb,
 		}
 		if r.Quiesce != nil {
 			m.Inhibit = *r.Quiesce

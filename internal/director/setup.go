@@ -135,10 +135,12 @@ type RealServer struct {
 	Maintenance bool
 	// SlowStart is how long the weight climbs when the server comes up; zero
 	// is at once. FollowLoad lets it follow the load as far as that is told,
-	// and TellsWeight takes the weight that the check proposes.
+	// and TellsWeight takes the weight that the check proposes, which with
+	// TellsShare is a percentage of the configured one.
 	SlowStart   time.Duration
 	FollowLoad  bool
 	TellsWeight bool
+	TellsShare  bool
 	// Load is how the load is found out that the weight follows.
 	Load LoadSource
 	// Up and Down are programs to run when the server comes up and goes down;
