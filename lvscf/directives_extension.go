@@ -194,7 +194,7 @@ var virtualExtensions = []directive{
 	},
 	{
 		name: "slow_start", where: inVirtual | inServer, kind: "duration", def: "0", example: "60", args: 1, since: sinceExtensions,
-		doc: "how long the weight of a server that comes up takes to climb to its value",
+		doc: "how long the weight of a server that comes up takes to climb to its value; the kernel then has the weights of the service in units of 64, for fine steps",
 		set: to(duration, func(s *scope) *time.Duration { return s.slowStart() }),
 	},
 	{
@@ -209,17 +209,17 @@ var virtualExtensions = []directive{
 	},
 	{
 		name: "quorum_up_cmd", where: inVirtual, kind: "text, a command", example: `"/usr/local/bin/quorum up"`, args: 1, since: sinceExtensions,
-		doc: "program to run when the quorum is gained",
+		doc: "program to run on the router that serves when the quorum is gained; the words %h and %p in it stand for the virtual address and port",
 		set: to(command, func(s *scope) *string { return &s.v.QuorumUpCmd }),
 	},
 	{
 		name: "quorum_down_cmd", where: inVirtual, kind: "text, a command", example: `"/usr/local/bin/quorum down"`, args: 1, since: sinceExtensions,
-		doc: "program to run when the quorum is lost",
+		doc: "program to run when the quorum is lost, as with quorum_up_cmd",
 		set: to(command, func(s *scope) *string { return &s.v.QuorumDownCmd }),
 	},
 	{
 		name: "down_on_stop", where: inVirtual, kind: "boolean", def: "0", example: "1", args: 1, since: sinceExtensions,
-		doc: "1: run the commands for down when the director stops",
+		doc: "1: run the commands for down, those of the servers too, when this router stops serving",
 		set: to(boolean, func(s *scope) *bool { return &s.v.DownOnStop }),
 	},
 }
@@ -228,7 +228,7 @@ var virtualExtensions = []directive{
 var serverExtensions = []directive{
 	{
 		name: "sorry", where: inServer, kind: "boolean", def: "0", example: "1", args: 1, since: sinceExtensions,
-		doc: "1: take traffic only when no other server is up, or the quorum is lost",
+		doc: "1: take traffic only when no other server is up, or the quorum is lost; of several the first that is up serves, and only checks in its own block are asked",
 		set: to(boolean, func(s *scope) *bool { return &s.s.Sorry }),
 	},
 	{
@@ -253,12 +253,12 @@ var serverExtensions = []directive{
 	},
 	{
 		name: "up_cmd", where: inServer, kind: "text, a command", example: `"/usr/local/bin/server up"`, args: 1, since: sinceExtensions,
-		doc: "program to run when the server comes up",
+		doc: "program to run on the router that serves when the server comes up; the words %h and %p in it stand for its address and port",
 		set: to(command, func(s *scope) *string { return &s.s.UpCmd }),
 	},
 	{
 		name: "down_cmd", where: inServer, kind: "text, a command", example: `"/usr/local/bin/server down"`, args: 1, since: sinceExtensions,
-		doc: "program to run when the server goes down",
+		doc: "program to run when the server goes down, as with up_cmd",
 		set: to(command, func(s *scope) *string { return &s.s.DownCmd }),
 	},
 }
