@@ -27,8 +27,10 @@ const (
 	// grpcWindow is how much the server may send before we have taken it, of
 	// each call and of all.
 	grpcWindow = 1 << 16
-	// grpcRush is how many changes a server may report in a second.
-	grpcRush = 100
+	// grpcRush is how many changes a server may report in a second, and
+	// grpcFlood how many frames of any kind it may send.
+	grpcRush  = 100
+	grpcFlood = 10_000
 	// grpcStream is the number of the Watch; the calls after it count on.
 	grpcStream = 1
 )
@@ -111,6 +113,7 @@ type grpcWatch struct {
 	last    string // the newest report
 	second  time.Time
 	changes int // since second
+	flood   int // frames since second
 }
 
 func newGRPCWatch(c *GRPC, t Target, conn io.ReadWriter, report func(Result)) *grpcWatch {
@@ -167,6 +170,10 @@ func (w *grpcWatch) run() error {
 		case err != nil:
 			return w.broken(err)
 		}
+		w.tick(time.Now())
+		if w.flood++; w.flood > grpcFlood {
+			return unwanted("more than %d frames in a second", grpcFlood)
+		}
 		opening := w.first != nil
 		if err := w.take(f); err != nil {
 			return err
@@ -175,6 +182,13 @@ func (w *grpcWatch) run() error {
 			turn = time.Now().Add(keepalive)
 			w.until(turn)
 		}
+	}
+}
+
+// tick begins to count anew with each second.
+func (w *grpcWatch) tick(now time.Time) {
+	if now.Sub(w.second) >= time.Second {
+		w.second, w.changes, w.flood = now, 0, 0
 	}
 }
 
@@ -373,9 +387,6 @@ func (w *grpcWatch) tell(message []byte, text string, bad error) error {
 		return nil
 	}
 	now := time.Now()
-	if now.Sub(w.second) >= time.Second {
-		w.second, w.changes = now, 0
-	}
 	if w.changes++; w.changes > grpcRush {
 		return unwanted("more than %d changes in a second", grpcRush)
 	}

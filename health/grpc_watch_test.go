@@ -162,6 +162,15 @@ func TestGRPCWatchEnds(t *testing.T) {
 		"is stuck": {grpcServer(nil, grpcHealth{watch: stays(grpcServing), check: func(_ http.ResponseWriter, r *http.Request, _ func(string)) {
 			<-r.Context().Done()
 		}}.ServeHTTP), "no answer to a Check within 200ms", false},
+		"floods": {func(ctx context.Context, c net.Conn) {
+			_, _ = c.Write([]byte("\x00\x00\x00\x04\x00\x00\x00\x00\x00"))
+			go func() { _, _ = io.Copy(io.Discard, c) }()
+			for ctx.Err() == nil { // frames of a kind that nobody knows
+				if _, err := c.Write([]byte(strings.Repeat("\x00\x00\x00\xfe\x00\x00\x00\x00\x00", 1000))); err != nil {
+					return
+				}
+			}
+		}, "more than 10000 frames in a second", false},
 		"a long message": {grpcServer(nil, grpcHealth{watch: stays("\x00\x7f\xff\xff\xff")}.ServeHTTP), "a message of 2147483647 bytes", false},
 		"in a rush": {grpcServer(nil, grpcHealth{watch: func(_ http.ResponseWriter, r *http.Request, say func(string)) {
 			say(strings.Repeat(grpcServing+grpcNotServing, 100))
