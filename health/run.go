@@ -137,6 +137,7 @@ func (m *Monitor) start(ctx context.Context, workers *sync.WaitGroup, now time.D
 		p := m.queue[0]
 		if p.triggered == never || p.triggered > now {
 			if r := p.told(); r != nil {
+				p.putOff = false
 				m.answer(p, r, now, false)
 				continue
 			}
@@ -148,7 +149,7 @@ func (m *Monitor) start(ctx context.Context, workers *sync.WaitGroup, now time.D
 		m.stand(ctx, workers, p, now)
 		late := uint64(now-p.due) / uint64(time.Millisecond)
 		m.stats.Late[min(bits.Len64(late), len(m.stats.Late)-1)]++
-		p.running, p.dropped, p.began = true, false, now
+		p.running, p.dropped, p.putOff, p.began = true, false, false, now
 		p.forAll, p.triggered = p.triggered != never && p.triggered <= now, never
 		p.stalled = m.stats.Stalled
 		m.stats.Running++

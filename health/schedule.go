@@ -87,6 +87,8 @@ type probe struct {
 	index int
 	// triggered is when somebody wanted it asked out of turn.
 	triggered time.Duration
+	// putOff: a stall of ours has cost it a turn since it was last asked.
+	putOff bool
 	// stand is the session that may be kept; nil if the checker has none.
 	stand *standing
 

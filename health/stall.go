@@ -47,16 +47,21 @@ func (m *Monitor) beat(now time.Duration) {
 	m.stats.Stalled += still
 	m.stallEnd = now
 	m.logger.Warn("this process stood still; failures of checks under way do not count", "stalled", still)
-	m.respread(now)
+	if still > time.Second {
+		m.respread(now)
+	}
 }
 
 // respread skips the turns that a stall has made late, each to the next turn
 // of its own grid. All at once they would make us too slow to be fair to any
-// target. Fast turns are taken now.
+// target. Fast turns are taken now, and so are those that have been put off
+// already: a machine that is always too slow must not keep a target waiting
+// for ever.
 func (m *Monitor) respread(now time.Duration) {
 	var late []*probe
 	for _, p := range m.queue {
-		if p.due <= now {
+		if p.due <= now && !p.putOff {
+			p.putOff = true
 			late = append(late, p)
 		}
 	}

@@ -158,6 +158,44 @@ func TestStallSpreadsLateTurns(t *testing.T) {
 	})
 }
 
+// A machine that stands still again and again still asks everybody.
+func TestManyStallsStarveNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := NewMonitor(nil)
+		var ws []Watch
+		for i := range 100 {
+			w := oneWatch(sayAfter(0, OK, "fine"), Policy{Interval: 2 * time.Second})[0]
+			w.Target.Addr = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 80)
+			w.ID = w.Target.Addr.String()
+			ws = append(ws, w)
+		}
+		if err := m.Set(ws); err != nil {
+			t.Fatal(err)
+		}
+		startMonitor(t, m)
+		time.Sleep(5 * time.Second)
+		for range 60 {
+			time.Sleep(500 * time.Millisecond)
+			// All that is due has been for a while: every turn is late.
+			m.mu.Lock()
+			for _, p := range m.queue {
+				p.due -= 2 * time.Second
+				for _, w := range p.watches {
+					w.next -= 2 * time.Second
+				}
+			}
+			m.lastBeat -= 2 * time.Second
+			m.mu.Unlock()
+			m.standStill(0)
+		}
+		for _, w := range m.States() {
+			if age := time.Since(w.Last.Start); age > 5*time.Second {
+				t.Errorf("%s was last asked %v ago", w.ID, age)
+			}
+		}
+	})
+}
+
 func TestPanickingChecker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := NewMonitor(nil)
