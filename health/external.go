@@ -98,8 +98,15 @@ func NewExternal(cfg ExternalConfig) (*External, error) {
 // Identity names the kind and the parameters of the check.
 func (c *External) Identity() string { return c.identity }
 
-// Check runs the program once.
-func (c *External) Check(ctx context.Context, t Target) Result { return c.check(ctx, t, c.judge) }
+// Check runs the program once. Performance data in its output, as plugins of
+// Nagios print them, are those of the result.
+func (c *External) Check(ctx context.Context, t Target) Result {
+	return c.check(ctx, t, func(a *attempt, err error, out []byte, size int64, stderr *sink) Result {
+		r := c.judge(a, err, out, size, stderr)
+		r.Perf = ParsePerfdata(string(out))
+		return r
+	})
+}
 
 // check runs the program and has its end judged.
 func (c *External) check(ctx context.Context, t Target, judge func(a *attempt, err error, out []byte, size int64, stderr *sink) Result) Result {

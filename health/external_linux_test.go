@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/lvskit/lvskit/health"
 )
 
@@ -105,6 +107,16 @@ func TestExternalIsFoundThroughPath(t *testing.T) {
 	}
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	want(t, check(t, external(t, "check-of-this-test OK", "OK"), realServer, short), health.OK, "")
+}
+
+func TestExternalKeepsNumbers(t *testing.T) {
+	for end, v := range map[string]health.Verdict{"exit 0": health.OK, "exit 1": health.Fail} {
+		r := check(t, external(t, script(t, "echo 'fine|users=3;10;20 t=0.5s'; "+end), ""), realServer, short)
+		want(t, r, v, "run: ")
+		if diff := cmp.Diff([]health.Perfdatum{{Label: "users", Value: 3, Warn: "10", Critical: "20"}, {Label: "t", Value: 0.5, Unit: "s"}}, r.Perf); diff != "" {
+			t.Errorf("numbers (-want +got):\n%s", diff)
+		}
+	}
 }
 
 func TestExternalThatCannotStartIsNoResult(t *testing.T) {
