@@ -25,7 +25,7 @@ import (
 // is a death. The victims are in a virtual service of their own, so that
 // looking at it costs little.
 const (
-	servers  = 1000
+	servers  = 500
 	victims  = 100
 	interval = 2 * time.Second
 	timeout  = time.Second
