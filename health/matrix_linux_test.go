@@ -119,17 +119,22 @@ func playAll(t *testing.T, cells []cell, awake *witness) int {
 	close(jobs)
 	workers.Wait()
 	var worst time.Duration
+	tardy := 0
 	for i, over := range late {
 		// What a check does wrong it does every time; a late round among good
-		// ones is this machine's.
-		slices.Sort(over)
-		if quarter := over[len(over)/4]; quarter > beyond {
-			t.Errorf("%s ends %v after its time-out of %v", cells[i].name, quarter, cells[i].timeout)
-		} else {
-			worst = max(worst, quarter)
+		// ones is this machine's, beyond what the witness has seen.
+		least := slices.Min(over)
+		if least > beyond {
+			t.Errorf("%s ends %v after its time-out of %v", cells[i].name, least, cells[i].timeout)
+		}
+		worst = max(worst, least)
+		for _, d := range over {
+			if d > beyond {
+				tardy++
+			}
 		}
 	}
-	t.Logf("the latest kind of check ends %v after its time-out", worst)
+	t.Logf("the latest kind of check ends %v after its time-out; %d of %d rounds end later than %v", worst, tardy, played, beyond)
 	return played
 }
 
@@ -369,7 +374,7 @@ func udpCells(t *testing.T, name, kind string, row matrixRow, refused netip.Addr
 		s.Set(b)
 		m := at(title, s.Addr(), little, fails, "")
 		if title == "floods" {
-			m.share = 8 // it goes on for a second after each
+			m.share = 2 // it goes on for a second after each
 		}
 		cells = append(cells, m)
 	}
