@@ -145,7 +145,7 @@ func (d *daemon) wait(t *testing.T, c health.Checker, addr netip.AddrPort, verdi
 	t.Helper()
 	end := time.Now().Add(time.Minute)
 	for {
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		r := c.Check(ctx, health.Target{Addr: addr})
 		cancel()
 		if r.Verdict == verdict {
