@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/pem"
-	"errors"
 	"net"
 	"net/http/httptest"
 	"net/netip"
@@ -105,80 +104,4 @@ func TestPeersGRPC(t *testing.T) {
 	_, secure := serve(t, grpchealth.NewServer(), grpc.Creds(credentials.NewServerTLSFromCert(&pair)))
 	want(t, ask(t, nil, secure), health.Fail, "read: closed by the server before the answer was complete")
 	want(t, ask(t, &health.GRPCConfig{TLS: &trust}, bare), health.Fail, "which is no TLS; does this port begin in plain text?")
-}
-
-// TestPeersGRPCWatch leaves the question open, so that a server which takes
-// itself out is heard of by what it says, and one that ends by its end.
-func TestPeersGRPCWatch(t *testing.T) {
-	pair, trust := certificate()
-	state := grpchealth.NewServer()
-	s, addr := serve(t, state, grpc.Creds(credentials.NewServerTLSFromCert(&pair)))
-	c, err := health.NewGRPC(&health.GRPCConfig{Service: "shop.v1.Cart", TLS: &trust, Watch: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	heard := make(chan health.Result, 16)
-	ended := make(chan error, 1)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	stand := func() {
-		go func() {
-			ended <- c.Stand(ctx, health.Target{Addr: addr}, func(r health.Result) { heard <- r })
-		}()
-	}
-	next := func(v health.Verdict, reason string) {
-		t.Helper()
-		select {
-		case r := <-heard:
-			want(t, r, v, reason)
-		case err := <-ended:
-			t.Fatalf("the session has ended: %v", err)
-		case <-time.After(10 * time.Second):
-			t.Fatalf("nothing heard, want %v, %s", v, reason)
-		}
-	}
-	stand()
-	next(health.Fail, `does not know the service "shop.v1.Cart"`)
-	state.SetServingStatus("shop.v1.Cart", grpc_health_v1.HealthCheckResponse_SERVING)
-	next(health.OK, "SERVING")
-	state.SetServingStatus("shop.v1.Cart", grpc_health_v1.HealthCheckResponse_NOT_SERVING)
-	next(health.Fail, "NOT_SERVING")
-	state.Resume()
-	next(health.OK, "SERVING")
-	state.Shutdown()
-	next(health.Fail, "NOT_SERVING")
-	s.Stop()
-	select {
-	case err := <-ended:
-		if err == nil || errors.Is(err, health.ErrNoSession) {
-			t.Errorf("a server that ends: %v", err)
-		}
-	case <-time.After(10 * time.Second):
-		t.Error("a server that ends is not noticed")
-	}
-	cancel()
-	stand()
-	if err := <-ended; err != nil {
-		t.Errorf("a session that we end: %v", err)
-	}
-	// grpc-go ends connections on which pings come more often than every five
-	// minutes; we do not ask by pings.
-	lively := grpchealth.NewServer()
-	_, addr = serve(t, lively)
-	if c, err = health.NewGRPC(&health.GRPCConfig{Watch: true, Keepalive: 100 * time.Millisecond}); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel = context.WithTimeout(t.Context(), 2*time.Second)
-	defer cancel()
-	if err := c.Stand(ctx, health.Target{Addr: addr}, func(r health.Result) { want(t, r, health.OK, "SERVING") }); err != nil {
-		t.Errorf("a session with a lively server: %v", err)
-	}
-	_, bare := serve(t, nil)
-	plain, err := health.NewGRPC(&health.GRPCConfig{Watch: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := plain.Stand(t.Context(), health.Target{Addr: bare}, func(health.Result) {}); !errors.Is(err, health.ErrNoSession) {
-		t.Errorf("a server without the service: %v, want %v", err, health.ErrNoSession)
-	}
 }

@@ -49,7 +49,7 @@ func TestPeersGRPCWatch(t *testing.T) {
 				}
 				return health.Result{}
 			}
-			want(t, next(), health.Fail, "watch: SERVICE_UNKNOWN")
+			want(t, next(), health.Fail, `watch: the server does not know the service "shop.v1.Cart"`)
 			start := time.Now()
 			for range 50 {
 				state.SetServingStatus("shop.v1.Cart", grpc_health_v1.HealthCheckResponse_SERVING)
