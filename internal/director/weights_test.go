@@ -201,6 +201,11 @@ func TestLoadDrivenWeightsOutliveARestart(t *testing.T) {
 		synctest.Wait()
 		b.wantNoCommand("changed before a load was told")
 		b.director().setLoad("web/a", health.Load{One: 2.8, Cores: 4})
+		b.director().setLoad("web/b", health.Load{One: 0.1, Cores: 4}) // what it had led to
+		synctest.Wait()
+		if w := b.weight(serverB); w != 96 {
+			t.Errorf("weight %d with the first load, want 96 as it was found", w)
+		}
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		if w := b.weight(serverA); w < 120 {
