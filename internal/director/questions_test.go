@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lvskit/lvskit/health"
 	"github.com/lvskit/lvskit/lvscf"
@@ -124,5 +125,17 @@ func TestServersWithoutAPortAreWatched(t *testing.T) {
 		if err := health.NewMonitor(nil).Set(s.Watches()); err != nil {
 			t.Errorf("%s: %v", check, err)
 		}
+	}
+}
+
+// Piranha's nanny crashed with a timeout of more than 20 seconds.
+func TestLongTimesAreKept(t *testing.T) {
+	s := setupOf(t, "network = direct\n"+virtual("v", "timeout = 3600\nreentry = 86400\n"+realServer("s", "address = 10.0.0.1")))
+	p := s.Services[0].Servers[0].Policy
+	if p.Timeout != time.Hour || p.Interval != time.Hour || p.Rise != 24 {
+		t.Errorf("policy %+v", p)
+	}
+	if err := health.NewMonitor(nil).Set(s.Watches()); err != nil {
+		t.Error(err)
 	}
 }
