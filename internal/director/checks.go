@@ -155,9 +155,6 @@ func idleWith(k *lvscf.Check) []string {
 		given("user", k.User)
 		given("password_file", k.PasswordFile)
 	case lvscf.CheckMySQL:
-	case lvscf.CheckPostgres:
-		given("password_file", k.PasswordFile)
-		given("query", k.Query)
 	case lvscf.CheckHTTP, lvscf.CheckHTTPS:
 		if k.HTTPVersion == "1.0" {
 			out = append(out, "http_version = 1.0")

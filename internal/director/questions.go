@@ -85,13 +85,13 @@ func (a *asker) ask() (health.Checker, error) {
 	case lvscf.CheckFTP:
 		return health.NewFTP(&health.FTPConfig{User: k.User, Password: a.secret(), TLS: a.tls(), StartTLS: k.StartTLS, Dial: dial})
 	case lvscf.CheckNNTP:
-		return a.greeting(`^20[01][ -]`)
+		return health.NewNNTP(&health.NNTPConfig{TLS: a.tls(), Dial: dial})
 	case lvscf.CheckLDAP:
 		return health.NewLDAP(&health.LDAPConfig{BindDN: k.User, Password: a.secret(), Base: k.Query, TLS: a.tls(), StartTLS: k.StartTLS, Dial: dial})
 	case lvscf.CheckMySQL:
 		return health.NewMySQL(&health.MySQLConfig{User: k.User, Password: a.secret(), Database: k.Database, Query: k.Query, TLS: a.tls(), Dial: dial})
 	case lvscf.CheckPostgres:
-		return health.NewPostgres(&health.PostgresConfig{User: k.User, Database: k.Database, TLS: a.tls(), Dial: dial})
+		return health.NewPostgres(&health.PostgresConfig{User: k.User, Password: a.secret(), Query: k.Query, Database: k.Database, TLS: a.tls(), Dial: dial})
 	case lvscf.CheckRedis:
 		return health.NewRedis(&health.RedisConfig{Username: k.User, Password: a.secret(), Database: a.number("database", k.Database), Role: k.Role, TLS: a.tls(), Dial: dial})
 	case lvscf.CheckMemcached:
@@ -162,13 +162,6 @@ func (a *asker) overTLS() (health.Checker, error) {
 		step.Expect = `\A` + regexp.QuoteMeta(health.Unescape(k.Expect))
 	}
 	return health.NewDialogue(health.DialogueConfig{Steps: []health.DialogueStep{step}, TLS: a.tls(), Dial: a.dial})
-}
-
-// greeting expects the first line of a server of a line protocol.
-func (a *asker) greeting(expect string) (health.Checker, error) {
-	return health.NewDialogue(health.DialogueConfig{
-		Steps: []health.DialogueStep{{Expect: expect, Regex: true}, {Send: "QUIT\r\n"}}, TLS: a.tls(), Dial: a.dial,
-	})
 }
 
 func (a *asker) http() (health.Checker, error) {
