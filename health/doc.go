@@ -7,8 +7,7 @@
 //
 // The checks are
 //
-//   - of connections: [TCP], [TLS], [ICMP], [BFD];
-//   - of connections: [TCP], [SYN] (half of one), [TLS], [ICMP];
+//   - of connections: [TCP], [SYN] (half of one), [TLS], [ICMP], [BFD];
 //   - of any protocol: [SendExpect] (one text each way, over TCP or UDP),
 //     [Dialogue] (several steps);
 //   - of the web: [HTTP] (1.1 and 2), [GRPC], [AJP];
