@@ -103,6 +103,11 @@ func setVirtualPort(s *scope, v *values) {
 	}
 	s.v.Port = n
 	for i := range s.v.Servers {
+		if srv := &s.v.Servers[i]; srv.Port == 0 {
+			srv.Port = n // every port is none of its own to keep
+		}
+	}
+	for i := range s.v.Servers {
 		if srv := &s.v.Servers[i]; srv.Port != n && !srv.Origins.Has("port") {
 			v.warn(codeLatePort, v.args[0], fmt.Sprintf("the server blocks above this line keep port %d", srv.Port),
 				"move the port line above the server blocks, or give them ports of their own")

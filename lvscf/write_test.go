@@ -284,3 +284,20 @@ func TestFileThatWouldBeTooLong(t *testing.T) {
 		t.Errorf("error %.300v", err)
 	}
 }
+
+// A port line below the servers moves those that had every port, and no others:
+// every port is what a server has that has none of its own.
+func TestLatePortAfterEveryPort(t *testing.T) {
+	cfg, _ := Load("lvs.cf", []byte("virtual web {\n port = 81\n server a {\n }\n port = 0\n server b {\n }\n server c {\n port = 0\n }\n port = 80\n}\n"))
+	if cfg == nil {
+		t.Fatal("the file was not read")
+	}
+	var ports []uint16
+	for _, s := range cfg.Virtuals[0].Servers {
+		ports = append(ports, s.Port)
+	}
+	if diff := cmp.Diff([]uint16{81, 80, 80}, ports); diff != "" {
+		t.Errorf("ports of the servers (-want +got):\n%s", diff)
+	}
+	checkWritten(t, cfg)
+}
