@@ -89,6 +89,11 @@ func TestNetnsHintsAskAtOnce(t *testing.T) {
 			}
 			// Somebody has to miss it: the kernel asks a neighbour only when
 			// there is something to send.
+			hears, err := server.ListenPacket("udp", "10.0.0.21:9")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer hears.Close()
 			pc, err := director.ListenPacket("udp", "10.0.0.1:0")
 			if err != nil {
 				t.Fatal(err)

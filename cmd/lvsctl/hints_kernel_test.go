@@ -29,6 +29,11 @@ func TestKernelAsksAtOnce(t *testing.T) {
 	d.start()
 	d.await("all three servers are in", serving(3))
 	// The kernel misses a neighbour only when there is something to send.
+	hears, err := c.Servers[1].ListenPacket("udp", c.Servers[1].Private.String()+":9")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hears.Close()
 	pc, err := director.ListenPacket("udp", director.Private.String()+":0")
 	if err != nil {
 		t.Fatal(err)

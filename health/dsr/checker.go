@@ -12,8 +12,8 @@ import (
 	"github.com/lvskit/lvskit/ipvs"
 )
 
-// confirmWithin bounds the look into the table after an answer, which happens
-// even when the check's own time is over.
+// confirmWithin bounds the look into the table after an answer when the
+// check's own time is over.
 const confirmWithin = 40 * time.Millisecond
 
 // Checker asks a check through a [Path]. It needs no closing: its private
@@ -91,7 +91,13 @@ func (c *Checker) Check(ctx context.Context, t health.Target) health.Result {
 		r.Reason = c.at(r.Reason)
 		return r
 	}
-	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), confirmWithin)
+	end := time.Now().Add(confirmWithin)
+	if own, ok := ctx.Deadline(); !ok {
+		end = start.Add(health.DefaultTimeout)
+	} else if own.After(end) {
+		end = own
+	}
+	after, cancel := context.WithDeadline(context.WithoutCancel(ctx), end)
 	defer cancel()
 	there, carried, err := c.m.through(after, l, generation)
 	switch {
