@@ -50,15 +50,12 @@ type Option struct {
 //
 // Options that many kinds have: source, device, mark, namespace,
 // connect-timeout, tls-timeout, answer-timeout and graceful for [Dial]; tls,
-// tls-name, tls-roots (a file of certificates) and tls-skip-verify for
-// [TLSConfig], each of which turns TLS on; starttls. A password or secret may
-// be given as a file, by the name of the option and "-file". An option that
-// stands for several things, each with blanks or commas of its own, has one a
-// line: header and expect-header ("Name: value"), expect-header-regex, and json
-// ("path=value").
-// [TLSConfig], with tls-cert and tls-key (files) for a certificate of our own,
-// each of which turns TLS on; starttls. A password or secret may
-// be given as a file, by the name of the option and "-file".
+// tls-name, tls-skip-verify, tls-roots (a file of certificates), tls-cert and
+// tls-key (files) for [TLSConfig], each of which turns TLS on; starttls. A
+// password or secret may be given as a file, by the name of the option and
+// "-file". An option that stands for several things, each with blanks or commas
+// of its own, has one a line: header and expect-header ("Name: value"),
+// expect-header-regex, and json ("path=value").
 func Kinds() []Kind {
 	kinds := make([]Kind, len(kindTable))
 	for i, k := range kindTable {
