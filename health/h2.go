@@ -32,8 +32,8 @@ type h2Answer struct {
 
 // h2 asks one request over HTTP/2 (RFC 9113) and reads the answer to its end,
 // or until maxBody bytes of the body have come; with 0 to the end of the
-// headers. It speaks in frames rather
-// than through a transport, which would leave a goroutine behind.
+// headers. It speaks in frames rather than through a transport, which would
+// leave a goroutine behind.
 func h2(conn io.ReadWriter, header []hpack.HeaderField, body []byte, maxBody int) (*h2Answer, error) {
 	var out bytes.Buffer
 	out.WriteString(http2.ClientPreface)
@@ -195,7 +195,7 @@ func (c *HTTP) overHTTP2(a *attempt, conn net.Conn, q *httpQuestion) (Result, *h
 	}
 	a.allow(conn, c.cfg.AnswerTimeout)
 	limit := c.readLimit()
-	if !c.match.wantsBody() {
+	if !c.wantsBody() {
 		limit = 0 // as over HTTP/1.1: a body without an end is no fault
 	}
 	answer, err := h2(conn, fields, nil, limit)

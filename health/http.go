@@ -344,6 +344,9 @@ func (n *noted) Read(p []byte) (int, error) {
 	return got, err
 }
 
+// wantsBody tells whether the body matters.
+func (c *HTTP) wantsBody() bool { return c.match.wantsBody() || c.load != nil }
+
 // readLimit is how much of a body is read: one byte more than is compared,
 // where it matters whether that was all.
 func (c *HTTP) readLimit() int {
@@ -377,7 +380,7 @@ func (c *HTTP) judge(a *attempt, q *httpQuestion, resp *http.Response, readBody 
 	if err := c.match.header(resp.Header); err != nil {
 		return a.wrong("read", "status %d, but %v", code, err), nil
 	}
-	if !c.match.wantsBody() && c.load == nil {
+	if !c.wantsBody() {
 		return a.ok("read", "status "+status), nil
 	}
 	body, err := readBody()

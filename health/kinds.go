@@ -128,7 +128,7 @@ var kindTable = [...]struct {
 	}},
 	{"load-http", "load average over HTTP, of node_exporter or in JSON", func(o *options) (Checker, error) {
 		return NewLoadHTTP(&LoadHTTPConfig{
-			HTTPConfig: HTTPConfig{Path: o.text("path"), Host: o.text("host"), Header: o.headers("header"), MaxBody: o.number("max-body"), TLS: o.tls(), Dial: o.dial()},
+			HTTPConfig: HTTPConfig{Path: o.text("path"), Host: o.text("host"), Header: o.headers("header"), MaxBody: o.number("max-body"), HTTP2: o.flag("http2"), TLS: o.tls(), Dial: o.dial()},
 			Value:      o.text("value"), CoresValue: o.text("cores-value"),
 		})
 	}},

@@ -44,7 +44,7 @@ func TestLoadCommand(t *testing.T) {
 }
 
 func TestLoadHTTP(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/metrics":
 			if got := r.URL.Query()["collect[]"]; len(got) != 2 || got[0] != "cpu" || got[1] != "loadavg" {
@@ -59,6 +59,10 @@ func TestLoadHTTP(t *testing.T) {
 			http.NotFound(w, r)
 		}
 	}))
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetHTTP1(true)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
 	defer server.Close()
 	addr := netip.MustParseAddrPort(server.Listener.Addr().String())
 	for name, tt := range map[string]struct {
@@ -74,14 +78,22 @@ func TestLoadHTTP(t *testing.T) {
 		"too long":         {"/long", "load[0]", "", health.Fail, "read: the body has more than 1048576 bytes", nil},
 		"not there":        {"/none", "load", "", health.Fail, "read: status 404 Not Found", nil},
 	} {
-		t.Run(name, func(t *testing.T) {
-			cfg := &health.LoadHTTPConfig{HTTPConfig: health.HTTPConfig{Path: tt.path}, Value: tt.value, CoresValue: tt.cores}
-			r := check(t, must(health.NewLoadHTTP(cfg)), addr, short)
-			want(t, r, tt.want, tt.reason)
-			if diff := cmp.Diff(tt.load, r.Load); diff != "" {
-				t.Errorf("load (-want +got):\n%s", diff)
-			}
-		})
+		for _, http2 := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/http2=%t", name, http2), func(t *testing.T) {
+				cfg := &health.LoadHTTPConfig{HTTPConfig: health.HTTPConfig{Path: tt.path, HTTP2: http2}, Value: tt.value, CoresValue: tt.cores}
+				c := must(health.NewLoadHTTP(cfg))
+				*cfg = health.LoadHTTPConfig{} // it is the caller's
+				r := check(t, c, addr, short)
+				want(t, r, tt.want, tt.reason)
+				if diff := cmp.Diff(tt.load, r.Load); diff != "" {
+					t.Errorf("load (-want +got):\n%s", diff)
+				}
+			})
+		}
+	}
+	short, long := health.HTTPConfig{MaxBody: 1000}, health.HTTPConfig{MaxBody: 2000}
+	if a, b := must(health.NewLoadHTTP(&health.LoadHTTPConfig{HTTPConfig: short})), must(health.NewLoadHTTP(&health.LoadHTTPConfig{HTTPConfig: long})); a.Identity() == b.Identity() {
+		t.Errorf("%s whatever of the body is read", a.Identity())
 	}
 	for name, cfg := range map[string]health.LoadHTTPConfig{
 		"path":                  {HTTPConfig: health.HTTPConfig{Path: "metrics"}},

@@ -63,17 +63,18 @@ func NewLoadHTTP(cfg *LoadHTTPConfig) (*LoadHTTP, error) {
 	if err = errors.Join(err, bad, worse); err != nil {
 		return nil, fmt.Errorf("load-http check: %w", err)
 	}
+	inJSON, withCores := cfg.Value != "", cfg.CoresValue != ""
 	h.load = func(body []byte) (Load, error) {
 		whole := len(body) <= h.cfg.MaxBody
-		if cfg.Value == "" {
+		if !inJSON {
 			return parseNodeLoad(body[:min(len(body), h.cfg.MaxBody)], whole)
 		}
 		if !whole {
 			return Load{}, unwanted("the body has more than %d bytes, and all of it is needed; raise the limit (max body)", h.cfg.MaxBody)
 		}
-		return parseJSONLoad(body, value, cores, cfg.CoresValue != "")
+		return parseJSONLoad(body, value, cores, withCores)
 	}
-	return &LoadHTTP{h, fmt.Sprintf("load-%s value=%q cores=%q", h.identity, cfg.Value, cfg.CoresValue)}, nil
+	return &LoadHTTP{h, fmt.Sprintf("load-%s value=%q cores=%q max=%d", h.identity, cfg.Value, cfg.CoresValue, h.cfg.MaxBody)}, nil
 }
 
 // Identity names the kind and the parameters of the check.
