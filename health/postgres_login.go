@@ -49,20 +49,20 @@ func (c *Postgres) pgLogin(s *session, kind byte, body []byte) error {
 				answer = c.cfg.Password + "\x00"
 			case what == pgAuthMD5 && len(rest) >= 4:
 				answer = pgMD5(c.cfg.User, c.cfg.Password, rest[:4]) + "\x00"
-			case what == pgAuthSASL:
+			case what == pgAuthSASL && exchange == nil:
 				if !slices.Contains(strings.Split(string(rest), "\x00"), "SCRAM-SHA-256") {
 					return unwanted("the server wants to log in by %s, expected SCRAM-SHA-256", clip(rest))
 				}
 				exchange = newSCRAM(c.cfg.Password)
 				first := exchange.first()
 				answer = "SCRAM-SHA-256\x00" + string(binary.BigEndian.AppendUint32(nil, uint32(len(first)))) + first
-			case what == pgAuthContinue && exchange != nil:
+			case what == pgAuthContinue && exchange != nil && exchange.signed == nil: // once: it is work
 				answer, err = exchange.final(string(rest))
 			case what == pgAuthFinal && exchange != nil:
 				err = exchange.verify(string(rest))
 				proved = true
 			default:
-				return unwanted("the server wants to log in by way %d, which this check does not know", what)
+				return unwanted("the server wants to log in by way %d, which this check does not know, or not twice", what)
 			}
 			if err != nil {
 				return err

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -197,6 +198,10 @@ func TestPostgres(t *testing.T) {
 		"SCRAM, no proof":        {login, healthtest.Dialogue(step{Hear: "lb\x00", Say: scramOnly}, step{Hear: "SCRAM-SHA-256\x00\x00\x00\x00", Say: ready}), health.Fail, "without a proof"},
 		"SCRAM, foreign nonce":   {login, pgSCRAM("secret", func(m string) string { return strings.Replace(m, "r=", "r=x", 1) }), health.Fail, "not for us"},
 		"SCRAM, too much work":   {login, pgSCRAM("secret", func(m string) string { return strings.Replace(m, "i=", "i=999", 1) }), health.Fail, "rounds, more than 131072"},
+		"SCRAM, again and again": {login, pgChallenges, health.Fail, "by way 11, which this check does not know, or not twice"},
+		"SCRAM, begun anew": {login, healthtest.Dialogue(
+			step{Hear: "lb\x00", Say: scramOnly}, step{Hear: "SCRAM-SHA-256\x00\x00\x00\x00", Say: scramOnly},
+		), health.Fail, "by way 10, which this check does not know, or not twice"},
 		"SCRAM, unreadable":      {login, pgSCRAM("secret", func(m string) string { return strings.Replace(m, "s=", "x=", 1) }), health.Fail, "cannot be read"},
 		"SCRAM only with more":   {login, healthtest.Dialogue(step{Hear: "lb\x00", Say: "R\x00\x00\x00\x1c\x00\x00\x00\x0aSCRAM-SHA-256-PLUS\x00\x00"}), health.Fail, "expected SCRAM-SHA-256"},
 		"Kerberos":               {login, healthtest.Dialogue(step{Hear: "lb\x00", Say: "R\x00\x00\x00\x08\x00\x00\x00\x07"}), health.Fail, "by way 7"},
@@ -370,4 +375,24 @@ func TestAgent(t *testing.T) {
 	}
 	asked := must(health.NewAgent(&health.AgentConfig{Send: "how are you\n"}))
 	play(t, map[string]conversation{"asked": {asked, healthtest.Dialogue(step{Hear: "how are you\n", Say: "up\n"}), health.OK, "the agent says up"}})
+}
+
+// pgChallenges is a PostgreSQL server that has the password worked on for ever.
+func pgChallenges(_ context.Context, c net.Conn) {
+	buf := make([]byte, 4096)
+	hear := func() string {
+		n, _ := c.Read(buf)
+		return string(buf[:n])
+	}
+	hear()
+	_, _ = io.WriteString(c, "R\x00\x00\x00\x17\x00\x00\x00\x0aSCRAM-SHA-256\x00\x00")
+	_, nonce, _ := strings.Cut(hear(), ",r=")
+	challenge := "\x00\x00\x00\x0br=" + nonce + "more,s=c2FsdA==,i=4096"
+	message := append(binary.BigEndian.AppendUint32([]byte{'R'}, uint32(4+len(challenge))), challenge...)
+	for range 100 {
+		_, _ = c.Write(message)
+		if hear() == "" {
+			return
+		}
+	}
 }
