@@ -113,16 +113,16 @@ func (a *attempt) open(network string, d *Dial) (net.Conn, error) {
 	if err := d.sourceFits(a.target.Addr.Addr()); err != nil {
 		return nil, err
 	}
-	if d.Source.IsValid() {
-		local := netip.AddrPortFrom(d.Source, 0)
-		if network == "udp" {
-			dialer.LocalAddr = net.UDPAddrFromAddrPort(local)
-		} else {
-			dialer.LocalAddr = net.TCPAddrFromAddrPort(local)
-		}
-	}
 	dialer.Control = d.control()
 	c, err := within(d.Namespace, func() (net.Conn, error) {
+		if d.Source.IsValid() {
+			local := zoned(netip.AddrPortFrom(d.Source, 0), d.Namespace)
+			if network == "udp" {
+				dialer.LocalAddr = net.UDPAddrFromAddrPort(local)
+			} else {
+				dialer.LocalAddr = net.TCPAddrFromAddrPort(local)
+			}
+		}
 		return dialer.DialContext(a.ctx, network, zoned(a.target.Addr, d.Namespace).String())
 	})
 	if err != nil {

@@ -103,6 +103,7 @@ func TestNetnsLinkLocal(t *testing.T) {
 		l.Veth(n, "inside", server, peer)
 		addr := netip.MustParseAddr(fmt.Sprintf("fe80::1:%d", i))
 		server.Addr(peer, netip.PrefixFrom(addr, 64))
+		n.Run("ip", "addr", "add", fmt.Sprintf("fe80::2:%d/64", i), "dev", "inside", "nodad")
 		n.Up("inside")
 		server.Up(peer)
 		d := Dial{Namespace: n.Path()}
@@ -129,6 +130,18 @@ func TestNetnsLinkLocal(t *testing.T) {
 		}
 		if r := ask(tcp, "inside"); r.Verdict != Fail || !strings.Contains(r.Reason, "refused") {
 			t.Errorf("tcp in %d: %v, %q", i, r.Verdict, r.Reason)
+		}
+		// The zone of a source is one of the namespace, too.
+		from := Dial{Namespace: n.Path(), Source: netip.MustParseAddr(fmt.Sprintf("fe80::2:%d", i)).WithZone("inside")}
+		if c, err := NewTCP(&TCPConfig{Dial: from}); err != nil {
+			t.Error(err)
+		} else if r := ask(c, "inside"); r.Verdict != Fail || !strings.Contains(r.Reason, "refused") {
+			t.Errorf("tcp from %v in %d: %v, %q", from.Source, i, r.Verdict, r.Reason)
+		}
+		if c, err := NewICMP(&ICMPConfig{Dial: from}); err != nil {
+			t.Error(err)
+		} else if r := ask(c, "inside"); r.Verdict != OK {
+			t.Errorf("icmp from %v in %d: %v, %q", from.Source, i, r.Verdict, r.Reason)
 		}
 		for _, c := range []Checker{tcp, echo} {
 			for _, zone := range []string{"", "elsewhere"} {

@@ -140,10 +140,11 @@ func openRaw(a *attempt, d *Dial) (net.Conn, bool, error) {
 		network = "ip6:ipv6-icmp"
 	}
 	dialer := net.Dialer{Control: d.control()}
-	if d.Source.IsValid() {
-		dialer.LocalAddr = &net.IPAddr{IP: d.Source.AsSlice(), Zone: d.Source.Zone()}
-	}
 	c, err := within(d.Namespace, func() (net.Conn, error) {
+		if d.Source.IsValid() {
+			from := zoned(netip.AddrPortFrom(d.Source, 0), d.Namespace).Addr()
+			dialer.LocalAddr = &net.IPAddr{IP: from.AsSlice(), Zone: from.Zone()}
+		}
 		at := zoned(netip.AddrPortFrom(to, 0), d.Namespace)
 		return dialer.DialContext(a.ctx, network, at.Addr().String())
 	})
