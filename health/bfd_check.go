@@ -117,9 +117,10 @@ func (c *BFD) Check(ctx context.Context, t Target) Result {
 }
 
 // Stand keeps a session. It reports OK when the session comes up and Fail when
-// it falls, or when it has not come up within DefaultTimeout. After this
-// process stood still for longer than the server waits for packets, a fall is
-// no result until the session has had 5 s to come up again.
+// it falls, or when it has not come up within DefaultTimeout. That is no result
+// for as long as we cannot send, and, after this process stood still for longer
+// than the server waits for packets, until the session has had 5 s to come up
+// again.
 func (c *BFD) Stand(ctx context.Context, t Target, report func(Result)) error {
 	l, err := c.join(ctx, t)
 	if err != nil {

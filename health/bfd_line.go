@@ -28,7 +28,7 @@ type bfdLine struct {
 	err     error // why it ended, after done
 
 	// Of the goroutine that runs it.
-	sendErr  error // the last, until a packet comes
+	sendErr  error // of the last packet, until one comes
 	far, bad int   // packets that were not taken
 	badErr   error
 
@@ -83,11 +83,10 @@ func (l *bfdLine) run(ctx context.Context) error {
 	random := rand.Float64()
 	buf := make([]byte, 256)
 	status := bfdStatus{since: begin}
+	excuse := ""
 	for {
 		status.text, status.blame = l.describe()
-		if status.decided && status.verdict == NoResult {
-			status.text = "this process stood still; " + status.text
-		}
+		status.text = excuse + status.text
 		l.set(status)
 		next := time.Time{}
 		if pace := s.pace(random); pace > 0 {
@@ -125,18 +124,23 @@ func (l *bfdLine) run(ctx context.Context) error {
 			l.send(s.packet(false))
 			sent, random = now, rand.Float64()
 		}
+		fell := s.state != bfdUp && was == bfdUp
 		switch {
 		case s.state == bfdUp && was != bfdUp:
-			status = bfdStatus{verdict: OK, decided: true, since: begin}
+			status, excuse = bfdStatus{verdict: OK, decided: true, since: begin}, ""
 			decide = time.Time{}
-		case s.state != bfdUp && was == bfdUp && now.Before(stalled):
-			status = bfdStatus{verdict: NoResult, decided: true, since: now}
+		case fell && now.Before(stalled):
+			status, excuse = bfdStatus{verdict: NoResult, decided: true, since: now}, "this process stood still; "
 			decide = now.Add(bfdRecovery)
-		case s.state != bfdUp && was == bfdUp, !decide.IsZero() && !now.Before(decide):
-			status = bfdStatus{verdict: Fail, decided: true, since: now}
+		case fell, !decide.IsZero() && !now.Before(decide):
+			_, blame := l.describe()
+			status, excuse = bfdStatus{verdict: blame, decided: true, since: now}, ""
 			decide = time.Time{}
+			if blame != Fail { // our own fault now, but not for ever
+				decide = now.Add(bfdRecovery)
+			}
 		}
-		if s.state != bfdUp && was == bfdUp {
+		if fell {
 			begin = now
 		}
 	}
@@ -188,12 +192,11 @@ func (l *bfdLine) take(b []byte, ttl int, now time.Time) (polled bool) {
 func (l *bfdLine) send(p bfdPacket) {
 	b := p.append(make([]byte, 0, bfdSize))
 	_, err := l.sockets.out.Write(b)
+	l.sendErr = err
 	if errors.Is(err, syscall.ECONNREFUSED) {
-		l.sendErr = err
-		_, err = l.sockets.out.Write(b)
-	}
-	if err != nil {
-		l.sendErr = err
+		if _, err := l.sockets.out.Write(b); err != nil {
+			l.sendErr = err
+		}
 	}
 }
 

@@ -48,6 +48,9 @@ func openBFD(ctx context.Context, peer netip.Addr, d *Dial) (*bfdSockets, error)
 		}
 		return unix.SetsockoptInt(fd, level, name, value)
 	}
+	if err := d.sourceFits(peer); err != nil {
+		return nil, err
+	}
 	network, local := "udp4", netip.IPv4Unspecified()
 	if peer.Is6() {
 		network, local = "udp6", netip.IPv6Unspecified()
@@ -62,7 +65,7 @@ func openBFD(ctx context.Context, peer netip.Addr, d *Dial) (*bfdSockets, error)
 			}
 			return option(fd, unix.IP_RECVTTL, unix.IPV6_RECVHOPLIMIT, 1)
 		})}
-		c, err := l.ListenPacket(ctx, network, netip.AddrPortFrom(local, bfdPort).String())
+		c, err := l.ListenPacket(ctx, network, zoned(netip.AddrPortFrom(local, bfdPort), d.Namespace).String())
 		if err != nil {
 			return nil, err
 		}
@@ -76,7 +79,7 @@ func openBFD(ctx context.Context, peer netip.Addr, d *Dial) (*bfdSockets, error)
 	if err != nil {
 		return nil, err
 	}
-	out, err := within(d.Namespace, func() (net.Conn, error) { return dialBFD(ctx, network, peer, d.Source, control, option) })
+	out, err := within(d.Namespace, func() (net.Conn, error) { return dialBFD(ctx, network, peer, d, control, option) })
 	if err != nil {
 		in.Close()
 		return nil, err
@@ -86,13 +89,13 @@ func openBFD(ctx context.Context, peer netip.Addr, d *Dial) (*bfdSockets, error)
 
 // dialBFD opens a socket to send from, at a free port of 49152..65535 (RFC
 // 5881, section 4).
-func dialBFD(ctx context.Context, network string, peer, source netip.Addr, control func(func(int) error) func(string, string, syscall.RawConn) error, option func(fd, v4, v6, value int) error) (c net.Conn, err error) {
+func dialBFD(ctx context.Context, network string, peer netip.Addr, d *Dial, control func(func(int) error) func(string, string, syscall.RawConn) error, option func(fd, v4, v6, value int) error) (c net.Conn, err error) {
 	for range 32 {
 		dialer := net.Dialer{
-			LocalAddr: net.UDPAddrFromAddrPort(netip.AddrPortFrom(source, 49152+uint16(rand.IntN(1<<14)))),
+			LocalAddr: net.UDPAddrFromAddrPort(zoned(netip.AddrPortFrom(d.Source, 49152+uint16(rand.IntN(1<<14))), d.Namespace)),
 			Control:   control(func(fd int) error { return option(fd, unix.IP_TTL, unix.IPV6_UNICAST_HOPS, bfdTTL) }),
 		}
-		c, err = dialer.DialContext(ctx, network, netip.AddrPortFrom(peer, bfdPort).String())
+		c, err = dialer.DialContext(ctx, network, zoned(netip.AddrPortFrom(peer, bfdPort), d.Namespace).String())
 		if !errors.Is(err, unix.EADDRINUSE) {
 			break
 		}
@@ -102,26 +105,12 @@ func dialBFD(ctx context.Context, network string, peer, source netip.Addr, contr
 
 // connectToAny connects a socket to an address, whatever the port is.
 func connectToAny(c *net.UDPConn, peer netip.Addr) error {
-	var to unix.Sockaddr
-	if peer.Is4() {
-		to = &unix.SockaddrInet4{Addr: peer.As4()}
-	} else {
-		six := &unix.SockaddrInet6{Addr: peer.As16()}
-		if zone := peer.Zone(); zone != "" {
-			i, err := net.InterfaceByName(zone)
-			if err != nil {
-				return &socketError{"find the zone of " + peer.String(), err}
-			}
-			six.ZoneId = uint32(i.Index)
-		}
-		to = six
-	}
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return err
 	}
 	var failed error
-	if err := raw.Control(func(fd uintptr) { failed = unix.Connect(int(fd), to) }); err != nil {
+	if err := raw.Control(func(fd uintptr) { failed = unix.Connect(int(fd), sockaddr(peer)) }); err != nil {
 		return err
 	}
 	if failed != nil {
