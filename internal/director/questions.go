@@ -38,10 +38,11 @@ func questionBy(v *lvscf.Virtual, k *lvscf.Check, change func(*health.Dial)) (he
 	}}
 	change(&a.dial)
 	c, err := a.ask()
-	if err := errors.Join(append(a.errs, err)...); err != nil {
-		return nil, err
+	if len(a.errs) > 0 {
+		// What else is wrong may come of what could not be read.
+		return nil, errors.Join(a.errs...)
 	}
-	return c, nil
+	return c, err
 }
 
 func (a *asker) ask() (health.Checker, error) {
@@ -191,7 +192,7 @@ func (a *asker) radius() (health.Checker, error) {
 		return nil, errors.New("kind = radius without a secret: write password_file = FILE, with the secret in its first line")
 	}
 	// The user has no password of its own here: a refusal proves as much.
-	return health.NewRADIUS(&health.RADIUSConfig{Secret: a.secret(), User: a.k.User, AllowReject: true, Dial: a.dial})
+	return health.NewRADIUS(&health.RADIUSConfig{Secret: a.secret(), User: a.k.User, AllowReject: a.k.User != "", Dial: a.dial})
 }
 
 func (a *asker) sip() (health.Checker, error) {

@@ -53,6 +53,7 @@ func TestEveryKindIsAsked(t *testing.T) {
 		{"redis", "", login + "database = 3\n", []string{"redis", "probe", "database=3"}},
 		{"memcached", "", "", []string{"memcached"}},
 		{"radius", "protocol = udp\n", login, []string{"radius", "probe"}},
+		{"radius", "protocol = udp\n", "password_file = " + secret + "\n", []string{`radius user=""`, "reject=false"}},
 		{"ntp", "protocol = udp\n", "", []string{"ntp"}},
 		{"sip", "protocol = udp\n", "user = probe@example.net\nstatus = 200,404\n", []string{"sip", "sip:probe@example.net", "404"}},
 		{"imap", "", "starttls = 1\n", []string{"imap", "starttls", " tls "}},
