@@ -18,6 +18,8 @@ type serverCheck struct {
 	checker health.Checker
 	policy  health.Policy
 	initial health.State
+	// pos is where the block stands that was read last.
+	pos lvscf.Pos
 }
 
 // check makes the checks of a server one question: all of them must be good.
@@ -25,6 +27,7 @@ func (s *Setup) check(v *lvscf.Virtual, r *lvscf.Server, to ipvs.Destination, wh
 	var out serverCheck
 	var all []health.Checker
 	for i, k := range v.ChecksOf(r) {
+		out.pos = k.Pos
 		checker, err := s.checker(v, r, &k, to, where)
 		if err != nil {
 			return out, err

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/lvskit/lvskit/failover"
 	"github.com/lvskit/lvskit/health"
@@ -292,7 +293,7 @@ func (s *Setup) realServer(c *lvscf.Config, v *lvscf.Virtual, r convert.Server, 
 	where := fmt.Sprintf("virtual %s: server %s", v.Name, k.Name)
 	check, err := s.check(v, k, r.Destination, where)
 	if err != nil {
-		return RealServer{}, fmt.Errorf("%s:%v: %s: %w", c.Path, checkPos(v, k), where, err)
+		return RealServer{}, fmt.Errorf("%s:%v: %s: %w", c.Path, cmp.Or(check.pos, checkPos(v)), where, onOneLine{err})
 	}
 	out := RealServer{
 		Name:        name,
@@ -348,13 +349,15 @@ func (s *Setup) setUnit(v *lvscf.Virtual, out *VirtualService) {
 	}
 }
 
-// checkPos is where the check of a server stands that cannot be made.
-func checkPos(v *lvscf.Virtual, r *lvscf.Server) lvscf.Pos {
-	for _, list := range [][]lvscf.Check{r.Checks, v.Checks} {
-		if len(list) > 0 && list[0].Pos.IsValid() {
-			return list[0].Pos
-		}
-	}
+// onOneLine is an error whose faults do not stand on lines of their own, where
+// they would be without a place.
+type onOneLine struct{ error }
+
+func (e onOneLine) Error() string { return strings.ReplaceAll(e.error.Error(), "\n", "; ") }
+func (e onOneLine) Unwrap() error { return e.error }
+
+// checkPos is where a check stands that has no block.
+func checkPos(v *lvscf.Virtual) lvscf.Pos {
 	for _, directive := range []string{"send_program", "expect", "send"} {
 		if p := v.Origins.Pos(directive); p.IsValid() {
 			return p

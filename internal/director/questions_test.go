@@ -109,12 +109,15 @@ func TestChecksThatCannotBeMade(t *testing.T) {
 		{"kind = https\nca_file = /nowhere/ca\ncert_file = /nowhere/cert\n", "ca_file: stat /nowhere/ca"},
 		{"kind = https\nca_file = /nowhere/ca\ncert_file = /nowhere/cert\n", "cert_file: stat /nowhere/cert"},
 		{"kind = dns\nquery_type = NAPTR\n", "check k: dns check: "},
+		{"kind = radius\npassword_file = /nowhere/secret\n", "check k: password_file: stat /nowhere/secret: no such file or directory"},
+		{"kind = http\npath = up\nhost = \"a b\"\n", "must begin with one slash; host "},
+		{"kind = tcp\n}\ncheck second {\nkind = http\npath = up\n", "lvs.cf:11:1: virtual v: server s: check second: http check: path"},
 	} {
 		conf, diags := lvscf.Load("lvs.cf", []byte("network = direct\n"+virtual("v", realServer("s", "address = 10.0.0.1\ncheck k {\n"+tt.block+"}\n"))))
 		if err := diags.Err(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := FromLVSCF(conf); err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "lvs.cf:") {
+		if _, err := FromLVSCF(conf); err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "lvs.cf:") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: %v, want %s", tt.block, err, tt.want)
 		}
 	}
