@@ -91,10 +91,14 @@ func chosen(setup *director.Setup, service, server string) ([]namedWatch, error)
 		if service != "" && v.Name != service {
 			continue
 		}
-		for _, r := range v.Servers {
+		for _, r := range slices.Concat(v.Servers, v.Sorry) {
+			w, ok := watches[director.WatchID(v.Name, r.Name)]
+			if !ok {
+				continue // a sorry server that is not checked
+			}
 			servers = append(servers, r.Name)
 			if server == "" || r.Name == server {
-				out = append(out, namedWatch{v.Name, r.Name, watches[director.WatchID(v.Name, r.Name)]})
+				out = append(out, namedWatch{v.Name, r.Name, w})
 			}
 		}
 	}
@@ -104,7 +108,7 @@ func chosen(setup *director.Setup, service, server string) ([]namedWatch, error)
 	case service != "" && !slices.Contains(services, service):
 		return nil, usagef("%s has no active service %q: %s", setup.Source, service, oneOf(services))
 	case server != "" && len(out) == 0:
-		return nil, usagef("%s: service %q has no active server %q: %s", setup.Source, service, server, oneOf(servers))
+		return nil, usagef("%s: service %q has no server %q to ask: %s", setup.Source, service, server, oneOf(servers))
 	case len(out) == 0:
 		return nil, fmt.Errorf("%s: no server is active: nobody is asked", setup.Source)
 	}

@@ -274,15 +274,14 @@ func (r *shortReader) Write(b []byte) (int, error) {
 }
 
 func TestProbeConfig(t *testing.T) {
-	good, bad := flapping(t)
-	_ = bad
+	good, _ := flapping(t)
 	port := netip.MustParseAddrPort(good).Port()
 	file := filepath.Join(t.TempDir(), "lvs.cf")
 	text := fmt.Sprintf(`network = direct
 virtual web {
 	active = 1
 	address = 192.0.2.1 eth0:1
-	port = %d
+	port = %[1]d
 	check page {
 		kind = http
 		path = /up
@@ -309,6 +308,21 @@ virtual mail {
 		address = 127.0.0.1
 		check = none
 	}
+	server sorry1 {
+		active = 1
+		address = 127.0.0.3
+		sorry = 1
+		check page {
+			kind = http
+			address = 127.0.0.1
+			port = %[1]d
+		}
+	}
+	server sorry2 {
+		active = 1
+		address = 127.0.0.4
+		sorry = 1
+	}
 }
 `, port)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -319,6 +333,7 @@ virtual mail {
 web      web1    127.0.0.1:%[1]d  ok       TIME  read: status 200 OK
 web      web2    127.0.0.2:%[1]d  fail     TIME  connect: refused; nothing listens there
 mail     mail1   127.0.0.1:25     ok       TIME  not checked, as configured
+mail     sorry1  127.0.0.3:25     ok       TIME  read: status 200 OK
 `, port)
 	squeeze := func(s string) string { return regexp.MustCompile(` +`).ReplaceAllString(s, " ") }
 	if diff := cmp.Diff(squeeze(want), squeeze(out)); diff != "" || code != exitFailed || errs != "" {
