@@ -215,10 +215,20 @@ func fromIPVSAdm(flag string) string {
 func unknownCommand(c *cli.Context) error {
 	name := c.Args().First()
 	text := fmt.Sprintf("unknown command %q", name)
-	if near := cli.SuggestCommand(c.App.Commands, name); near != "" {
+	if near := suggestion(c.App.Commands, name); near != "" {
 		text += ". " + near
 	}
 	return usagef(`%s (see "lvsctl --help")`, text)
+}
+
+// suggestion asks whether one of the commands is meant, and is empty if none is
+// like the name.
+func suggestion(commands []*cli.Command, name string) string {
+	near := cli.SuggestCommand(commands, strings.ToLower(name))
+	if strings.Contains(near, `""`) { // how the package says none
+		return ""
+	}
+	return near
 }
 
 // noArgs refuses arguments where a command takes none.

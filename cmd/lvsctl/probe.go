@@ -135,9 +135,9 @@ func probePolicy(c *cli.Context) (health.Policy, error) {
 	if c.IsSet("count") && c.Int("count") < 1 {
 		return p, usagef("--count %d: want 1 or more", c.Int("count"))
 	}
-	for name, d := range map[string]time.Duration{"timeout": p.Timeout, "interval": p.Interval} {
-		if d == 0 {
-			return p, usagef("--%s 0: want a duration such as 2s", name)
+	for _, name := range []string{"timeout", "interval"} {
+		if d := c.Duration(name); d <= 0 {
+			return p, usagef("--%s %v: want a duration such as 2s", name, d)
 		}
 	}
 	if err := p.Validate(); err != nil {

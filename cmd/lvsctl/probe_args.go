@@ -52,7 +52,8 @@ func splitProbe(args []string) (probeWords, error) {
 	return w, nil
 }
 
-// otherNames are what people call a kind, from an lvs.cf or from habit.
+// otherNames are what people call a kind, from an lvs.cf, a keepalived.conf or
+// habit.
 var otherNames = map[string]string{
 	"https":      "http with the option tls=true",
 	"ping":       "icmp",
@@ -66,7 +67,19 @@ var otherNames = map[string]string{
 	"imaps":      "imap with the option tls=true",
 	"pop3s":      "pop3 with the option tls=true",
 	"ldaps":      "ldap with the option tls=true",
+	"ftps":       "ftp with the option tls=true",
+	"nntps":      "nntp with the option tls=true",
 	"ssl":        "tls",
+	"tcp_check":  "tcp",
+	"http_get":   "http",
+	"ssl_get":    "http with the option tls=true",
+	"smtp_check": "smtp",
+	"dns_check":  "dns",
+	"misc_check": "external",
+	"file_check": "file",
+	"ping_check": "icmp",
+	"udp_check":  "udp",
+	"bfd_check":  "bfd",
 }
 
 func findKind(name string) (health.Kind, error) {
@@ -84,12 +97,13 @@ func findKind(name string) (health.Kind, error) {
 	return health.Kind{}, usagef("%s (all: lvsctl probe --kinds)", text)
 }
 
+// nearestKind asks whether one of the kinds is meant, if any is like the name.
 func nearestKind(kinds []health.Kind, name string) string {
 	commands := make([]*cli.Command, len(kinds))
 	for i, k := range kinds {
 		commands[i] = &cli.Command{Name: k.Name}
 	}
-	return strings.TrimSuffix(strings.Replace(cli.SuggestCommand(commands, name), "Did you mean", "did you mean", 1), "?") + "?"
+	return strings.Replace(suggestion(commands, name), "Did you mean", "did you mean", 1)
 }
 
 // checker makes the check of the words.
