@@ -33,7 +33,7 @@ var errnos = []struct {
 	{syscall.ENFILE, ours, "this system has no file descriptor left; raise fs.file-max"},
 	{syscall.ENOBUFS, ours, "this system has no socket buffers left"},
 	{syscall.ENOMEM, ours, "this system has no memory left for sockets"},
-	{syscall.EADDRNOTAVAIL, ours, "no local port or source address left towards the target; widen net.ipv4.ip_local_port_range"},
+	{syscall.EADDRNOTAVAIL, ours, "no local port or address left towards the target; widen net.ipv4.ip_local_port_range"},
 	{syscall.EADDRINUSE, ours, "the local port is taken by another socket here"},
 	{syscall.EPERM, ours, "forbidden on this machine (own firewall, or a missing capability)"},
 	{syscall.EAFNOSUPPORT, ours, "this system does not speak the target's address family"},
@@ -94,6 +94,10 @@ func classify(ctx context.Context, noRoute func() bool, err error, after time.Du
 	var roots x509.SystemRootsError
 	if errors.As(err, &roots) {
 		return NoResult, "this machine has no certificates to trust: install some, or name the roots of the check"
+	}
+	var call *os.SyscallError
+	if errors.As(err, &call) && call.Syscall == "bind" && errors.Is(call.Err, syscall.EADDRNOTAVAIL) {
+		return NoResult, "the source is no address of this machine; add it here, or name another source"
 	}
 	var errno syscall.Errno
 	if errors.As(err, &errno) {

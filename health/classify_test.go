@@ -36,6 +36,7 @@ func TestClassify(t *testing.T) {
 		"no buffers":                   {alive, wrap(syscall.ENOBUFS), NoResult, "buffers"},
 		"no memory":                    {alive, wrap(syscall.ENOMEM), NoResult, "memory"},
 		"no port":                      {alive, wrap(syscall.EADDRNOTAVAIL), NoResult, "ip_local_port_range"},
+		"no such source":               {alive, os.NewSyscallError("bind", syscall.EADDRNOTAVAIL), NoResult, "the source is no address of this machine"},
 		"protocol not in the kernel":   {alive, wrap(syscall.EPROTONOSUPPORT), NoResult, "does not have the protocol"},
 		"too long for the way":         {alive, wrap(syscall.EMSGSIZE), NoResult, "too long"},
 		"no roots on this machine":     {alive, fmt.Errorf("tls: %w", x509.SystemRootsError{}), NoResult, "no certificates to trust"},

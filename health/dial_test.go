@@ -54,7 +54,7 @@ func TestDialSource(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want(t, check(t, c, s.Addr(), short), health.NoResult, "source address")
+	want(t, check(t, c, s.Addr(), short), health.NoResult, "the source is no address of this machine")
 	other, err := health.NewTCP(&health.TCPConfig{Dial: health.Dial{Source: netip.MustParseAddr("2001:db8::1")}})
 	if err != nil {
 		t.Fatal(err)

@@ -50,7 +50,7 @@ func dialEcho(a *attempt, d *Dial) (net.Conn, error) {
 	}
 	if d.Source.IsValid() {
 		if err := unix.Bind(fd, sockaddr(d.Source.Unmap())); err != nil {
-			return nil, err
+			return nil, os.NewSyscallError("bind", err)
 		}
 	}
 	if err := unix.Connect(fd, sockaddr(to)); err != nil {

@@ -52,7 +52,7 @@ func openSYNHere(a *attempt, d *Dial) (*synSocket, error) {
 	}
 	if d.Source.IsValid() {
 		if err := unix.Bind(fd, sockaddr(d.Source.Unmap())); err != nil {
-			return nil, err
+			return nil, os.NewSyscallError("bind", err)
 		}
 	}
 	// Connected, the socket hears packets of its target alone.
