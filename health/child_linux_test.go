@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,7 +19,7 @@ import (
 type child struct {
 	*exec.Cmd
 	stdin io.WriteCloser
-	lines *bufio.Scanner
+	lines chan string // closed when it has ended
 }
 
 const childRole = "LVSKIT_HEALTH_CHILD"
@@ -40,7 +41,13 @@ func startChild(tb testing.TB, role string, args ...string) *child {
 	if err := c.Start(); err != nil {
 		tb.Fatal(err)
 	}
-	c.stdin, c.lines = stdin, bufio.NewScanner(stdout)
+	c.stdin, c.lines = stdin, make(chan string, 1000)
+	go func() {
+		defer close(c.lines)
+		for in := bufio.NewScanner(stdout); in.Scan(); {
+			c.lines <- strings.TrimSpace(in.Text())
+		}
+	}()
 	tb.Cleanup(c.stop)
 	return c
 }
@@ -51,6 +58,8 @@ func (c *child) stop() {
 		c.stdin.Close()
 		c.stdin = nil
 		_ = c.Process.Signal(unix.SIGCONT)
+		for range c.lines { // to the end, before Wait closes the pipe
+		}
 		_ = c.Wait()
 	}
 }
@@ -58,10 +67,17 @@ func (c *child) stop() {
 // line is the next line that the child prints.
 func (c *child) line(tb testing.TB) string {
 	tb.Helper()
-	if !c.lines.Scan() {
-		tb.Fatalf("the child has ended: %v", c.lines.Err())
+	select {
+	case line, ok := <-c.lines:
+		if !ok {
+			tb.Fatal("the child has ended")
+		}
+		return line
+	case <-time.After(time.Minute):
+		_ = c.Process.Signal(unix.SIGQUIT) // where does it hang?
+		tb.Fatal("the child has said nothing for a minute")
 	}
-	return strings.TrimSpace(c.lines.Text())
+	return ""
 }
 
 // TestChild is the other end of startChild; by itself it has nothing to do.
