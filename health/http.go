@@ -2,6 +2,7 @@ package health
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -75,6 +76,9 @@ type HTTPConfig struct {
 	// HTTP2 speaks HTTP/2 (RFC 9113): over TLS by the protocol h2, which the
 	// server must choose, in clear from the first byte (prior knowledge).
 	HTTP2 bool
+	// HTTP10 speaks HTTP/1.0 (RFC 1945), for servers that treat it apart. The
+	// Host header is sent all the same.
+	HTTP10 bool
 	// TLS makes it HTTPS; nil means plain HTTP.
 	TLS *TLSConfig
 	// Dial says how to connect.
@@ -152,7 +156,7 @@ func (c *HTTP) validate() error {
 			bad("header name %q is not valid", k)
 		}
 		if k == "Host" {
-			bad("header Host: set the field Host instead")
+			bad("header Host: give it as host")
 		}
 		for _, v := range vs {
 			if strings.ContainsFunc(v, isControl) {
@@ -170,6 +174,9 @@ func (c *HTTP) validate() error {
 	}
 	if c.cfg.Redirects < 0 || c.cfg.Redirects > MaxRedirects {
 		bad("redirects %d: want 0 for none, or up to %d", c.cfg.Redirects, MaxRedirects)
+	}
+	if c.cfg.HTTP2 && c.cfg.HTTP10 {
+		bad("HTTP/2 and HTTP/1.0: want one of them")
 	}
 	if c.match, err = newHTTPMatch(&c.cfg); err != nil {
 		bad("%w", err)
@@ -225,6 +232,9 @@ func (c *HTTP) describe() string {
 	}
 	if c.cfg.HTTP2 {
 		b.WriteString(" http2")
+	}
+	if c.cfg.HTTP10 {
+		b.WriteString(" http1.0")
 	}
 	if t := c.cfg.TLS; t != nil {
 		b.WriteString(t.identity(c.tls.ServerName))
@@ -291,11 +301,26 @@ func (c *HTTP) once(a *attempt, q *httpQuestion) (Result, *httpQuestion) {
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Close: true,
 	}
 	a.allow(raw, c.cfg.AnswerTimeout)
-	if err := req.Write(conn); err != nil {
+	if err := c.send(conn, req); err != nil {
 		return a.failed("send", err), nil
 	}
 	a.done("send")
 	return c.answer(a, conn, q, req)
+}
+
+// send writes the request. Package net/http writes HTTP/1.1 whatever the
+// request says; a URL has no blanks, so the first version is that of the
+// request line.
+func (c *HTTP) send(conn net.Conn, req *http.Request) error {
+	if !c.cfg.HTTP10 {
+		return req.Write(conn)
+	}
+	var text bytes.Buffer
+	if err := req.Write(&text); err != nil {
+		return err
+	}
+	_, err := conn.Write(bytes.Replace(text.Bytes(), []byte(" HTTP/1.1\r\n"), []byte(" HTTP/1.0\r\n"), 1))
+	return err
 }
 
 // answer reads the status, and the body where it matters.
@@ -306,7 +331,7 @@ func (c *HTTP) answer(a *attempt, conn net.Conn, q *httpQuestion, req *http.Requ
 	// A server of HTTP/2 begins with its settings, whatever it is asked: a
 	// frame of type 4 on stream 0 (RFC 9113, sections 3.4 and 6.5).
 	if first, _ := in.Peek(9); len(first) == 9 && first[0] == 0 && string(first[3:]) == "\x04\x00\x00\x00\x00\x00" {
-		return a.wrong("read", "the server answers in HTTP/2; set HTTP2"), nil
+		return a.wrong("read", "the server answers in HTTP/2: ask it in HTTP/2"), nil
 	}
 	resp, err := http.ReadResponse(in, req)
 	// Interim answers come before the real one; the header bound limits them.

@@ -56,8 +56,9 @@ func TestHTTPAsksAsTold(t *testing.T) {
 	})
 	want(t, check(t, c, s.Addr(), short), health.OK, "")
 	want(t, check(t, newHTTP(t, nil), s.Addr(), short), health.OK, "")
+	want(t, check(t, newHTTP(t, &health.HTTPConfig{Path: "/old", HTTP10: true}), s.Addr(), short), health.OK, "")
 	rs := web.Requests()
-	if len(rs) != 2 {
+	if len(rs) != 3 {
 		t.Fatalf("%d requests", len(rs))
 	}
 	type asked struct {
@@ -72,6 +73,7 @@ func TestHTTPAsksAsTold(t *testing.T) {
 	if diff := cmp.Diff([]asked{
 		{"HEAD", "/alive?deep=1", "www.example.org", "mine", "HTTP/1.1", []string{"yes", "really"}, true},
 		{"GET", "/", s.Addr().String(), "lvskit-health", "HTTP/1.1", nil, true},
+		{"GET", "/old", s.Addr().String(), "lvskit-health", "HTTP/1.0", nil, true},
 	}, got); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}
@@ -167,14 +169,14 @@ func TestHTTPOverTLS(t *testing.T) {
 func TestHTTPIsRefused(t *testing.T) {
 	_, err := health.NewHTTP(&health.HTTPConfig{
 		Method: "GET IT", Path: "http://elsewhere/", Host: "a b", Header: http.Header{"Bad Name": {"x"}, "Host": {"x"}, "V": {"a\r\nb"}},
-		Status: []health.StatusRange{{100, 300}, {300, 200}}, BodyRegex: "(", MaxBody: -1, Digest: "abc", Redirects: 11,
+		Status: []health.StatusRange{{100, 300}, {300, 200}}, BodyRegex: "(", MaxBody: -1, Digest: "abc", Redirects: 11, HTTP2: true, HTTP10: true,
 		JSON: []health.JSONMatch{{Path: "a..b"}}, ExpectHeader: []health.HeaderMatch{{Name: "a b"}, {Name: "X", Value: "[", Regex: true}},
 		TLS: &health.TLSConfig{RootsPEM: []byte("?")},
 	})
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, want := range []string{`method "GET IT"`, `path "http://elsewhere/"`, `host "a b"`, `header name "Bad Name"`, "header Host", "header V", "status 100-300", "status 300-200", "body regex", "max body -1", `digest "abc"`, "redirects 11", `json path "a..b"`, `expected header name "a b"`, "expected header X", "tls: no certificate"} {
+	for _, want := range []string{`method "GET IT"`, `path "http://elsewhere/"`, `host "a b"`, `header name "Bad Name"`, "header Host", "header V", "status 100-300", "status 300-200", "body regex", "max body -1", `digest "abc"`, "redirects 11", "HTTP/2 and HTTP/1.0", `json path "a..b"`, `expected header name "a b"`, "expected header X", "tls: no certificate"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not say %q:\n%v", want, err)
 		}
@@ -202,6 +204,7 @@ func TestHTTPIdentityTellsConfigurationsApart(t *testing.T) {
 		{ExpectHeader: []health.HeaderMatch{{Name: "a", Value: "b", Regex: true}}},
 		{Redirects: 1},
 		{HTTP2: true},
+		{HTTP10: true},
 		{Dial: health.Dial{Graceful: true}},
 		{TLS: &health.TLSConfig{}},
 		{TLS: &health.TLSConfig{ServerName: "x"}},

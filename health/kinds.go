@@ -111,7 +111,7 @@ var kindTable = [...]struct {
 			Method: o.text("method"), Path: o.text("path"), Host: o.text("host"), Header: o.headers("header"),
 			Status: o.ranges("status"), Body: o.text("body"), BodyRegex: o.text("body-regex"), Digest: o.text("digest"), JSON: o.json("json"),
 			ExpectHeader: o.headerMatches("expect-header", "expect-header-regex"), Redirects: o.number("redirects"), MaxBody: o.number("max-body"),
-			HTTP2: o.flag("http2"), TLS: o.tls(), Dial: o.dial(),
+			HTTP2: o.flag("http2"), HTTP10: o.flag("http10"), TLS: o.tls(), Dial: o.dial(),
 		})
 	}},
 	{"icmp", "echo reply of a host", func(o *options) (Checker, error) {

@@ -76,6 +76,7 @@ var optionTexts = map[string]string{
 	"http body-regex":      "regular expression (RE2) that the body must match",
 	"http max-body":        "bytes of the body to search; 65536 without it",
 	"http2":                "true speaks HTTP/2",
+	"http http10":          "true speaks HTTP/1.0",
 	"http header":          `further headers, as "Name: value", each on a line`,
 	"http digest":          "MD5 or SHA-256 of the whole body, in hexadecimal",
 	"http json":            "values that the body must have, as status.db[0].ok=true, each on a line",

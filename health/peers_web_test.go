@@ -81,6 +81,6 @@ http {
 	want(t, check(t, must(health.NewHTTP(&cfg{Path: "/up", TLS: &trust})), plain, short), health.Fail, `tls: the server answers "HTTP/", which is no TLS`)
 	want(t, check(t, must(health.NewHTTP(&cfg{Path: "/up"})), tlsAddr, short), health.Fail, "status 400 Bad Request")
 	want(t, check(t, must(health.NewHTTP(&cfg{Path: "/up", HTTP2: true})), plain, short), health.Fail, "read: the server answers in HTTP/1")
-	want(t, check(t, must(health.NewHTTP(&cfg{Path: "/up"})), clear2, short), health.Fail, "read: the server answers in HTTP/2; set HTTP2")
+	want(t, check(t, must(health.NewHTTP(&cfg{Path: "/up"})), clear2, short), health.Fail, "read: the server answers in HTTP/2: ask it in HTTP/2")
 	d.ends(t, must(health.NewHTTP(&cfg{Path: "/up"})), plain, "read", "connect")
 }

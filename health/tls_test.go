@@ -206,7 +206,7 @@ func TestHTTP2(t *testing.T) {
 		"over tls":       {ask("/up?deep=1", "well", trust), grpcServer(server, page), health.OK, "body as expected"},
 		"without h2":     {ask("/", "", &health.TLSConfig{SkipVerify: true}), overTLS(old, func(c net.Conn) { _, _ = c.Read(make([]byte, 1)) }), health.Fail, "tls: the server does not choose the protocol h2"},
 		"HTTP/1.1 alone": {ask("/", "", nil), healthtest.Answer("HTTP/1.1 400 Bad Request\r\n\r\n"), health.Fail, `read: the server answers in HTTP/1, "HTTP/1.1 400 Bad Request"`},
-		"not asked for":  {must(health.NewHTTP(nil)), healthtest.Say("\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x80"), health.Fail, "read: the server answers in HTTP/2; set HTTP2"},
+		"not asked for":  {must(health.NewHTTP(nil)), healthtest.Say("\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x80"), health.Fail, "read: the server answers in HTTP/2: ask it in HTTP/2"},
 		"no tls at all":  {ask("/", "", trust), func(_ context.Context, c net.Conn) { _, _ = c.Read(make([]byte, 4096)) }, health.Fail, "tls: closed by the server during the handshake; does it speak TLS on this port?"},
 	})
 }

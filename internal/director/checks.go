@@ -157,11 +157,6 @@ func idleWith(k *lvscf.Check) []string {
 	case lvscf.CheckSMTP:
 		given("user", k.User)
 		given("password_file", k.PasswordFile)
-	case lvscf.CheckMySQL:
-	case lvscf.CheckHTTP, lvscf.CheckHTTPS:
-		if k.HTTPVersion == "1.0" {
-			out = append(out, "http_version = 1.0")
-		}
 	}
 	return out
 }

@@ -169,7 +169,7 @@ func (a *asker) http() (health.Checker, error) {
 	k := a.k
 	conf := health.HTTPConfig{
 		Method: k.Method, Path: k.Path, Host: k.Host, Status: ranges(k.Status), Body: k.Body, BodyRegex: k.BodyRegex, Digest: k.Digest,
-		HTTP2: k.HTTPVersion == "2", TLS: a.tls(), Dial: a.dial,
+		HTTP2: k.HTTPVersion == "2", HTTP10: k.HTTPVersion == "1.0", TLS: a.tls(), Dial: a.dial,
 	}
 	for _, line := range k.Header {
 		if conf.Header == nil {

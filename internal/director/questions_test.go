@@ -58,6 +58,7 @@ func TestEveryKindIsAsked(t *testing.T) {
 		{"sip", "protocol = udp\n", "user = probe@example.net\nstatus = 200,404\n", []string{"sip", "sip:probe@example.net", "404"}},
 		{"imap", "", "starttls = 1\n", []string{"imap", "starttls", " tls "}},
 		{"redis", "", "role = master\n", []string{`role="master"`}},
+		{"http", "", "http_version = 1.0\n", []string{"http GET", "http1.0"}},
 		{"http", "", "digest = d41d8cd98f00b204e9800998ecf8427e\n", []string{"d41d8cd98f00b204e9800998ecf8427e"}},
 		{"ajp", "", "", []string{"ajp"}},
 		{"agent", "", "send = \"state\\r\\n\"\n", []string{"agent", `"state\r\n"`}},
