@@ -36,7 +36,7 @@ var checkKinds = map[string]checkKind{
 	"MISC_CHECK": {kind: lvscf.CheckScript, retry: 0, before: time.Second, read: (*checkReader).misc},
 	"UDP_CHECK":  {kind: lvscf.CheckUDP, retry: 1, before: time.Second, read: (*checkReader).udp},
 	"BFD_CHECK": {
-		why:     "the director speaks no BFD",
+		why:     "lvs.cf has no check of the kind bfd",
 		nearest: "a check of kind ping with a small interval",
 	},
 	"FILE_CHECK": {

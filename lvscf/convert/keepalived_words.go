@@ -129,7 +129,7 @@ var reasons = []reason{
 	{[]blockKind{inCheck}, "log_all_failures", "each answer is kept for lvsctl status", "leave it out"},
 	{[]blockKind{inGlobals}, "checker_log_all_failures", "each answer is kept for lvsctl status", "leave it out"},
 	{[]blockKind{inCheck}, "bind_port", "a check picks its own port", "source alone"},
-	{[]blockKind{inCheck}, "helo_name", "a check has no such greeting", "the check says the name of the machine"},
+	{[]blockKind{inCheck}, "helo_name", "the greeting of a check cannot be chosen", "the check gives a name that no machine has"},
 	{[]blockKind{inCheck}, "user", "programs are run as the user of the director", "run it through runuser"},
 	{[]blockKind{inCheck}, "fast_recovery", "all pages are asked at each check", "leave it out"},
 	{[]blockKind{inURL}, "regex_no_match", "an answer that must not match cannot be asked for", "a check of kind script"},

@@ -226,7 +226,7 @@ func (im *ldImport) negotiate(v *ldVirtual, check func(lvscf.CheckKind) lvscf.Ch
 	case "http_proxy":
 		return im.proxy(v, check(lvscf.CheckText), q)
 	case "dns":
-		return im.dns(v, check(lvscf.CheckDNS), q)
+		return im.dns(check(lvscf.CheckDNS), q)
 	case "simpletcp":
 		return im.simpleTCP(v, check, q)
 	case "smtp", "submission":
@@ -410,16 +410,13 @@ func (im *ldImport) checkText(d *ldLine, s string) string {
 }
 
 // dns is the check of a name server.
-func (im *ldImport) dns(v *ldVirtual, c lvscf.Check, q question) lvscf.Check {
+func (im *ldImport) dns(c lvscf.Check, q question) lvscf.Check {
 	name := strings.TrimPrefix(q.request, "/")
 	if a, err := netip.ParseAddr(name); err == nil {
 		c.QueryType = "PTR"
 		name = reverseName(a)
 	}
 	c.Query = im.value(q.requestAt, name)
-	if v.Protocol == lvscf.TCP && !v.mark {
-		im.lose(im.kindLine(), "a dns check over TCP", "name servers are asked over UDP first, and over TCP when the answer does not fit", "the name is asked for all the same")
-	}
 	if q.receive == "" {
 		im.lose(im.kindLine(), "a dns check without receive", "ldirectord never takes an answer for good then", "any answer without an error is good")
 		return c
