@@ -141,6 +141,7 @@ func (k *checker) check(c *Check, v *Virtual) {
 			k.add(codeIdleOption, o.Pos, fmt.Sprintf("a check of the kind %v does not read %s", c.Kind, o.Directive), "remove the line, or choose another kind")
 		}
 	}
+	k.idleTLS(c)
 	timeout, interval := c.Timeout, c.Interval
 	if interval == 0 {
 		interval = v.Interval
@@ -148,6 +149,23 @@ func (k *checker) check(c *Check, v *Virtual) {
 	if interval > 0 && timeout > interval && !c.Origins.refused("timeout") && !c.Origins.refused("interval") {
 		k.add(codeSlowCheck, firstPos(c.Origins.Pos("timeout"), c.Pos), fmt.Sprintf("check %s may take %v and is due every %v", quote(c.Name), timeout, interval),
 			fmt.Sprintf("write a timeout of at most %v", interval.Round(time.Millisecond).Seconds()))
+	}
+}
+
+// idleTLS reports what a check says of TLS and does not speak, and TLS that
+// does not begin as it says.
+func (k *checker) idleTLS(c *Check) {
+	refused := c.Origins.refused("tls") || c.Origins.refused("starttls")
+	if !slices.Contains(tlsKinds, c.Kind) || refused {
+		return
+	}
+	for _, name := range []string{"server_name", "verify", "ca_file", "cert_file", "key_file", "tls_timeout"} {
+		if !c.UsesTLS() && c.Origins.Has(name) && !c.Origins.refused(name) {
+			k.add(codeIdleOption, c.Origins.Pos(name), fmt.Sprintf("check %s speaks no TLS and does not read %s", quote(c.Name), name), "write tls = 1 too, or remove the line")
+		}
+	}
+	if c.TLS && c.StartTLS && slices.Contains(startTLSKinds, c.Kind) {
+		k.add(codeIdleOption, c.Origins.Pos("tls"), fmt.Sprintf("check %s has starttls = 1, and so begins in clear in spite of tls = 1", quote(c.Name)), "remove one of the two lines")
 	}
 }
 

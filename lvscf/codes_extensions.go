@@ -91,7 +91,7 @@ func extensionCodes() []CodeInfo {
 		),
 		advice(
 			codeIdleOption, "an option that the kind of check does not read",
-			"Each kind of check has its own options; the manual page lvs.cf(5) lists them.",
+			"Each kind of check has its own options, and some count with TLS alone; the manual page lvs.cf(5) lists them.",
 			exampleService("check up {", "\tkind = tcp", "\tpath = /up", "}"), "remove the line, or choose another kind",
 		),
 		advice(
