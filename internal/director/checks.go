@@ -32,7 +32,7 @@ func (s *Setup) check(v *lvscf.Virtual, r *lvscf.Server, to ipvs.Destination, wh
 		if err != nil {
 			return out, err
 		}
-		all = append(all, limited{checker, k.Timeout})
+		all = append(all, limited{checker, k.Name, k.Timeout})
 		p := health.Policy{
 			Interval: k.Interval, FastInterval: k.FastInterval, DownInterval: k.DownInterval, Timeout: k.Timeout, Rise: k.Rise, Fall: k.Fall,
 		}
@@ -201,16 +201,20 @@ func (e standingElsewhere) Stand(ctx context.Context, t health.Target, report fu
 	return e.open.Stand(ctx, t, report)
 }
 
-// limited is a check with a limit of its own among several of a server.
+// limited is a check with a limit of its own among several of a server, and
+// tells which of them it is.
 type limited struct {
 	health.Checker
+	name    string
 	timeout time.Duration
 }
 
 func (l limited) Check(ctx context.Context, t health.Target) health.Result {
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
-	return l.Checker.Check(ctx, t)
+	r := l.Checker.Check(ctx, t)
+	r.Reason = "check " + l.name + ": " + r.Reason
+	return r
 }
 
-func (l limited) Identity() string { return l.Checker.Identity() + " within " + l.timeout.String() }
+func (l limited) Identity() string { return l.name + ": " + l.Checker.Identity() + " within " + l.timeout.String() }

@@ -238,15 +238,15 @@ func TestAllChecksMustBeGood(t *testing.T) {
 		reason string
 	}{
 		{"all good, one elsewhere", []health.Checker{good, at}, health.OK, "run: all of 2 are ok"},
-		{"elsewhere it is bad", []health.Checker{good, askElsewhere(bad, addr("10.0.0.9:81"))}, health.Fail, "all: part 2 of 2: of 10.0.0.9:81"},
-		{"the last is bad", []health.Checker{good, bad}, health.Fail, "all: part 2 of 2: of 10.0.0.1:80"},
-		{"one could not be asked", []health.Checker{none, good}, health.NoResult, "all: part 1 of 2: of 10.0.0.1:80"},
-		{"one runs out of its own time", []health.Checker{good, slow}, health.Fail, "all: part 2 of 2: too late"},
+		{"elsewhere it is bad", []health.Checker{good, askElsewhere(bad, addr("10.0.0.9:81"))}, health.Fail, "all: part 2 of 2: check k: of 10.0.0.9:81"},
+		{"the last is bad", []health.Checker{good, bad}, health.Fail, "all: part 2 of 2: check k: of 10.0.0.1:80"},
+		{"one could not be asked", []health.Checker{none, good}, health.NoResult, "all: part 1 of 2: check k: of 10.0.0.1:80"},
+		{"one runs out of its own time", []health.Checker{good, slow}, health.Fail, "all: part 2 of 2: check k: too late"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var all []health.Checker
 			for _, c := range tt.checks {
-				all = append(all, limited{c, 20 * time.Millisecond})
+				all = append(all, limited{c, "k", 20 * time.Millisecond})
 			}
 			together, err := health.NewAll(all...)
 			if err != nil {
@@ -278,7 +278,7 @@ func TestChecksOfServers(t *testing.T) {
 	}{
 		{"", p(0, 15), health.Unknown},
 		{"none", p(0, 15), health.Unknown},
-		{" at 10.0.0.3:8081 within 1s) (tcp within 6s)", two, health.Down},
+		{" at 10.0.0.3:8081 within 1s) (open: tcp within 6s)", two, health.Down},
 		{"redis ", p(0, 15), health.Unknown},
 	} {
 		r := s.Services[0].Servers[i]
