@@ -13,7 +13,7 @@ var (
 	networkKinds = slices.DeleteFunc(CheckKinds(), func(k CheckKind) bool {
 		return k == CheckNone || k == CheckScript || k == CheckNagios || k == CheckFile
 	})
-	startTLSKinds = []CheckKind{CheckSMTP, CheckPOP3, CheckIMAP, CheckFTP, CheckLDAP}
+	startTLSKinds = []CheckKind{CheckSMTP, CheckPOP3, CheckIMAP, CheckFTP, CheckNNTP, CheckLDAP}
 	loginKinds    = []CheckKind{
 		CheckHTTP, CheckHTTPS, CheckSMTP, CheckPOP3, CheckIMAP, CheckFTP, CheckLDAP, CheckMySQL, CheckPostgres, CheckRedis, CheckRADIUS, CheckSIP,
 	}
@@ -24,7 +24,7 @@ var (
 	}
 	passwordKinds = slices.DeleteFunc(slices.Clone(loginKinds), func(k CheckKind) bool { return k == CheckSIP })
 	tlsKinds      = []CheckKind{
-		CheckTLS, CheckHTTP, CheckHTTPS, CheckGRPC, CheckSMTP, CheckPOP3, CheckIMAP, CheckFTP, CheckNNTP, CheckLDAP, CheckMySQL, CheckPostgres, CheckRedis, CheckSIP,
+		CheckTLS, CheckHTTP, CheckHTTPS, CheckGRPC, CheckDNS, CheckSMTP, CheckPOP3, CheckIMAP, CheckFTP, CheckNNTP, CheckLDAP, CheckMySQL, CheckPostgres, CheckRedis, CheckMemcached, CheckSIP,
 	}
 )
 

@@ -76,7 +76,7 @@ func (a *asker) ask() (health.Checker, error) {
 			kind = "A"
 		}
 		// As the clients ask.
-		return health.NewDNS(&health.DNSConfig{Name: k.Query, Type: kind, Answer: k.Expect, TCP: a.overTCP(), Dial: dial})
+		return health.NewDNS(&health.DNSConfig{Name: k.Query, Type: kind, Answer: k.Expect, TCP: a.overTCP(), TLS: a.tls(), Dial: dial})
 	case lvscf.CheckSMTP:
 		return health.NewSMTP(&health.SMTPConfig{TLS: a.tls(), StartTLS: k.StartTLS, Dial: dial})
 	case lvscf.CheckPOP3:
@@ -86,7 +86,7 @@ func (a *asker) ask() (health.Checker, error) {
 	case lvscf.CheckFTP:
 		return health.NewFTP(&health.FTPConfig{User: k.User, Password: a.secret(), TLS: a.tls(), StartTLS: k.StartTLS, Dial: dial})
 	case lvscf.CheckNNTP:
-		return health.NewNNTP(&health.NNTPConfig{TLS: a.tls(), Dial: dial})
+		return health.NewNNTP(&health.NNTPConfig{TLS: a.tls(), StartTLS: k.StartTLS, Dial: dial})
 	case lvscf.CheckLDAP:
 		return health.NewLDAP(&health.LDAPConfig{BindDN: k.User, Password: a.secret(), Base: k.Query, TLS: a.tls(), StartTLS: k.StartTLS, Dial: dial})
 	case lvscf.CheckMySQL:
@@ -96,7 +96,7 @@ func (a *asker) ask() (health.Checker, error) {
 	case lvscf.CheckRedis:
 		return health.NewRedis(&health.RedisConfig{Username: k.User, Password: a.secret(), Database: a.number("database", k.Database), Role: k.Role, TLS: a.tls(), Dial: dial})
 	case lvscf.CheckMemcached:
-		return health.NewMemcached(&health.MemcachedConfig{Dial: dial})
+		return health.NewMemcached(&health.MemcachedConfig{TLS: a.tls(), Dial: dial})
 	case lvscf.CheckRADIUS:
 		return a.radius()
 	case lvscf.CheckNTP:
