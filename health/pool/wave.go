@@ -94,14 +94,15 @@ type turn struct {
 
 // Fell takes the failure of a target that had the state was, and tells whether
 // to believe it; otherwise the target keeps that state for now. standing is
-// how many targets are not down, without this one.
+// how many targets are not down, without this one. It ends no phase, so what
+// was held until now is let go by [Wave.Tick] alone.
 func (w *Wave) Fell(a Alarm, id string, was health.State, standing int, now time.Time) bool {
 	a = a.settings()
-	w.Tick(a, now)
 	switch w.phase {
 	case Granted:
 		return true
 	case Calm:
+		w.prune(a, now)
 	default:
 		w.hold(id, was)
 		return false
@@ -174,15 +175,7 @@ func (w *Wave) Tick(a Alarm, now time.Time) bool {
 	a = a.settings()
 	switch w.phase {
 	case Calm:
-		n := 0
-		for n < len(w.order) && now.Sub(w.order[n].at) > a.Window {
-			if t := w.order[n]; w.recent[t.id].at.Equal(t.at) {
-				delete(w.recent, t.id)
-			}
-			n++
-		}
-		w.order = w.order[n:]
-		return false
+		w.prune(a, now)
 	case Granted, Settling:
 		if now.Before(w.until) {
 			return false
@@ -193,6 +186,18 @@ func (w *Wave) Tick(a Alarm, now time.Time) bool {
 		return held
 	}
 	return false
+}
+
+// prune forgets the failures that a window does not hold any more.
+func (w *Wave) prune(a Alarm, now time.Time) {
+	n := 0
+	for n < len(w.order) && now.Sub(w.order[n].at) > a.Window {
+		if t := w.order[n]; w.recent[t.id].at.Equal(t.at) {
+			delete(w.recent, t.id)
+		}
+		n++
+	}
+	w.order = w.order[n:]
 }
 
 // Phase returns the phase and since when it lasts.

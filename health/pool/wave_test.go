@@ -185,6 +185,23 @@ func TestAnUnaskedTargetStaysUnasked(t *testing.T) {
 	}
 }
 
+// A failure that comes before the tick that is due does not swallow what the
+// tick has to say.
+func TestAFailureDoesNotStandForATick(t *testing.T) {
+	a := Alarm{Share: 0.5, Least: 1, Window: 10 * time.Second}
+	var w Wave
+	for i, id := range []string{"a", "b"} {
+		w.Fell(a, id, up, 1-i, noon)
+	}
+	w.Answer(a, false, "", noon)
+	w.Answer(a, true, "", noon)
+	late := noon.Add(11 * time.Second)
+	w.Fell(a, "c", up, 9, late)
+	if !w.Tick(a, late) || w.Holds() != 0 {
+		t.Errorf("nobody was told that targets are not held any more; %d are", w.Holds())
+	}
+}
+
 // What flaps within the window is remembered once.
 func TestFlappingTargetsDoNotMakeItGrow(t *testing.T) {
 	s := newSea(100, Alarm{Share: 0.5})
