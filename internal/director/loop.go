@@ -38,7 +38,7 @@ type loop struct {
 	// set while it does, and askAt is when to ask again.
 	standing int
 	wave     pool.Wave
-	control  func(context.Context) (ok bool, reason string)
+	control  func(context.Context, ControlTarget) (ok bool, reason string)
 	asked    bool
 	askAt    time.Time
 	work     sync.WaitGroup
@@ -60,7 +60,7 @@ func newLoop(log *slog.Logger, plane Dataplane, owned *ipvs.Ownership, setup *Se
 		inbox: newInbox(), giveUp: func() {}, over: make(chan struct{}), log: log,
 		groups: make(map[string]pool.Group), commands: newCommands(log),
 	}
-	l.control = l.askControl
+	l.control = askControl
 	l.rec = ipvs.NewReconciler(plane, &ipvs.ReconcilerConfig{
 		Drain:     setup.Drain,
 		Ownership: owned,
@@ -80,6 +80,10 @@ func (l *loop) adopt(setup *Setup, states map[string]health.State) {
 		named[v.Service.Key] = true
 	}
 	l.named.Store(&named)
+	if setup.Alarm.Share <= 0 {
+		// Nobody is asked any more, so nobody would end what is held.
+		l.wave = pool.Wave{}
+	}
 	l.learn(setup, states, time.Now())
 }
 

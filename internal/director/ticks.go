@@ -51,8 +51,9 @@ func (l *loop) tick(ctx context.Context, now time.Time) {
 		if phase, _ := l.wave.Phase(); phase == pool.Asking {
 			l.log.Warn("many targets failed at once", "phase", phase, "why", l.wave.Why())
 		}
+		target := l.setup.Control
 		l.work.Go(func() {
-			ok, why := l.control(ctx)
+			ok, why := l.control(ctx, target)
 			l.inbox.order(func(ctx context.Context) { l.answered(ctx, ok, why, time.Now()) })
 		})
 	}
@@ -87,9 +88,8 @@ func (l *loop) afterWave(ctx context.Context, now time.Time) {
 	l.settle(ctx)
 }
 
-// askControl asks the control target once.
-func (l *loop) askControl(ctx context.Context) (ok bool, reason string) {
-	c := l.setup.Control
+// askControl asks a control target once.
+func askControl(ctx context.Context, c ControlTarget) (ok bool, reason string) {
 	if c.Checker == nil {
 		return false, "there is no control target"
 	}

@@ -25,7 +25,7 @@ func waveBench(t *testing.T, answers ...bool) *bench {
 	}))
 	b.loop.ask(t.Context(), func(context.Context) {
 		b.loop.setup.Alarm = pool.Alarm{Share: 0.5, Window: 10 * time.Second}
-		b.loop.control = func(context.Context) (bool, string) {
+		b.loop.control = func(context.Context, ControlTarget) (bool, string) {
 			time.Sleep(100 * time.Millisecond)
 			ok := answers[0]
 			if len(answers) > 1 {
@@ -124,8 +124,7 @@ func TestWithoutAControlTargetThereIsNoAlarm(t *testing.T) {
 		b.fall("012345")
 		b.wantUp("")
 	})
-	l := &loop{setup: &Setup{}}
-	if ok, why := l.askControl(t.Context()); ok || why == "" {
+	if ok, why := askControl(t.Context(), ControlTarget{}); ok || why == "" {
 		t.Errorf("a control target that is none: %t, %q", ok, why)
 	}
 }
