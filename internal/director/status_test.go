@@ -1,7 +1,6 @@
 package director
 
 import (
-	"context"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -117,10 +116,11 @@ func TestDirectorTakesToldWeights(t *testing.T) {
 				t.Errorf("%+v", s)
 			}
 		}
-		r.d.loop.ask(context.Background(), func(context.Context) {
-			if n := len(r.d.loop.inbox.news.weights); n > 1 {
-				t.Errorf("%d weights wait for one question", n)
-			}
-		})
+		in := r.d.loop.inbox
+		in.mu.Lock()
+		if n := len(in.news.weights); n > 1 {
+			t.Errorf("%d weights wait for one question", n)
+		}
+		in.mu.Unlock()
 	})
 }
