@@ -57,20 +57,20 @@ func (g *gear) enter(now time.Time) {
 	g.plan(now, true)
 }
 
-// resume is for one that was found in the table with this weight: a daemon
-// that starts again goes on where the one before was.
-func (g *gear) resume(found int, now time.Time) {
+// resume is for one that was found in the table with this part of its whole
+// weight, 0 if that is not known: a daemon that starts again goes on where the
+// one before was.
+func (g *gear) resume(part float64, now time.Time) {
 	g.state = g.law.Steady(g.state.Configured)
 	g.on, g.at, g.until = true, now, now.Add(loadLife)
-	if full := g.state.Weight; full > 0 && found > 0 && found != full {
-		part := float64(found) / float64(full)
-		if g.climbs && part < lowestShare {
-			g.state.Climb = part
-			g.state.Weight = found
-		} else if !g.law.IgnoreLoad {
-			g.state.Share = min(max(part, lowestShare), highestShare)
-			g.state.Weight = min(max(found, int(lowestShare*float64(full))), int(highestShare*float64(full)))
-		}
+	switch {
+	case part <= 0 || g.state.Weight == 0:
+	case g.climbs && part < 1 && (part < lowestShare || g.law.IgnoreLoad):
+		g.state.Climb = part
+		g.state.Weight = max(int(math.Round(part*float64(g.state.Weight))), 1)
+	case !g.law.IgnoreLoad:
+		g.state.Share = min(max(part, lowestShare), highestShare)
+		g.state.Weight = max(int(math.Round(g.state.Share*float64(g.state.Weight))), 1)
 	}
 	g.plan(now, g.state.Climb < 1)
 }

@@ -1,6 +1,7 @@
 package director
 
 import (
+	"cmp"
 	"maps"
 	"time"
 
@@ -30,6 +31,16 @@ func (k *known) facts() facts {
 		f.load, f.climb = k.gear.factors()
 	}
 	return f
+}
+
+// whole is the weight in the table before its gear moves it.
+func (k *known) whole() float64 {
+	f := k.facts()
+	weight, share := k.gear.state.Configured, cmp.Or(f.share, 1)
+	if f.told != nil {
+		weight = *f.told
+	}
+	return float64(weight*max(k.gear.law.Unit, 1)) * share
 }
 
 // inquiry is what makes two checks one; the answer to it is for all who ask.
@@ -140,7 +151,11 @@ func (l *loop) count(id string, k *known, s health.State, now time.Time) {
 	case s != health.Up:
 		k.gear.leave()
 	case was == health.Unknown && (there || !l.read):
-		k.gear.resume(found, now)
+		part := 0.0
+		if whole := k.whole(); there && whole > 0 {
+			part = float64(found) / whole
+		}
+		k.gear.resume(part, now)
 	default:
 		k.gear.enter(now)
 	}

@@ -135,6 +135,46 @@ func TestSlowStartGoesOnAfterARestart(t *testing.T) {
 	})
 }
 
+// The second half of a climb and a share that an agent tells are no other
+// weights after a restart.
+func TestNoWeightJumpsAfterARestart(t *testing.T) {
+	fifty, quarter := 50, 25
+	for _, tt := range []struct {
+		name  string
+		found int
+		told  *int
+		then  int // ten seconds later
+	}{
+		{"late in the climb", 50, nil, 61},
+		{"climbed, with a quarter by its agent", 16, &quarter, 16},
+		{"half way, with a half by its agent", 16, &fifty, 21},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				setup := slowSetup()
+				r := &setup.Services[0].Servers[1]
+				if tt.told != nil {
+					r.TellsWeight, r.TellsShare, r.Checker = true, true, &proposing{}
+				}
+				b := startWith(t, setup, 128, tt.found)
+				defer b.stop()
+				b.verdict("web/a", health.Up)
+				if tt.told != nil {
+					b.loop.inbox.weight(inquiryOf(r.Target, r.Checker.Identity()), tt.told)
+					synctest.Wait()
+				}
+				b.verdict("web/b", health.Up)
+				b.wantNoCommand("changed by the first verdict")
+				time.Sleep(10 * time.Second)
+				synctest.Wait()
+				if w := b.weight(serverB); w < tt.then-2 || w > tt.then+2 {
+					t.Errorf("weight %d ten seconds after it was found with %d, want about %d", w, tt.found, tt.then)
+				}
+			})
+		})
+	}
+}
+
 func loadSetup() *Setup {
 	return webSetup(func(v *VirtualService) {
 		v.Unit = fineUnit
