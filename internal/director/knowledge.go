@@ -55,6 +55,10 @@ func inquiryOf(t health.Target, identity string) inquiry {
 func (l *loop) learn(setup *Setup, states map[string]health.State, now time.Time) {
 	old := l.servers
 	l.servers = make(map[string]*known)
+	told := make(map[inquiry]*int, len(l.asking))
+	for q, ids := range l.asking {
+		told[q] = old[ids[0]].told
+	}
 	l.asking = make(map[inquiry][]string)
 	l.moving = make(map[string]*known)
 	names := make(map[string]bool, len(setup.Services))
@@ -79,6 +83,9 @@ func (l *loop) learn(setup *Setup, states map[string]health.State, now time.Time
 			if r.TellsWeight && r.Checker != nil {
 				q := inquiryOf(r.Target, r.Checker.Identity())
 				l.asking[q] = append(l.asking[q], id)
+				if weight, known := told[q]; known {
+					k.told = weight
+				}
 			}
 			l.watch(id, k)
 		}

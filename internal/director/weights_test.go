@@ -327,6 +327,33 @@ func TestChecksTellWeights(t *testing.T) {
 	})
 }
 
+// A service that comes in by a reload and asks what others ask already has the
+// monitor's answer at once; so it needs the weight that came with it.
+func TestAReloadKnowsTheWeightsThatAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &proposing{}
+		setup := webSetup(func(v *VirtualService) {
+			v.Servers[0].Checker, v.Servers[0].TellsWeight, v.Servers[0].Target = p, true, health.Target{Addr: addr(serverA)}
+		})
+		b := newBench(t, ipvstest.New(), "", setup)
+		defer b.stop()
+		b.role(stanceServe)
+		b.loop.inbox.weight(inquiryOf(health.Target{Addr: addr(serverA)}, p.Identity()), new(int))
+		b.verdict("web/a", health.Up)
+		b.wantServers("tcp/192.0.2.1:80 10.0.0.1:80=0")
+		next := *setup
+		other := setup.Services[0]
+		other.Name, other.Service.Key = "other", ipvs.MarkService(7)
+		next.Services = []VirtualService{other, setup.Services[0]}
+		b.kernel.ResetLog()
+		b.loop.ask(t.Context(), func(ctx context.Context) {
+			b.loop.adopt(&next, map[string]health.State{"web/a": health.Up, "other/a": health.Up})
+			b.loop.settle(ctx)
+		})
+		b.wantServers("tcp/192.0.2.1:80 10.0.0.1:80=0", "fwmark/7 10.0.0.1:80=0")
+	})
+}
+
 func TestSorryServersServeInTheirOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, ipvstest.New(), "", webSetup(func(v *VirtualService) {
