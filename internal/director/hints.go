@@ -22,25 +22,28 @@ type watched struct {
 	ids map[netip.Addr][]string
 }
 
-// watchHints makes the director ask at once what the kernel hints at: servers
-// that are down when a way came back, the others when one may be lost. A
-// server that is down for good would otherwise be asked again for each answer
-// to the check itself.
-func (d *Director) watchHints() error {
-	w := &watched{}
-	var err error
-	w.hints, err = health.NewHints(health.HintsConfig{Logger: d.log, OnHint: func(h health.Hint) {
-		for _, id := range w.at(h.Addr) {
-			st, there := d.monitor.State(id)
-			if !there || (st.State == health.Down) != h.Back {
-				continue
-			}
-			d.log.Debug("asking at once", "check", id, "hint", h.Reason)
-			d.monitor.Trigger(id)
-		}
-	}})
-	d.watched = w
+// watchHints makes the director ask at once what the kernel hints at.
+func (d *Director) watchHints() (err error) {
+	d.watched = &watched{}
+	d.watched.hints, err = health.NewHints(health.HintsConfig{Logger: d.log, OnHint: d.hinted})
 	return err
+}
+
+// hinted asks those whose state may have changed: not who is up when a way came
+// back, and not who is down when one may be lost. A server that is down for
+// good would otherwise be asked again for each answer to the check itself.
+func (d *Director) hinted(h health.Hint) {
+	known := health.Down
+	if h.Back {
+		known = health.Up
+	}
+	for _, id := range d.watched.at(h.Addr) {
+		if st, there := d.monitor.State(id); !there || st.State == known {
+			continue
+		}
+		d.log.Debug("asking at once", "check", id, "hint", h.Reason)
+		d.monitor.Trigger(id)
+	}
 }
 
 // set takes the servers of a setup.
