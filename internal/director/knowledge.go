@@ -60,7 +60,7 @@ func (l *loop) learn(setup *Setup, states map[string]health.State, now time.Time
 		told[q] = old[ids[0]].told
 	}
 	l.asking = make(map[inquiry][]string)
-	l.moving = make(map[string]*known)
+	l.moving, l.due = make(map[string]*known), time.Time{}
 	names := make(map[string]bool, len(setup.Services))
 	for i := range setup.Services {
 		v := &setup.Services[i]
@@ -185,8 +185,11 @@ func (l *loop) found(k *known) (weight int, there bool) {
 func (l *loop) watch(id string, k *known) {
 	if k.gear == nil || k.gear.due.IsZero() {
 		delete(l.moving, id)
-	} else {
-		l.moving[id] = k
+		return
+	}
+	l.moving[id] = k
+	if l.due.IsZero() || k.gear.due.Before(l.due) {
+		l.due = k.gear.due
 	}
 }
 

@@ -33,6 +33,9 @@ type loop struct {
 	servers map[string]*known
 	moving  map[string]*known
 	asking  map[inquiry][]string
+	// due is when the first of moving is, or before it; ticked is when they
+	// were last looked through.
+	due, ticked time.Time
 	// standing counts the servers that are not down, for the wave of failures
 	// that may be our own fault. control asks the control target, asked is
 	// set while it does, and askAt is when to ask again.

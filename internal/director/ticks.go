@@ -13,6 +13,10 @@ const (
 	// controlEvery is the time between two while states are held.
 	controlWithin = 3 * time.Second
 	controlEvery  = 2 * time.Second
+	// stepEvery is the least time between two looks through the weights that
+	// move: so their number does not multiply with itself. No law takes
+	// shorter steps.
+	stepEvery = 50 * time.Millisecond
 )
 
 // schedule sets the timer to what is due first; while nothing moves by itself
@@ -24,8 +28,10 @@ func (l *loop) schedule(timer *time.Timer) {
 			next = t
 		}
 	}
-	for _, k := range l.moving {
-		first(k.gear.due)
+	if next := l.ticked.Add(stepEvery); l.due.IsZero() || l.due.After(next) {
+		first(l.due)
+	} else {
+		first(next)
 	}
 	first(l.wave.Until())
 	if l.wave.Asks() && !l.asked {
@@ -57,17 +63,24 @@ func (l *loop) tick(ctx context.Context, now time.Time) {
 			l.inbox.order(func(ctx context.Context) { l.answered(ctx, ok, why, time.Now()) })
 		})
 	}
-	touched := make(map[int]bool)
+	l.settleServices(ctx, l.step(now), now)
+}
+
+// step moves the weights that are due and returns the services of those that
+// changed.
+func (l *loop) step(now time.Time) (touched map[int]bool) {
+	if l.due.IsZero() || l.due.After(now) || now.Sub(l.ticked) < stepEvery {
+		return nil
+	}
+	touched = make(map[int]bool)
+	l.due, l.ticked = time.Time{}, now
 	for id, k := range l.moving {
-		if k.gear.due.After(now) {
-			continue
-		}
-		if k.gear.step(now) {
+		if !k.gear.due.After(now) && k.gear.step(now) {
 			touched[k.service] = true
 		}
 		l.watch(id, k)
 	}
-	l.settleServices(ctx, touched, now)
+	return touched
 }
 
 // answered takes what the control target said.

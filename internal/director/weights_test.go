@@ -88,6 +88,45 @@ func TestSlowStartClimbsAndThenStandsStill(t *testing.T) {
 	})
 }
 
+// Many weights that move do so together: each on its own would have the loop
+// look through all of them for one.
+func TestWeightsMoveTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 200
+		setup := webSetup(func(v *VirtualService) {
+			v.Unit, v.Servers = fineUnit, nil
+			for i := range n {
+				v.Servers = append(v.Servers, RealServer{Name: fmt.Sprint(i), Destination: dest(fmt.Sprintf("10.0.1.%d:80", i), 1), SlowStart: time.Minute})
+			}
+		})
+		b := newBench(t, ipvstest.New(), "", setup)
+		defer b.stop()
+		b.role(stanceServe)
+		for i := range n {
+			b.verdict(fmt.Sprint("web/", i), health.Up)
+			time.Sleep(time.Millisecond)
+		}
+		turns := make(map[time.Time]int)
+		b.kernel.SetHook(func(c ipvstest.Command) error {
+			if c.Op.IsWrite() {
+				turns[time.Now()]++
+			}
+			return nil
+		})
+		const span = 20 * time.Second
+		time.Sleep(span)
+		synctest.Wait()
+		b.kernel.SetHook(nil)
+		steps := 0
+		for _, s := range turns {
+			steps += s
+		}
+		if most := int(span/stepEvery) + 1; len(turns) > most || steps < 15*n {
+			t.Errorf("%d steps in %d turns, want about 20 for each of %d servers in at most %d turns", steps, len(turns), n, most)
+		}
+	})
+}
+
 // startWith is a loop that finds the web service with weights in the table.
 func startWith(t *testing.T, setup *Setup, a, b int) *bench {
 	t.Helper()
