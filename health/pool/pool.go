@@ -173,11 +173,11 @@ func (p Policy) Next(before Group, members []Member, now time.Time) Group {
 	}
 	g.decide(p, now)
 
-	var stand standIn
+	stand := 0
 	if g.Quorum == Lost || g.Live == 0 || g.Quorum == Undecided && found {
 		stand = standInOf(members)
 	}
-	g.Sorry = stand.place > 0
+	g.Sorry = stand > 0
 	panicking := !g.Sorry && p.Panic > 0 && float64(standing) < p.Panic*float64(ready)
 	for i := range members {
 		d := p.one(&members[i], stand, panicking)
@@ -221,41 +221,26 @@ func (g *Group) decide(p Policy, now time.Time) {
 	}
 }
 
-// standIn are the sorry servers that can serve now: those of a place in the
-// order that have a state. Place 0 is none.
-type standIn struct {
-	place int
-	state health.State
-}
-
-// standInOf takes the first place where one is up, or else where one has not
-// answered, which is better than none.
-func standInOf(members []Member) standIn {
-	up, unasked := standIn{state: health.Up}, standIn{}
+// standInOf is the first place in the order of the sorry servers that has one
+// which can serve; 0 for none.
+func standInOf(members []Member) (place int) {
 	for i := range members {
-		m := &members[i]
-		if m.Sorry <= 0 || m.Admin != Ready || m.base() == 0 {
-			continue
-		}
-		first := &unasked
-		switch m.State {
-		case health.Up:
-			first = &up
-		case health.Down:
-			continue
-		}
-		if first.place == 0 || m.Sorry < first.place {
-			first.place = m.Sorry
+		if m := &members[i]; m.Sorry > 0 && m.standsIn() && (place == 0 || m.Sorry < place) {
+			place = m.Sorry
 		}
 	}
-	if up.place > 0 {
-		return up
-	}
-	return unasked
+	return place
 }
 
-// one decides on one member. stand are the sorry servers which serve.
-func (p Policy) one(m *Member, stand standIn, panicking bool) Decision {
+// standsIn tells whether a sorry server can serve: it is up, or it was found
+// serving and has not answered.
+func (m *Member) standsIn() bool {
+	return m.Admin == Ready && m.base() > 0 && (m.State == health.Up || m.State == health.Unknown && m.serving())
+}
+
+// one decides on one member. stand is the place of the sorry servers which
+// serve.
+func (p Policy) one(m *Member, stand int, panicking bool) Decision {
 	d := Decision{ID: m.ID, Reason: m.Reason, Base: m.base(), Told: m.Told != nil}
 	as := func(c Cause, in bool) Decision {
 		d.Cause, d.In = c, in
@@ -263,12 +248,13 @@ func (p Policy) one(m *Member, stand standIn, panicking bool) Decision {
 	}
 	sorry := m.Sorry > 0
 	switch {
-	case sorry && m.Admin == Ready && m.State != health.Down:
-		if m.Sorry != stand.place || m.State != stand.state || d.Base == 0 {
-			return as(CauseStandby, false)
-		}
+	case sorry && m.Sorry == stand && m.standsIn():
 		p.weigh(&d, m)
 		return as(CauseSorry, true)
+	case sorry && m.Admin == Ready && m.State == health.Up:
+		return as(CauseStandby, false)
+	case sorry && m.Admin == Ready && m.State == health.Unknown:
+		return as(CauseUnasked, false)
 	case m.Admin == Maintenance:
 		return as(CauseMaintenance, !sorry)
 	case m.State == health.Down && panicking && !sorry && m.Admin == Ready && d.Base > 0:
@@ -280,7 +266,7 @@ func (p Policy) one(m *Member, stand standIn, panicking bool) Decision {
 		return as(CauseUnasked, false)
 	case m.Admin != Ready:
 		return as(CauseDrain, !sorry)
-	case stand.place > 0:
+	case stand > 0:
 		return as(CauseQuorum, true)
 	case m.State == health.Unknown && *m.Found == 0:
 		return as(CauseFound, true)
