@@ -23,7 +23,9 @@ type Policy struct {
 	// losing it: a lost quorum is gained at Quorum + Hysteresis, a gained one
 	// lost below Quorum - Hysteresis, and at 0 in any case. So a hysteresis
 	// of the quorum or more loses it only with the last server. The first
-	// decision is by Quorum alone. (quorum and hysteresis of keepalived.conf(5))
+	// decision is by Quorum alone, unless a group is found serving: then it
+	// goes on, lost if sorry servers serve, and gained if the others are
+	// enough not to lose it. (quorum and hysteresis of keepalived.conf(5))
 	Hysteresis int `json:"hysteresis,omitempty"`
 	// Unit is the weight in the table for each 1 of a configured weight, 0
 	// means 1; so that there is room for fine steps.
@@ -142,8 +144,8 @@ type Group struct {
 // and may have been exchanged since.
 func (p Policy) Next(before Group, members []Member, now time.Time) Group {
 	g := Group{Quorum: before.Quorum, Since: before.Since, Members: make([]Decision, len(members))}
-	standing, found := 0, false // of the ordinary: not down; of the sorry: in the table
-	ready := 0
+	standing, ready := 0, 0          // ordinary members, those that are not down first
+	serves, found := int64(0), false // as found: what weight the ordinary have, and whether sorry ones serve
 	for i := range members {
 		m := &members[i]
 		if m.Sorry > 0 {
@@ -170,6 +172,12 @@ func (p Policy) Next(before Group, members []Member, now time.Time) Group {
 		if m.State == health.Up || m.serving() {
 			g.Live += base
 		}
+		if m.serving() {
+			serves += base
+		}
+	}
+	if before.Since.IsZero() {
+		g.resume(p, serves, found)
 	}
 	g.decide(p, now)
 
@@ -188,37 +196,42 @@ func (p Policy) Next(before Group, members []Member, now time.Time) Group {
 	return g
 }
 
+// resume takes over what a life before had decided, as far as that was found:
+// without it the first decision would jump over the hysteresis.
+func (g *Group) resume(p Policy, serves int64, sorry bool) {
+	switch {
+	case sorry:
+		g.Quorum = Lost
+	case serves >= p.need(Gained):
+		g.Quorum = Gained
+	}
+}
+
+// need is the live weight that gains a quorum, or below which it is lost.
+func (p Policy) need(q Quorum) int64 {
+	quorum, slack := int64(max(p.Quorum, 1)), int64(max(p.Hysteresis, 0))
+	switch q {
+	case Gained:
+		return max(quorum-slack, 1)
+	case Lost:
+		return quorum + slack
+	}
+	return quorum
+}
+
 // decide moves the quorum.
 func (g *Group) decide(p Policy, now time.Time) {
-	quorum, slack := int64(max(p.Quorum, 1)), int64(max(p.Hysteresis, 0))
 	was := g.Quorum
-	switch was {
-	case Gained:
-		if g.Possible == 0 || g.Possible < quorum-slack {
-			g.Quorum = Lost
-		}
-	case Lost:
-		if g.Live >= quorum+slack {
-			g.Quorum = Gained
-		}
-	default:
-		if g.Live >= quorum {
-			g.Quorum = Gained
-		} else if g.Possible < quorum {
-			g.Quorum = Lost
-		}
+	switch need := p.need(was); {
+	case was != Gained && g.Live >= need:
+		g.Quorum = Gained
+	case was != Lost && g.Possible < need:
+		g.Quorum = Lost
 	}
 	if g.Quorum != was || g.Since.IsZero() {
 		g.Since = now
 	}
-	switch g.Quorum {
-	case Gained:
-		g.Need = max(quorum-slack, 1)
-	case Lost:
-		g.Need = quorum + slack
-	default:
-		g.Need = quorum
-	}
+	g.Need = p.need(g.Quorum)
 }
 
 // standInOf is the first place in the order of the sorry servers that has one

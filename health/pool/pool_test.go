@@ -106,7 +106,8 @@ func TestNextDecidesOnMembers(t *testing.T) {
 }
 
 // Quorums, played step by step: each letter is a server of weight 1, U up, d
-// down, ? without a verdict.
+// down, ? without a verdict, f so and found serving, z so and found with weight
+// 0, s a sorry server that was found serving.
 func TestQuorumHasHysteresis(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -123,6 +124,9 @@ func TestQuorumHasHysteresis(t *testing.T) {
 		{"gained as soon as there are enough", Policy{Quorum: 2}, "UU??", "gained"},
 		{"a gained one waits for new servers", Policy{Quorum: 2}, "UU ?? ?U UU ?d", "gained gained gained gained lost"},
 		{"no servers, no quorum", Policy{}, "- U", "lost gained"},
+		{"a restart keeps one that was gained", Policy{Quorum: 2, Hysteresis: 1}, "f? fd Ud dd", "gained gained gained lost"},
+		{"and gains none that is not enough", Policy{Quorum: 3, Hysteresis: 1}, "fzz Uzz Udz", "undecided undecided lost"},
+		{"a restart keeps one that was lost", Policy{Quorum: 2, Hysteresis: 1}, "zzzs UUzs UUds UUU", "lost lost lost gained"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var g Group
@@ -130,8 +134,15 @@ func TestQuorumHasHysteresis(t *testing.T) {
 			for _, step := range strings.Fields(tt.steps) {
 				var members []Member
 				for i, c := range step {
-					if c != '-' {
-						members = append(members, m(fmt.Sprint(i), 1, map[rune]health.State{'U': up, 'd': down, '?': unknown}[c]))
+					switch x := m(fmt.Sprint(i), 1, map[rune]health.State{'U': up, 'd': down}[c]); c {
+					case 's':
+						members = append(members, m("s", 1, up, sorry(1), found(1)))
+					case 'f', 'z':
+						x.Found = number(map[rune]int{'f': 1}[c])
+						fallthrough
+					default:
+						members = append(members, x)
+					case '-':
 					}
 				}
 				g = tt.rule.Next(g, members, noon)

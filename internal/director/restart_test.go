@@ -20,7 +20,7 @@ func randomSetup(r *rand.Rand) (s *Setup, ids []string) {
 	for i := range 1 + r.IntN(3) {
 		v := VirtualService{
 			Name: fmt.Sprint("s", i), Service: ipvs.Service{Key: ipvs.MarkService(uint32(i + 1)), Scheduler: "wlc"},
-			Quiesce: r.IntN(2) == 0, Quorum: r.IntN(4),
+			Quiesce: r.IntN(2) == 0, Quorum: r.IntN(4), Hysteresis: r.IntN(3),
 		}
 		for j := range 1 + r.IntN(4) {
 			v.Servers = append(v.Servers, RealServer{
