@@ -37,7 +37,7 @@ func openSYNHere(a *attempt, d *Dial) (*synSocket, error) {
 	}
 	fd, err := unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.IPPROTO_TCP)
 	if err != nil {
-		return nil, err
+		return nil, os.NewSyscallError("socket", err)
 	}
 	f := os.NewFile(uintptr(fd), "syn")
 	defer f.Close() // net.FileConn makes a socket of its own of it

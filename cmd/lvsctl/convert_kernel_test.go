@@ -5,6 +5,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -143,6 +144,23 @@ virtual off {
 }
 `
 
+// giveSecrets makes the files of secrets that an imported file names.
+func giveSecrets(t *testing.T, path string) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("a secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text = regexp.MustCompile(`(?m)^(\s*password_file = ).*$`).ReplaceAll(text, []byte("${1}"+secret))
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // The rules that convert writes are read by the real program, and make the
 // same table as apply does of the file, order of the servers included.
 func TestKernelConvertedRulesMakeTheTableOfApply(t *testing.T) {
@@ -156,6 +174,7 @@ func TestKernelConvertedRulesMakeTheTableOfApply(t *testing.T) {
 		to := filepath.Join(dir, from+".out")
 		source := filepath.Join("testdata", "convert", from)
 		loud(t, world.Namespace("import"), "convert", "--device", "eth0", "--accept-loss", "--out", to, source)
+		giveSecrets(t, to)
 		files[from] = to
 	}
 	for name, file := range files {

@@ -482,6 +482,11 @@ func (im *ldImport) login(v *ldVirtual, c lvscf.Check) lvscf.Check {
 	if d := im.section.last("passwd"); d != nil {
 		im.secret(v, &c, d)
 	}
+	// A name alone is taken for nobody's (RFC 4513, section 5.1.2).
+	if d := im.section.last("login"); c.Kind == lvscf.CheckLDAP && c.User != "" && c.PasswordFile == "" {
+		im.lose(d, d.name+" = "+clip(c.User), "an object of a directory without a password binds as nobody", "the check binds as nobody")
+		c.User = ""
+	}
 	return c
 }
 

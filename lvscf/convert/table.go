@@ -61,8 +61,8 @@ func tableServices(c *lvscf.Config, l *ledger) []Service {
 }
 
 // Table returns the table of a configuration for the case that every server is
-// up: with sorry servers where all weights are zero. The losses are those of
-// [Services].
+// up: with the first sorry server that may serve where all weights are zero. The
+// losses are those of [Services].
 func Table(c *lvscf.Config) (ipvs.Table, Losses) {
 	services, losses := Services(c)
 	return tableOf(services), losses
@@ -79,7 +79,10 @@ func tableOf(services []Service) ipvs.Table {
 		}
 		if !alive {
 			for _, r := range s.Sorry {
-				e.Destinations = append(e.Destinations, r.Destination)
+				if r.Server == nil || !r.Server.Maintenance {
+					e.Destinations = append(e.Destinations, r.Destination)
+					break
+				}
 			}
 		}
 		t = append(t, e)
