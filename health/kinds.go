@@ -89,7 +89,7 @@ var kindTable = [...]struct {
 		return NewAJP(&AJPConfig{Dial: o.dial()})
 	}},
 	{"bfd", "session of BFD over one hop", func(o *options) (Checker, error) {
-		return NewBFD(&BFDConfig{Interval: o.duration("interval"), Multiplier: o.number("multiplier"), Dial: o.dial()})
+		return NewBFD(&BFDConfig{Interval: o.duration("interval"), Multiplier: o.number("multiplier"), Dial: o.origin()})
 	}},
 	{"dns", "one question to a name server", func(o *options) (Checker, error) {
 		return NewDNS(&DNSConfig{Name: o.text("name"), Type: o.text("type"), RCodes: o.numbers("rcodes"), Answer: o.text("answer"), TCP: o.flag("tcp"), TLS: o.tls(), Dial: o.dial()})
@@ -115,7 +115,7 @@ var kindTable = [...]struct {
 		})
 	}},
 	{"icmp", "echo reply of a host", func(o *options) (Checker, error) {
-		return NewICMP(&ICMPConfig{Size: o.number("size"), Dial: o.dial()})
+		return NewICMP(&ICMPConfig{Size: o.number("size"), Dial: o.sends()})
 	}},
 	{"imap", "greeting and logout of a mail store", func(o *options) (Checker, error) {
 		return NewIMAP(&IMAPConfig{User: o.text("user"), Password: o.secret("password"), TLS: o.tls(), StartTLS: o.flag("starttls"), Dial: o.dial()})
@@ -145,7 +145,7 @@ var kindTable = [...]struct {
 		return NewNNTP(&NNTPConfig{TLS: o.tls(), StartTLS: o.flag("starttls"), Dial: o.dial()})
 	}},
 	{"ntp", "state of a time server", func(o *options) (Checker, error) {
-		return NewNTP(&NTPConfig{Dial: o.dial()})
+		return NewNTP(&NTPConfig{Dial: o.sends()})
 	}},
 	{"pop3", "greeting and quit of a mail store", func(o *options) (Checker, error) {
 		return NewPOP3(&POP3Config{User: o.text("user"), Password: o.secret("password"), TLS: o.tls(), StartTLS: o.flag("starttls"), Dial: o.dial()})
@@ -154,13 +154,13 @@ var kindTable = [...]struct {
 		return NewPostgres(&PostgresConfig{User: o.text("user"), Database: o.text("database"), Password: o.secret("password"), Query: o.text("query"), Expect: o.text("expect"), TLS: o.tls(), Dial: o.dial()})
 	}},
 	{"radius", "Status-Server or login of a RADIUS server", func(o *options) (Checker, error) {
-		return NewRADIUS(&RADIUSConfig{Secret: o.secret("secret"), User: o.text("user"), Password: o.secret("password"), AllowReject: o.flag("allow-reject"), Dial: o.dial()})
+		return NewRADIUS(&RADIUSConfig{Secret: o.secret("secret"), User: o.text("user"), Password: o.secret("password"), AllowReject: o.flag("allow-reject"), Dial: o.sends()})
 	}},
 	{"redis", "PING or role of a Redis server", func(o *options) (Checker, error) {
 		return NewRedis(&RedisConfig{Username: o.text("user"), Password: o.secret("password"), Database: o.number("database"), Role: o.text("role"), TLS: o.tls(), Dial: o.dial()})
 	}},
 	{"rup", "load average, asked of rstatd", func(o *options) (Checker, error) {
-		return NewRup(&RupConfig{Port: o.port("rstatd-port"), Portmapper: o.port("portmapper-port"), Version: o.number("version"), Dial: o.dial()})
+		return NewRup(&RupConfig{Port: o.port("rstatd-port"), Portmapper: o.port("portmapper-port"), Version: o.number("version"), Dial: o.sends()})
 	}},
 	{"ruptime", "load average, heard from rwhod", func(o *options) (Checker, error) {
 		name, namespace, spool := o.text("name"), o.text("namespace"), o.text("spool")
@@ -179,14 +179,18 @@ var kindTable = [...]struct {
 		return NewSMTP(&SMTPConfig{Hello: o.text("hello"), TLS: o.tls(), StartTLS: o.flag("starttls"), Dial: o.dial()})
 	}},
 	{"syn", "half-open connection, which the server's program never sees", func(o *options) (Checker, error) {
-		return NewSYN(&SYNConfig{Dial: o.dial()})
+		d := o.origin()
+		d.ConnectTimeout = o.duration("connect-timeout")
+		return NewSYN(&SYNConfig{Dial: d})
 	}},
-	{"tcp", "connect", func(o *options) (Checker, error) { return NewTCP(&TCPConfig{Dial: o.dial()}) }},
+	{"tcp", "connect", func(o *options) (Checker, error) { return NewTCP(&TCPConfig{Dial: o.connects()}) }},
 	{"tls", "handshake, certificate and its end", func(o *options) (Checker, error) {
-		cfg := &TLSCheckConfig{Pins: o.list("pins"), ALPN: o.list("alpn"), ExpiryDays: o.number("expiry-days"), Dial: o.dial()}
+		cfg := &TLSCheckConfig{Pins: o.list("pins"), ALPN: o.list("alpn"), ExpiryDays: o.number("expiry-days")}
 		if t := o.tls(); t != nil {
 			cfg.TLS = *t
 		}
+		cfg.Dial = o.connects()
+		cfg.TLSTimeout = o.duration("tls-timeout")
 		return NewTLS(cfg)
 	}},
 	{"udp", "one datagram sent, one expected", func(o *options) (Checker, error) { return o.sendExpect(OverUDP) }},
@@ -357,7 +361,8 @@ func (o *options) secret(name string) string {
 	return value
 }
 
-func (o *options) dial() Dial {
+// origin is where a check comes from.
+func (o *options) origin() Dial {
 	return Dial{
 		Source: parse(o, "source", "an address", netip.ParseAddr),
 		Device: o.text("device"),
@@ -365,12 +370,33 @@ func (o *options) dial() Dial {
 			n, err := strconv.ParseUint(s, 0, 32)
 			return uint32(n), err
 		}),
-		Namespace:      o.text("namespace"),
-		ConnectTimeout: o.duration("connect-timeout"),
-		TLSTimeout:     o.duration("tls-timeout"),
-		AnswerTimeout:  o.duration("answer-timeout"),
-		Graceful:       o.flag("graceful"),
+		Namespace: o.text("namespace"),
 	}
+}
+
+// connects is for a check that connects over TCP and says nothing.
+func (o *options) connects() Dial {
+	d := o.origin()
+	d.ConnectTimeout, d.Graceful = o.duration("connect-timeout"), o.flag("graceful")
+	return d
+}
+
+// dial is for a check that talks over TCP; what it needs of TLS is read
+// before.
+func (o *options) dial() Dial {
+	d := o.connects()
+	if slices.Contains(o.known, "tls-name") {
+		d.TLSTimeout = o.duration("tls-timeout")
+	}
+	d.AnswerTimeout = o.duration("answer-timeout")
+	return d
+}
+
+// sends is for a check of packets.
+func (o *options) sends() Dial {
+	d := o.origin()
+	d.AnswerTimeout = o.duration("answer-timeout")
+	return d
 }
 
 // tls is nil if no option asks for it.
@@ -399,5 +425,11 @@ func (o *options) tls() *TLSConfig {
 }
 
 func (o *options) sendExpect(over Transport) (Checker, error) {
-	return NewSendExpect(&SendExpectConfig{Transport: over, Send: o.text("send"), Expect: o.text("expect"), Regex: o.flag("regex"), Literal: o.flag("literal"), Dial: o.dial()})
+	cfg := &SendExpectConfig{Transport: over, Send: o.text("send"), Expect: o.text("expect"), Regex: o.flag("regex"), Literal: o.flag("literal")}
+	if over == OverTCP {
+		cfg.Dial = o.dial()
+	} else {
+		cfg.Dial = o.sends()
+	}
+	return NewSendExpect(cfg)
 }

@@ -173,3 +173,28 @@ func TestKindsHavePorts(t *testing.T) {
 		}
 	}
 }
+
+// Limits and ways to end a connection that a kind does not have are none of
+// its options.
+func TestKindsHaveNoIdleOptions(t *testing.T) {
+	for name, want := range map[string]string{
+		"ajp":  "connect-timeout answer-timeout graceful",
+		"bfd":  "",
+		"http": "connect-timeout tls-timeout answer-timeout graceful",
+		"icmp": "answer-timeout",
+		"syn":  "connect-timeout",
+		"tcp":  "connect-timeout graceful",
+		"tls":  "connect-timeout tls-timeout graceful",
+		"udp":  "answer-timeout",
+	} {
+		var names []string
+		for _, o := range kind(t, name).Options {
+			names = append(names, o.Name)
+		}
+		for _, o := range strings.Fields("connect-timeout tls-timeout answer-timeout graceful") {
+			if has := slices.Contains(names, o); has != slices.Contains(strings.Fields(want), o) {
+				t.Errorf("%s: option %s is there: %v", name, o, has)
+			}
+		}
+	}
+}

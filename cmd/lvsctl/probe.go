@@ -26,7 +26,7 @@ once, and its first address asked.
 OPTIONS are words such as path=/health or tls=true. --kinds lists the kinds,
 "lvsctl probe KIND --options" explains the options of one. A password on a
 command line can be seen by any user of this machine: password-file=FILE takes
-it from the first line of a file, and so does every other secret.
+it from the first line of a file, and secret-file=FILE that of a RADIUS server.
 
 --watch goes on asking, as the daemon does, and prints each answer and each
 change of the state; Ctrl-C ends it with a summary. --count N does the same N
