@@ -130,10 +130,15 @@ func TestHealthPage(t *testing.T) {
 	if !after["open"].Since.Equal(before["open"].Since) || !after["<i>mail"].Since.Equal(before["<i>mail"].Since) {
 		t.Errorf("since %v and %v, want %v and %v", after["open"].Since, after["<i>mail"].Since, before["open"].Since, before["<i>mail"].Since)
 	}
-	write("third htpp 127.0.0.1:1\n")
-	resp, err := client.Post(page+"/reload", "", nil)
-	if text := body(resp, err); resp.StatusCode != http.StatusConflict || !strings.Contains(text, `targets.txt:1: there is no kind of check "htpp"`) {
-		t.Errorf("%s: %s", resp.Status, text)
+	for line, want := range map[string]string{
+		"third htpp 127.0.0.1:1":                             `there is no kind of check "htpp"`,
+		"third tcp 127.0.0.1:1 graceful=true graceful=false": "option graceful=",
+	} {
+		write(line + "\n")
+		resp, err := client.Post(page+"/reload", "", nil)
+		if text := body(resp, err); resp.StatusCode != http.StatusConflict || !strings.Contains(text, "targets.txt:1: ") || !strings.Contains(text, want) {
+			t.Errorf("%s: %s: %s", line, resp.Status, text)
+		}
 	}
 	await(map[string]string{"open": "up", "<i>mail": "down", "third": "up"})
 }

@@ -75,7 +75,11 @@ func writeOptions(w io.Writer, k health.Kind, asJSON bool) error {
 	fmt.Fprintf(w, "%s: %s\n", k.Name, k.Summary)
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, o := range k.Options {
-		fmt.Fprintf(tw, "  %s=\t%s\n", o.Name, o.Summary)
+		again := ""
+		if o.Repeats {
+			again = ", or each as an option of its own"
+		}
+		fmt.Fprintf(tw, "  %s=\t%s%s\n", o.Name, o.Summary, again)
 	}
 	return tw.Flush()
 }

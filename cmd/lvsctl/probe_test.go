@@ -364,7 +364,7 @@ func TestProbeTeachesEveryKind(t *testing.T) {
 		}
 		out, errs, code := probe(t.Context(), host{}, k.Name, "--options")
 		for _, o := range k.Options {
-			if !strings.Contains(out, "\n  "+o.Name+"= ") || !strings.Contains(out, o.Summary+"\n") || code != exitDone {
+			if text := o.Summary; o.Repeats != strings.Contains(out, text+", or each as an option of its own\n") || !strings.Contains(out, "\n  "+o.Name+"= ") || !strings.Contains(out, text) || code != exitDone {
 				t.Errorf("%s: no %s in %s%s", k.Name, o.Name, out, errs)
 			}
 		}

@@ -141,6 +141,9 @@ func parse(words []string) (w health.Watch, err error) {
 	options := make(map[string]string)
 	for _, word := range words[3:] {
 		name, value, _ := strings.Cut(word, "=")
+		if other, again := options[name]; again {
+			value = other + "\n" + value // as options with several values have them
+		}
 		options[name] = value
 	}
 	w.ID = words[0]
