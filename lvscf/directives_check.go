@@ -15,7 +15,7 @@ var (
 	})
 	startTLSKinds = []CheckKind{CheckSMTP, CheckPOP3, CheckIMAP, CheckFTP, CheckNNTP, CheckLDAP}
 	loginKinds    = []CheckKind{
-		CheckHTTP, CheckHTTPS, CheckSMTP, CheckPOP3, CheckIMAP, CheckFTP, CheckLDAP, CheckMySQL, CheckPostgres, CheckRedis, CheckRADIUS, CheckSIP,
+		CheckHTTP, CheckHTTPS, CheckPOP3, CheckIMAP, CheckFTP, CheckLDAP, CheckMySQL, CheckPostgres, CheckRedis, CheckRADIUS, CheckSIP,
 	}
 	// connectKinds speak to a port of the server.
 	connectKinds = []CheckKind{

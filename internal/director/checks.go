@@ -83,8 +83,8 @@ func stricter(a, b health.Policy) health.Policy {
 	return p
 }
 
-// checker makes one check. What the file asks of it and it does not do is in
-// the notes: either by the table of what has effect, or here.
+// checker makes one check. Options that its kind does not read are for the
+// findings of package lvscf.
 func (s *Setup) checker(v *lvscf.Virtual, r *lvscf.Server, k *lvscf.Check, to ipvs.Destination, where string) (health.Checker, error) {
 	if v.Protocol == lvscf.SCTP {
 		switch k.Kind {
@@ -99,9 +99,6 @@ func (s *Setup) checker(v *lvscf.Virtual, r *lvscf.Server, k *lvscf.Check, to ip
 		return nil, err
 	case err != nil:
 		return nil, fmt.Errorf("check %s: %w", k.Name, err)
-	}
-	for _, directive := range idleWith(k) {
-		s.note("%s: check %s: %s has no effect yet with kind = %s", where, k.Name, directive, k.Kind)
 	}
 	port := cmp.Or(k.Port, r.Port)
 	switch {
@@ -134,31 +131,6 @@ func needsPort(k *lvscf.Check) bool {
 		return false
 	}
 	return true
-}
-
-// idleWith names the directives of a block that its kind reads by the grammar
-// and that do nothing here.
-func idleWith(k *lvscf.Check) []string {
-	var out []string
-	given := func(directive, value string) {
-		if value != "" {
-			out = append(out, directive)
-		}
-	}
-	switch k.Kind {
-	case lvscf.CheckNone, lvscf.CheckScript, lvscf.CheckNagios, lvscf.CheckFile:
-		if k.Source.Addr.IsValid() {
-			out = append(out, "source")
-		}
-		given("interface", k.Interface)
-		if k.Mark != 0 {
-			out = append(out, "mark")
-		}
-	case lvscf.CheckSMTP:
-		given("user", k.User)
-		given("password_file", k.PasswordFile)
-	}
-	return out
 }
 
 // unasked takes every server for good.

@@ -21,7 +21,6 @@ var effective = map[string][]string{
 		"forward", "tunnel_type", "tunnel_port", "tunnel_checksum", "sorry", "maintenance", "upper_threshold", "lower_threshold",
 		"quiesce_server", "check", "slow_start", "up_cmd", "down_cmd",
 	},
-	// What some kinds read and do not heed yet is noted where they are made.
 	"check": {
 		"kind", "address", "port", "source", "interface", "mark", "through", "timeout", "interval", "fast_interval", "down_interval",
 		"connect_timeout", "tls_timeout", "read_timeout", "rise", "fall", "start_state",

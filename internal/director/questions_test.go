@@ -91,17 +91,6 @@ func TestEveryKindIsAsked(t *testing.T) {
 	}
 }
 
-func TestOptionsWithoutEffectAreNoted(t *testing.T) {
-	for _, tt := range []struct{ block, want string }{
-		{"kind = script\ncommand = /bin/false\nsource = 10.0.0.250\nmark = 7\n", "check k: mark has no effect yet with kind = script"},
-		{"kind = smtp\nuser = probe\n", "check k: user has no effect yet with kind = smtp"},
-	} {
-		if _, notes := checkOf(t, "", tt.block); !strings.Contains(strings.Join(notes, "\n"), tt.want) {
-			t.Errorf("%q: notes %v", tt.block, notes)
-		}
-	}
-}
-
 func TestChecksThatCannotBeMade(t *testing.T) {
 	for _, tt := range []struct{ block, want string }{
 		{"kind = script\n", "check k: kind = script without a command: write command = PROGRAM"},
