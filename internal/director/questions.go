@@ -72,7 +72,7 @@ func (a *asker) ask() (health.Checker, error) {
 		return health.NewGRPC(&health.GRPCConfig{Service: k.GRPCService, Watch: true, TLS: a.tls(), Dial: dial})
 	case lvscf.CheckDNS:
 		kind := k.QueryType
-		if kind == "" && k.Query != "" {
+		if kind == "" && k.Query != "" && k.Query != "." {
 			kind = "A"
 		}
 		// As the clients ask.

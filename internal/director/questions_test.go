@@ -42,6 +42,7 @@ func TestEveryKindIsAsked(t *testing.T) {
 		{"grpc", "", "grpc_service = shop.Cart\ntls = 1\n", []string{"grpc", "shop.Cart", " tls "}},
 		{"dns", "", "query = www.example.net\nexpect = 192.0.2.1\n", []string{"dns", "www.example.net", "A", "192.0.2.1", "tcp"}},
 		{"dns", "protocol = udp\n", "", []string{"dns", "SOA"}},
+		{"dns", "protocol = udp\n", "query = .\n", []string{"dns", "SOA"}},
 		{"dns", "protocol = udp\n", "tls = 1\nserver_name = dns.example.net\n", []string{"dns", `tls name="dns.example.net"`}},
 		{"smtp", "", "tls = 1\n", []string{"smtp", " tls "}},
 		{"pop3", "", "", []string{"pop3"}},
