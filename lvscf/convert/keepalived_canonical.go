@@ -34,6 +34,9 @@ func effectiveChecks(v *lvscf.Virtual, s *lvscf.Server) []lvscf.Check {
 		if c.Fall <= 1 && c.Rise <= 1 || c.FastInterval == c.Interval {
 			c.FastInterval = 0 // never used, or no other
 		}
+		if c.Kind == lvscf.CheckHTTP && c.TLS {
+			c.Kind, c.TLS = lvscf.CheckHTTPS, false
+		}
 		effectiveLimits(c)
 		switch c.Kind {
 		case lvscf.CheckHTTP, lvscf.CheckHTTPS:
@@ -45,9 +48,6 @@ func effectiveChecks(v *lvscf.Virtual, s *lvscf.Server) []lvscf.Check {
 			}
 			if c.Status.String() == "200-299" {
 				c.Status = nil
-			}
-			if c.Kind == lvscf.CheckHTTP && !c.TLS {
-				c.Verify = true // of nothing
 			}
 			if c.ServerName == c.Host {
 				c.ServerName = ""
@@ -107,7 +107,7 @@ func effectiveLimits(c *lvscf.Check) {
 		c.ConnectTimeout = within(c.ConnectTimeout, c.Timeout)
 		c.ReadTimeout = within(c.ReadTimeout, c.Timeout)
 		c.TLSTimeout = within(c.TLSTimeout, c.Timeout)
-		if c.Kind != lvscf.CheckHTTPS && !c.TLS {
+		if !c.UsesTLS() {
 			c.TLSTimeout = 0
 		}
 		return

@@ -288,7 +288,7 @@ func (d *differ) loseBlock(path, word string, block map[string]any) {
 	case word == "failover" || d.cfg.Service == lvscf.FOS:
 		why, nearest = "keepalived runs no failover services", "notify_master and notify_backup of a vrrp_instance, with programs that start and stop it"
 	case word == "check":
-		why, nearest = "keepalived has no check of this kind, or reads its command otherwise", "TCP_CHECK was written, or HTTP_GET for a GET by hand; MISC_CHECK with a program asks more"
+		why, nearest = "keepalived has no check of this kind, or reads its command otherwise", "TCP_CHECK was written, PING_CHECK over UDP, or HTTP_GET for a GET by hand; MISC_CHECK with a program asks more"
 	case block["active"] == false:
 		why, nearest = "it is not active, and keepalived has no switch for that", "leave it out, or make it active"
 	case block["sorry"] == true:

@@ -218,7 +218,7 @@ func (e *exporter) server(v *lvscf.Virtual, s *lvscf.Server, forward lvscf.Netwo
 			if c.Port == port {
 				c.Port = 0
 			}
-			e.check(&c)
+			e.check(v, &c)
 		}
 	})
 }
@@ -247,13 +247,13 @@ func (e *exporter) realPort(v *lvscf.Virtual, s *lvscf.Server) uint16 {
 }
 
 // checkWords are the blocks of the kinds that keepalived has. Of all others
-// the nearest is a connect.
+// the nearest is a connect, or a ping where nothing listens for one.
 var checkWords = map[lvscf.CheckKind]string{
 	lvscf.CheckTCP: "TCP_CHECK", lvscf.CheckHTTP: "HTTP_GET", lvscf.CheckHTTPS: "SSL_GET", lvscf.CheckSMTP: "SMTP_CHECK",
 	lvscf.CheckDNS: "DNS_CHECK", lvscf.CheckScript: "MISC_CHECK", lvscf.CheckUDP: "UDP_CHECK", lvscf.CheckPing: "PING_CHECK",
 }
 
-func (e *exporter) check(c *lvscf.Check) {
+func (e *exporter) check(v *lvscf.Virtual, c *lvscf.Check) {
 	if c.Kind == lvscf.CheckNone {
 		return
 	}
@@ -265,6 +265,9 @@ func (e *exporter) check(c *lvscf.Check) {
 	if word == "" || c.Kind == lvscf.CheckScript && (c.Command == "" || !plainCommand(c.Command)) {
 		e.comment("in place of a check of kind %s", c.Kind)
 		word = "TCP_CHECK"
+		if v.Protocol == lvscf.UDP {
+			word = "PING_CHECK"
+		}
 	}
 	e.block(word, func() {
 		if word != "MISC_CHECK" {
