@@ -189,4 +189,6 @@ func (l limited) Check(ctx context.Context, t health.Target) health.Result {
 	return r
 }
 
-func (l limited) Identity() string { return l.name + ": " + l.Checker.Identity() + " within " + l.timeout.String() }
+func (l limited) Identity() string {
+	return l.name + ": " + l.Checker.Identity() + " within " + l.timeout.String()
+}
