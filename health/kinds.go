@@ -402,6 +402,9 @@ func (o *options) sends() Dial {
 // tls is nil if no option asks for it.
 func (o *options) tls() *TLSConfig {
 	on := o.flag("tls")
+	if yes, _ := strconv.ParseBool(o.given["starttls"]); yes { // of the kinds that read it
+		on = true
+	}
 	t := &TLSConfig{ServerName: o.text("tls-name"), SkipVerify: o.flag("tls-skip-verify")}
 	files := false
 	for _, f := range []struct {

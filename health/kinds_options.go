@@ -38,7 +38,7 @@ var optionTexts = map[string]string{
 	"tls-skip-verify": "true takes any certificate",
 	"tls-cert":        "file with a certificate of our own (PEM), for servers that ask for one",
 	"tls-key":         "file with the key of tls-cert (PEM)",
-	"starttls":        "true begins in clear and turns to TLS; it needs tls=true",
+	"starttls":        "true begins in clear and turns to TLS",
 
 	// Of logins. A process list shows what stands on a command line.
 	"user":          "user to log in as",

@@ -130,6 +130,7 @@ func TestProbeOfNames(t *testing.T) {
 		{"http cache.example.net connect-timeout=1ms", "target   cache.example.net (127.0.0.1:80)\n"},
 		{"http cache.example.net tls-skip-verify=true connect-timeout=1ms", "target   cache.example.net (127.0.0.1:443)\n"},
 		{"smtp 127.0.0.1 tls=true starttls=true connect-timeout=1ms", "target   127.0.0.1:25\n"},
+		{"smtp 127.0.0.1 starttls=true connect-timeout=1ms", "target   127.0.0.1:25\n"},
 		{"ldap ::1 connect-timeout=1ms", "target   [::1]:389\n"},
 		{"ldap [::1]:3890 connect-timeout=1ms", "target   [::1]:3890\n"},
 	} {
