@@ -47,6 +47,8 @@ type HTTPConfig struct {
 	// Host is the Host header; empty means the target's address and port.
 	Host string
 	// Header are further headers. User-Agent defaults to "lvskit-health".
+	// Values are not in the identity where the name speaks of a secret
+	// (auth, cookie, key, token, secret, password).
 	Header http.Header
 	// Status are the codes that are OK; empty means 200..299.
 	Status []StatusRange
@@ -120,9 +122,12 @@ func NewHTTP(cfg *HTTPConfig) (*HTTP, error) {
 		c.cfg.MaxBody = DefaultMaxBody
 	}
 	header := make(http.Header, len(c.cfg.Header)+1)
-	header.Set("User-Agent", "lvskit-health")
-	for k, v := range c.cfg.Header {
-		header[http.CanonicalHeaderKey(k)] = slices.Clone(v)
+	for _, k := range slices.Sorted(maps.Keys(c.cfg.Header)) { // of one name there may be several spellings
+		name := http.CanonicalHeaderKey(k)
+		header[name] = append(header[name], c.cfg.Header[k]...)
+	}
+	if _, own := header["User-Agent"]; !own {
+		header.Set("User-Agent", "lvskit-health")
 	}
 	c.cfg.Header = header
 	if err := c.validate(); err != nil {
@@ -220,8 +225,7 @@ func (c *HTTP) describe() string {
 	fmt.Fprintf(&b, "http %s %q host=%q status=%v", c.cfg.Method, c.cfg.Path, c.cfg.Host, c.cfg.Status)
 	for _, k := range slices.Sorted(maps.Keys(c.cfg.Header)) {
 		values := c.cfg.Header[k]
-		switch http.CanonicalHeaderKey(k) {
-		case "Authorization", "Cookie", "Proxy-Authorization":
+		if isSecretHeader(k) {
 			values = []string{fingerprint(strings.Join(values, "\x00"))}
 		}
 		fmt.Fprintf(&b, " header=%q:%q", k, values)
@@ -241,6 +245,15 @@ func (c *HTTP) describe() string {
 	}
 	b.WriteString(c.cfg.Dial.identity())
 	return b.String()
+}
+
+// isSecretHeader tells whether a header is likely to hold what only the server
+// should know, such as Authorization, Cookie, X-Api-Key or Private-Token.
+func isSecretHeader(name string) bool {
+	name = strings.ToLower(name)
+	return slices.ContainsFunc([]string{"auth", "cookie", "key", "token", "secret", "password"}, func(part string) bool {
+		return strings.Contains(name, part)
+	})
 }
 
 // Identity names the kind and the parameters of the check.
