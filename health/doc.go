@@ -7,7 +7,6 @@
 //
 // The checks are
 //
-//   - of connections: [TCP], [SYN] (half of one), [TLS], [ICMP], [BFD];
 //   - of hosts and connections: [TCP], [SYN] (half of one), [TLS], [ICMP], [BFD];
 //   - of any protocol: [SendExpect] (one text each way, over TCP or UDP),
 //     [Dialogue] (several steps);
