@@ -19,6 +19,8 @@ type PiranhaConfig struct {
 	Send, Expect, SendProgram string
 	// UseRegex is the directive use_regex. It has no effect on SendProgram.
 	UseRegex bool
+	// Programs is for a SendProgram as in [ExternalConfig].
+	Programs *Programs
 	// Dial says how to connect, which Piranha left to the system; a
 	// SendProgram connects by itself.
 	Dial
@@ -36,7 +38,7 @@ type PiranhaConfig struct {
 // The error names the directive that cannot be used.
 func NewPiranha(cfg PiranhaConfig) (Checker, error) {
 	if cfg.SendProgram != "" {
-		c, err := NewExternal(ExternalConfig{Command: cfg.SendProgram, Expect: Unescape(cfg.Expect)})
+		c, err := NewExternal(ExternalConfig{Command: cfg.SendProgram, Expect: Unescape(cfg.Expect), Programs: cfg.Programs})
 		if err != nil {
 			return nil, fmt.Errorf("send_program: %w", err)
 		}

@@ -93,7 +93,7 @@ func (s *Setup) checker(v *lvscf.Virtual, r *lvscf.Server, k *lvscf.Check, to ip
 			return unasked{}, nil
 		}
 	}
-	c, err := question(v, k)
+	c, err := s.question(v, k)
 	switch {
 	case err != nil && k.Name == "":
 		return nil, err

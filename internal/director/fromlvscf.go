@@ -117,6 +117,10 @@ func lookup(ctx context.Context, name string) (netip.Addr, error) {
 	return as[0].Unmap(), nil
 }
 
+// programsAtOnce is how many programs of all checks together may run at once:
+// eight times the default, as checks by slow programs are common.
+const programsAtOnce = 512
+
 // FromLVSCF turns a configuration into a setup. What the file asks for and
 // the director does not do is in the setup's notes; nothing is dropped in
 // silence.
@@ -125,6 +129,10 @@ func FromLVSCF(c *lvscf.Config) (*Setup, error) {
 		return nil, fmt.Errorf("%s:%v: service = fos: failover services are not run, only virtual ones: set service = lvs", c.Path, c.Origins.Pos("service"))
 	}
 	s := &Setup{Source: c.Path, Serial: int(c.Serial), Digest: c.Digest(), Config: c, Drain: c.DrainTime, paths: &paths{}}
+	var err error
+	if s.programs, err = health.NewPrograms(&health.ProgramsConfig{AtOnce: programsAtOnce}); err != nil {
+		return nil, err
+	}
 	s.Timeouts = ipvs.Timeouts{TCP: c.TCPTimeout, TCPFin: c.TCPFinTimeout, UDP: c.UDPTimeout}
 	s.Heartbeat = heartbeat(c)
 	if h := &s.Heartbeat; h.Enabled && h.DeadAfter < 2*h.Interval {
@@ -242,7 +250,7 @@ func (s *Setup) virtualService(c *lvscf.Config, from *convert.Service, used map[
 		Service: from.Service, Quiesce: v.QuiesceServer, Quorum: v.Quorum, Hysteresis: v.QuorumHysteresis,
 		QuorumUp: v.QuorumUpCmd, QuorumDown: v.QuorumDownCmd, DownOnStop: v.DownOnStop,
 	}
-	load, err := loadSource(c, v)
+	load, err := s.loadSource(c, v)
 	if err != nil {
 		return out, err
 	}

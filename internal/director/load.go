@@ -214,7 +214,7 @@ func (l *loads) describe(v *VirtualService, out []control.Server) {
 }
 
 // loadSource is how lvs.cf wants the loads of a service's servers found out.
-func loadSource(c *lvscf.Config, v *lvscf.Virtual) (src LoadSource, err error) {
+func (s *Setup) loadSource(c *lvscf.Config, v *lvscf.Virtual) (src LoadSource, err error) {
 	switch word := v.LoadMonitor; {
 	case word == "", word == "none":
 	case word == "rup":
@@ -222,14 +222,14 @@ func loadSource(c *lvscf.Config, v *lvscf.Virtual) (src LoadSource, err error) {
 	case word == "ruptime":
 		src.RWho = true
 	case word == "uptime":
-		src.Checker, err = loadCommand(cmp.Or(c.RshCommand, "rsh") + " %h uptime")
+		src.Checker, err = s.loadCommand(cmp.Or(c.RshCommand, "rsh") + " %h uptime")
 	case strings.HasPrefix(word, "http://"), strings.HasPrefix(word, "https://"):
 		src.Checker, err = loadURL(word)
 	default:
 		if !slices.Contains(strings.Fields(word), "%h") {
 			word += " %h"
 		}
-		src.Checker, err = loadCommand(word)
+		src.Checker, err = s.loadCommand(word)
 	}
 	if err != nil {
 		err = fmt.Errorf("%s:%v: virtual %s: load_monitor: %w", c.Path, v.Origins.Pos("load_monitor"), v.Name, err)
@@ -237,8 +237,8 @@ func loadSource(c *lvscf.Config, v *lvscf.Virtual) (src LoadSource, err error) {
 	return src, err
 }
 
-func loadCommand(command string) (health.Checker, error) {
-	return health.NewLoadCommand(health.LoadCommandConfig{Command: command})
+func (s *Setup) loadCommand(command string) (health.Checker, error) {
+	return health.NewLoadCommand(health.LoadCommandConfig{Command: command, Programs: s.programs})
 }
 
 // loadURL asks what a URL stands for: node_exporter, or with a fragment the

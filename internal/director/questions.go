@@ -22,17 +22,19 @@ type asker struct {
 	k    *lvscf.Check
 	dial health.Dial
 	errs []error
+	// programs bounds those of all checks together.
+	programs *health.Programs
 }
 
 // question returns the check of a block, or an error that names the
 // directives that cannot be used.
-func question(v *lvscf.Virtual, k *lvscf.Check) (health.Checker, error) {
-	return questionBy(v, k, func(*health.Dial) {})
+func (s *Setup) question(v *lvscf.Virtual, k *lvscf.Check) (health.Checker, error) {
+	return s.questionBy(v, k, func(*health.Dial) {})
 }
 
 // questionBy is question with a change of how it is asked.
-func questionBy(v *lvscf.Virtual, k *lvscf.Check, change func(*health.Dial)) (health.Checker, error) {
-	a := asker{v: v, k: k, dial: health.Dial{
+func (s *Setup) questionBy(v *lvscf.Virtual, k *lvscf.Check, change func(*health.Dial)) (health.Checker, error) {
+	a := asker{v: v, k: k, programs: s.programs, dial: health.Dial{
 		Source: k.Source.Addr, Device: k.Interface, Mark: k.Mark,
 		ConnectTimeout: k.ConnectTimeout, TLSTimeout: k.TLSTimeout, AnswerTimeout: k.ReadTimeout,
 	}}
@@ -54,7 +56,7 @@ func (a *asker) ask() (health.Checker, error) {
 	switch k.Kind {
 	case lvscf.CheckPiranha:
 		return health.NewPiranha(health.PiranhaConfig{
-			Transport: transport, VirtualPort: a.v.Port, Send: k.Send, Expect: k.Expect, SendProgram: k.Command, UseRegex: k.UseRegex, Dial: dial,
+			Transport: transport, VirtualPort: a.v.Port, Send: k.Send, Expect: k.Expect, SendProgram: k.Command, UseRegex: k.UseRegex, Programs: a.programs, Dial: dial,
 		})
 	case lvscf.CheckNone:
 		return unasked{}, nil
@@ -113,12 +115,12 @@ func (a *asker) ask() (health.Checker, error) {
 		if k.Command == "" {
 			return nil, errors.New("kind = script without a command: write command = PROGRAM")
 		}
-		return health.NewExternal(health.ExternalConfig{Command: k.Command, Expect: health.Unescape(k.Expect), Weight: k.UseWeight})
+		return health.NewExternal(health.ExternalConfig{Command: k.Command, Expect: health.Unescape(k.Expect), Weight: k.UseWeight, Programs: a.programs})
 	case lvscf.CheckNagios:
 		if k.Command == "" {
 			return nil, errors.New("kind = nagios without a command: write command = PLUGIN")
 		}
-		return health.NewNagios(health.NagiosConfig{Command: k.Command})
+		return health.NewNagios(health.NagiosConfig{Command: k.Command, Programs: a.programs})
 	case lvscf.CheckFile:
 		if k.Path == "" {
 			return nil, errors.New("kind = file without a path: write path = FILE")

@@ -48,6 +48,8 @@ type Setup struct {
 	Notes []string
 	// paths is for the checks that ask through the virtual addresses.
 	paths *paths
+	// programs bounds the programs of all checks together.
+	programs *health.Programs
 }
 
 // ControlTarget answers as long as this router is well itself.

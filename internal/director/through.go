@@ -106,7 +106,7 @@ func (s *Setup) throughVirtual(v *lvscf.Virtual, k *lvscf.Check, to ipvs.Destina
 		own: own, paths: s.paths,
 		path: dsr.Path{Virtual: netip.AddrPortFrom(v.Address.Addr, port), Destination: to, Source: k.Source.Addr},
 		ask: func(d health.Dial) (health.Checker, error) {
-			return questionBy(v, k, func(own *health.Dial) { own.Source, own.Mark, own.Namespace = d.Source, d.Mark, d.Namespace })
+			return s.questionBy(v, k, func(own *health.Dial) { own.Source, own.Mark, own.Namespace = d.Source, d.Mark, d.Namespace })
 		},
 	}
 	// What cannot be asked is refused now, and not when a check is due.
