@@ -220,7 +220,7 @@ func (c *HTTP) redirect(method string, from *url.URL, host, location string, cod
 		return "", nil, unwanted("status %d without a Location", code)
 	case err != nil:
 		return "", nil, unwanted("status %d to %s, which is no address", code, clip([]byte(location)))
-	case to.Scheme != scheme || to.User != nil || !strings.EqualFold(to.Host, host) && !strings.EqualFold(to.Host, hostOnly(host)):
+	case to.Scheme != scheme || to.User != nil || !sameHost(to, host):
 		return "", nil, unwanted("status %d to %s, which is not at %s://%s and so not followed", code, clip([]byte(location)), scheme, host)
 	}
 	if code == http.StatusSeeOther && method != http.MethodHead ||
@@ -231,6 +231,17 @@ func (c *HTTP) redirect(method string, from *url.URL, host, location string, cod
 		to.Path = "/"
 	}
 	return method, &url.URL{Path: to.Path, RawPath: to.RawPath, RawQuery: to.RawQuery}, nil
+}
+
+// sameHost tells whether an address leads to the host that was asked: by its
+// name, and by its port where it has one.
+func sameHost(to *url.URL, host string) bool {
+	asked := url.URL{Host: host}
+	port := asked.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[to.Scheme]
+	}
+	return strings.EqualFold(to.Hostname(), asked.Hostname()) && (to.Port() == "" || to.Port() == port)
 }
 
 // isRedirect tells whether a status sends us elsewhere by its Location.

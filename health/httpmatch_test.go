@@ -145,6 +145,8 @@ func TestHTTPRedirects(t *testing.T) {
 		"two, one too many":    {"/a?to=/b%3Fto=/end", "", 1, nil, health.Fail, `status 303 See Other to "/end", after 1 redirects already`, []string{"GET /a?to=/b%3Fto=/end", "GET /b?to=/end"}},
 		"loop":                 {"/loop", "", 3, nil, health.Fail, "after 3 redirects already", []string{"GET /loop", "GET /loop", "GET /loop", "GET /loop"}},
 		"another host":         {"/a?to=http://elsewhere.example/end", "", 3, nil, health.Fail, "which is not at http://www.example.org and so not followed", []string{"GET /a?to=http://elsewhere.example/end"}},
+		"its usual port":       {"/a?to=http://" + host + ":80/end", "", 1, nil, health.OK, "", []string{"GET /a?to=http://" + host + ":80/end", "GET /end"}},
+		"another port":         {"/a?to=http://" + host + ":81/end", "", 1, nil, health.Fail, "not followed", []string{"GET /a?to=http://" + host + ":81/end"}},
 		"another scheme":       {"/a?to=https://www.example.org/end", "", 3, nil, health.Fail, "not followed", []string{"GET /a?to=https://www.example.org/end"}},
 		"without a Location":   {"/other", "", 3, nil, health.Fail, "status 302 without a Location", []string{"GET /other"}},
 		"the status is wanted": {"/a?to=/end", "", 3, []health.StatusRange{{303, 303}}, health.OK, "status 303", []string{"GET /a?to=/end"}},
@@ -159,5 +161,18 @@ func TestHTTPRedirects(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A server that is asked by its address may leave out the port.
+func TestHTTPRedirectToAnAddress(t *testing.T) {
+	for _, host := range []string{"192.0.2.1:8080", "[2001:db8::1]:8080"} {
+		bare := strings.TrimSuffix(host, ":8080")
+		s := healthtest.NewServer(t, overBoth(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/end" {
+				http.Redirect(w, r, "http://"+bare+"/end", http.StatusFound)
+			}
+		}))
+		want(t, check(t, newHTTP(t, &health.HTTPConfig{Host: host, Redirects: 1}), s.Addr(), short), health.OK, "status 200")
 	}
 }
