@@ -34,7 +34,8 @@ type TLSCheckConfig struct {
 	// ExpiryDays is how many days before the end of a certificate the reason
 	// says so; 0 means DefaultExpiryDays. The verdict is OK until the end. The
 	// days are the number "days_to_expiry" of each result whose handshake
-	// succeeded, those of the certificate of the chain that ends first.
+	// succeeded, those of the certificate that ends first: of the chain by
+	// which it was verified, or else of all that the server shows.
 	ExpiryDays int
 	// Dial says how to connect.
 	Dial
@@ -107,7 +108,7 @@ func (c *TLS) Check(ctx context.Context, t Target) Result {
 		if state.NegotiatedProtocol != "" {
 			what += ", " + state.NegotiatedProtocol
 		}
-		text, days := expiry(state.PeerCertificates, time.Now(), c.cfg.ExpiryDays)
+		text, days := expiry(lasting(state), time.Now(), c.cfg.ExpiryDays)
 		if len(state.PeerCertificates) > 0 {
 			s.perf = []Perfdatum{{Label: "days_to_expiry", Value: float64(days), Warn: fmt.Sprintf("%d:", c.cfg.ExpiryDays), Critical: "0:"}}
 		}
@@ -139,13 +140,28 @@ func (c *TLS) pinned(state tls.ConnectionState) error {
 	return unwanted("no key of the certificate is pinned; that of the server is %x", sha256.Sum256(chain[0].RawSubjectPublicKeyInfo))
 }
 
+// lasting are the certificates whose end matters: those of the verified chain
+// that lasts longest, as a server may show more than are needed, old ones too.
+func lasting(state tls.ConnectionState) []*x509.Certificate {
+	if len(state.VerifiedChains) == 0 {
+		return state.PeerCertificates
+	}
+	return slices.MaxFunc(state.VerifiedChains, func(a, b []*x509.Certificate) int {
+		return firstToEnd(a).NotAfter.Compare(firstToEnd(b).NotAfter)
+	})
+}
+
+func firstToEnd(chain []*x509.Certificate) *x509.Certificate {
+	return slices.MinFunc(chain, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
+}
+
 // expiry says how long the certificate that ends first is good for, in words
 // and in whole days, which are negative after its end.
 func expiry(chain []*x509.Certificate, now time.Time, warn int) (text string, days int) {
 	if len(chain) == 0 {
 		return "no certificate", 0
 	}
-	first := slices.MinFunc(chain, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
+	first := firstToEnd(chain)
 	days = int(math.Floor(first.NotAfter.Sub(now).Hours() / 24))
 	date := first.NotAfter.UTC().Format(time.DateOnly)
 	switch {

@@ -2,13 +2,17 @@ package health_test
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"log"
+	"math/big"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -122,6 +126,29 @@ func grpcServer(cfg *tls.Config, h http.HandlerFunc) healthtest.Behavior {
 		_ = s.Serve(&single{Conn: conn})
 		<-closed // the client is gone, or the test has ended
 		_ = s.Close()
+	}
+}
+
+// A server may go on showing a certificate that nobody needs any more, as those
+// did whose issuer was once signed by another one that has ended since.
+func TestTLSWithAnOldCertificateBeside(t *testing.T) {
+	server, roots := certificate()
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1e9, 0), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(nil, old, old, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := server.Certificates[0]
+	own.Certificate = append(slices.Clone(own.Certificate), der)
+	server.Certificates = []tls.Certificate{own}
+	s := healthtest.NewServer(t, overTLS(server, func(c net.Conn) { _, _ = c.Read(make([]byte, 1)) }))
+	for skip, reason := range map[bool]string{false: "the certificate is good for ", true: "WARNING: the certificate ended on 2001-09-09"} {
+		c := must(health.NewTLS(&health.TLSCheckConfig{TLS: health.TLSConfig{RootsPEM: roots, ServerName: "example.com", SkipVerify: skip}}))
+		want(t, check(t, c, s.Addr(), short), health.OK, reason)
 	}
 }
 
