@@ -182,7 +182,7 @@ func (p Policy) Next(before Group, members []Member, now time.Time) Group {
 	g.decide(p, now)
 
 	stand := 0
-	if g.Quorum == Lost || g.Live == 0 || g.Quorum == Undecided && found {
+	if g.Quorum == Lost || g.Live == 0 {
 		stand = standInOf(members)
 	}
 	g.Sorry = stand > 0
