@@ -36,11 +36,11 @@ func (k *known) facts() facts {
 // whole is the weight in the table before its gear moves it.
 func (k *known) whole() float64 {
 	f := k.facts()
-	weight, share := k.gear.state.Configured, cmp.Or(f.share, 1)
+	weight := k.server.Destination.Weight
 	if f.told != nil {
 		weight = *f.told
 	}
-	return float64(weight*max(k.gear.law.Unit, 1)) * share
+	return float64(weight*k.gear.law.Unit) * cmp.Or(f.share, 1)
 }
 
 // inquiry is what makes two checks one; the answer to it is for all who ask.
@@ -154,14 +154,10 @@ func (l *loop) count(id string, k *known, s health.State, now time.Time) {
 	if k.gear == nil {
 		return
 	}
-	switch found, there := l.found(k); {
+	switch part, there := l.found(k); {
 	case s != health.Up:
 		k.gear.leave()
 	case was == health.Unknown && (there || !l.read):
-		part := 0.0
-		if whole := k.whole(); there && whole > 0 {
-			part = float64(found) / whole
-		}
 		k.gear.resume(part, now)
 	default:
 		k.gear.enter(now)
@@ -169,14 +165,32 @@ func (l *loop) count(id string, k *known, s health.State, now time.Time) {
 	l.watch(id, k)
 }
 
-// found is the weight that a server has in the table; it is not there if it
-// has none.
-func (l *loop) found(k *known) (weight int, there bool) {
+// resume lets the weights go on as they were found, of the servers that came
+// up before the table was read.
+func (l *loop) resume(now time.Time) {
+	for id, k := range l.servers {
+		if k.gear == nil || k.counts != health.Up {
+			continue
+		}
+		if part, there := l.found(k); there {
+			k.gear.resume(part, now)
+			l.watch(id, k)
+		}
+	}
+}
+
+// found is the part of its whole weight that a server has in the table, 0 if
+// that is not known; it is not there if it has none.
+func (l *loop) found(k *known) (part float64, there bool) {
 	e, _ := l.rec.Entry(l.setup.Services[k.service].Service.Key)
 	for _, d := range e.Destinations {
-		if d.Key == k.server.Destination.Key {
-			return d.Weight, d.Weight > 0
+		if d.Key != k.server.Destination.Key || d.Weight == 0 {
+			continue
 		}
+		if whole := k.whole(); whole > 0 {
+			part = float64(d.Weight) / whole
+		}
+		return part, true
 	}
 	return 0, false
 }

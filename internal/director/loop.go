@@ -128,12 +128,15 @@ func (l *loop) run(ctx context.Context) error {
 // settle makes the table what it should be now. What fails the reconciler
 // keeps, tells and tries again.
 func (l *loop) settle(ctx context.Context) {
-	if !l.read && l.rec.Resync(ctx) != nil {
-		// To plan without knowing what is there would take out servers that
-		// were not asked yet. onEvent comes back when it can be read.
-		return
+	if !l.read {
+		if l.rec.Resync(ctx) != nil {
+			// To plan without knowing what is there would take out servers that
+			// were not asked yet. onEvent comes back when it can be read.
+			return
+		}
+		l.read = true
+		l.resume(time.Now())
 	}
-	l.read = true
 	switch l.stance {
 	case stanceServe:
 		before := l.groups

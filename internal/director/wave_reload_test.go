@@ -40,6 +40,26 @@ func TestAReloadWithoutAControlTargetLetsGo(t *testing.T) {
 	})
 }
 
+// A server that left is none that is held, nor one of many that failed.
+func TestAReloadForgetsTheFailuresOfThoseWhoLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := waveBench(t, false)
+		defer b.stop()
+		b.fall("0123")
+		time.Sleep(time.Second)
+		synctest.Wait()
+		b.reload(health.Down, func(s *Setup) {
+			s.Services = []VirtualService{s.Services[0]}
+			s.Services[0].Servers = s.Services[0].Servers[:2]
+		})
+		b.loop.ask(t.Context(), func(context.Context) {
+			if n := b.loop.wave.Holds(); n != 2 {
+				t.Errorf("%d targets are held, want 2", n)
+			}
+		})
+	})
+}
+
 // asking is a control target that takes its time.
 type asking struct{}
 

@@ -3,6 +3,7 @@ package director
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -179,19 +180,22 @@ func TestSlowStartGoesOnAfterARestart(t *testing.T) {
 func TestNoWeightJumpsAfterARestart(t *testing.T) {
 	fifty, quarter := 50, 25
 	for _, tt := range []struct {
-		name  string
-		found int
-		told  *int
-		then  int // ten seconds later
+		name    string
+		found   int
+		told    *int
+		follows bool // the load
+		then    int  // ten seconds later
 	}{
-		{"late in the climb", 50, nil, 61},
-		{"climbed, with a quarter by its agent", 16, &quarter, 16},
-		{"half way, with a half by its agent", 16, &fifty, 21},
+		{"late in the climb", 50, nil, false, 61},
+		{"led there by its load", 50, nil, true, 50},
+		{"climbed, with a quarter by its agent", 16, &quarter, false, 16},
+		{"half way, with a half by its agent", 16, &fifty, false, 21},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				setup := slowSetup()
 				r := &setup.Services[0].Servers[1]
+				r.FollowLoad = tt.follows
 				if tt.told != nil {
 					r.TellsWeight, r.TellsShare, r.Checker = true, true, &proposing{}
 				}
@@ -212,6 +216,33 @@ func TestNoWeightJumpsAfterARestart(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A server that counts as up to start with does so before the table was read.
+func TestNoWeightJumpsOfAServerThatIsUpToStartWith(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kernel, setup := ipvstest.New(), slowSetup()
+		have := ipvs.Table{{Service: setup.Services[0].Service, Destinations: []ipvs.Destination{dest(serverA, 128), dest(serverB, 20)}}}
+		if err := kernel.Apply(t.Context(), ipvs.Diff(nil, have, nil)); err != nil {
+			t.Fatal(err)
+		}
+		kernel.ResetLog()
+		owned, err := ipvs.OpenOwnership("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := newLoop(slog.New(slog.DiscardHandler), kernel, owned, setup)
+		l.begin("web/a", health.Up, time.Now())
+		l.begin("web/b", health.Up, time.Now())
+		l.settle(t.Context())
+		l.stance = stanceServe
+		l.settle(t.Context())
+		b := &bench{t: t, kernel: kernel, loop: l}
+		b.wantNoCommand("changed by the start")
+		if len(l.moving) != 1 {
+			t.Errorf("%d weights move, want that of the server that climbs", len(l.moving))
+		}
+	})
 }
 
 func loadSetup() *Setup {
