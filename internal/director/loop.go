@@ -100,6 +100,9 @@ func (l *loop) withdraw(ctx context.Context) {
 func (l *loop) run(ctx context.Context) error {
 	defer close(l.over)
 	defer l.work.Wait()
+	// A panic must end the daemon, and not wait here for what goes on.
+	ctx, end := context.WithCancel(ctx)
+	defer end()
 	l.work.Go(func() { _ = l.rec.Run(ctx) }) // it ends with ctx alone
 	l.work.Go(func() { l.commands.run(ctx) })
 	l.settle(ctx)

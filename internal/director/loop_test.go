@@ -336,6 +336,34 @@ func TestLoopDoesNotPlanWithoutHavingRead(t *testing.T) {
 	})
 }
 
+// A bug must end the daemon, so that its supervisor starts it again; one that
+// stands still serves nobody.
+func TestLoopDoesNotHideAPanic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		owned, err := ipvs.OpenOwnership("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := newLoop(slog.New(slog.DiscardHandler), ipvstest.New(), owned, webSetup(nil))
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		told := make(chan any, 1)
+		go func() {
+			defer func() { told <- recover() }()
+			_ = l.run(ctx)
+		}()
+		l.inbox.order(func(context.Context) { panic("a bug") })
+		select {
+		case got := <-told:
+			if got != "a bug" {
+				t.Errorf("panic %v", got)
+			}
+		case <-time.After(time.Minute):
+			t.Error("the loop stands still")
+		}
+	})
+}
+
 // BenchmarkVerdict is what one death and one recovery cost in tables of
 // services with ten servers each.
 func BenchmarkVerdict(b *testing.B) {
