@@ -78,7 +78,7 @@ func (n *Node) judgeHearing(hears bool, now time.Duration) {
 		*d = deafness{since: now, seen: true}
 	case !d.told && now-d.since >= n.cfg.DeadAfter:
 		d.told = true
-		n.emit(Event{Kind: EventPartnerDeaf})
+		n.events.emit(Event{Kind: EventPartnerDeaf})
 	}
 }
 
@@ -101,10 +101,10 @@ func (n *Node) compareDigests() {
 	n.mismatch = now[0] != now[1] && now[0] != none && now[1] != none
 	switch {
 	case n.mismatch:
-		n.emit(Event{Kind: EventDigestMismatch, Reason: "the two nodes run different configurations"})
+		n.events.emit(Event{Kind: EventDigestMismatch, Reason: "the two nodes run different configurations"})
 	case was:
 		n.docs = documents{own: n.docs.own}
-		n.emit(Event{Kind: EventDigestMatch})
+		n.events.emit(Event{Kind: EventDigestMatch})
 	}
 }
 
@@ -133,34 +133,34 @@ func (n *Node) step(e pulse.Event, now time.Duration) {
 			s, _, _ := n.machine.State()
 			if s != from {
 				n.effects.request(role(s))
-				n.emit(Event{Kind: EventRole, Role: role(s), From: role(from), Reason: n.reason(now)})
+				n.events.emit(Event{Kind: EventRole, Role: role(s), From: role(from), Reason: n.reason(now)})
 			}
 		case pulse.ActionSend:
 			n.sendNow()
 		case pulse.ActionAnnounce:
 			n.effects.announce()
 		case pulse.ActionPartnerFound:
-			n.emit(Event{Kind: EventPartnerFound})
+			n.events.emit(Event{Kind: EventPartnerFound})
 		case pulse.ActionPartnerLost:
 			e := Event{Kind: EventPartnerLost}
 			if d := n.refused(now); d != pulse.DropNone {
 				e.Reason = complaint(d)
 			}
-			n.emit(e)
+			n.events.emit(e)
 		case pulse.ActionChannelFound:
-			n.emit(Event{Kind: EventChannelFound, Channel: n.chans[a.Channel].Name})
+			n.events.emit(Event{Kind: EventChannelFound, Channel: n.chans[a.Channel].Name})
 		case pulse.ActionChannelLost:
-			n.emit(Event{Kind: EventChannelLost, Channel: n.chans[a.Channel].Name})
+			n.events.emit(Event{Kind: EventChannelLost, Channel: n.chans[a.Channel].Name})
 		case pulse.ActionRivalSeen:
-			n.emit(Event{Kind: EventRivalSeen, Reason: "both nodes are active"})
+			n.events.emit(Event{Kind: EventRivalSeen, Reason: "both nodes are active"})
 		case pulse.ActionRivalGone:
-			n.emit(Event{Kind: EventRivalGone})
+			n.events.emit(Event{Kind: EventRivalGone})
 		case pulse.ActionRoleConflict:
 			reason := "both nodes are configured as backup; make one the primary"
 			if n.cfg.Primary {
 				reason = "both nodes are configured as primary; make one the backup"
 			}
-			n.emit(Event{Kind: EventRoleConflict, Reason: reason})
+			n.events.emit(Event{Kind: EventRoleConflict, Reason: reason})
 		}
 	}
 	n.wakeLoop() // what is due next may have changed

@@ -134,7 +134,7 @@ func (n *Node) refuse(c *channel, d pulse.Drop) {
 	}
 	c.mu.Unlock()
 	if tell {
-		n.emit(Event{Kind: EventRefused, Channel: c.Name, Reason: reason})
+		n.events.emit(Event{Kind: EventRefused, Channel: c.Name, Reason: reason})
 	}
 }
 
@@ -144,7 +144,7 @@ func (n *Node) trouble(c *channel, err error) {
 	c.err = err
 	c.mu.Unlock()
 	if was == nil || was.Error() != err.Error() {
-		n.emit(Event{Kind: EventChannelTrouble, Channel: c.Name, Err: err})
+		n.events.emit(Event{Kind: EventChannelTrouble, Channel: c.Name, Err: err})
 	}
 }
 
@@ -154,7 +154,7 @@ func (n *Node) mended(c *channel) {
 	c.err = nil
 	c.mu.Unlock()
 	if was != nil {
-		n.emit(Event{Kind: EventChannelMended, Channel: c.Name})
+		n.events.emit(Event{Kind: EventChannelMended, Channel: c.Name})
 	}
 }
 

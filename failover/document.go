@@ -85,5 +85,5 @@ func (n *Node) heardPiece(c *channel, p *pulse.Piece) {
 		return
 	}
 	n.docs.whole, n.docs.over = whole, true
-	n.emit(Event{Kind: EventDocument, Err: err})
+	n.events.emit(Event{Kind: EventDocument, Err: err})
 }

@@ -3,6 +3,7 @@ package failover
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"sync"
 	"time"
@@ -134,9 +135,11 @@ func (e Event) String() string {
 // maxEvents bounds the events that wait for a slow OnEvent.
 const maxEvents = 256
 
-// eventQueue hands events to the callback in order, without making anyone wait.
+// eventQueue logs events and hands them to the callback, in order and without
+// making anyone wait.
 type eventQueue struct {
-	call func(Event)
+	log  *slog.Logger
+	call func(Event) // nil: nobody listens
 	wake chan struct{}
 
 	mu   sync.Mutex
@@ -144,11 +147,13 @@ type eventQueue struct {
 	lost uint64
 }
 
-func newEventQueue(call func(Event)) *eventQueue {
-	return &eventQueue{call: call, wake: make(chan struct{}, 1)}
+func newEventQueue(log *slog.Logger, call func(Event)) *eventQueue {
+	return &eventQueue{log: log, call: call, wake: make(chan struct{}, 1)}
 }
 
-func (q *eventQueue) push(e Event) {
+// emit queues one event; it never waits, so it may be called with locks held.
+func (q *eventQueue) emit(e Event) {
+	e.Time = time.Now()
 	q.mu.Lock()
 	if len(q.wait) == maxEvents {
 		q.wait = q.wait[:copy(q.wait, q.wait[1:])]
@@ -176,7 +181,7 @@ func (q *eventQueue) run(ctx context.Context) {
 		q.wait = nil
 		q.mu.Unlock()
 		for _, e := range batch {
-			q.call(e)
+			q.tell(e)
 		}
 		if len(batch) > 0 {
 			continue
@@ -191,5 +196,34 @@ func (q *eventQueue) run(ctx context.Context) {
 				return
 			}
 		}
+	}
+}
+
+// tell logs one event and hands it to the callback.
+func (q *eventQueue) tell(e Event) {
+	level := slog.LevelInfo
+	switch e.Kind {
+	case EventPartnerLost, EventChannelLost, EventChannelTrouble, EventRefused, EventPartnerDeaf,
+		EventDigestMismatch, EventRivalSeen, EventRoleConflict, EventAddressTrouble:
+		level = slog.LevelWarn
+	}
+	var attrs []slog.Attr
+	add := func(key, value string) {
+		if value != "" {
+			attrs = append(attrs, slog.String(key, value))
+		}
+	}
+	if e.Kind == EventRole {
+		add("role", e.Role.String())
+		add("from", e.From.String())
+	}
+	add("channel", e.Channel)
+	add("reason", e.Reason)
+	if e.Err != nil {
+		add("error", e.Err.Error())
+	}
+	q.log.LogAttrs(context.Background(), level, "failover: "+e.Kind.String(), attrs...)
+	if q.call != nil {
+		q.call(e)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -55,8 +54,8 @@ func New(cfg *Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{cfg: c, start: time.Now(), poke: make(chan struct{}, 1), digest: c.Digest}
-	n.events = newEventQueue(n.tell)
-	n.effects = newEffects(c.Owner, c.OnRole, n.emit)
+	n.events = newEventQueue(c.Logger, c.OnEvent)
+	n.effects = newEffects(c.Owner, c.OnRole, n.events.emit)
 	for i, ch := range c.Channels {
 		codec, err := pulse.NewCodec(c.Key)
 		if err != nil {
@@ -164,38 +163,3 @@ func (n *Node) Yield() error {
 // Announce begins the schedule of announcements anew if the node is active,
 // as after addresses were added.
 func (n *Node) Announce() { n.effects.announce() }
-
-// emit queues one event; it never waits, so it may be called with mu held.
-func (n *Node) emit(e Event) {
-	e.Time = time.Now()
-	n.events.push(e)
-}
-
-// tell logs one event and hands it to the callback, on the goroutine of events.
-func (n *Node) tell(e Event) {
-	level := slog.LevelInfo
-	switch e.Kind {
-	case EventPartnerLost, EventChannelLost, EventChannelTrouble, EventRefused, EventPartnerDeaf,
-		EventDigestMismatch, EventRivalSeen, EventRoleConflict, EventAddressTrouble:
-		level = slog.LevelWarn
-	}
-	var attrs []slog.Attr
-	add := func(key, value string) {
-		if value != "" {
-			attrs = append(attrs, slog.String(key, value))
-		}
-	}
-	if e.Kind == EventRole {
-		add("role", e.Role.String())
-		add("from", e.From.String())
-	}
-	add("channel", e.Channel)
-	add("reason", e.Reason)
-	if e.Err != nil {
-		add("error", e.Err.Error())
-	}
-	n.cfg.Logger.LogAttrs(context.Background(), level, "failover: "+e.Kind.String(), attrs...)
-	if n.cfg.OnEvent != nil {
-		n.cfg.OnEvent(e)
-	}
-}
