@@ -241,7 +241,9 @@ func Parse(b []byte, p Path) (a Advert, form Checksum, rest []byte, err error) {
 	sum := add(0, message)
 	switch {
 	case a.Version == 3 && p.six():
-		if fold(sum+pseudoHeader(p, size)) != 0xffff {
+		// Kernels that fill in the checksum of IPv6 (IPV6_CHECKSUM) cover a
+		// trailer with it.
+		if fold(sum+pseudoHeader(p, size)) != 0xffff && fold(add(0, b)+pseudoHeader(p, len(b))) != 0xffff {
 			return a, form, nil, DropChecksum
 		}
 	case fold(sum) == 0xffff:

@@ -13,6 +13,8 @@ type Drop uint8
 const (
 	// DropNone: the packet was accepted.
 	DropNone Drop = iota
+	// DropTTL: it has crossed a router.
+	DropTTL
 	// DropSource: source and destination are no addresses of one family.
 	DropSource
 	// DropCARP: a packet of CARP, which shares the protocol number.
@@ -35,17 +37,15 @@ const (
 	// DropAddresses: none with version 3, or the first one over IPv6 is not
 	// link-local.
 	DropAddresses
-	// DropTTL: it has crossed a router.
-	DropTTL
+	// DropOwn: one of our own packets came back, or another node has our
+	// address.
+	DropOwn
 	// DropMulticast: multicast where unicast peers are configured.
 	DropMulticast
 	// DropUnicast: unicast where multicast is configured.
 	DropUnicast
 	// DropPeer: from an address that is not one of the configured peers.
 	DropPeer
-	// DropOwn: one of our own packets came back, or another node has our
-	// address.
-	DropOwn
 	// DropPassword: a password where none is configured, none where one is,
 	// or another one.
 	DropPassword
@@ -70,6 +70,7 @@ const (
 
 var dropNames = [...]string{
 	DropNone:      "none",
+	DropTTL:       "bad-ttl",
 	DropSource:    "wrong-source",
 	DropCARP:      "carp",
 	DropSize:      "wrong-size",
@@ -80,7 +81,6 @@ var dropNames = [...]string{
 	DropAuth:      "bad-auth",
 	DropInterval:  "bad-interval",
 	DropAddresses: "bad-addresses",
-	DropTTL:       "bad-ttl",
 	DropMulticast: "unwanted-multicast",
 	DropUnicast:   "unwanted-unicast",
 	DropPeer:      "unknown-peer",

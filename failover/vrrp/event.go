@@ -63,6 +63,8 @@ const (
 	EventReclaim
 	// EventFollow: another member of the group is in State now.
 	EventFollow
+	// EventSource: Source is that of our adverts from now on.
+	EventSource
 	// EventStop: the router stops.
 	EventStop
 )
@@ -73,7 +75,7 @@ type Event struct {
 	On       bool          // EventFault
 	Priority uint8         // EventHeard, EventPriority
 	Interval time.Duration // EventHeard
-	Source   netip.Addr    // EventHeard
+	Source   netip.Addr    // EventHeard, EventSource
 	At       time.Duration // EventHeard
 	State    State         // EventFollow
 }

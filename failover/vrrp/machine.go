@@ -143,6 +143,8 @@ func (m Machine) Step(e Event, now time.Duration) (Machine, []Action) {
 		m.waived, m.lowerSince = false, 0
 	case EventFollow:
 		m.follow(e.State, now, &out)
+	case EventSource:
+		m.p.Address = e.Source
 	case EventStop:
 		if m.state == StateActive {
 			m.leave(StateInit, ReasonStopped, now, &out)

@@ -325,3 +325,16 @@ func TestCompareNamesTheDifference(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// Of two active routers with one priority the greater address stays, also when
+// it is a new one.
+func TestSourceMayChange(t *testing.T) {
+	m := in(t, StateActive, usual)
+	if next, _ := m.Step(advert(0, 100, high), 0); next.state != StateBackup {
+		t.Errorf("against a greater address it is %v", next.state)
+	}
+	m, _ = m.Step(Event{Kind: EventSource, Source: netip.MustParseAddr("192.0.2.9")}, 0)
+	if next, _ := m.Step(advert(0, 100, high), 0); next.state != StateActive {
+		t.Errorf("with the greater address it is %v", next.state)
+	}
+}

@@ -178,3 +178,40 @@ func FuzzOpen(f *testing.F) {
 		}
 	})
 }
+
+// With IPV6_CHECKSUM a kernel covers all that it is given, and so the trailer.
+func TestChecksumOfIPv6MayCoverTheTrailer(t *testing.T) {
+	p := vrrp.Path{Source: addr("fe80::1"), Destination: vrrp.Group(true)}
+	a := vrrp.Advert{Version: 3, VRID: 1, Priority: 100, Interval: time.Second, Addrs: []netip.Addr{addr("fe80::100")}}
+	message, err := vrrp.Append(nil, &a, p, vrrp.MessageOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Unix(1_700_000_000, 0)
+	k := keys(t, 0, vrrp.Key{ID: 1, Secret: secret(1)})
+	whole := k.Sign(bytes.Clone(message), p.Source, now)
+	// One's complement: what the trailer and the longer length add, the
+	// checksum has less.
+	sum := uint32(^(uint16(message[6])<<8 | uint16(message[7]))) + vrrp.TrailerSize
+	for i := len(message); i < len(whole); i += 2 {
+		sum += uint32(whole[i])<<8 | uint32(whole[i+1])
+	}
+	for sum > 0xffff {
+		sum = sum>>16 + sum&0xffff
+	}
+	whole[6], whole[7] = byte(^sum>>8), byte(^sum)
+	if bytes.Equal(whole[:len(message)], message) {
+		t.Fatal("the two checksums are the same")
+	}
+	_, _, rest, err := vrrp.Parse(whole, p)
+	if err != nil || len(rest) != vrrp.TrailerSize {
+		t.Fatalf("trailer of %d bytes, %v", len(rest), err)
+	}
+	if err := k.Open(whole[:len(message)], rest, p.Source, now, 1); err != nil {
+		t.Error(err)
+	}
+	whole[7] ^= 1
+	if _, _, _, err := vrrp.Parse(whole, p); !errors.Is(err, vrrp.DropChecksum) {
+		t.Errorf("with a damaged checksum: %v", err)
+	}
+}
