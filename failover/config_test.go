@@ -57,7 +57,7 @@ func TestTextForms(t *testing.T) {
 			t.Errorf("%v gives %v, %v", r, back, err)
 		}
 	}
-	for k := failover.EventKind(0); k < 20; k++ {
+	for k := failover.EventKind(0); k < 25; k++ {
 		var back failover.EventKind
 		if err := back.UnmarshalText([]byte(k.String())); err != nil || back != k {
 			t.Errorf("%v gives %v, %v", k, back, err)

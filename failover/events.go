@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"strconv"
 	"sync"
 	"time"
@@ -54,6 +55,14 @@ const (
 	// see [Node.PartnerDocument]; or, with Err, the partner told something
 	// broken, and is not asked again for this digest.
 	EventDocument
+	// EventMismatch, EventMismatchGone: another router of VRRP is configured
+	// in another way, or not any more. The first is told again when the
+	// difference is another one. Peer, Reason.
+	EventMismatch
+	EventMismatchGone
+	// EventStalled: a [Router] stood still for more than an interval. Told
+	// once a minute; the status has the number. Reason.
+	EventStalled
 )
 
 var eventNames = [...]string{
@@ -74,6 +83,9 @@ var eventNames = [...]string{
 	EventAddressTrouble: "address-trouble",
 	EventAddressMended:  "address-mended",
 	EventDocument:       "partner-document",
+	EventMismatch:       "mismatch",
+	EventMismatchGone:   "mismatch-gone",
+	EventStalled:        "stalled",
 }
 
 // String returns the name in lower case, or event(N) for unknown ones.
@@ -103,15 +115,18 @@ func (k *EventKind) UnmarshalText(text []byte) error {
 	return fmt.Errorf("failover: unknown event %.40q", text)
 }
 
-// Event is something that happened to a [Node].
+// Event is something that happened to a [Node] or a [Router].
 type Event struct {
-	Time    time.Time
-	Kind    EventKind
-	Role    Role
-	From    Role
-	Reason  string
+	Time   time.Time
+	Kind   EventKind
+	Role   Role
+	From   Role
+	Reason string
+	// Channel is the name of a channel of a Node, and the device of a Router.
 	Channel string
-	Err     error
+	// Peer is the other router that an event of a Router is about, if any.
+	Peer netip.Addr
+	Err  error
 }
 
 // String returns a line for a log, without the time.
@@ -122,6 +137,9 @@ func (e Event) String() string {
 	}
 	if e.Channel != "" {
 		s += " channel " + e.Channel
+	}
+	if e.Peer.IsValid() {
+		s += " peer " + e.Peer.String()
 	}
 	if e.Reason != "" {
 		s += ": " + e.Reason
@@ -204,7 +222,7 @@ func (q *eventQueue) tell(e Event) {
 	level := slog.LevelInfo
 	switch e.Kind {
 	case EventPartnerLost, EventChannelLost, EventChannelTrouble, EventRefused, EventPartnerDeaf,
-		EventDigestMismatch, EventRivalSeen, EventRoleConflict, EventAddressTrouble:
+		EventDigestMismatch, EventRivalSeen, EventRoleConflict, EventAddressTrouble, EventMismatch, EventStalled:
 		level = slog.LevelWarn
 	}
 	var attrs []slog.Attr
@@ -218,6 +236,9 @@ func (q *eventQueue) tell(e Event) {
 		add("from", e.From.String())
 	}
 	add("channel", e.Channel)
+	if e.Peer.IsValid() {
+		add("peer", e.Peer.String())
+	}
 	add("reason", e.Reason)
 	if e.Err != nil {
 		add("error", e.Err.Error())

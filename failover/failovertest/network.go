@@ -1,7 +1,8 @@
 // Package failovertest is an in-memory network for tests of what is built on
 // [failover.Node]: hosts with loss, delay, one-way and whole partitions,
 // unplugged addresses and stalls, and a place for an attacker. It works
-// inside the bubbles of testing/synctest.
+// inside the bubbles of testing/synctest. [Segment] is the same for
+// [failover.Router].
 package failovertest
 
 import (

@@ -1,0 +1,302 @@
+package failover
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"slices"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lvskit/lvskit/failover/vrrp"
+)
+
+const (
+	// controlClass marks adverts as network control: precedence 6, as RFC
+	// 2474, section 4.2.2.2, keeps it for routing protocols.
+	controlClass = 0xc0
+	// checksumAt is where the kernel puts the checksum of IPv6.
+	checksumAt = 6
+	// ipv6MulticastAll is of linux/in6.h, since Linux 4.20.
+	ipv6MulticastAll = 29
+)
+
+// ListenAdverts opens a raw socket for one device (raw(7), ip(7), ipv6(7)).
+func (t RawIP) ListenAdverts(_ context.Context, s AdvertSocket) (AdvertConn, error) {
+	index, source, err := t.place(&s)
+	if err != nil {
+		return nil, err
+	}
+	c := &rawConn{device: s.Device, index: index, source: source, six: s.Group.Is6()}
+	err = inNamespace(t.Namespace, func() error {
+		family := unix.AF_INET
+		if c.six {
+			family = unix.AF_INET6
+		}
+		fd, err := unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, vrrp.Protocol)
+		if err != nil {
+			return err
+		}
+		c.file = os.NewFile(uintptr(fd), "vrrp")
+		if err = c.prepare(fd, s.Group); err == nil {
+			c.raw, err = c.file.SyscallConn()
+		}
+		if err != nil {
+			return errors.Join(err, c.file.Close())
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("failover: open a raw socket: %w; run as root or give CAP_NET_RAW", err)
+	case err != nil:
+		return nil, fmt.Errorf("failover: open a raw socket on %q: %w", s.Device, err)
+	}
+	return c, nil
+}
+
+// place finds the device and the address to send from.
+func (t RawIP) place(s *AdvertSocket) (index int, source netip.Addr, err error) {
+	h, err := linkKeeper{t.Namespace}.handle()
+	if err != nil {
+		return 0, source, err
+	}
+	defer h.Close()
+	link, list, err := findDevice(h, s.Device, netip.PrefixFrom(s.Group, s.Group.BitLen()))
+	if err != nil {
+		return 0, source, err
+	}
+	index = link.Attrs().Index
+	if s.Source.IsValid() {
+		return index, s.Source.WithZone(""), nil
+	}
+	six := s.Group.Is6()
+	linkLocal := six && (len(s.Peers) == 0 || s.Peers[0].IsLinkLocalUnicast())
+	for _, a := range list {
+		addr := prefixOf(a.IPNet).Addr()
+		unusable := a.Flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) != 0
+		if addr.Is6() == six && !unusable && (!six || addr.IsLinkLocalUnicast() == linkLocal) && !slices.Contains(s.Virtual, addr) {
+			return index, addr, nil
+		}
+	}
+	kind := "IPv4 address"
+	switch {
+	case linkLocal:
+		kind = "link-local IPv6 address"
+	case six:
+		kind = "global IPv6 address"
+	}
+	return 0, source, fmt.Errorf("failover: device %q has no %s to send adverts from: give it one, or name the source", s.Device, kind)
+}
+
+// rawConn is a raw socket on one device.
+type rawConn struct {
+	file   *os.File
+	raw    syscall.RawConn
+	device string
+	index  int
+	source netip.Addr
+	six    bool
+	oob    [256]byte
+}
+
+func (c *rawConn) prepare(fd int, group netip.Addr) error {
+	if err := unix.BindToDevice(fd, c.device); err != nil {
+		return err
+	}
+	type option struct{ level, name, value int }
+	options := []option{{unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1}}
+	var join error
+	if c.six {
+		options = append(options,
+			option{unix.IPPROTO_IPV6, unix.IPV6_CHECKSUM, checksumAt},
+			option{unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_IF, c.index},
+			option{unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_HOPS, vrrp.TTL},
+			option{unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, vrrp.TTL},
+			option{unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_LOOP, 0},
+			option{unix.IPPROTO_IPV6, unix.IPV6_TCLASS, controlClass},
+			option{unix.IPPROTO_IPV6, unix.IPV6_RECVHOPLIMIT, 1},
+			option{unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1})
+		// Before Linux 4.20 the socket hears the groups of others, too; our
+		// group is the only one that adverts come to.
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, ipv6MulticastAll, 0)
+		join = unix.SetsockoptIPv6Mreq(fd, unix.IPPROTO_IPV6, unix.IPV6_JOIN_GROUP,
+			&unix.IPv6Mreq{Multiaddr: group.As16(), Interface: uint32(c.index)})
+	} else {
+		options = append(options,
+			option{unix.IPPROTO_IP, unix.IP_MULTICAST_ALL, 0},
+			option{unix.IPPROTO_IP, unix.IP_MULTICAST_TTL, vrrp.TTL},
+			option{unix.IPPROTO_IP, unix.IP_TTL, vrrp.TTL},
+			option{unix.IPPROTO_IP, unix.IP_MULTICAST_LOOP, 0},
+			option{unix.IPPROTO_IP, unix.IP_TOS, controlClass})
+		join = errors.Join(
+			unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_IF, &unix.IPMreqn{Ifindex: int32(c.index)}),
+			unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_ADD_MEMBERSHIP, &unix.IPMreqn{Multiaddr: group.As4(), Ifindex: int32(c.index)}))
+	}
+	if join != nil {
+		return fmt.Errorf("join %v: %w", group, join)
+	}
+	for _, o := range options {
+		if err := unix.SetsockoptInt(fd, o.level, o.name, o.value); err != nil {
+			return fmt.Errorf("option %d of level %d: %w", o.name, o.level, err)
+		}
+	}
+	// What came before the socket was bound may be of another device.
+	for range drainLimit {
+		if _, _, err := unix.Recvfrom(fd, nil, unix.MSG_DONTWAIT); err != nil {
+			break
+		}
+	}
+	return nil
+}
+
+// Source returns the address that packets are sent from.
+func (c *rawConn) Source() netip.Addr { return c.source }
+
+// Close ends the socket.
+func (c *rawConn) Close() error { return c.file.Close() }
+
+// Wait returns when there is a packet, which stays where it is.
+func (c *rawConn) Wait() error {
+	var failed error
+	err := c.raw.Read(func(fd uintptr) bool {
+		for {
+			_, _, failed = unix.Recvfrom(int(fd), nil, unix.MSG_PEEK|unix.MSG_DONTWAIT)
+			if !errors.Is(failed, unix.EINTR) {
+				return !errors.Is(failed, unix.EAGAIN)
+			}
+		}
+	})
+	return errors.Join(err, failed)
+}
+
+// Receive takes the next packet from the socket. What is not to be read as one
+// is passed over.
+func (c *rawConn) Receive(b []byte) (p AdvertPacket, ok bool, err error) {
+	var failed error
+	err = c.raw.Control(func(fd uintptr) {
+		for range drainLimit {
+			var n, oobn int
+			var from unix.Sockaddr
+			n, oobn, _, from, failed = unix.Recvmsg(int(fd), b, c.oob[:], unix.MSG_DONTWAIT)
+			switch {
+			case errors.Is(failed, unix.EINTR):
+				continue
+			case errors.Is(failed, unix.EAGAIN):
+				failed = nil
+				return
+			case failed != nil:
+				return
+			}
+			if p, ok = c.read(b[:n], c.oob[:oobn], from); ok {
+				return
+			}
+		}
+	})
+	return p, ok, errors.Join(err, failed)
+}
+
+// read puts together what the kernel told of a packet.
+func (c *rawConn) read(b, oob []byte, from unix.Sockaddr) (p AdvertPacket, ok bool) {
+	if from6, is6 := from.(*unix.SockaddrInet6); c.six && is6 {
+		p.Source, p.Payload = netip.AddrFrom16(from6.Addr), b
+	} else if p, ok = cutIPv4(b); !ok {
+		return p, false
+	}
+	messages, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return p, false
+	}
+	for _, m := range messages {
+		switch {
+		case m.Header.Level == unix.SOL_SOCKET && m.Header.Type == unix.SCM_TIMESTAMPNS:
+			p.At = kernelTime(m.Data)
+		case m.Header.Level == unix.IPPROTO_IPV6 && m.Header.Type == unix.IPV6_HOPLIMIT && len(m.Data) >= 4:
+			p.TTL = uint8(binary.NativeEndian.Uint32(m.Data))
+		case m.Header.Level == unix.IPPROTO_IPV6 && m.Header.Type == unix.IPV6_PKTINFO && len(m.Data) >= 16:
+			p.Destination = netip.AddrFrom16([16]byte(m.Data))
+		}
+	}
+	return p, p.Destination.IsValid()
+}
+
+// kernelTime reads a struct timespec, of which each half is a long.
+func kernelTime(b []byte) time.Time {
+	switch len(b) {
+	case 16:
+		return time.Unix(int64(binary.NativeEndian.Uint64(b)), int64(binary.NativeEndian.Uint64(b[8:])))
+	case 8:
+		return time.Unix(int64(int32(binary.NativeEndian.Uint32(b))), int64(int32(binary.NativeEndian.Uint32(b[4:]))))
+	}
+	return time.Time{}
+}
+
+// Send sends one payload from the source, out of the device.
+func (c *rawConn) Send(payload []byte, to netip.Addr) error {
+	var oob []byte
+	var sa unix.Sockaddr
+	if c.six {
+		oob = unix.PktInfo6(&unix.Inet6Pktinfo{Addr: c.source.As16(), Ifindex: uint32(c.index)})
+		sa = &unix.SockaddrInet6{Addr: to.As16(), ZoneId: uint32(c.index)}
+	} else {
+		oob = unix.PktInfo4(&unix.Inet4Pktinfo{Ifindex: int32(c.index), Spec_dst: c.source.As4()})
+		sa = &unix.SockaddrInet4{Addr: to.As4()}
+	}
+	var failed error
+	err := c.raw.Control(func(fd uintptr) {
+		for range 3 {
+			_, failed = unix.SendmsgN(int(fd), payload, oob, sa, unix.MSG_DONTWAIT)
+			if !errors.Is(failed, unix.EINTR) {
+				return
+			}
+		}
+	})
+	switch err = errors.Join(err, failed); {
+	case errors.Is(err, unix.EPERM):
+		return fmt.Errorf("%w: a firewall drops it: let protocol %d out", err, vrrp.Protocol)
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EADDRNOTAVAIL):
+		return fmt.Errorf("%w: %w: %v is no address of %q any more", fs.ErrNotExist, err, c.source, c.device)
+	case errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
+		return fmt.Errorf("%w: %w: the device %q is gone", fs.ErrNotExist, err, c.device)
+	}
+	return err
+}
+
+// Check looks whether the device is the one that it was, up and connected.
+func (c *rawConn) Check() error {
+	var number, flags error
+	var index uint32
+	var up uint16
+	err := c.raw.Control(func(fd uintptr) {
+		request, err := unix.NewIfreq(c.device)
+		if err != nil {
+			number = err
+			return
+		}
+		if number = unix.IoctlIfreq(int(fd), unix.SIOCGIFINDEX, request); number == nil {
+			index = request.Uint32()
+			if flags = unix.IoctlIfreq(int(fd), unix.SIOCGIFFLAGS, request); flags == nil {
+				up = request.Uint16()
+			}
+		}
+	})
+	switch err = errors.Join(err, number, flags); {
+	case errors.Is(err, unix.ENODEV) || err == nil && int(index) != c.index:
+		return fmt.Errorf("failover: device %q: %w; it is gone, or another one has its name", c.device, fs.ErrNotExist)
+	case err != nil:
+		return fmt.Errorf("failover: device %q: %w", c.device, err)
+	case up&unix.IFF_UP == 0:
+		return fmt.Errorf("failover: device %q is down: set it up", c.device)
+	case up&unix.IFF_RUNNING == 0:
+		return fmt.Errorf("failover: device %q has no carrier: look at its cable, or at what it runs on", c.device)
+	}
+	return nil
+}
+
+var _ AdvertConn = (*rawConn)(nil)

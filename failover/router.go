@@ -1,0 +1,249 @@
+package failover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/lvskit/lvskit/failover/vrrp"
+)
+
+// Router is one router of a virtual router of VRRP: one number and family on
+// one device, as keepalived has it in a vrrp_instance. It understands any
+// other implementation of version 2 and 3. Its methods are safe for concurrent
+// use, also from within the callbacks of [RouterConfig].
+type Router struct {
+	cfg     *RouterConfig
+	own     vrrp.Advert // what adverts say, but for the priority
+	start   time.Time
+	events  *eventQueue
+	effects *effects
+	poke    chan struct{}
+
+	mu      sync.Mutex
+	started bool
+	leaving bool
+	machine vrrp.Machine
+	keys    *vrrp.Keys // nil: nothing is signed
+	role    Role
+	since   time.Duration
+	fault   string // the operator's
+
+	conn    AdvertConn    // nil while it is closed
+	connErr error         // why it is closed, or what keeps the device from carrying packets
+	sendErr error         // why sending fails
+	again   bool          // sending found that the socket is of no more use
+	emptyAt time.Duration // when the socket was last seen empty
+	in, out []byte        // buffers
+
+	peers    []*routerPeer
+	sent     uint64
+	received uint64
+	stalls   uint64
+	stallAt  time.Duration // when a stall was last told; 0 is never
+	drops    [vrrp.DropCount]uint64
+	told     [vrrp.DropCount]time.Duration // when a refusal was last told; 0 is never
+	refused  refusal
+}
+
+// NewRouter returns a router, which does nothing before Run. The error lists
+// all that is wrong with cfg.
+func NewRouter(cfg *RouterConfig) (*Router, error) {
+	c, err := cfg.fill()
+	if err != nil {
+		return nil, err
+	}
+	r := &Router{cfg: c, own: *c.advert(), start: time.Now(), poke: make(chan struct{}, 1), in: make([]byte, advertBuffer)}
+	if len(c.Keys) > 0 {
+		if r.keys, err = c.ring(); err != nil {
+			return nil, fmt.Errorf("failover: %w", err)
+		}
+	}
+	r.events = newEventQueue(c.Logger.With(slog.Int("vrid", int(c.VRID)), slog.String("iface", c.Device)), c.OnEvent)
+	r.effects = newEffects(c.Owner, c.OnRole, r.events.emit)
+	r.machine = vrrp.NewMachine(vrrp.Params{
+		Version: c.Version, Priority: c.Priority, Interval: c.Interval, DownAdverts: c.DownAdverts,
+		NoPreempt: c.NoPreempt, PreemptDelay: c.PreemptDelay,
+	}, 0)
+	return r, nil
+}
+
+// Run takes part in the virtual router until ctx ends; then it tells the
+// others, releases the addresses, calls the role hook and returns nil. It
+// returns an error at once if the socket may not be opened for want of
+// permission, or if the system has none; any other trouble is reported and
+// tried again. A router runs once.
+func (r *Router) Run(ctx context.Context) error {
+	r.mu.Lock()
+	if r.started {
+		r.mu.Unlock()
+		return errors.New("failover: the router has run already; make a new one with NewRouter")
+	}
+	r.started = true
+	r.mu.Unlock()
+
+	if err := r.open(ctx); errors.Is(err, fs.ErrPermission) || errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	// What runs inside outlives ctx until the others know and the addresses
+	// are released.
+	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	tell, quiet := context.WithCancel(context.WithoutCancel(ctx))
+	defer quiet()
+	var work, telling sync.WaitGroup
+	telling.Go(func() { r.events.run(tell) })
+	work.Go(r.effects.run)
+	work.Go(func() { r.receive(inner) })
+	r.loop(ctx)
+	stop()
+	work.Wait()
+	quiet()
+	telling.Wait()
+	return nil
+}
+
+// SetFault keeps the router from being active and hands over if it is, for the
+// reason given; the empty reason ends the fault. A router whose fault ends
+// listens before it takes anything over.
+func (r *Router) SetFault(reason string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fault = reason
+	r.judgeFault(r.clock())
+}
+
+// SetPriority sets the priority from now on, as trackers make it. It is kept
+// within 1 to 254; that of an owner does not change. Backups that know of no
+// better router take over when they hear the lower one.
+func (r *Router) SetPriority(priority uint8) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.step(vrrp.Event{Kind: vrrp.EventPriority, Priority: priority}, r.clock())
+}
+
+// Yield hands over to any other router, whatever its priority. It returns when
+// the order is given: the events and the status tell what came of it. If none
+// takes over within the down interval, this one does so again. Otherwise it
+// does not preempt until Reclaim. The error is ErrNotActive.
+func (r *Router) Yield() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s, _, _ := r.machine.State(); s != vrrp.StateActive {
+		return ErrNotActive
+	}
+	r.step(vrrp.Event{Kind: vrrp.EventYield}, r.clock())
+	return nil
+}
+
+// Reclaim ends what Yield began: the router preempts again if it is configured
+// to.
+func (r *Router) Reclaim() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.step(vrrp.Event{Kind: vrrp.EventReclaim}, r.clock())
+}
+
+// Announce begins the schedule of announcements anew if the router is active,
+// as after addresses were added.
+func (r *Router) Announce() { r.effects.announce() }
+
+// clock is the monotonic time of the machine.
+func (r *Router) clock() time.Duration { return time.Since(r.start) }
+
+// step feeds the machine and does what it says, in order: adverts go out here,
+// before the effects learn of the role. The caller holds mu; nothing in here
+// waits for anything.
+func (r *Router) step(e vrrp.Event, now time.Duration) {
+	planned := r.machine.Next()
+	next, actions := r.machine.Step(e, now)
+	r.machine = next
+	for _, a := range actions {
+		switch a.Kind {
+		case vrrp.ActionState:
+			r.judgeRole(now)
+		case vrrp.ActionSend:
+			r.send(a.Priority)
+		case vrrp.ActionAnnounce:
+			r.effects.announce()
+		case vrrp.ActionRivalSeen:
+			r.events.emit(Event{Kind: EventRivalSeen, Peer: e.Source, Reason: fmt.Sprintf(
+				"%v is active too, with priority %d under our %d: it does not hear us", e.Source, e.Priority, r.machine.Priority())})
+		case vrrp.ActionRivalGone:
+			r.events.emit(Event{Kind: EventRivalGone})
+		}
+	}
+	if r.machine.Next() < planned {
+		r.wakeLoop() // later is soon enough if the loop finds out itself
+	}
+}
+
+// judgeRole tells the effects and the owner if the role is another one.
+func (r *Router) judgeRole(now time.Duration) {
+	was := r.role
+	if r.role = r.roleNow(); r.role == was {
+		return
+	}
+	r.since = now
+	r.effects.request(r.role)
+	active, _ := r.machine.Active()
+	r.events.emit(Event{Kind: EventRole, Role: r.role, From: was, Peer: active, Reason: r.reason(now)})
+}
+
+// roleNow translates the state. Who listens has decided nothing yet, and
+// leaves alone what an earlier run may have left.
+func (r *Router) roleNow() Role {
+	if r.leaving {
+		return RoleLeaving
+	}
+	switch s, why, _ := r.machine.State(); {
+	case s == vrrp.StateBackup && why != vrrp.ReasonStart && why != vrrp.ReasonFaultCleared:
+		return RoleBackup
+	case s == vrrp.StateActive:
+		return RoleActive
+	case s == vrrp.StateFault:
+		return RoleFault
+	}
+	return RoleInit
+}
+
+// judgeFault tells the machine whether anything keeps the router from serving.
+func (r *Router) judgeFault(now time.Duration) {
+	r.step(vrrp.Event{Kind: vrrp.EventFault, On: r.fault != "" || r.connErr != nil}, now)
+}
+
+// reason says why the router is in its role.
+func (r *Router) reason(now time.Duration) string {
+	s, why, _ := r.machine.State()
+	text := why.String()
+	active, priority := r.machine.Active()
+	switch {
+	case r.leaving:
+		return vrrp.ReasonStopped.String()
+	case s == vrrp.StateInit && r.connErr != nil:
+		return text + ": " + r.connErr.Error()
+	case why == vrrp.ReasonFault && r.fault != "":
+		return text + ": " + r.fault
+	case why == vrrp.ReasonFault && r.connErr != nil:
+		return text + ": " + r.connErr.Error()
+	case s == vrrp.StateActive && r.machine.Rival():
+		text += fmt.Sprintf("; %v is active too, with priority %d", active, priority)
+	case s == vrrp.StateBackup && active.IsValid():
+		text += fmt.Sprintf(": %v with priority %d", active, priority)
+	}
+	if why := r.refused.why(now, r.machine.DownInterval()); why != "" {
+		text += "; " + why
+	}
+	return text
+}
+
+func (r *Router) wakeLoop() {
+	select {
+	case r.poke <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,190 @@
+package failover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lvskit/lvskit/failover/vrrp"
+)
+
+const (
+	// DefaultPriority is the priority that 0 stands for in [RouterConfig].
+	DefaultPriority = 100
+	// DefaultKeyWindow is the least that a KeyWindow of 0 stands for.
+	DefaultKeyWindow = 5 * time.Second
+	// maxDownAdverts bounds RouterConfig.DownAdverts.
+	maxDownAdverts = 100
+	// maxRouterPeers bounds the configured peers, and what is remembered of
+	// routers that were heard.
+	maxRouterPeers = 16
+)
+
+// RouterConfig configures a [Router].
+type RouterConfig struct {
+	// VRID numbers the virtual router on its network, 1 to 255, the same on
+	// all routers of it. IPv4 and IPv6 number apart.
+	VRID uint8
+	// Device carries the adverts, as eth0.
+	Device string
+	// Version is 2 or 3 (RFC 3768, RFC 9568); 0 means 3. Version 2 is for IPv4.
+	Version uint8
+	// Addresses are the virtual addresses as adverts tell them, at least one,
+	// all of one family. With IPv6 the first is link-local. Owner is what
+	// brings them up.
+	Addresses []netip.Addr
+	// Priority is 1 to 254, or vrrp.PriorityOwner for the router whose own
+	// addresses they are; 0 means DefaultPriority. Each router had better have
+	// its own.
+	Priority uint8
+	// Interval is the time between adverts: whole seconds with version 2, and
+	// multiples of 10 ms up to vrrp.MaxInterval with version 3; 0 means
+	// DefaultInterval. With version 2 other programs refuse another one.
+	Interval time.Duration
+	// DownAdverts is how many adverts in a row may be missed, 1 to 100; 0
+	// means vrrp.DefaultDownAdverts.
+	DownAdverts int
+	// NoPreempt leaves the service to an active router of lower priority.
+	NoPreempt bool
+	// PreemptDelay is how long an active router of lower priority is left to
+	// serve, from when it was first heard; at most an hour.
+	PreemptDelay time.Duration
+	// Source is the address of this router that adverts are sent from; the
+	// zero address is chosen by the transport, see [AdvertSocket].
+	Source netip.Addr
+	// Peers are the other routers with unicast, at most 16; none means
+	// multicast. All routers have to do the same. The hop limit of unicast is
+	// not checked, as peers may be behind a router.
+	Peers []netip.Addr
+	// Password authenticates version 2 in clear, at most vrrp.MaxPassword
+	// bytes; empty is none. It hinders slips, not attackers.
+	Password string
+	// Keys sign the adverts, and what is not signed is refused: the trailer of
+	// keepalived from 2.4 on. The first one signs. None: nothing is signed.
+	Keys []vrrp.Key
+	// KeyWindow is how far the clock of another router may be from ours; 0
+	// means DefaultKeyWindow or three intervals, whichever is longer; negative
+	// does not look at clocks.
+	KeyWindow time.Duration
+	// Checksum is the form for routers that were not heard yet, with version 3
+	// over IPv4; the zero value is that of keepalived and FRR. Others are
+	// answered in their own form. Multicast goes out in all forms that were
+	// heard, so that no router of a mixed network takes us for silent.
+	Checksum vrrp.Checksum
+	// Owner takes and gives back the virtual addresses; nil means
+	// [NoAddresses].
+	Owner AddressOwner
+	// OnRole and OnEvent are those of [Config].
+	OnRole  func(ctx context.Context, r Role) error
+	OnEvent func(Event)
+	// Transport opens the socket; nil means [RawIP].
+	Transport AdvertTransport
+	// Logger gets role changes and troubles with the attributes vrid and
+	// iface; nil discards.
+	Logger *slog.Logger
+}
+
+// six reports whether it is a router of IPv6.
+func (c *RouterConfig) six() bool { return c.Addresses[0].Is6() }
+
+// fill returns a checked copy with the defaults filled in.
+func (c *RouterConfig) fill() (*RouterConfig, error) {
+	if c == nil {
+		c = &RouterConfig{}
+	}
+	f := *c
+	var errs []error
+	complain := func(format string, a ...any) { errs = append(errs, fmt.Errorf("failover: "+format, a...)) }
+	f.Version = orDefault(f.Version, 3)
+	f.Priority = orDefault(f.Priority, DefaultPriority)
+	f.Interval = orDefault(f.Interval, DefaultInterval)
+	f.DownAdverts = orDefault(f.DownAdverts, vrrp.DefaultDownAdverts)
+	if f.Device == "" || len(f.Device) > 15 || strings.ContainsAny(f.Device, ":/ ") {
+		complain("device %q: give the one that carries the adverts, as eth0", f.Device)
+	}
+	if f.DownAdverts < 1 || f.DownAdverts > maxDownAdverts {
+		complain("%d missed adverts are out of range; use 1 to %d", f.DownAdverts, maxDownAdverts)
+	}
+	if f.PreemptDelay < 0 || f.PreemptDelay > time.Hour {
+		complain("preempt delay %v is out of range; use 0 to an hour", f.PreemptDelay)
+	}
+	if f.Checksum > vrrp.MessageOnly {
+		complain("checksum %v is unknown; use %v or %v", f.Checksum, vrrp.WithPseudoHeader, vrrp.MessageOnly)
+	}
+	f.Addresses, f.Peers = slices.Clone(f.Addresses), slices.Clone(f.Peers)
+	if len(f.Addresses) == 0 {
+		complain("no virtual address: give at least one")
+		return nil, errors.Join(errs...)
+	}
+	six := f.six()
+	if f.Source.IsValid() && (f.Source.Is6() != six || f.Source.IsMulticast() || f.Source.IsUnspecified()) {
+		complain("source %v: give an address of this router, of the family of the virtual ones", f.Source)
+	}
+	if len(f.Peers) > maxRouterPeers {
+		complain("%d peers; at most %d are possible", len(f.Peers), maxRouterPeers)
+	}
+	for i, p := range f.Peers {
+		switch {
+		case !p.IsValid() || p.Is6() != six || p.IsMulticast() || p.IsUnspecified() || p.Zone() != "":
+			complain("peer %v: give the other router's own address, of the family of the virtual ones and without a zone", p)
+		case p == f.Source:
+			complain("peer %v is our own source; a peer is another router", p)
+		case slices.Contains(f.Peers[:i], p):
+			complain("peer %v is given twice", p)
+		}
+	}
+	// The codec knows the rest.
+	if _, err := vrrp.Append(nil, f.advert(), vrrp.Path{Source: vrrp.Group(six), Destination: vrrp.Group(six)}, f.Checksum); err != nil {
+		errs = append(errs, fmt.Errorf("failover: %w", err))
+	}
+	if len(f.Keys) > 0 {
+		if _, err := f.ring(); err != nil {
+			errs = append(errs, fmt.Errorf("failover: %w", err))
+		}
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	if f.Owner == nil {
+		f.Owner = NoAddresses{}
+	}
+	if f.Transport == nil {
+		f.Transport = RawIP{}
+	}
+	if f.Logger == nil {
+		f.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &f, nil
+}
+
+// advert returns what the router says of itself.
+func (c *RouterConfig) advert() *vrrp.Advert {
+	return &vrrp.Advert{
+		Version: c.Version, VRID: c.VRID, Priority: c.Priority, Interval: c.Interval, Addrs: c.Addresses, Password: c.Password,
+	}
+}
+
+// ring makes the keys ready.
+func (c *RouterConfig) ring() (*vrrp.Keys, error) {
+	window := c.KeyWindow
+	switch {
+	case window == 0:
+		window = max(DefaultKeyWindow, 3*c.Interval)
+	case window < 0:
+		window = 0
+	}
+	return vrrp.NewKeys(window, c.Keys...)
+}
+
+func orDefault[T comparable](v, def T) T {
+	var zero T
+	if v == zero {
+		return def
+	}
+	return v
+}

@@ -1,0 +1,256 @@
+package failover
+
+import (
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lvskit/lvskit/failover/vrrp"
+)
+
+// routerPeer is another router as it was heard, or is configured.
+type routerPeer struct {
+	addr      netip.Addr
+	at        time.Duration // heard last
+	form      vrrp.Checksum
+	advert    vrrp.Advert
+	mismatch  vrrp.Mismatch
+	explained []string
+}
+
+// take counts and judges one packet and hands it to the machine. The caller
+// holds mu.
+func (r *Router) take(p *AdvertPacket) {
+	r.received++
+	now := r.clock()
+	a, form, drop := r.judge(p)
+	if drop != vrrp.DropNone {
+		r.refuse(drop, p, now)
+		return
+	}
+	at := r.arrival(p.At, now)
+	r.remember(p.Source, &a, form, at)
+	r.step(vrrp.Event{Kind: vrrp.EventHeard, Source: p.Source, Priority: a.Priority, Interval: a.Interval, At: at}, now)
+}
+
+// judge does the checks of a receiver in their order: RFC 9568, section 7.1,
+// and RFC 3768, section 7.1. Two of them are not made, as what fails them is a
+// sign of life all the same and refusing it makes two active routers: a
+// version 2 with another interval, and other addresses than ours. They are
+// told as a mismatch.
+func (r *Router) judge(p *AdvertPacket) (a vrrp.Advert, form vrrp.Checksum, drop vrrp.Drop) {
+	multicast := p.Destination.IsMulticast()
+	if multicast && p.TTL != vrrp.TTL {
+		return a, form, vrrp.DropTTL
+	}
+	a, form, rest, err := vrrp.Parse(p.Payload, vrrp.Path{Source: p.Source, Destination: p.Destination})
+	if err != nil {
+		errors.As(err, &drop)
+		return a, form, drop
+	}
+	switch {
+	case a.VRID != r.cfg.VRID:
+		return a, form, vrrp.DropVRID
+	case p.Source == r.conn.Source():
+		return a, form, vrrp.DropOwn
+	case multicast && len(r.cfg.Peers) > 0:
+		return a, form, vrrp.DropMulticast
+	case !multicast && len(r.cfg.Peers) == 0:
+		return a, form, vrrp.DropUnicast
+	case !multicast && !slices.Contains(r.cfg.Peers, p.Source):
+		return a, form, vrrp.DropPeer
+	case subtle.ConstantTimeCompare([]byte(a.Password), []byte(r.cfg.Password)) == 0:
+		return a, form, vrrp.DropPassword
+	case r.keys != nil:
+		message := p.Payload[:len(p.Payload)-len(rest)]
+		if err := r.keys.Open(message, rest, p.Source, time.Now(), len(r.cfg.Peers)); err != nil {
+			errors.As(err, &drop)
+			return a, form, drop
+		}
+	case len(rest) == vrrp.TrailerSize:
+		return a, form, vrrp.DropSigned
+	}
+	return a, form, vrrp.DropNone
+}
+
+// remember notes what a router said of itself, and tells when its configuration
+// begins or ceases to differ from ours.
+func (r *Router) remember(from netip.Addr, a *vrrp.Advert, form vrrp.Checksum, at time.Duration) {
+	i := slices.IndexFunc(r.peers, func(p *routerPeer) bool { return p.addr == from })
+	if i < 0 {
+		if len(r.peers) == maxRouterPeers {
+			oldest := slices.MinFunc(r.peers, func(a, b *routerPeer) int { return int(a.at - b.at) })
+			r.peers = slices.DeleteFunc(r.peers, func(p *routerPeer) bool { return p == oldest })
+		}
+		i, r.peers = len(r.peers), append(r.peers, &routerPeer{addr: from})
+	}
+	p := r.peers[i]
+	p.at = at
+	if a.Version == 3 && !r.cfg.six() {
+		p.form = form
+	}
+	if a.Priority == vrrp.PriorityStop {
+		p.advert.Priority = a.Priority // a last word says nothing else of interest
+		return
+	}
+	p.advert = *a
+	was := p.mismatch
+	if p.mismatch = vrrp.Compare(&r.own, a); p.mismatch == 0 {
+		p.explained = nil
+		if was != 0 {
+			r.events.emit(Event{Kind: EventMismatchGone, Peer: from})
+		}
+		return
+	}
+	lines := p.mismatch.Explain(&r.own, a)
+	if !slices.Equal(lines, p.explained) {
+		p.explained = lines
+		r.events.emit(Event{Kind: EventMismatch, Peer: from, Reason: strings.Join(lines, "; ")})
+	}
+}
+
+// send sends an advert to all, without waiting. The caller holds mu.
+func (r *Router) send(priority uint8) {
+	if r.conn == nil {
+		return
+	}
+	a := r.own
+	a.Priority = priority
+	var errs []error
+	one := func(to netip.Addr, form vrrp.Checksum) {
+		source := r.conn.Source()
+		b, err := vrrp.Append(r.out[:0], &a, vrrp.Path{Source: source, Destination: to}, form)
+		if err == nil {
+			if r.keys != nil {
+				b = r.keys.Sign(b, source, time.Now())
+			}
+			r.out = b
+			err = r.conn.Send(b, to)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("failover: send to %v: %w", to, err))
+			return
+		}
+		r.sent++
+	}
+	for _, to := range r.cfg.Peers {
+		one(to, r.formOf(to))
+	}
+	if len(r.cfg.Peers) == 0 {
+		for _, form := range r.forms() {
+			one(vrrp.Group(r.cfg.six()), form)
+		}
+	}
+	r.setSendErr(errors.Join(errs...))
+}
+
+func (r *Router) setSendErr(err error) {
+	was := r.sendErr
+	r.sendErr = err
+	switch {
+	case err != nil && (was == nil || was.Error() != err.Error()):
+		r.events.emit(Event{Kind: EventChannelTrouble, Channel: r.cfg.Device, Err: err})
+	case err == nil && was != nil:
+		r.events.emit(Event{Kind: EventChannelMended, Channel: r.cfg.Device})
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		r.again = true
+		r.wakeLoop()
+	}
+}
+
+// formOf returns the form of checksum that a router uses itself.
+func (r *Router) formOf(peer netip.Addr) vrrp.Checksum {
+	for _, p := range r.peers {
+		if p.addr == peer {
+			return p.form
+		}
+	}
+	return r.cfg.Checksum
+}
+
+// forms returns the forms that multicast goes out in: those of the routers that
+// were heard. Of the one form that all have, mostly.
+func (r *Router) forms() []vrrp.Checksum {
+	if r.cfg.Version == 2 || r.cfg.six() {
+		return []vrrp.Checksum{vrrp.WithPseudoHeader} // there is but one
+	}
+	var forms []vrrp.Checksum
+	for _, p := range r.peers {
+		if p.advert.Version == 3 && !slices.Contains(forms, p.form) {
+			forms = append(forms, p.form)
+		}
+	}
+	if len(forms) == 0 {
+		return []vrrp.Checksum{r.cfg.Checksum}
+	}
+	return forms
+}
+
+// refusal is the last packet of our number that was refused, so that a router
+// that speaks and is not believed is not called silent.
+type refusal struct {
+	drop   vrrp.Drop
+	source netip.Addr
+	at     time.Duration
+}
+
+// why returns who was refused within the last dead time, with the cure, or
+// nothing.
+func (f *refusal) why(now, dead time.Duration) string {
+	if f.drop == vrrp.DropNone || now-f.at > dead {
+		return ""
+	}
+	return fmt.Sprintf("packets from %v are refused (%s): %s", f.source, f.drop.String(), cure(f.drop))
+}
+
+// refuse counts a packet under its reason and tells the unusual ones.
+func (r *Router) refuse(d vrrp.Drop, p *AdvertPacket, now time.Duration) {
+	r.drops[d]++
+	if d == vrrp.DropVRID || d == vrrp.DropCARP || len(p.Payload) > 1 && p.Payload[1] != r.cfg.VRID {
+		return // others live on this network, too
+	}
+	if d != vrrp.DropOwn {
+		r.refused = refusal{d, p.Source, now}
+	}
+	if r.told[d] == 0 || now-r.told[d] >= refusedEvery {
+		r.told[d] = now
+		r.events.emit(Event{Kind: EventRefused, Channel: r.cfg.Device, Peer: p.Source, Reason: d.String() + ": " + cure(d)})
+	}
+}
+
+// cure says what mends a refusal.
+func cure(d vrrp.Drop) string {
+	switch d {
+	case vrrp.DropTTL:
+		return "it has crossed a router, or is forged; adverts by multicast have a hop limit of 255"
+	case vrrp.DropVersion:
+		return "use version 2 or 3 over IPv4, and 3 over IPv6"
+	case vrrp.DropChecksum:
+		return "damaged on the way, or by a program with a form of its own"
+	case vrrp.DropAuth, vrrp.DropPassword:
+		return "give all routers the same password, or none, and version 2"
+	case vrrp.DropOwn:
+		return "our own packets come back, by a loop of the network, or another machine has our address"
+	case vrrp.DropMulticast:
+		return "it sends by multicast and we by unicast: make all do the same"
+	case vrrp.DropUnicast:
+		return "it sends by unicast and we by multicast: make all do the same"
+	case vrrp.DropPeer:
+		return "it is not one of our peers: add it, or take the VRID away from it"
+	case vrrp.DropUnsigned, vrrp.DropKey, vrrp.DropMAC:
+		return "give all routers the same keys"
+	case vrrp.DropSigned:
+		return "it signs and we have no key: give all routers the same keys, or none"
+	case vrrp.DropReplay:
+		return "an old packet came again: a network that doubles packets, or somebody who replays them"
+	case vrrp.DropClock:
+		return "set the clocks of the routers, as by NTP"
+	}
+	return "the program that sends it is at fault"
+}
