@@ -18,82 +18,7 @@ import (
 
 	"github.com/lvskit/lvskit/failover"
 	"github.com/lvskit/lvskit/failover/failovertest"
-	"github.com/lvskit/lvskit/internal/lab"
 )
-
-// wire is a bridge in a namespace of its own, with hosts around it.
-type wire struct {
-	*lab.Lab
-	t  *testing.T
-	sw *lab.Namespace
-}
-
-// bridge is the device of wire's namespace, eth0 that of each host.
-const (
-	bridge = "br0"
-	eth0   = "eth0"
-)
-
-func newWire(t *testing.T) *wire {
-	t.Helper()
-	l := lab.New(t)
-	w := &wire{Lab: l, t: t, sw: l.Namespace("switch")}
-	w.sw.Bridge(bridge)
-	return w
-}
-
-// peer is a host on the wire.
-type peer struct {
-	box
-	w    *wire
-	port string // on the bridge
-}
-
-func (w *wire) host(name string, prefixes ...string) *peer {
-	w.t.Helper()
-	p := &peer{box: box{w.Namespace(name)}, w: w, port: "p-" + name}
-	w.Veth(p.Namespace, eth0, w.sw, p.port)
-	w.sw.Attach(p.port, bridge)
-	for _, s := range prefixes {
-		p.Addr(eth0, netip.MustParsePrefix(s))
-	}
-	return p
-}
-
-// plug takes the host off the wire or puts it back.
-func (p *peer) plug(in bool) {
-	p.w.t.Helper()
-	if in {
-		p.w.sw.Up(p.port)
-	} else {
-		p.w.sw.Down(p.port)
-	}
-}
-
-func (p *peer) mac() string { return p.MAC(eth0) }
-
-// dump repeats a listing that was disturbed by a change.
-func dump[T any](t *testing.T, list func() ([]T, error)) []T {
-	t.Helper()
-	for range 10 {
-		got, err := list()
-		if errors.Is(err, netlink.ErrDumpInterrupted) {
-			continue
-		}
-		must(t, err)
-		return got
-	}
-	t.Fatal("the kernel's list changes all the time")
-	return nil
-}
-
-// kernelAddresses returns what eth0 carries as the kernel has it.
-func (p *peer) kernelAddresses() []netlink.Addr {
-	p.w.t.Helper()
-	link, err := p.Handle().LinkByName(eth0)
-	must(p.w.t, err)
-	return dump(p.w.t, func() ([]netlink.Addr, error) { return p.Handle().AddrList(link, netlink.FAMILY_ALL) })
-}
 
 // addresses returns what eth0 carries, without the kernel's own link-local.
 func (p *peer) addresses() (out []string) {
@@ -198,8 +123,6 @@ func director(t *testing.T, b *peer, i int, announcer failover.Announcer) *side 
 	t.Cleanup(func() { s.stop(t) })
 	return s
 }
-
-const patience = 10 * time.Second
 
 func TestNetnsTakeOverMovesTheNeighbourAndTheTraffic(t *testing.T) {
 	w := newWire(t)

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/lvskit/lvskit/failover/vrrp"
@@ -33,7 +34,7 @@ func (t RawIP) ListenAdverts(_ context.Context, s AdvertSocket) (AdvertConn, err
 	if err != nil {
 		return nil, err
 	}
-	c := &rawConn{device: s.Device, index: index, source: source, six: s.Group.Is6()}
+	c := &rawConn{namespace: t.Namespace, device: s.Device, index: index, source: source, six: s.Group.Is6()}
 	err = inNamespace(t.Namespace, func() error {
 		family := unix.AF_INET
 		if c.six {
@@ -97,13 +98,14 @@ func (t RawIP) place(s *AdvertSocket) (index int, source netip.Addr, err error) 
 
 // rawConn is a raw socket on one device.
 type rawConn struct {
-	file   *os.File
-	raw    syscall.RawConn
-	device string
-	index  int
-	source netip.Addr
-	six    bool
-	oob    [256]byte
+	file      *os.File
+	raw       syscall.RawConn
+	namespace string
+	device    string
+	index     int
+	source    netip.Addr
+	six       bool
+	oob       [256]byte // of Receive
 }
 
 func (c *rawConn) prepare(fd int, group netip.Addr) error {
@@ -260,12 +262,26 @@ func (c *rawConn) Send(payload []byte, to netip.Addr) error {
 	switch err = errors.Join(err, failed); {
 	case errors.Is(err, unix.EPERM):
 		return fmt.Errorf("%w: a firewall drops it: let protocol %d out", err, vrrp.Protocol)
-	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EADDRNOTAVAIL):
-		return fmt.Errorf("%w: %w: %v is no address of %q any more", fs.ErrNotExist, err, c.source, c.device)
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EADDRNOTAVAIL), errors.Is(err, unix.ENETUNREACH):
+		if c.lostSource() { // which kernels tell in several ways
+			return fmt.Errorf("%w: %w: %v is no address of this machine any more", fs.ErrNotExist, err, c.source)
+		}
 	case errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
 		return fmt.Errorf("%w: %w: the device %q is gone", fs.ErrNotExist, err, c.device)
 	}
 	return err
+}
+
+// lostSource reports whether the source is known to be no address of the
+// machine any more.
+func (c *rawConn) lostSource() bool {
+	h, err := linkKeeper{c.namespace}.handle()
+	if err != nil {
+		return false
+	}
+	defer h.Close()
+	list, err := h.AddrList(nil, netlink.FAMILY_ALL)
+	return err == nil && !slices.ContainsFunc(list, func(a netlink.Addr) bool { return prefixOf(a.IPNet).Addr() == c.source })
 }
 
 // Check looks whether the device is the one that it was, up and connected.

@@ -1,0 +1,149 @@
+//go:build linux && netns
+
+package failover_test
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lvskit/lvskit/failover"
+	"github.com/lvskit/lvskit/failover/failovertest"
+)
+
+// rawRouter starts a router of ours on raw sockets, by adverts every 10 ms.
+func rawRouter(t *testing.T, host *peer, priority uint8, vips ...string) (*failover.Router, *failovertest.Recorder, func()) {
+	t.Helper()
+	rec := new(failovertest.Recorder)
+	c := failover.RouterConfig{
+		VRID: 7, Device: eth0, Priority: priority, Interval: 10 * time.Millisecond, OnEvent: rec.OnEvent,
+		Transport: failover.RawIP{Namespace: host.Path()},
+	}
+	var own []failover.VirtualAddress
+	for _, s := range vips {
+		p := netip.MustParsePrefix(s)
+		c.Addresses = append(c.Addresses, p.Addr())
+		own = append(own, failover.VirtualAddress{Prefix: p, Device: eth0})
+	}
+	var err error
+	c.Owner, err = failover.NewAddresses(&failover.AddressesConfig{Addresses: own, Namespace: host.Path()})
+	must(t, err)
+	r, err := failover.NewRouter(&c)
+	must(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	done := false
+	stop := func() {
+		if done {
+			return
+		}
+		done = true
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	}
+	t.Cleanup(stop)
+	return r, rec, stop
+}
+
+// Two routers of ours, and a client that follows every move.
+func TestNetnsRoutersMoveTheTraffic(t *testing.T) {
+	for name, vips := range map[string][]string{"IPv4": {"192.0.2.100/32"}, "IPv6": {"fe80::100/64", "2001:db8::100/128"}} {
+		t.Run(name, func(t *testing.T) {
+			w := newWire(t)
+			b1, b2 := w.host("d1", "192.0.2.1/24", "2001:db8::1/64"), w.host("d2", "192.0.2.2/24", "2001:db8::2/64")
+			client := w.host("cl", "192.0.2.9/24", "2001:db8::9/64")
+			b1.serve()
+			b2.serve()
+			vip := netip.MustParsePrefix(vips[len(vips)-1]).Addr()
+			r1, _, stop := rawRouter(t, b1, 200, vips...)
+			r2, rec, _ := rawRouter(t, b2, 100, vips...)
+			serves := func(what string, r *failover.Router, at *peer) {
+				t.Helper()
+				took := within(t, patience, what, func() bool { return r.Status().Serving })
+				within(t, patience, what+": the neighbour follows", func() bool {
+					mac := client.neighbour(vip)
+					return mac == "" || mac == at.mac()
+				})
+				client.answeredBy(at, vip)
+				t.Logf("%s: %v", what, took)
+			}
+			serves("start", r1, b1)
+			within(t, patience, "the other one is backup", func() bool { return r2.Status().Role == failover.RoleBackup })
+			if st := r2.Status(); st.Drops != nil || st.Received == 0 || !strings.Contains(st.Reason, "with priority 200") {
+				t.Errorf("status %+v", st)
+			}
+			must(t, r1.Yield())
+			serves("hand-over", r2, b2)
+			r1.Reclaim()
+			serves("preemption", r1, b1)
+			b1.detach() // its carrier stays: both are active
+			serves("silence", r2, b2)
+			w.sw.Attach(b1.port, bridge)
+			within(t, patience, "one gives way", func() bool { return r2.Status().Role == failover.RoleBackup })
+			serves("mended", r1, b1)
+			stop()
+			serves("stop", r2, b2)
+			if n := rec.Count(failover.EventRefused) + rec.Count(failover.EventMismatch); n != 0 {
+				t.Errorf("events %v", rec.Events())
+			}
+		})
+	}
+}
+
+// What befalls the device is a fault with its name, and mends by itself.
+func TestNetnsRouterFollowsItsDevice(t *testing.T) {
+	w := newWire(t)
+	host := w.host("d1", "192.0.2.1/24")
+	r, _, _ := rawRouter(t, host, 200, "192.0.2.100/32")
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("status %+v", r.Status())
+		}
+	})
+	is := func(what string, role failover.Role, reason string) {
+		t.Helper()
+		within(t, patience, what, func() bool {
+			st := r.Status()
+			return st.Role == role && strings.Contains(st.Reason, reason)
+		})
+	}
+	is("start", failover.RoleActive, "")
+	host.plug(false)
+	is("unplugged", failover.RoleFault, `device "eth0" has no carrier`)
+	host.plug(true)
+	is("plugged", failover.RoleActive, "")
+	host.Down(eth0)
+	is("down", failover.RoleFault, `device "eth0" is down`)
+	host.Up(eth0)
+	is("up", failover.RoleActive, "")
+
+	// The address to send from is replaced by another one, which the kernel
+	// would take away with it.
+	host.Sysctl("net.ipv4.conf.eth0.promote_secondaries", "1")
+	host.Addr(eth0, netip.MustParsePrefix("192.0.2.8/24"))
+	host.RemoveAddr(eth0, netip.MustParsePrefix("192.0.2.1/24"))
+	within(t, patience, "the new source", func() bool { return r.Status().Source == netip.MustParseAddr("192.0.2.8") })
+	is("with the new source", failover.RoleActive, "")
+	within(t, patience, "the address is back", func() bool { return r.Status().Serving && r.Status().Error == "" })
+
+	// And none is left, so that it waits for one.
+	host.RemoveAddr(eth0, netip.MustParsePrefix("192.0.2.8/24"))
+	is("without an address", failover.RoleFault, "has no IPv4 address to send adverts from")
+	host.Addr(eth0, netip.MustParsePrefix("192.0.2.1/24"))
+	is("with one", failover.RoleActive, "")
+
+	// The device goes, and another one comes.
+	link, err := host.Handle().LinkByName(eth0)
+	must(t, err)
+	must(t, host.Handle().LinkDel(link))
+	is("gone", failover.RoleFault, `device "eth0"`)
+	w.Veth(host.Namespace, eth0, w.sw, host.port)
+	w.sw.Attach(host.port, bridge)
+	host.Addr(eth0, netip.MustParsePrefix("192.0.2.1/24"))
+	is("a new one", failover.RoleActive, "")
+}
