@@ -6,6 +6,13 @@
 // to be ready before clients come is done in the role hook of its [Config].
 // Health checks and the kernel's table live in other packages.
 //
+// A [Router] does the same by VRRP, package vrrp, among any number of routers
+// and beside other programs. What follows on roles and what decides them is of
+// a Node; a Router decides as RFC 9568 does, listens for the down interval where
+// a Node listens for DeadAfter, and judges by when packets arrived. Safety
+// differs: VRRP is not authenticated unless keys are given, and effects are the
+// same.
+//
 // # Roles
 //
 //	init     listens for DeadAfter after the start, or after a fault ended

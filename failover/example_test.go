@@ -45,6 +45,32 @@ func Example() {
 	}
 }
 
+// A router of VRRP beside others, of which any may be keepalived: the virtual
+// router 51 on eth0, with version 3 and adverts every 100 ms.
+func ExampleRouter() {
+	vip := netip.MustParsePrefix("192.0.2.100/24")
+	owner, err := failover.NewAddresses(&failover.AddressesConfig{
+		Addresses: []failover.VirtualAddress{{Prefix: vip, Device: "eth0"}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	router, err := failover.NewRouter(&failover.RouterConfig{
+		VRID: 51, Device: "eth0", Priority: 150, Interval: 100 * time.Millisecond,
+		Addresses: []netip.Addr{vip.Addr()},
+		Owner:     owner,
+		OnEvent:   func(e failover.Event) { fmt.Println(e) },
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	if err := router.Run(ctx); err != nil {
+		log.Fatal(err)
+	}
+}
+
 // Two nodes in one process over an in-memory network: the primary stops, and
 // the backup takes over at once.
 func Example_pair() {

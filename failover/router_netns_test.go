@@ -11,14 +11,15 @@ import (
 
 	"github.com/lvskit/lvskit/failover"
 	"github.com/lvskit/lvskit/failover/failovertest"
+	"github.com/lvskit/lvskit/failover/vrrp"
 )
 
 // rawRouter starts a router of ours on raw sockets, by adverts every 10 ms.
-func rawRouter(t *testing.T, host *peer, priority uint8, vips ...string) (*failover.Router, *failovertest.Recorder, func()) {
+func rawRouter(t *testing.T, host *peer, priority uint8, keys []vrrp.Key, vips ...string) (*failover.Router, *failovertest.Recorder, func()) {
 	t.Helper()
 	rec := new(failovertest.Recorder)
 	c := failover.RouterConfig{
-		VRID: 7, Device: eth0, Priority: priority, Interval: 10 * time.Millisecond, OnEvent: rec.OnEvent,
+		VRID: 7, Device: eth0, Priority: priority, Keys: keys, Interval: 10 * time.Millisecond, OnEvent: rec.OnEvent,
 		Transport: failover.RawIP{Namespace: host.Path()},
 	}
 	var own []failover.VirtualAddress
@@ -52,16 +53,23 @@ func rawRouter(t *testing.T, host *peer, priority uint8, vips ...string) (*failo
 
 // Two routers of ours, and a client that follows every move.
 func TestNetnsRoutersMoveTheTraffic(t *testing.T) {
-	for name, vips := range map[string][]string{"IPv4": {"192.0.2.100/32"}, "IPv6": {"fe80::100/64", "2001:db8::100/128"}} {
-		t.Run(name, func(t *testing.T) {
+	one := []vrrp.Key{{ID: 1, Secret: []byte("0123456789abcdef0123456789abcdef")}}
+	four, six := []string{"192.0.2.100/32"}, []string{"fe80::100/64", "2001:db8::100/128"}
+	for _, tt := range []struct {
+		name string
+		vips []string
+		keys []vrrp.Key
+	}{{"IPv4", four, nil}, {"IPv6", six, nil}, {"IPv4 signed", four, one}, {"IPv6 signed", six, one}} {
+		t.Run(tt.name, func(t *testing.T) {
+			vips := tt.vips
 			w := newWire(t)
 			b1, b2 := w.host("d1", "192.0.2.1/24", "2001:db8::1/64"), w.host("d2", "192.0.2.2/24", "2001:db8::2/64")
 			client := w.host("cl", "192.0.2.9/24", "2001:db8::9/64")
 			b1.serve()
 			b2.serve()
 			vip := netip.MustParsePrefix(vips[len(vips)-1]).Addr()
-			r1, _, stop := rawRouter(t, b1, 200, vips...)
-			r2, rec, _ := rawRouter(t, b2, 100, vips...)
+			r1, _, stop := rawRouter(t, b1, 200, tt.keys, vips...)
+			r2, rec, _ := rawRouter(t, b2, 100, tt.keys, vips...)
 			serves := func(what string, r *failover.Router, at *peer) {
 				t.Helper()
 				took := within(t, patience, what, func() bool { return r.Status().Serving })
@@ -99,7 +107,7 @@ func TestNetnsRoutersMoveTheTraffic(t *testing.T) {
 func TestNetnsRouterFollowsItsDevice(t *testing.T) {
 	w := newWire(t)
 	host := w.host("d1", "192.0.2.1/24")
-	r, _, _ := rawRouter(t, host, 200, "192.0.2.100/32")
+	r, _, _ := rawRouter(t, host, 200, nil, "192.0.2.100/32")
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("status %+v", r.Status())

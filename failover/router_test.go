@@ -327,6 +327,28 @@ func TestRouter(t *testing.T) {
 				t.Errorf("%d changes of the role", n)
 			}
 		}},
+		{"its own stall is no silence of others, and is told", func(t *testing.T) {
+			for _, lost := range []bool{false, true} {
+				g, high, low := duo(t)
+				low.place.Deafen(true)
+				low.Events()
+				low.place.Stall(10 * pace)
+				low.router.SetPriority(151) // its timer is due earlier, so the loop turns at once
+				g.Cut(high.place, low.place, lost)
+				time.Sleep(10*pace + pace/10) // it wakes before the next advert
+				g.Cut(high.place, low.place, false)
+				time.Sleep(20 * pace)
+				if st := low.is(failover.RoleBackup); st.Stalls != 1 {
+					t.Errorf("lost %v: %d stalls", lost, st.Stalls)
+				}
+				if got := low.Events(); len(got) != 1 || got[0].Kind != failover.EventStalled || !strings.Contains(got[0].Reason, "stood still for") {
+					t.Errorf("lost %v: events %v", lost, got)
+				}
+				low.place.Deafen(false)
+				high.stop()
+				low.stop()
+			}
+		}},
 		{"unicast, version 2 with a password, signed", func(t *testing.T) {
 			for name, change := range map[string]func(*failover.RouterConfig){
 				"unicast":  unicast,

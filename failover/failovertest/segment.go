@@ -87,6 +87,7 @@ type Station struct {
 	fault     error
 	listenErr error
 	deaf      bool
+	stall     time.Duration
 }
 
 // Move gives the station another address. An open socket is of no more use.
@@ -120,6 +121,15 @@ func (s *Station) Deafen(deaf bool) {
 	if s.conn != nil && len(s.conn.queue) > 0 {
 		s.conn.ready()
 	}
+}
+
+// Stall lets the router's loop stand still for d when it looks at the device
+// next. Use it with Deafen: in a bubble of testing/synctest nobody may wait for
+// the loop meanwhile, and that includes whoever asks for the status.
+func (s *Station) Stall(d time.Duration) {
+	s.segment.mu.Lock()
+	defer s.segment.mu.Unlock()
+	s.stall = d
 }
 
 // ListenAdverts opens the one socket of the station.
@@ -200,8 +210,11 @@ func (c *station) Send(payload []byte, to netip.Addr) error {
 
 func (c *station) Check() error {
 	c.s.segment.mu.Lock()
-	defer c.s.segment.mu.Unlock()
-	return c.s.fault
+	stall, fault := c.s.stall, c.s.fault
+	c.s.stall = 0
+	c.s.segment.mu.Unlock()
+	time.Sleep(stall)
+	return fault
 }
 
 func (c *station) Close() error {
