@@ -200,10 +200,14 @@ type refusal struct {
 	at     time.Duration
 }
 
+// refusedFor is how long a refusal is worth telling at least, as others may
+// send more slowly than we do.
+const refusedFor = 5 * time.Second
+
 // why returns who was refused within the last dead time, with the cure, or
 // nothing.
 func (f *refusal) why(now, dead time.Duration) string {
-	if f.drop == vrrp.DropNone || now-f.at > dead {
+	if f.drop == vrrp.DropNone || now-f.at > max(dead, refusedFor) {
 		return ""
 	}
 	return fmt.Sprintf("packets from %v are refused (%s): %s", f.source, f.drop.String(), cure(f.drop))

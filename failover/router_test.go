@@ -327,6 +327,39 @@ func TestRouter(t *testing.T) {
 				t.Errorf("%d changes of the role", n)
 			}
 		}},
+		{"of three the second takes over, and the third leaves it to it", func(t *testing.T) {
+			g, high, low := duo(t)
+			third := newSpeaker(t, g, 3)
+			third.start()
+			time.Sleep(listened)
+			third.is(failover.RoleBackup)
+			third.Events()
+			high.stop()
+			time.Sleep(10 * pace)
+			low.is(failover.RoleActive)
+			third.is(failover.RoleBackup)
+			if n := third.Count(failover.EventRole); n != 0 {
+				t.Errorf("the third changed its role: %v", third.Events())
+			}
+		}},
+		{"of two with one priority the greater address stays, and both are told", func(t *testing.T) {
+			g := new(failovertest.Segment)
+			same := func(c *failover.RouterConfig) { c.Priority = 100 }
+			one, two := newSpeaker(t, g, 1, same), newSpeaker(t, g, 2, same)
+			g.Partition(one.place, two.place, true)
+			one.start()
+			two.start()
+			time.Sleep(10 * pace)
+			one.is(failover.RoleActive)
+			two.is(failover.RoleActive)
+			g.Partition(one.place, two.place, false)
+			time.Sleep(2 * pace)
+			one.is(failover.RoleBackup)
+			two.is(failover.RoleActive)
+			if a, b := one.Count(failover.EventMismatch), two.Count(failover.EventMismatch); a != 1 || b != 1 {
+				t.Errorf("told %d and %d times", a, b)
+			}
+		}},
 		{"its own stall is no silence of others, and is told", func(t *testing.T) {
 			for _, lost := range []bool{false, true} {
 				g, high, low := duo(t)
