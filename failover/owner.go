@@ -2,9 +2,9 @@ package failover
 
 import "context"
 
-// AddressOwner takes and gives back the virtual addresses. A [Node] calls its
-// methods one after another from one goroutine. All of them may be repeated:
-// they bring about a state, they do not toggle it.
+// AddressOwner takes and gives back the virtual addresses. Who elects, a [Node]
+// or a [Router], calls its methods one after another from one goroutine. All of
+// them may be repeated: they bring about a state, they do not toggle it.
 type AddressOwner interface {
 	// Acquire makes sure that the addresses are here. What is here already
 	// stays untouched. The node calls it when it becomes active and again
