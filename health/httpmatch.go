@@ -5,6 +5,7 @@ import (
 	"crypto/md5"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -187,10 +188,18 @@ func (m *httpMatch) content(body []byte, limit int) error {
 			return unwanted("the digest of the %d bytes of the body is %x, expected %x", len(body), sum, m.digest)
 		}
 	}
+	var bad error
+	if len(m.values) > 0 {
+		bad = jsonCheck(body)
+	}
 	for _, want := range m.values {
-		at, err := jsonAt(body, want.steps)
+		var at json.RawMessage
 		var value string
 		var number bool
+		err := bad
+		if err == nil {
+			at, err = jsonFind(body, want.steps)
+		}
 		if err == nil {
 			value, number, err = jsonScalar(at)
 		}

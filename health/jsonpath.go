@@ -1,9 +1,11 @@
 package health
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"math/big"
 	"strconv"
 	"strings"
@@ -81,38 +83,115 @@ func parseJSONPath(path string) ([]jsonStep, error) {
 	return steps, nil
 }
 
-// jsonAt returns the part of a JSON text that the steps lead to. It takes the
-// text apart level by level, so a deep text costs no stack; of members with
+// jsonAt returns the part of a JSON text that the steps lead to; of members with
 // the same name the last counts.
 func jsonAt(text []byte, steps []jsonStep) (json.RawMessage, error) {
-	if !json.Valid(text) {
-		var ignored json.RawMessage
-		return nil, fmt.Errorf("the text is no JSON: %w", json.Unmarshal(text, &ignored))
+	if err := jsonCheck(text); err != nil {
+		return nil, err
 	}
-	at := json.RawMessage(text)
+	return jsonFind(text, steps)
+}
+
+// jsonCheck tells what makes a text no JSON.
+func jsonCheck(text []byte) error {
+	if json.Valid(text) {
+		return nil
+	}
+	var ignored json.RawMessage
+	return fmt.Errorf("the text is no JSON: %w", json.Unmarshal(text, &ignored))
+}
+
+// jsonFind is jsonAt for a text that has been checked. It keeps nothing of what
+// it passes over: a server may send a million elements.
+func jsonFind(text []byte, steps []jsonStep) (json.RawMessage, error) {
+	at := bytes.TrimLeft(text, jsonBlank)
 	for _, s := range steps {
+		var next json.RawMessage
+		n := 0
 		if s.array {
-			var list []json.RawMessage
-			if err := json.Unmarshal(at, &list); err != nil || list == nil {
+			if at[0] != '[' {
 				return nil, fmt.Errorf("there is no array to take [%d] of", s.index)
 			}
-			if s.index >= len(list) {
-				return nil, fmt.Errorf("there is no [%d], the array has %d elements", s.index, len(list))
+			for _, value := range jsonParts(at) {
+				if n++; n == s.index+1 {
+					next = value
+				}
 			}
-			at = list[s.index]
-			continue
-		}
-		var object map[string]json.RawMessage
-		if err := json.Unmarshal(at, &object); err != nil || object == nil {
-			return nil, fmt.Errorf("there is no object to take %s of", clip([]byte(s.key)))
-		}
-		next, ok := object[s.key]
-		if !ok {
-			return nil, fmt.Errorf("there is no member %s", clip([]byte(s.key)))
+			if next == nil {
+				return nil, fmt.Errorf("there is no [%d], the array has %d elements", s.index, n)
+			}
+		} else {
+			if at[0] != '{' {
+				return nil, fmt.Errorf("there is no object to take %s of", clip([]byte(s.key)))
+			}
+			for key, value := range jsonParts(at) {
+				if isJSONKey(key, s.key) {
+					next = value
+				}
+			}
+			if next == nil {
+				return nil, fmt.Errorf("there is no member %s", clip([]byte(s.key)))
+			}
 		}
 		at = next
 	}
 	return at, nil
+}
+
+const jsonBlank = " \t\r\n"
+
+// jsonParts yields the elements of an array, or the members of an object with
+// their names as they stand. The text must be valid.
+func jsonParts(b []byte) iter.Seq2[[]byte, []byte] {
+	object := b[0] == '{'
+	return func(yield func(key, value []byte) bool) {
+		for rest := bytes.TrimLeft(b[1:], jsonBlank); rest[0] != ']' && rest[0] != '}'; {
+			var key []byte
+			if object {
+				key, rest = cutJSON(rest)
+				rest = bytes.TrimLeft(rest[1:], jsonBlank) // a colon
+			}
+			var value []byte
+			value, rest = cutJSON(rest)
+			if !yield(key, value) {
+				return
+			}
+			if rest[0] == ',' {
+				rest = bytes.TrimLeft(rest[1:], jsonBlank)
+			}
+		}
+	}
+}
+
+// cutJSON takes a value off the beginning of a valid text, and the blanks
+// after it.
+func cutJSON(b []byte) (value, rest []byte) {
+	end, depth, quoted := 0, 0, false
+scan:
+	for ; end < len(b); end++ {
+		switch c := b[end]; {
+		case quoted && c == '\\':
+			end++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '[' || c == '{':
+			depth++
+		case depth == 0 && strings.IndexByte(",:]}"+jsonBlank, c) >= 0:
+			break scan
+		case c == ']' || c == '}':
+			depth--
+		}
+	}
+	return b[:end], bytes.TrimLeft(b[end:], jsonBlank)
+}
+
+// isJSONKey tells whether a name as it stands, with its quotes, is the wanted
+// one.
+func isJSONKey(raw []byte, want string) bool {
+	var key string
+	return string(raw[1:len(raw)-1]) == want && !strings.Contains(want, `\`) ||
+		bytes.IndexByte(raw, '\\') >= 0 && json.Unmarshal(raw, &key) == nil && key == want
 }
 
 // jsonScalar is the value of a JSON text as it is compared: the contents of a

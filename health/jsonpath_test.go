@@ -89,3 +89,17 @@ func FuzzJSON(f *testing.F) {
 		}
 	})
 }
+
+// However many elements a server sends, none is kept that is not asked for.
+func TestJSONOfManyElements(t *testing.T) {
+	text := []byte(`{"a\u0062": [` + strings.Repeat("0,", 1<<15) + `[{"}]": "]"}, 7] ] }`)
+	steps, err := parseJSONPath("ab[32768][1]")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got json.RawMessage
+	allocs := testing.AllocsPerRun(3, func() { got, err = jsonAt(text, steps) })
+	if string(got) != "7" || err != nil || allocs > 20 {
+		t.Errorf("%s, %v, %v allocations", got, err, allocs)
+	}
+}
