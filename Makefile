@@ -33,15 +33,15 @@ results: tools
 
 test: results vet
 	-@$(DEPS) host netns peers debian
-	@$(TIER) host netns peers
-	@$(TIER) debian -- rig-debian
+	@$(TIER) host netns
+	@$(TIER) peers -- debian -- rig-debian
 	@$(TALLY)
 
 test-full: results vet
 	-@$(DEPS) host netns peers debian own qemu
 	-@$(MAKE) --no-print-directory kernel
-	@$(TIER) host netns peers
-	@$(TIER) debian -- rig-debian
+	@$(TIER) host netns
+	@$(TIER) peers -- debian -- rig-debian
 	@$(TIER) own rig-own -- simtime -- qemu rig-qemu
 	@$(TALLY)
 
