@@ -60,7 +60,7 @@ func TestConnectWays(t *testing.T) {
 		"accepted from a source 6": {Dial{Source: six.Addr()}, six, nil, OK, "accepted"},
 		"refused":                  {Dial{}, nobody, nil, Fail, "refused; nothing listens there"},
 		"refused over IPv6":        {Dial{}, netip.AddrPortFrom(six.Addr(), 1), nil, Fail, "refused; nothing listens there"},
-		"a source of others":       {Dial{Source: netip.MustParseAddr("192.0.2.77")}, four, nil, NoResult, "source address"},
+		"a source of others":       {Dial{Source: netip.MustParseAddr("192.0.2.77")}, four, nil, NoResult, "the source is no address of this machine"},
 		"silence":                  {Dial{}, full, within30ms, Fail, "no answer within"},
 		"silence in a phase":       {Dial{ConnectTimeout: 30 * time.Millisecond}, full, nil, Fail, "no answer within"},
 		"cancelled":                {Dial{}, full, cancelled(30 * time.Millisecond), NoResult, "cancelled by us"},
