@@ -113,6 +113,9 @@ func (a *attempt) open(network string, d *Dial) (net.Conn, error) {
 	if err := d.sourceFits(a.target.Addr.Addr()); err != nil {
 		return nil, err
 	}
+	if d.Namespace != "" && network == "tcp" && a.target.Addr.Addr().Zone() == "" && d.Source.Zone() == "" {
+		return a.openWithin(d)
+	}
 	dialer.Control = d.control()
 	c, err := within(d.Namespace, func() (net.Conn, error) {
 		if d.Source.IsValid() {

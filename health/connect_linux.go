@@ -27,14 +27,28 @@ func (a *attempt) connect(d *Dial) error {
 	if err := d.sourceFits(addr.Addr()); err != nil {
 		return err
 	}
-	_, err := within(d.Namespace, func() (struct{}, error) {
-		fd, err := d.socket(addr)
-		if err != nil {
-			return struct{}{}, err
-		}
-		return struct{}{}, a.connectSocket(d, fd, addr)
-	})
-	return err
+	fd, err := within(d.Namespace, func() (int, error) { return d.socket(addr) })
+	if err != nil {
+		return err
+	}
+	return a.connectSocket(d, fd, addr)
+}
+
+// openWithin opens a TCP connection in another network namespace. Only the
+// socket is made there: to wait there as well would take a thread for each
+// connection under way, of which a Go program may not have 10,000.
+func (a *attempt) openWithin(d *Dial) (net.Conn, error) {
+	addr := netip.AddrPortFrom(a.target.Addr.Addr().Unmap(), a.target.Addr.Port())
+	fd, err := within(d.Namespace, func() (int, error) { return d.socket(addr) })
+	if err != nil {
+		return nil, err
+	}
+	f, err := a.connected(d, fd, addr, unix.Connect(fd, sockaddrPort(addr)))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // FileConn has a descriptor of its own
+	return net.FileConn(f)
 }
 
 // socket makes a socket that is ready to connect to addr.
@@ -66,29 +80,47 @@ func (d *Dial) socket(addr netip.AddrPort) (fd int, err error) {
 
 // connectSocket connects fd and closes it in any case.
 func (a *attempt) connectSocket(d *Dial, fd int, addr netip.AddrPort) error {
-	switch err := unix.Connect(fd, sockaddrPort(addr)); err {
-	case nil:
+	err := unix.Connect(fd, sockaddrPort(addr))
+	if err == nil {
 		err := selfConnected(fd, addr)
 		if !d.Graceful {
 			resetOnClose(fd)
 		}
 		unix.Close(fd)
 		return err
-	case unix.EINPROGRESS, unix.EINTR:
-	default:
-		unix.Close(fd)
-		return dialError(addr, "connect", err)
 	}
-	f := os.NewFile(uintptr(fd), "") // non-blocking, so it comes under the runtime's poller
-	defer f.Close()
-	stop, err := a.await(f, d.ConnectTimeout)
+	f, err := a.connected(d, fd, addr, err)
 	if err != nil {
 		return err
+	}
+	if !d.Graceful {
+		resetOnClose(fd)
+	}
+	return f.Close()
+}
+
+// connected waits until fd is connected, after connect(2) gave this error, and
+// closes it if it cannot be.
+func (a *attempt) connected(d *Dial, fd int, addr netip.AddrPort, first error) (_ *os.File, err error) {
+	f := os.NewFile(uintptr(fd), "") // non-blocking, so it comes under the runtime's poller
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
+	switch first {
+	case nil, unix.EINPROGRESS, unix.EINTR:
+	default:
+		return nil, dialError(addr, "connect", first)
+	}
+	stop, err := a.await(f, d.ConnectTimeout)
+	if err != nil {
+		return nil, err
 	}
 	defer stop()
 	raw, err := f.SyscallConn()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var failed error
 	err = raw.Write(func(uintptr) bool {
@@ -109,15 +141,18 @@ func (a *attempt) connectSocket(d *Dial, fd int, addr netip.AddrPort) error {
 		if _, err := unix.Getpeername(fd); err != nil {
 			return false
 		}
-		if failed = selfConnected(fd, addr); failed != nil || !d.Graceful {
+		if failed = selfConnected(fd, addr); failed != nil {
 			resetOnClose(fd)
 		}
 		return true
 	})
 	if failed != nil {
-		return failed
+		return nil, failed
 	}
-	return err
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 // await sets the deadline of a connection under way, and ends it with the

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -103,6 +104,49 @@ func TestNetnsDial(t *testing.T) {
 	if r := ask(Dial{}); r.Verdict != Fail {
 		t.Errorf("afterwards: %v, %q", r.Verdict, r.Reason)
 	}
+}
+
+// A check in another namespace that waits for an answer holds no thread there:
+// a Go program may not have 10,000.
+func TestNetnsDialHoldsNoThreads(t *testing.T) {
+	l := lab.New(t)
+	n := l.Namespace("dark")
+	l.Veth(n, "wire", l.Namespace("deaf"), "wire") // nobody there has an address
+	n.Addr("wire", netip.MustParsePrefix("192.0.2.1/24"))
+	dial := Dial{Namespace: n.Path()}
+	connect, err := NewTCP(&TCPConfig{Dial: dial})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask, err := NewHTTP(&HTTPConfig{Dial: dial})
+	if err != nil {
+		t.Fatal(err)
+	}
+	threads := func() int {
+		list, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	const checks = 200
+	before := threads()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	var asking sync.WaitGroup
+	for i := range checks {
+		c := []Checker{connect, ask}[i%2]
+		asking.Go(func() {
+			if r := c.Check(ctx, Target{Addr: netip.MustParseAddrPort("192.0.2.77:80")}); r.Verdict != Fail || !strings.Contains(r.Reason, "connect: no answer within") {
+				t.Errorf("%v, %q", r.Verdict, r.Reason)
+			}
+		})
+	}
+	time.Sleep(time.Second)
+	if during := threads(); during-before > checks/4 {
+		t.Errorf("%d threads before, %d while %d checks wait", before, during, checks)
+	}
+	asking.Wait()
 }
 
 // With one local port to choose from, a connection to the same number where
