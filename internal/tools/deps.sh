@@ -11,7 +11,7 @@ packages() {
 	host) echo gcc libc6-dev xz-utils mandoc vim ;;
 	netns) echo iproute2 ;;
 	peers)
-		echo nginx-light wrk keepalived redis-server memcached dnsmasq-base bird2
+		echo nginx-light wrk keepalived redis-server memcached dnsmasq-base bird2 leafnode
 		echo postfix dovecot-imapd dovecot-pop3d vsftpd kamailio tomcat10-common monitoring-plugins-basic
 		echo mariadb-server-core postgresql slapd freeradius chrony unbound
 		echo rpcbind rstatd rstat-client rwhod rwho prometheus-node-exporter
