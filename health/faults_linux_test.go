@@ -79,12 +79,18 @@ func TestNetnsRouterSaysSo(t *testing.T) {
 		for name, c := range map[string]Checker{"tcp": tcp, "udp": text, "icmp": echo} {
 			t.Run(fmt.Sprint(host, " over ", name), func(t *testing.T) {
 				t.Parallel()
-				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-				defer cancel()
-				r := c.Check(ctx, Target{Addr: netip.AddrPortFrom(netip.MustParseAddr(host), 80)})
-				if r.Verdict != tt.want || !strings.Contains(r.Reason, tt.reason) {
-					t.Errorf("%v, %q; want %v with %q", r.Verdict, r.Reason, tt.want, tt.reason)
+				var r Result
+				// A router tells one host of five packets at once, and then of
+				// one a second (net.ipv4.route.error_burst and error_cost).
+				for range 8 {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+					r = c.Check(ctx, Target{Addr: netip.AddrPortFrom(netip.MustParseAddr(host), 80)})
+					cancel()
+					if r.Verdict == tt.want && strings.Contains(r.Reason, tt.reason) {
+						return
+					}
 				}
+				t.Errorf("%v, %q; want %v with %q", r.Verdict, r.Reason, tt.want, tt.reason)
 			})
 		}
 	}

@@ -152,10 +152,11 @@ func TestNetnsDialHoldsNoThreads(t *testing.T) {
 // With one local port to choose from, a connection to the same number where
 // nobody listens meets itself.
 func TestNetnsConnectToItself(t *testing.T) {
-	n := lab.New(t).Namespace("narrow")
-	n.Sysctl("net.ipv4.ip_local_port_range", "40000 40000")
 	for way, connect := range connectPaths {
 		for _, addr := range []string{"127.0.0.1:40000", "[::1]:40000"} {
+			// Of their own, as package net may leave a TIME_WAIT at the port.
+			n := lab.New(t).Namespace("narrow")
+			n.Sysctl("net.ipv4.ip_local_port_range", "40000 40000")
 			met := 0
 			err := n.Do(func() error {
 				for range 64 {
