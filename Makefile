@@ -42,14 +42,14 @@ test-full: results vet
 	-@$(MAKE) --no-print-directory kernel
 	@$(TIER) host netns
 	@$(TIER) peers -- debian -- rig-debian
-	@$(TIER) own rig-own -- simtime -- qemu rig-qemu
+	@$(TIER) own rig-own -- simtime rig-qemu -- qemu
 	@$(TALLY)
 
 # What test-full adds to test.
 test-more: results
 	-@$(DEPS) own qemu
 	-@$(MAKE) --no-print-directory kernel
-	@$(TIER) own rig-own -- simtime -- qemu rig-qemu
+	@$(TIER) own rig-own -- simtime rig-qemu -- qemu
 	@$(TALLY)
 
 # The kernel "own": taken from LVSKIT_KERNEL_SEED, or built once.
