@@ -33,35 +33,41 @@ func dialEcho(a *attempt, d *Dial) (net.Conn, error) {
 	if to.Is6() {
 		family, protocol = unix.AF_INET6, unix.IPPROTO_ICMPV6
 	}
-	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
+	f, _, err := d.packetSocket(to, family, unix.SOCK_DGRAM, protocol)
 	if err != nil {
-		return nil, os.NewSyscallError("socket", err)
-	}
-	f := os.NewFile(uintptr(fd), "icmp")
-	defer f.Close() // net.FileConn makes a socket of its own of it
-	if control := d.control(); control != nil {
-		raw, err := f.SyscallConn()
-		if err == nil {
-			err = control("", "", raw)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	if d.Source.IsValid() {
-		if err := unix.Bind(fd, sockaddr(d.Source.Unmap())); err != nil {
-			return nil, os.NewSyscallError("bind", err)
-		}
-	}
-	if err := unix.Connect(fd, sockaddr(to)); err != nil {
 		return nil, err
 	}
+	defer f.Close() // net.FileConn makes a socket of its own of it
 	c, err := net.FileConn(f)
 	if err != nil {
 		return nil, err
 	}
 	readErrors(c)
 	return c, nil
+}
+
+// packetSocket makes a socket for packets to one host, from where the check
+// asks; connected, it hears those of its target alone.
+func (d *Dial) packetSocket(to netip.Addr, family, kind, protocol int) (f *os.File, fd int, err error) {
+	fd, err = unix.Socket(family, kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
+	if err != nil {
+		return nil, -1, os.NewSyscallError("socket", err)
+	}
+	f = os.NewFile(uintptr(fd), "packets")
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
+	if err := d.steer(fd); err != nil {
+		return nil, -1, err
+	}
+	if d.Source.IsValid() {
+		if err := unix.Bind(fd, sockaddr(d.Source.Unmap())); err != nil {
+			return nil, -1, os.NewSyscallError("bind", err)
+		}
+	}
+	return f, fd, unix.Connect(fd, sockaddr(to))
 }
 
 func sockaddr(addr netip.Addr) unix.Sockaddr {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -35,30 +34,11 @@ func openSYNHere(a *attempt, d *Dial) (*synSocket, error) {
 	if to.Addr().Is6() {
 		family = unix.AF_INET6
 	}
-	fd, err := unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.IPPROTO_TCP)
+	f, fd, err := d.packetSocket(to.Addr(), family, unix.SOCK_RAW, unix.IPPROTO_TCP)
 	if err != nil {
-		return nil, os.NewSyscallError("socket", err)
-	}
-	f := os.NewFile(uintptr(fd), "syn")
-	defer f.Close() // net.FileConn makes a socket of its own of it
-	if control := d.control(); control != nil {
-		raw, err := f.SyscallConn()
-		if err == nil {
-			err = control("", "", raw)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	if d.Source.IsValid() {
-		if err := unix.Bind(fd, sockaddr(d.Source.Unmap())); err != nil {
-			return nil, os.NewSyscallError("bind", err)
-		}
-	}
-	// Connected, the socket hears packets of its target alone.
-	if err := unix.Connect(fd, sockaddr(to.Addr())); err != nil {
 		return nil, err
 	}
+	defer f.Close() // net.FileConn makes a socket of its own of it
 	own, err := unix.Getsockname(fd)
 	if err != nil {
 		return nil, err
