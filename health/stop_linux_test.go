@@ -105,11 +105,11 @@ func TestStoppedBySignal(t *testing.T) {
 			t.Fatalf("at the start: %s", line)
 		}
 	}
-	for range 2 { // at two points of the turns
+	for _, d := range []time.Duration{stop, 10 * time.Second} { // at two points of the turns
 		if err := c.Process.Signal(unix.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(stop)
+		time.Sleep(d)
 		if err := c.Process.Signal(unix.SIGCONT); err != nil {
 			t.Fatal(err)
 		}
