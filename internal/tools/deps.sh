@@ -69,6 +69,7 @@ for package in "${missing[@]}"; do
 	case "$package" in
 	nginx-light) units=nginx.service ;;
 	bird2) units=bird.service ;;
+	leafnode) units=leafnode.socket ;;
 	keepalived | haproxy | redis-server | memcached | rwhod | prometheus-node-exporter) units=$package.service ;;
 	postfix | vsftpd | kamailio | postgresql | slapd | freeradius | chrony | unbound) units=$package.service ;;
 	dovecot-imapd | dovecot-pop3d) units=dovecot.service ;;
@@ -88,6 +89,10 @@ if [ ${#masked[@]} -gt 0 ]; then
 		"${as_root[@]}" ln -s /dev/null "$link"
 	done
 fi
+# It would ask a news server of the network for its groups.
+case " ${missing[*]} " in
+*" leafnode "*) echo "leafnode leafnode/update-groups boolean false" | "${as_root[@]}" debconf-set-selections ;;
+esac
 "${as_root[@]}" "${env_vars[@]}" apt-get -q update >&2 || {
 	echo "deps.sh: apt-get update failed" >&2
 	exit 3
