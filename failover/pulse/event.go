@@ -1,6 +1,10 @@
 package pulse
 
-import "time"
+import (
+	"time"
+
+	"github.com/lvskit/lvskit/failover/internal/enum"
+)
 
 // EventKind is the kind of an [Event].
 type EventKind uint8
@@ -126,14 +130,14 @@ var reasonNames = [...]string{
 }
 
 // String returns a short sentence without a stop.
-func (r Reason) String() string { return name("reason", reasonNames[:], uint8(r)) }
+func (r Reason) String() string { return enum.Name("reason", reasonNames[:], uint8(r)) }
 
 // MarshalText returns the same as String.
 func (r Reason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
 // UnmarshalText reads what MarshalText wrote, unknown numbers included.
 func (r *Reason) UnmarshalText(text []byte) error {
-	v, err := parse("reason", reasonNames[:], string(text))
+	v, err := enum.Parse("pulse", "reason", reasonNames[:], string(text))
 	*r = Reason(v)
 	return err
 }

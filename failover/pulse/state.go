@@ -1,9 +1,6 @@
 package pulse
 
-import (
-	"fmt"
-	"strconv"
-)
+import "github.com/lvskit/lvskit/failover/internal/enum"
 
 // State is what a node says about itself. The zero value is no state.
 type State uint8
@@ -31,14 +28,14 @@ var stateNames = [...]string{
 }
 
 // String returns the name in lower case, or state(N) for unknown ones.
-func (s State) String() string { return name("state", stateNames[:], uint8(s)) }
+func (s State) String() string { return enum.Name("state", stateNames[:], uint8(s)) }
 
 // MarshalText returns the same as String.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // UnmarshalText reads what MarshalText wrote, unknown numbers included.
 func (s *State) UnmarshalText(text []byte) error {
-	v, err := parse("state", stateNames[:], string(text))
+	v, err := enum.Parse("pulse", "state", stateNames[:], string(text))
 	*s = State(v)
 	return err
 }
@@ -95,38 +92,17 @@ var dropNames = [...]string{
 }
 
 // String returns the name in lower case, or drop(N) for unknown ones.
-func (d Drop) String() string { return name("drop", dropNames[:], uint8(d)) }
+func (d Drop) String() string { return enum.Name("drop", dropNames[:], uint8(d)) }
 
 // MarshalText returns the same as String.
 func (d Drop) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
 // UnmarshalText reads what MarshalText wrote, unknown numbers included.
 func (d *Drop) UnmarshalText(text []byte) error {
-	v, err := parse("drop", dropNames[:], string(text))
+	v, err := enum.Parse("pulse", "drop", dropNames[:], string(text))
 	*d = Drop(v)
 	return err
 }
 
 // Error makes a Drop usable as the error of [Codec.Open].
 func (d Drop) Error() string { return "pulse: packet refused: " + d.String() }
-
-func name(kind string, names []string, v uint8) string {
-	if int(v) < len(names) && names[v] != "" {
-		return names[v]
-	}
-	return kind + "(" + strconv.Itoa(int(v)) + ")"
-}
-
-func parse(kind string, names []string, text string) (uint8, error) {
-	for i, n := range names {
-		if n != "" && n == text {
-			return uint8(i), nil
-		}
-	}
-	if n := len(kind) + 1; len(text) > n+1 && text[:n] == kind+"(" && text[len(text)-1] == ')' {
-		if v, err := strconv.ParseUint(text[n:len(text)-1], 10, 8); err == nil {
-			return uint8(v), nil
-		}
-	}
-	return 0, fmt.Errorf("pulse: unknown %s %.40q", kind, text)
-}

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/lvskit/lvskit/failover/internal/enum"
 )
 
 // Numbers of the protocol.
@@ -97,14 +99,14 @@ const (
 var checksumNames = [...]string{WithPseudoHeader: "pseudo-header", MessageOnly: "message"}
 
 // String returns "pseudo-header" or "message", or checksum(N) for others.
-func (c Checksum) String() string { return name("checksum", checksumNames[:], uint8(c)) }
+func (c Checksum) String() string { return enum.Name("checksum", checksumNames[:], uint8(c)) }
 
 // MarshalText returns the same as String.
 func (c Checksum) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
 // UnmarshalText reads what MarshalText wrote, unknown numbers included.
 func (c *Checksum) UnmarshalText(text []byte) error {
-	v, err := parse("checksum", checksumNames[:], string(text))
+	v, err := enum.Parse("vrrp", "checksum", checksumNames[:], string(text))
 	*c = Checksum(v)
 	return err
 }

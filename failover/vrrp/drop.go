@@ -1,9 +1,6 @@
 package vrrp
 
-import (
-	"fmt"
-	"strconv"
-)
+import "github.com/lvskit/lvskit/failover/internal/enum"
 
 // Drop is the reason for which a packet was refused. The zero value, DropNone,
 // is no reason.
@@ -96,38 +93,17 @@ var dropNames = [...]string{
 }
 
 // String returns the name in lower case, or drop(N) for unknown ones.
-func (d Drop) String() string { return name("drop", dropNames[:], uint8(d)) }
+func (d Drop) String() string { return enum.Name("drop", dropNames[:], uint8(d)) }
 
 // MarshalText returns the same as String.
 func (d Drop) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
 // UnmarshalText reads what MarshalText wrote, unknown numbers included.
 func (d *Drop) UnmarshalText(text []byte) error {
-	v, err := parse("drop", dropNames[:], string(text))
+	v, err := enum.Parse("vrrp", "drop", dropNames[:], string(text))
 	*d = Drop(v)
 	return err
 }
 
 // Error makes a Drop usable as the error of [Parse] and [Keys.Open].
 func (d Drop) Error() string { return "vrrp: packet refused: " + d.String() }
-
-func name(kind string, names []string, v uint8) string {
-	if int(v) < len(names) && names[v] != "" {
-		return names[v]
-	}
-	return kind + "(" + strconv.Itoa(int(v)) + ")"
-}
-
-func parse(kind string, names []string, text string) (uint8, error) {
-	for i, n := range names {
-		if n != "" && n == text {
-			return uint8(i), nil
-		}
-	}
-	if n := len(kind) + 1; len(text) > n+1 && text[:n] == kind+"(" && text[len(text)-1] == ')' {
-		if v, err := strconv.ParseUint(text[n:len(text)-1], 10, 8); err == nil {
-			return uint8(v), nil
-		}
-	}
-	return 0, fmt.Errorf("vrrp: unknown %s %.40q", kind, text)
-}

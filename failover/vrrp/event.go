@@ -3,6 +3,8 @@ package vrrp
 import (
 	"net/netip"
 	"time"
+
+	"github.com/lvskit/lvskit/failover/internal/enum"
 )
 
 // State is what a router does at the moment. The zero value is StateInit.
@@ -23,14 +25,14 @@ const (
 var stateNames = [...]string{StateInit: "init", StateBackup: "backup", StateActive: "active", StateFault: "fault"}
 
 // String returns the name in lower case, or state(N) for unknown ones.
-func (s State) String() string { return name("state", stateNames[:], uint8(s)) }
+func (s State) String() string { return enum.Name("state", stateNames[:], uint8(s)) }
 
 // MarshalText returns the same as String.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // UnmarshalText reads what MarshalText wrote, unknown numbers included.
 func (s *State) UnmarshalText(text []byte) error {
-	v, err := parse("state", stateNames[:], string(text))
+	v, err := enum.Parse("vrrp", "state", stateNames[:], string(text))
 	*s = State(v)
 	return err
 }
@@ -102,7 +104,7 @@ var actionNames = [...]string{
 }
 
 // String returns the name in lower case, or action(N) for unknown ones.
-func (k ActionKind) String() string { return name("action", actionNames[:], uint8(k)) }
+func (k ActionKind) String() string { return enum.Name("action", actionNames[:], uint8(k)) }
 
 // Action is an output of the [Machine]: an order, or a fact to be told.
 type Action struct {
@@ -160,14 +162,14 @@ var reasonNames = [...]string{
 }
 
 // String returns a short sentence without a stop.
-func (r Reason) String() string { return name("reason", reasonNames[:], uint8(r)) }
+func (r Reason) String() string { return enum.Name("reason", reasonNames[:], uint8(r)) }
 
 // MarshalText returns the same as String.
 func (r Reason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
 // UnmarshalText reads what MarshalText wrote, unknown numbers included.
 func (r *Reason) UnmarshalText(text []byte) error {
-	v, err := parse("reason", reasonNames[:], string(text))
+	v, err := enum.Parse("vrrp", "reason", reasonNames[:], string(text))
 	*r = Reason(v)
 	return err
 }
