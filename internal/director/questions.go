@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -14,6 +15,10 @@ import (
 	"github.com/lvskit/lvskit/health"
 	"github.com/lvskit/lvskit/lvscf"
 )
+
+// maxAsked bounds the questions of one service that are compared: a service
+// whose servers all have blocks of their own gains nothing by it.
+const maxAsked = 16
 
 // asker makes the check of package health that a check block asks for. Errors
 // of files that a block names are collected, since several may be wrong.
@@ -26,10 +31,30 @@ type asker struct {
 	programs *health.Programs
 }
 
+// asked is a check block of a service with the check that was made of it.
+type asked struct {
+	v *lvscf.Virtual
+	k lvscf.Check
+	c health.Checker
+}
+
 // question returns the check of a block, or an error that names the
-// directives that cannot be used.
+// directives that cannot be used. Servers that are asked by the same block share
+// one check: the certificates that it trusts alone may be half a megabyte.
 func (s *Setup) question(v *lvscf.Virtual, k *lvscf.Check) (health.Checker, error) {
-	return s.questionBy(v, k, func(*health.Dial) {})
+	if len(s.asked) > 0 && s.asked[0].v != v {
+		s.asked = nil
+	}
+	for i := range s.asked {
+		if reflect.DeepEqual(s.asked[i].k, *k) {
+			return s.asked[i].c, nil
+		}
+	}
+	c, err := s.questionBy(v, k, func(*health.Dial) {})
+	if err == nil && len(s.asked) < maxAsked {
+		s.asked = append(s.asked, asked{v, *k, c})
+	}
+	return c, err
 }
 
 // questionBy is question with a change of how it is asked.

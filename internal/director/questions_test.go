@@ -3,6 +3,7 @@ package director
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -133,5 +134,27 @@ func TestLongTimesAreKept(t *testing.T) {
 	}
 	if err := health.NewMonitor(nil).Set(s.Watches()); err != nil {
 		t.Error(err)
+	}
+}
+
+// Servers that are asked by one block share one check, so that what it needs, a
+// file of certificates for one, is read and kept once and not for each of them.
+func TestServersShareTheCheckOfABlock(t *testing.T) {
+	block := func(path string) string { return "check up {\nkind = http\npath = " + path + "\n}\n" }
+	servers := block("/up")
+	for i, own := range []string{"", "", block("/own"), ""} {
+		servers += realServer("s"+strconv.Itoa(i), "address = 10.0.0."+strconv.Itoa(i+1)+"\n"+own)
+	}
+	s := setupOf(t, "network = direct\n"+virtual("one", servers)+virtual("two", "port = 81\n"+servers))
+	for _, v := range s.Services {
+		first := v.Servers[0].Checker
+		for i, shared := range []bool{true, true, false, true} {
+			if got := v.Servers[i].Checker == first; got != shared {
+				t.Errorf("%s: server %d shares the first one's check: %t, want %t", v.Name, i, got, shared)
+			}
+		}
+		if id := v.Servers[2].Checker.Identity(); !strings.Contains(id, "/own") {
+			t.Errorf("%s: a server with a block of its own is asked %s", v.Name, id)
+		}
 	}
 }

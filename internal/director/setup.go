@@ -50,6 +50,9 @@ type Setup struct {
 	paths *paths
 	// programs bounds the programs of all checks together.
 	programs *health.Programs
+	// asked are the questions made for the service that is being read: most
+	// of its servers are asked the same.
+	asked []asked
 }
 
 // ControlTarget answers as long as this router is well itself.
