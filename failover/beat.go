@@ -132,7 +132,7 @@ func (n *Node) step(e pulse.Event, now time.Duration) {
 		case pulse.ActionState:
 			s, _, _ := n.machine.State()
 			if s != from {
-				n.effects.request(role(s))
+				n.effects.request(role(s), 0)
 				n.events.emit(Event{Kind: EventRole, Role: role(s), From: role(from), Reason: n.reason(now)})
 			}
 		case pulse.ActionSend:

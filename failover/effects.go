@@ -40,6 +40,7 @@ type effects struct {
 
 	mu      sync.Mutex
 	want    Role
+	hold    time.Time          // what is held is not released before
 	again   bool               // announce anew
 	abandon context.CancelFunc // ends the acquisition in progress
 	serving bool
@@ -53,12 +54,28 @@ func newEffects(owner AddressOwner, hook func(context.Context, Role) error, emit
 	return &effects{owner: owner, hook: hook, emit: emit, wake: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
-// request leaves the wanted role. RoleLeaving is the last one.
-func (e *effects) request(r Role) {
+// request leaves the wanted role. RoleLeaving is the last one. What is held is
+// kept for hold at most, or until letGo: who hands over goes on serving until
+// the other one does, so that no packet finds nobody.
+func (e *effects) request(r Role, hold time.Duration) {
 	e.mu.Lock()
-	e.want = r
+	e.want, e.hold = r, time.Time{}
+	if hold > 0 {
+		e.hold = time.Now().Add(hold)
+	}
 	if r != RoleActive && e.abandon != nil {
 		e.abandon()
+	}
+	e.mu.Unlock()
+	e.poke()
+}
+
+// letGo ends the hold of the last request: another one serves. Some more time
+// may be left to it.
+func (e *effects) letGo(after time.Duration) {
+	e.mu.Lock()
+	if at := time.Now().Add(after); at.Before(e.hold) {
+		e.hold = at
 	}
 	e.mu.Unlock()
 	e.poke()
@@ -102,7 +119,7 @@ func (e *effects) run() {
 	defer timer.Stop()
 	for {
 		e.mu.Lock()
-		want, again := e.want, e.again
+		want, again, hold := e.want, e.again, e.hold
 		e.again = false
 		e.mu.Unlock()
 
@@ -135,6 +152,8 @@ func (e *effects) run() {
 				base = time.Now() // refresh from here on
 			}
 			continue
+		case told == RoleActive && time.Now().Before(hold):
+			wait = time.Until(hold)
 		case taken || want != RoleInit && told == RoleInit:
 			// Before the first decision nothing is touched, so RoleInit
 			// releases only what this run took.

@@ -189,7 +189,7 @@ func (r *Router) judgeRole(now time.Duration) {
 		return
 	}
 	r.since = now
-	r.effects.request(r.role)
+	r.effects.request(r.role, 0)
 	active, _ := r.machine.Active()
 	r.events.emit(Event{Kind: EventRole, Role: r.role, From: was, Peer: active, Reason: r.reason(now)})
 }
