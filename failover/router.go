@@ -73,7 +73,8 @@ func NewRouter(cfg *RouterConfig) (*Router, error) {
 }
 
 // Run takes part in the virtual router until ctx ends; then it tells the
-// others, releases the addresses, calls the role hook and returns nil. It
+// others, releases the addresses when one of them serves or none has come within
+// an interval and a quarter of a second, calls the role hook and returns nil. It
 // returns an error at once if the socket may not be opened for want of
 // permission, or if the system has none; any other trouble is reported and
 // tried again. A router runs once.
@@ -127,8 +128,9 @@ func (r *Router) SetPriority(priority uint8) {
 }
 
 // Yield hands over to any other router, whatever its priority. It returns when
-// the order is given: the events and the status tell what came of it. If none
-// takes over within the down interval, this one does so again. Otherwise it
+// the order is given: the events and the status tell what came of it. The
+// addresses stay until the other router serves. If none takes over within the
+// down interval, this one is active again, and no packet was lost. Otherwise it
 // does not preempt until Reclaim. The error is ErrNotActive.
 func (r *Router) Yield() error {
 	r.mu.Lock()
@@ -189,9 +191,37 @@ func (r *Router) judgeRole(now time.Duration) {
 		return
 	}
 	r.since = now
-	r.effects.request(r.role, 0)
+	r.effects.request(r.role, r.holdFor(was))
 	active, _ := r.machine.Active()
 	r.events.emit(Event{Kind: EventRole, Role: r.role, From: was, Peer: active, Reason: r.reason(now)})
+}
+
+// takeOverTime is what another router may need from its advert to its addresses:
+// until then who gives way to it still serves. Its announcement ends that sooner.
+const takeOverTime = 250 * time.Millisecond
+
+// holdFor is how long the addresses stay here at most when the router leaves a
+// role, so that no packet finds nobody: until another router speaks, or may not
+// come any more. Who has a fault has nothing to serve with.
+func (r *Router) holdFor(was Role) time.Duration {
+	_, why, _ := r.machine.State()
+	switch {
+	case was != RoleActive || r.role == RoleFault:
+		return 0
+	case r.leaving: // the others wait for their skew, an interval at most
+		return r.skewLimit() + takeOverTime
+	case why == vrrp.ReasonHigherHeard:
+		return takeOverTime
+	}
+	return r.machine.DownInterval() + takeOverTime
+}
+
+// skewLimit is the longest that another router waits after our last word.
+func (r *Router) skewLimit() time.Duration {
+	if r.cfg.Version == 2 {
+		return time.Second
+	}
+	return r.cfg.Interval
 }
 
 // roleNow translates the state. Who listens has decided nothing yet, and

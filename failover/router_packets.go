@@ -35,6 +35,9 @@ func (r *Router) take(p *AdvertPacket) {
 	}
 	at := r.arrival(p.At, now)
 	r.remember(p.Source, &a, form, at)
+	if r.role != RoleActive && a.Priority != vrrp.PriorityStop {
+		r.effects.letGo(takeOverTime)
+	}
 	r.step(vrrp.Event{Kind: vrrp.EventHeard, Source: p.Source, Priority: a.Priority, Interval: a.Interval, At: at}, now)
 }
 

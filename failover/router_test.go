@@ -36,6 +36,8 @@ const (
 	pace = 100 * time.Millisecond
 	// listened is longer than a start of a router with any priority.
 	listened = 4 * pace
+	// handing is how long a router that gives way still serves.
+	handing = 251 * time.Millisecond
 )
 
 func source(i int) netip.Addr { return netip.MustParseAddr(fmt.Sprintf("192.0.2.%d", i)) }
@@ -173,7 +175,7 @@ func TestRouter(t *testing.T) {
 			low.is(failover.RoleActive)
 			high.is(failover.RoleActive)
 			g.Partition(high.place, low.place, false)
-			time.Sleep(pace + time.Millisecond)
+			time.Sleep(pace + handing)
 			low.is(failover.RoleBackup)
 			high.is(failover.RoleActive)
 			told := low.Events()
@@ -235,9 +237,64 @@ func TestRouter(t *testing.T) {
 			low.is(failover.RoleActive)
 			high.router.SetFault("")
 			high.is(failover.RoleInit)
-			time.Sleep(listened)
+			time.Sleep(listened + handing)
 			high.is(failover.RoleActive)
 			low.is(failover.RoleBackup)
+		}},
+		{"who hands over serves until the other one does", func(t *testing.T) {
+			for _, tt := range []struct {
+				name string
+				do   func(high *speaker)
+			}{
+				{"yield", func(high *speaker) { _ = high.router.Yield() }},
+				{"stop", func(high *speaker) { high.cancel() }},
+			} {
+				g, high, low := duo(t)
+				var first time.Time // of low as the active router
+				g.Tap(func(p failover.AdvertPacket) {
+					if p.Source == source(2) && first.IsZero() {
+						first = time.Now()
+					}
+				})
+				tt.do(high)
+				for high.Held() {
+					time.Sleep(time.Millisecond)
+				}
+				if first.IsZero() || !low.Held() {
+					t.Fatalf("%s: let go while nobody served", tt.name)
+				}
+				if took := time.Since(first); took < handing-2*time.Millisecond || took > handing {
+					t.Errorf("%s: let go %v after the other one spoke", tt.name, took)
+				}
+				high.stop()
+				low.stop()
+			}
+		}},
+		{"a yield that nobody follows loses nothing", func(t *testing.T) {
+			_, high, low := duo(t)
+			low.stop()
+			high.Effects()
+			if err := high.router.Yield(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(pace)
+			if st := high.router.Status(); st.Role != failover.RoleBackup || !st.Serving || !high.Held() {
+				t.Errorf("status %+v", st)
+			}
+			time.Sleep(listened)
+			high.is(failover.RoleActive)
+			if got := count(high.Effects(), "release"); got != 0 {
+				t.Errorf("released %d times", got)
+			}
+		}},
+		{"a stop that nobody follows ends soon", func(t *testing.T) {
+			_, high, low := duo(t)
+			low.stop()
+			begin := time.Now()
+			high.stop()
+			if took := time.Since(begin); took < pace || took > pace+handing {
+				t.Errorf("stopped after %v", took)
+			}
 		}},
 		{"a yield holds until it is taken back", func(t *testing.T) {
 			_, high, low := duo(t)
@@ -353,7 +410,7 @@ func TestRouter(t *testing.T) {
 			one.is(failover.RoleActive)
 			two.is(failover.RoleActive)
 			g.Partition(one.place, two.place, false)
-			time.Sleep(2 * pace)
+			time.Sleep(2*pace + handing)
 			one.is(failover.RoleBackup)
 			two.is(failover.RoleActive)
 			if a, b := one.Count(failover.EventMismatch), two.Count(failover.EventMismatch); a != 1 || b != 1 {
