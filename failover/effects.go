@@ -45,6 +45,7 @@ type effects struct {
 	abandon context.CancelFunc // ends the acquisition in progress
 	serving bool
 	err     error
+	sights  sights
 }
 
 func newEffects(owner AddressOwner, hook func(context.Context, Role) error, emit func(Event)) *effects {
@@ -63,8 +64,11 @@ func (e *effects) request(r Role, hold time.Duration) {
 	if hold > 0 {
 		e.hold = time.Now().Add(hold)
 	}
-	if r != RoleActive && e.abandon != nil {
-		e.abandon()
+	if r != RoleActive {
+		if e.abandon != nil {
+			e.abandon()
+		}
+		e.sights.repairAt, e.sights.defendAt = time.Time{}, time.Time{}
 	}
 	e.mu.Unlock()
 	e.poke()
@@ -105,6 +109,13 @@ func (e *effects) status() (serving bool, err error) {
 // run works until RoleLeaving is done or given up.
 func (e *effects) run() {
 	defer close(e.done)
+	if w, ok := e.owner.(AddressWatcher); ok {
+		ctx, stop := context.WithCancel(context.Background())
+		var watching sync.WaitGroup
+		watching.Go(func() { e.watch(ctx, w) })
+		defer watching.Wait()
+		defer stop()
+	}
 	var (
 		told   Role // what the outside was brought to; RoleInit: unknown
 		taken  bool // hook or addresses may be those of the active role
@@ -138,16 +149,22 @@ func (e *effects) run() {
 			told, retry, round, base = RoleActive, 0, 0, time.Now()
 			continue
 		case want == RoleActive:
-			if again {
-				round, base = 0, time.Now()
-			}
 			now := time.Now()
+			e.mu.Lock()
+			repair, defend, next := e.sights.take(now)
+			e.mu.Unlock()
+			if again || repair || defend {
+				round, base = 0, now
+			}
 			at := nextAnnouncement(base, round)
 			if now.Before(at) {
+				if !next.IsZero() && next.Before(at) {
+					at = next
+				}
 				wait = at.Sub(now)
 				break
 			}
-			e.report(e.teach(round >= len(announceAt)), "")
+			e.report(e.teach(repair || round >= len(announceAt)), "")
 			if round++; round > len(announceAt) {
 				base = time.Now() // refresh from here on
 			}
@@ -240,6 +257,11 @@ func (e *effects) teach(refresh bool) error {
 	defer done()
 	if refresh {
 		if err := e.owner.Acquire(ctx); err != nil && ctx.Err() == nil {
+			e.mu.Lock()
+			if e.sights.repairAt.IsZero() {
+				e.sights.repairAt = time.Now().Add(lastRetry)
+			}
+			e.mu.Unlock()
 			return fmt.Errorf("keep addresses: %w", err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"strconv"
 	"sync"
@@ -63,6 +64,19 @@ const (
 	// EventStalled: a [Router] stood still for more than an interval. Told
 	// once a minute; the status has the number. Reason.
 	EventStalled
+	// EventRemoved: someone else removed an address or a route while we are
+	// active; it is put back. Address, Channel, Reason.
+	EventRemoved
+	// EventClaimed: another machine told the network that an address is at its
+	// own hardware address while we are active; it is announced again. The same
+	// claim is told once a minute. Address, MAC, Channel, Reason.
+	EventClaimed
+	// EventDuplicate: the kernel keeps an IPv6 address unusable since another
+	// machine has it; it is added again. Address, Channel, Reason.
+	EventDuplicate
+	// EventUnbelieved: a neighbour, Peer, still sends what is for an address to
+	// another machine; it is announced again. Address, Channel, Reason.
+	EventUnbelieved
 )
 
 var eventNames = [...]string{
@@ -86,6 +100,10 @@ var eventNames = [...]string{
 	EventMismatch:       "mismatch",
 	EventMismatchGone:   "mismatch-gone",
 	EventStalled:        "stalled",
+	EventRemoved:        "address-removed",
+	EventClaimed:        "address-claimed",
+	EventDuplicate:      "address-duplicate",
+	EventUnbelieved:     "address-unbelieved",
 }
 
 // String returns the name in lower case, or event(N) for unknown ones.
@@ -122,11 +140,16 @@ type Event struct {
 	Role   Role
 	From   Role
 	Reason string
-	// Channel is the name of a channel of a Node, and the device of a Router.
+	// Channel is the name of a channel of a Node, and the device of a Router or
+	// of an Address.
 	Channel string
-	// Peer is the other router that an event of a Router is about, if any.
+	// Peer is the other router or the neighbour that an event is about, if any.
 	Peer netip.Addr
-	Err  error
+	// Address is the virtual address that an event is about, if it is about
+	// one, and MAC the hardware address of another machine that claims it.
+	Address netip.Addr
+	MAC     net.HardwareAddr
+	Err     error
 }
 
 // String returns a line for a log, without the time.
@@ -135,8 +158,14 @@ func (e Event) String() string {
 	if e.Kind == EventRole {
 		s += " " + e.From.String() + " -> " + e.Role.String()
 	}
+	if e.Address.IsValid() {
+		s += " address " + e.Address.String()
+	}
 	if e.Channel != "" {
 		s += " channel " + e.Channel
+	}
+	if len(e.MAC) > 0 {
+		s += " mac " + e.MAC.String()
 	}
 	if e.Peer.IsValid() {
 		s += " peer " + e.Peer.String()
@@ -222,7 +251,8 @@ func (q *eventQueue) tell(e Event) {
 	level := slog.LevelInfo
 	switch e.Kind {
 	case EventPartnerLost, EventChannelLost, EventChannelTrouble, EventRefused, EventPartnerDeaf,
-		EventDigestMismatch, EventRivalSeen, EventRoleConflict, EventAddressTrouble, EventMismatch, EventStalled:
+		EventDigestMismatch, EventRivalSeen, EventRoleConflict, EventAddressTrouble, EventMismatch, EventStalled,
+		EventRemoved, EventClaimed, EventDuplicate, EventUnbelieved:
 		level = slog.LevelWarn
 	}
 	var attrs []slog.Attr
@@ -235,7 +265,13 @@ func (q *eventQueue) tell(e Event) {
 		add("role", e.Role.String())
 		add("from", e.From.String())
 	}
+	if e.Address.IsValid() {
+		add("address", e.Address.String())
+	}
 	add("channel", e.Channel)
+	if len(e.MAC) > 0 {
+		add("mac", e.MAC.String())
+	}
 	if e.Peer.IsValid() {
 		add("peer", e.Peer.String())
 	}

@@ -1,0 +1,188 @@
+package failover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+)
+
+const (
+	// quickRepairs is how often what others removed is put back at once. Who
+	// removes it again gets more and more time, up to slowestRepair, so that
+	// two programs do not fight for the processor. calm is how long nothing is
+	// to be removed until it counts from the start.
+	quickRepairs  = 3
+	firstRepair   = time.Second
+	slowestRepair = 30 * time.Second
+	calm          = time.Minute
+	// defendEvery is the least time between two answers to claims. Each is a
+	// whole plan of announcements, whose first second holds four of them.
+	defendEvery = time.Second
+	// claimEvery is how often the same claim is told; claimPause is the pause
+	// after any.
+	claimEvery = time.Minute
+	claimPause = time.Second
+)
+
+// watch passes sightings on until ctx ends.
+func (e *effects) watch(ctx context.Context, w AddressWatcher) {
+	pause := firstRetry
+	var told string
+	for {
+		begin := time.Now()
+		err := w.Watch(ctx, e.sighted)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil:
+			err = errors.New("the watch ended by itself")
+		}
+		if time.Since(begin) > calm {
+			pause = firstRetry
+		}
+		if text := err.Error(); text != told {
+			told = text
+			e.emit(Event{Kind: EventAddressTrouble, Err: fmt.Errorf("watch addresses: %w", err)})
+		}
+		if errors.Is(err, errors.ErrUnsupported) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, lastRetry)
+	}
+}
+
+// sights is what was seen and is not answered yet. It belongs to effects.mu.
+type sights struct {
+	repairAt time.Time // acquire again; zero: nothing is known to be missing
+	removals int       // in a row, with less than calm between
+	removed  time.Time // when the last one was seen
+
+	defendAt time.Time // announce anew; zero: nobody claims anything
+	defended time.Time // when that was done last
+
+	claimant net.HardwareAddr // told last
+	toldAt   time.Time
+}
+
+// sighted takes in what was seen. It never waits.
+func (e *effects) sighted(s Sighting) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := time.Now()
+	if e.want != RoleActive {
+		if s.Kind == SightingClaimed && now.Before(e.hold) {
+			// Who took over has taught the neighbours: from now on we answer
+			// nobody but those who missed it.
+			e.hold = now
+			e.poke()
+		}
+		return // another one may serve, and what he says is right
+	}
+	switch s.Kind {
+	case SightingRemoved:
+		e.removedBy(s, now)
+		e.poke()
+	case SightingRestored:
+		e.sights.repairAt = now
+		e.poke()
+	case SightingDuplicate:
+		e.emit(Event{Kind: EventDuplicate, Channel: s.Device, Address: s.Address, Reason: "the kernel found it on another machine and keeps it unusable; " +
+			"it is added again without that test: find who else has it, and who adds it here without nodad"})
+		e.sights.repairAt = now
+		e.poke()
+	case SightingClaimed:
+		e.claimed(s, now)
+	case SightingUnbelieved:
+		e.emit(Event{Kind: EventUnbelieved, Channel: s.Device, Address: s.Address, Peer: s.Neighbour, Reason: fmt.Sprintf(
+			"%v answers our own address and not %v: it still sends that to another machine, or drops it; "+
+				"look at its neighbour table (ip neigh) and its filters", s.Neighbour, s.Address)})
+		e.defend(now)
+	}
+}
+
+// removedBy plans the repair and tells of it. What goes in one sweep is one
+// removal.
+func (e *effects) removedBy(s Sighting, now time.Time) {
+	v := &e.sights
+	if !v.repairAt.IsZero() {
+		return
+	}
+	if now.Sub(v.removed) > calm {
+		v.removals = 0
+	}
+	v.removals, v.removed, v.repairAt = v.removals+1, now, now
+	what := "the address"
+	if s.Route.IsValid() {
+		what = fmt.Sprintf("the route to %v", s.Route)
+	}
+	reason := what + " was removed by someone else and is put back at once"
+	if over := v.removals - quickRepairs; over > 0 {
+		pause := slowestRepair
+		if over < 6 {
+			pause = min(firstRepair<<(over-1), slowestRepair)
+		}
+		v.repairAt = now.Add(pause)
+		reason = fmt.Sprintf("%s was removed by someone else for the %dth time in a row and is put back in %v: look for a network manager, "+
+			"a DHCP client or another failover program that holds %s for its own, and make it leave our addresses alone",
+			what, v.removals, pause, s.Device)
+	}
+	e.emit(Event{Kind: EventRemoved, Channel: s.Device, Address: s.Address, Reason: reason})
+}
+
+// claimed answers another machine that says it has an address.
+func (e *effects) claimed(s Sighting, now time.Time) {
+	v := &e.sights
+	since := now.Sub(v.toldAt)
+	if since >= claimEvery || since >= claimPause && v.claimant.String() != s.MAC.String() {
+		v.claimant, v.toldAt = s.MAC, now
+		e.emit(Event{Kind: EventClaimed, Channel: s.Device, Address: s.Address, MAC: s.MAC, Reason: fmt.Sprintf(
+			"%v told the network that it has %v; it is announced from here again: find that machine, and take the address from it", s.MAC, s.Address)})
+	}
+	e.defend(now)
+}
+
+// defend announces anew at once, or as soon as that may be done again.
+func (e *effects) defend(now time.Time) {
+	v := &e.sights
+	if v.defendAt.IsZero() {
+		v.defendAt = now
+		if next := v.defended.Add(defendEvery); next.After(now) {
+			v.defendAt = next
+		}
+		if e.serving { // else what fails would be tried again as often as others speak
+			e.poke()
+		}
+	}
+}
+
+// take returns what of it is due now, and when the rest is; zero if there is
+// none.
+func (v *sights) take(now time.Time) (repair, defend bool, next time.Time) {
+	due := func(at *time.Time) bool {
+		if at.IsZero() {
+			return false
+		}
+		if now.Before(*at) {
+			if next.IsZero() || at.Before(next) {
+				next = *at
+			}
+			return false
+		}
+		*at = time.Time{}
+		return true
+	}
+	if repair = due(&v.repairAt); repair {
+		v.defended = now
+	}
+	if defend = due(&v.defendAt); defend {
+		v.defended = now
+	}
+	return repair, defend, next
+}

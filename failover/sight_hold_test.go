@@ -1,0 +1,65 @@
+package failover
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// heldOwner counts, and lets the test see for it.
+type heldOwner struct {
+	NoAddresses
+	mu    sync.Mutex
+	calls []string
+	see   func(Sighting)
+}
+
+func (o *heldOwner) Release(context.Context) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.calls = append(o.calls, "release")
+	return nil
+}
+
+func (o *heldOwner) Watch(ctx context.Context, see func(Sighting)) error {
+	o.see = see
+	<-ctx.Done()
+	return nil
+}
+
+func TestTheOtherOnesAnnouncementEndsTheHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := new(heldOwner)
+		e := newEffects(o, nil, func(e Event) { t.Errorf("event %v", e) })
+		go e.run()
+		e.request(RoleActive, 0)
+		time.Sleep(time.Second)
+		e.request(RoleBackup, time.Hour)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if !e.holds() || len(o.calls) > 0 {
+			t.Fatalf("it let go before: %v", o.calls)
+		}
+		o.see(Sighting{Kind: SightingRestored, Device: "eth0"})
+		synctest.Wait()
+		if len(o.calls) > 0 {
+			t.Fatal("a device that comes up ended the hold")
+		}
+		o.see(Sighting{Kind: SightingClaimed, Device: "eth0"})
+		synctest.Wait()
+		if !slices.Equal(o.calls, []string{"release"}) {
+			t.Errorf("after the other one announced: %v", o.calls)
+		}
+		e.request(RoleLeaving, 0)
+		<-e.done
+	})
+}
+
+// holds reports whether the addresses are served.
+func (e *effects) holds() bool {
+	serving, _ := e.status()
+	return serving
+}
