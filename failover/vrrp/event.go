@@ -63,7 +63,9 @@ const (
 	EventYield
 	// EventReclaim ends what EventYield began.
 	EventReclaim
-	// EventFollow: another member of the group is in State now.
+	// EventFollow: the group becomes active, if State is StateActive, or ceases
+	// to be. After it ceased the router waits for Wait more than it would
+	// otherwise, unless somebody goes on serving.
 	EventFollow
 	// EventSource: Source is that of our adverts from now on.
 	EventSource
@@ -80,6 +82,7 @@ type Event struct {
 	Source   netip.Addr    // EventHeard, EventSource
 	At       time.Duration // EventHeard
 	State    State         // EventFollow
+	Wait     time.Duration // EventFollow
 }
 
 // ActionKind is the kind of an [Action].

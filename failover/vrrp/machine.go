@@ -36,6 +36,9 @@ type Params struct {
 	// PreemptDelay is how long a router of lower priority is left to serve,
 	// from when it was first heard. It does not put off anything else.
 	PreemptDelay time.Duration
+	// Grouped is for a router that moves with others, see [Agree]: it becomes
+	// active by EventFollow only. Where it would by itself it is ready.
+	Grouped bool
 	// Address is the source of our adverts: of two active routers with the
 	// same priority the one with the greater address stays.
 	Address netip.Addr
@@ -66,6 +69,11 @@ type Machine struct {
 	notBefore  time.Duration // silence is not found before this
 	stalls     uint8
 	waived     bool // handed over by order: no preemption
+	ready      bool // would be active, but for the group
+	// The group gave way then, and waits for so much longer if it was the last
+	// that happened.
+	contested time.Duration
+	patience  time.Duration
 
 	// In StateActive: the next advert, and another active router.
 	sendAt    time.Duration
@@ -95,6 +103,10 @@ func (m *Machine) Active() (netip.Addr, uint8) { return m.active, m.activePrio }
 
 // Rival reports whether we are active and heard another active router.
 func (m *Machine) Rival() bool { return m.rival }
+
+// Ready reports whether the router would be active, if it were not for the
+// others of its group. Its state is StateBackup then.
+func (m *Machine) Ready() bool { return m.ready }
 
 // Skew is by how much the routers of lower priority wait longer: RFC 3768 and
 // RFC 9568, section 6.1.
@@ -142,7 +154,7 @@ func (m Machine) Step(e Event, now time.Duration) (Machine, []Action) {
 	case EventReclaim:
 		m.waived, m.lowerSince = false, 0
 	case EventFollow:
-		m.follow(e.State, now, &out)
+		m.follow(e, now, &out)
 	case EventSource:
 		m.p.Address = e.Source
 	case EventStop:
@@ -163,7 +175,8 @@ func (m *Machine) start(now time.Duration, out *[]Action) {
 	case m.fault:
 		m.enter(StateFault, ReasonFault, now, out)
 	case m.p.Priority == PriorityOwner:
-		m.become(ReasonOwner, now, out)
+		m.base = now
+		m.claim(ReasonOwner, now, out)
 	default:
 		m.listen(ReasonStart, now, out)
 	}
@@ -172,7 +185,7 @@ func (m *Machine) start(now time.Duration, out *[]Action) {
 // listen waits for a whole down interval from now on.
 func (m *Machine) listen(r Reason, now time.Duration, out *[]Action) {
 	m.learned = m.p.Interval
-	m.base, m.soon, m.lowerSince = now, false, 0
+	m.base, m.soon, m.lowerSince, m.ready = now, false, 0, false
 	m.active, m.activePrio = netip.Addr{}, 0
 	m.enter(StateBackup, r, now, out)
 }
@@ -191,8 +204,9 @@ func (m *Machine) heard(e Event, now time.Duration, out *[]Action) {
 func (m *Machine) heardInBackup(e Event, now time.Duration, out *[]Action) {
 	other := m.active.IsValid() && m.active != e.Source && e.At-m.activeAt <= m.learned
 	if e.Priority == PriorityStop {
-		// The stop of one of two is no news while the other one goes on.
-		if !other {
+		// The stop of one of two is no news while the other one goes on, nor is
+		// it for who waits for its group alone.
+		if !other && !m.ready {
 			m.base, m.soon = max(m.base, e.At), true
 			m.enter(StateBackup, ReasonActiveStops, now, out)
 		}
@@ -208,7 +222,7 @@ func (m *Machine) heardInBackup(e Event, now time.Duration, out *[]Action) {
 		m.lowerSince = 0
 	}
 	m.learned = e.Interval
-	m.base, m.soon = max(m.base, e.At), false
+	m.base, m.soon, m.ready = max(m.base, e.At), false, false
 	m.enter(StateBackup, ReasonActiveHeard, now, out)
 }
 
@@ -275,20 +289,29 @@ func (m *Machine) setFault(on bool, now time.Duration, out *[]Action) {
 	}
 }
 
-// follow does what another member of the group did.
-func (m *Machine) follow(s State, now time.Duration, out *[]Action) {
-	switch {
-	case s == StateActive && m.state == StateBackup:
-		m.become(ReasonGroup, now, out)
-	case s != StateActive && m.state == StateActive:
+// follow does what the group does.
+func (m *Machine) follow(e Event, now time.Duration, out *[]Action) {
+	if e.State == StateActive {
+		if m.state != StateBackup {
+			return
+		}
+		r := ReasonGroup
+		if m.ready {
+			r = m.reason
+		}
+		m.become(r, now, out)
+		return
+	}
+	if m.state == StateActive {
 		m.leave(StateBackup, ReasonGroup, now, out)
 	}
+	m.contested, m.patience = now, e.Wait
 }
 
 func (m *Machine) tick(now time.Duration, out *[]Action) {
 	switch m.state {
 	case StateBackup:
-		if now >= m.downAt() {
+		if !m.ready && now >= m.downAt() {
 			r := ReasonActiveSilent
 			switch {
 			case m.soon:
@@ -296,7 +319,7 @@ func (m *Machine) tick(now time.Duration, out *[]Action) {
 			case m.lowerSince != 0 && m.activeAt > m.base: // heard, and discarded
 				r = ReasonPreempt
 			}
-			m.become(r, now, out)
+			m.claim(r, now, out)
 		}
 	case StateActive:
 		if m.rival && now >= m.rivalGoneAt() {
@@ -314,6 +337,16 @@ func (m *Machine) tick(now time.Duration, out *[]Action) {
 			}
 		}
 	}
+}
+
+// claim makes us active, or ready for it if that is the group's to decide.
+func (m *Machine) claim(r Reason, now time.Duration, out *[]Action) {
+	if m.p.Grouped {
+		m.enter(StateBackup, r, now, out)
+		m.ready = true
+		return
+	}
+	m.become(r, now, out)
 }
 
 // become makes us active: the packet first, so that another one lets go.
@@ -350,7 +383,7 @@ func (m *Machine) enter(s State, r Reason, now time.Duration, out *[]Action) {
 		return
 	}
 	if s != m.state {
-		m.since = now
+		m.since, m.ready = now, false
 	}
 	m.state, m.reason = s, r
 	*out = append(*out, Action{Kind: ActionState})
@@ -361,6 +394,9 @@ func (m *Machine) downAt() time.Duration {
 	d := m.DownInterval()
 	if m.soon {
 		d = m.Skew()
+	}
+	if m.patience > 0 && m.base-m.contested < m.learned {
+		d += m.patience
 	}
 	return max(m.base+d, m.notBefore)
 }
@@ -374,6 +410,9 @@ func (m *Machine) rivalGoneAt() time.Duration {
 func (m *Machine) Next() time.Duration {
 	switch m.state {
 	case StateBackup:
+		if m.ready {
+			return Never
+		}
 		return m.downAt()
 	case StateActive:
 		if m.rival {

@@ -1,0 +1,69 @@
+package vrrp
+
+import "github.com/lvskit/lvskit/failover/internal/enum"
+
+// Verdict is what a group has to do, see [Agree].
+type Verdict uint8
+
+// Verdicts on a group.
+const (
+	// VerdictStay: the members are together, or wait for each other.
+	VerdictStay Verdict = iota
+	// VerdictUp: all members become active.
+	VerdictUp
+	// VerdictDown: one of them has ceased to be active, and the others follow.
+	VerdictDown
+)
+
+var verdictNames = [...]string{VerdictStay: "stay", VerdictUp: "up", VerdictDown: "down"}
+
+// String returns the name in lower case, or verdict(N) for unknown ones.
+func (v Verdict) String() string { return enum.Name("verdict", verdictNames[:], uint8(v)) }
+
+// Agree decides for routers of one node that are active together or not at all.
+// Their times are those of one clock, and all are Params.Grouped. It returns the
+// member that the verdict is due to, or -1.
+//
+// One member that is ready takes all. It has to wait for a member that is no
+// backup or has not listened yet after a start or a fault, and for one that has
+// heard a better router since: since the advert was due that the ready one
+// missed first. So a dead node is found by the quickest member, and where only
+// one of several links is broken nothing moves, as the members that still hear
+// the active node would have to give way again. Members whose priorities
+// contradict each other come to rest by the same rule: whoever serves goes on.
+func Agree(members []*Machine) (v Verdict, by int) {
+	active, idle := 0, -1
+	for i, m := range members {
+		if m.state == StateActive {
+			active++
+		} else if idle < 0 {
+			idle = i
+		}
+	}
+	switch {
+	case active > 0 && idle >= 0:
+		return VerdictDown, idle
+	case active > 0:
+		return VerdictStay, -1
+	}
+	for i, m := range members {
+		if m.ready && Waiting(members, i) < 0 {
+			return VerdictUp, i
+		}
+	}
+	return VerdictStay, -1
+}
+
+// Waiting returns the first member that the ready one of the number i waits
+// for, or -1.
+func Waiting(members []*Machine, i int) int {
+	due := members[i].base + members[i].learned
+	for j, m := range members {
+		switch {
+		case j == i || m.ready:
+		case m.state != StateBackup, m.reason == ReasonStart, m.reason == ReasonFaultCleared, !m.soon && m.base > due:
+			return j
+		}
+	}
+	return -1
+}
