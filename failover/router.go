@@ -24,7 +24,9 @@ type Router struct {
 	effects *effects
 	poke    chan struct{}
 
-	mu      sync.Mutex
+	mu      *sync.Mutex // that of the group, if there is one
+	group   *Group      // nil: none
+	heldBy  *Router     // the member whose fault holds this one
 	started bool
 	leaving bool
 	machine vrrp.Machine
@@ -57,7 +59,9 @@ func NewRouter(cfg *RouterConfig) (*Router, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Router{cfg: c, own: *c.advert(), start: time.Now(), poke: make(chan struct{}, 1), in: make([]byte, advertBuffer)}
+	r := &Router{
+		cfg: c, own: *c.advert(), start: time.Now(), poke: make(chan struct{}, 1), in: make([]byte, advertBuffer), mu: new(sync.Mutex),
+	}
 	if len(c.Keys) > 0 {
 		if r.keys, err = c.ring(); err != nil {
 			return nil, fmt.Errorf("failover: %w", err)
@@ -65,11 +69,18 @@ func NewRouter(cfg *RouterConfig) (*Router, error) {
 	}
 	r.events = newEventQueue(c.Logger.With(slog.Int("vrid", int(c.VRID)), slog.String("iface", c.Device)), c.OnEvent)
 	r.effects = newEffects(c.Owner, c.OnRole, r.events.emit)
-	r.machine = vrrp.NewMachine(vrrp.Params{
-		Version: c.Version, Priority: c.Priority, Interval: c.Interval, DownAdverts: c.DownAdverts,
-		NoPreempt: c.NoPreempt, PreemptDelay: c.PreemptDelay,
-	}, 0)
+	r.machine = vrrp.NewMachine(c.params(), 0)
 	return r, nil
+}
+
+// String names the virtual router by device, number and family, as "eth0 51" or
+// "eth0 51 IPv6".
+func (r *Router) String() string {
+	s := fmt.Sprintf("%s %d", r.cfg.Device, r.cfg.VRID)
+	if r.cfg.six() {
+		s += " IPv6"
+	}
+	return s
 }
 
 // Run takes part in the virtual router until ctx ends; then it tells the
@@ -124,6 +135,10 @@ func (r *Router) SetFault(reason string) {
 func (r *Router) SetPriority(priority uint8) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.setPriority(priority)
+}
+
+func (r *Router) setPriority(priority uint8) {
 	r.step(vrrp.Event{Kind: vrrp.EventPriority, Priority: priority}, r.clock())
 }
 
@@ -131,23 +146,24 @@ func (r *Router) SetPriority(priority uint8) {
 // the order is given: the events and the status tell what came of it. The
 // addresses stay until the other router serves. If none takes over within the
 // down interval, this one is active again, and no packet was lost. Otherwise it
-// does not preempt until Reclaim. The error is ErrNotActive.
+// does not preempt until Reclaim. All members of a group yield together. The
+// error is ErrNotActive.
 func (r *Router) Yield() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s, _, _ := r.machine.State(); s != vrrp.StateActive {
 		return ErrNotActive
 	}
-	r.step(vrrp.Event{Kind: vrrp.EventYield}, r.clock())
+	r.all(func(r *Router) { r.step(vrrp.Event{Kind: vrrp.EventYield}, r.clock()) })
 	return nil
 }
 
 // Reclaim ends what Yield began: the router preempts again if it is configured
-// to.
+// to, with all members of its group.
 func (r *Router) Reclaim() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.step(vrrp.Event{Kind: vrrp.EventReclaim}, r.clock())
+	r.all(func(r *Router) { r.step(vrrp.Event{Kind: vrrp.EventReclaim}, r.clock()) })
 }
 
 // Announce begins the schedule of announcements anew if the router is active,
@@ -181,6 +197,9 @@ func (r *Router) step(e vrrp.Event, now time.Duration) {
 	}
 	if r.machine.Next() < planned {
 		r.wakeLoop() // later is soon enough if the loop finds out itself
+	}
+	if r.group != nil {
+		r.group.settle()
 	}
 }
 
@@ -243,7 +262,20 @@ func (r *Router) roleNow() Role {
 
 // judgeFault tells the machine whether anything keeps the router from serving.
 func (r *Router) judgeFault(now time.Duration) {
-	r.step(vrrp.Event{Kind: vrrp.EventFault, On: r.fault != "" || r.connErr != nil}, now)
+	on, _ := r.ownFault()
+	r.step(vrrp.Event{Kind: vrrp.EventFault, On: on || r.heldBy != nil}, now)
+}
+
+// ownFault reports whether anything but the group keeps the router from serving,
+// and what.
+func (r *Router) ownFault() (on bool, reason string) {
+	switch {
+	case r.fault != "":
+		return true, r.fault
+	case r.connErr != nil:
+		return true, r.connErr.Error()
+	}
+	return false, ""
 }
 
 // reason says why the router is in its role.
@@ -256,14 +288,23 @@ func (r *Router) reason(now time.Duration) string {
 		return vrrp.ReasonStopped.String()
 	case s == vrrp.StateInit && r.connErr != nil:
 		return text + ": " + r.connErr.Error()
-	case why == vrrp.ReasonFault && r.fault != "":
-		return text + ": " + r.fault
-	case why == vrrp.ReasonFault && r.connErr != nil:
-		return text + ": " + r.connErr.Error()
+	case why == vrrp.ReasonFault:
+		if on, own := r.ownFault(); on {
+			return text + ": " + own
+		}
+		if r.heldBy != nil {
+			_, its := r.heldBy.ownFault()
+			return fmt.Sprintf("%s: group %q is held by %s: %s", text, r.group.name, r.heldBy, its)
+		}
 	case s == vrrp.StateActive && r.machine.Rival():
 		text += fmt.Sprintf("; %v is active too, with priority %d", active, priority)
 	case s == vrrp.StateBackup && active.IsValid():
 		text += fmt.Sprintf(": %v with priority %d", active, priority)
+	}
+	if r.group != nil {
+		if why := r.group.reason(r); why != "" {
+			text += "; " + why
+		}
 	}
 	if why := r.refused.why(now, r.machine.DownInterval()); why != "" {
 		text += "; " + why

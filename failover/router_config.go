@@ -169,6 +169,14 @@ func (c *RouterConfig) advert() *vrrp.Advert {
 	}
 }
 
+// params returns what the machine has to know.
+func (c *RouterConfig) params() vrrp.Params {
+	return vrrp.Params{
+		Version: c.Version, Priority: c.Priority, Interval: c.Interval, DownAdverts: c.DownAdverts,
+		NoPreempt: c.NoPreempt, PreemptDelay: c.PreemptDelay,
+	}
+}
+
 // ring makes the keys ready.
 func (c *RouterConfig) ring() (*vrrp.Keys, error) {
 	window := c.KeyWindow

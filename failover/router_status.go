@@ -16,6 +16,9 @@ type RouterStatus struct {
 	Role   Role      `json:"role"`
 	Since  time.Time `json:"since"`
 	Reason string    `json:"reason"`
+	// Group is the name of the group that it moves with, empty if there is
+	// none.
+	Group string `json:"group,omitempty"`
 	// VRID, Device and Version as configured.
 	VRID    uint8  `json:"vrid"`
 	Device  string `json:"device"`
@@ -87,6 +90,9 @@ func (r *Router) Status() RouterStatus {
 		Open: r.conn != nil, Sent: r.sent, Received: r.received, Stalls: r.stalls, EventsLost: r.events.losses(),
 	}
 	s.Active, s.ActivePriority = m.Active()
+	if r.group != nil {
+		s.Group = r.group.name
+	}
 	var err error
 	if s.Serving, err = r.effects.status(); err != nil {
 		s.AddressError = err.Error()

@@ -60,12 +60,24 @@ func newSpeaker(t *testing.T, g *failovertest.Segment, i int, change ...func(*fa
 
 func (s *speaker) start() {
 	s.t.Helper()
+	s.make()
+	s.run()
+}
+
+// make makes the router, and run runs it.
+func (s *speaker) make() {
+	s.t.Helper()
 	r, err := failover.NewRouter(&s.cfg)
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.router = r
+}
+
+func (s *speaker) run() {
+	r := s.router
 	ctx, cancel := context.WithCancel(context.Background())
-	s.router, s.cancel, s.ended = r, cancel, make(chan error, 1)
+	s.cancel, s.ended = cancel, make(chan error, 1)
 	go func(ended chan<- error) { ended <- r.Run(ctx) }(s.ended)
 }
 
