@@ -71,6 +71,10 @@ const (
 	EventSource
 	// EventStop: the router stops.
 	EventStop
+	// EventParams: Params are those from now on, but for Version, Grouped and
+	// Address, which stay. An owner stays one, and nobody becomes one. The
+	// effective priority is the new one if the configured one changes.
+	EventParams
 )
 
 // Event is an input of the [Machine].
@@ -83,6 +87,7 @@ type Event struct {
 	At       time.Duration // EventHeard
 	State    State         // EventFollow
 	Wait     time.Duration // EventFollow
+	Params   *Params       // EventParams
 }
 
 // ActionKind is the kind of an [Action].

@@ -85,10 +85,15 @@ type Machine struct {
 // NewMachine returns a machine in StateInit, that does nothing before
 // EventStart.
 func NewMachine(p Params, now time.Duration) Machine {
-	if p.DownAdverts <= 0 {
-		p.DownAdverts = DefaultDownAdverts
-	}
+	p.DownAdverts = downAdverts(p.DownAdverts)
 	return Machine{p: p, since: now, notBefore: now, priority: p.Priority, learned: p.Interval}
+}
+
+func downAdverts(n int) int {
+	if n <= 0 {
+		return DefaultDownAdverts
+	}
+	return n
 }
 
 // State returns the router's state, why it is in it, and since when.
@@ -157,6 +162,10 @@ func (m Machine) Step(e Event, now time.Duration) (Machine, []Action) {
 		m.follow(e, now, &out)
 	case EventSource:
 		m.p.Address = e.Source
+	case EventParams:
+		if e.Params != nil {
+			m.configure(*e.Params, now, &out)
+		}
 	case EventStop:
 		if m.state == StateActive {
 			m.leave(StateInit, ReasonStopped, now, &out)
@@ -179,6 +188,26 @@ func (m *Machine) start(now time.Duration, out *[]Action) {
 		m.claim(ReasonOwner, now, out)
 	default:
 		m.listen(ReasonStart, now, out)
+	}
+}
+
+// configure takes other parameters. An active router says at once what it has
+// to say from now on: with another interval, before the others expect more.
+func (m *Machine) configure(p Params, now time.Duration, out *[]Action) {
+	p.Version, p.Grouped, p.Address = m.p.Version, m.p.Grouped, m.p.Address
+	p.DownAdverts = downAdverts(p.DownAdverts)
+	if m.p.Priority == PriorityOwner || p.Priority == PriorityOwner {
+		p.Priority = m.p.Priority
+	}
+	if p.Priority != m.p.Priority {
+		m.priority = p.Priority
+	}
+	if !m.active.IsValid() && m.state != StateActive {
+		m.learned = p.Interval // nobody told another one
+	}
+	m.p = p
+	if m.state == StateActive {
+		m.send(now, out)
 	}
 }
 

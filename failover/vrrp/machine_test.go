@@ -73,6 +73,7 @@ func TestEveryStateMeetsEveryEvent(t *testing.T) {
 	}
 	at := 100 * time.Millisecond
 	skew := 156 * second / 256
+	faster := Params{Version: 2, Priority: 50, Interval: second / 10, DownAdverts: 2}
 	for state, lines := range map[State]map[string]line{
 		StateInit: {
 			"tick":          {Event{Kind: EventTick}, StateInit, nil, Never},
@@ -90,6 +91,7 @@ func TestEveryStateMeetsEveryEvent(t *testing.T) {
 			"group active":  {Event{Kind: EventFollow, State: StateActive}, StateInit, nil, Never},
 			"group backup":  {Event{Kind: EventFollow, State: StateBackup}, StateInit, nil, Never},
 			"stop":          {Event{Kind: EventStop}, StateInit, nil, Never},
+			"parameters":    {Event{Kind: EventParams, Params: &faster}, StateInit, nil, Never},
 			"unknown event": {Event{Kind: 99}, StateInit, nil, Never},
 		},
 		StateBackup: {
@@ -109,6 +111,7 @@ func TestEveryStateMeetsEveryEvent(t *testing.T) {
 			"group active":  {Event{Kind: EventFollow, State: StateActive}, StateActive, []string{"send", "state", "announce"}, at + second},
 			"group backup":  {Event{Kind: EventFollow, State: StateBackup}, StateBackup, nil, down},
 			"stop":          {Event{Kind: EventStop}, StateInit, []string{"state"}, Never},
+			"parameters":    {Event{Kind: EventParams, Params: &faster}, StateBackup, nil, 2*second + 206*second/256},
 			"unknown event": {Event{Kind: 99}, StateBackup, nil, down},
 		},
 		StateActive: {
@@ -129,6 +132,7 @@ func TestEveryStateMeetsEveryEvent(t *testing.T) {
 			"group backup":  {Event{Kind: EventFollow, State: StateBackup}, StateBackup, []string{"send stop", "state"}, at + down},
 			"group fault":   {Event{Kind: EventFollow, State: StateFault}, StateBackup, []string{"send stop", "state"}, at + down},
 			"stop":          {Event{Kind: EventStop}, StateInit, []string{"send stop", "state"}, Never},
+			"parameters":    {Event{Kind: EventParams, Params: &faster}, StateActive, []string{"send"}, at + second/10},
 			"unknown event": {Event{Kind: 99}, StateActive, nil, second / 2},
 		},
 		StateFault: {
@@ -147,6 +151,7 @@ func TestEveryStateMeetsEveryEvent(t *testing.T) {
 			"group active":  {Event{Kind: EventFollow, State: StateActive}, StateFault, nil, Never},
 			"group backup":  {Event{Kind: EventFollow, State: StateBackup}, StateFault, nil, Never},
 			"stop":          {Event{Kind: EventStop}, StateInit, []string{"state"}, Never},
+			"parameters":    {Event{Kind: EventParams, Params: &faster}, StateFault, nil, Never},
 			"unknown event": {Event{Kind: 99}, StateFault, nil, Never},
 		},
 	} {
@@ -336,5 +341,33 @@ func TestSourceMayChange(t *testing.T) {
 	m, _ = m.Step(Event{Kind: EventSource, Source: netip.MustParseAddr("192.0.2.9")}, 0)
 	if next, _ := m.Step(advert(0, 100, high), 0); next.state != StateActive {
 		t.Errorf("with the greater address it is %v", next.state)
+	}
+}
+
+// Other parameters leave alone what is no parameter of the election, and what
+// was learnt.
+func TestParamsMayChange(t *testing.T) {
+	p := Params{Version: 2, Priority: 50, Interval: second / 10, NoPreempt: true, Address: low}
+	m := in(t, StateBackup, usual)
+	m, _ = m.Step(Event{Kind: EventPriority, Priority: 70}, 0)
+	m, _ = m.Step(Event{Kind: EventParams, Params: &p}, 0)
+	if m.p.Version != 3 || m.p.Address != own || m.p.Grouped || m.priority != 50 || m.learned != second || m.p.DownAdverts != DefaultDownAdverts {
+		t.Errorf("%+v", m)
+	}
+	m, _ = m.Step(Event{Kind: EventPriority, Priority: 70}, 0)
+	if m, _ = m.Step(Event{Kind: EventParams, Params: &p}, 0); m.priority != 70 {
+		t.Errorf("the same configured priority makes it %d", m.priority)
+	}
+	p.Priority = PriorityOwner
+	if m, _ = m.Step(Event{Kind: EventParams, Params: &p}, 0); m.p.Priority == PriorityOwner {
+		t.Error("it became an owner")
+	}
+	m = NewMachine(usual, 0)
+	m, _ = m.Step(Event{Kind: EventStart}, 0)
+	if m, _ = m.Step(Event{Kind: EventParams, Params: &p}, 0); m.learned != second/10 {
+		t.Errorf("with nobody heard the interval is %v", m.learned)
+	}
+	if n, _ := m.Step(Event{Kind: EventParams}, 0); n != m {
+		t.Error("no parameters are some")
 	}
 }

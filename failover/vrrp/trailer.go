@@ -1,11 +1,13 @@
 package vrrp
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"time"
 )
@@ -30,6 +32,9 @@ type Key struct {
 	// Secret is random, MinKey to MaxKey bytes.
 	Secret []byte
 }
+
+// Equal reports whether it is the same key.
+func (k Key) Equal(o Key) bool { return k.ID == o.ID && bytes.Equal(k.Secret, o.Secret) }
 
 // Stamp orders the packets of one sender: seconds of the day's clock since
 // 1970, a fraction in 1/65536 s, and a counter for packets of one such moment.
@@ -102,6 +107,13 @@ func NewKeys(window time.Duration, keys ...Key) (*Keys, error) {
 		return nil, errors.Join(errs...)
 	}
 	return k, nil
+}
+
+// Inherit makes k go on from old, whose place it takes: what was sent and heard
+// with those keys is not believed again.
+func (k *Keys) Inherit(old *Keys) {
+	k.last = old.last
+	maps.Copy(k.senders, old.senders)
 }
 
 // Sign appends the trailer to a message, which is one advert as [Append] wrote

@@ -215,3 +215,39 @@ func TestChecksumOfIPv6MayCoverTheTrailer(t *testing.T) {
 		t.Errorf("with a damaged checksum: %v", err)
 	}
 }
+
+// A ring that takes another's place knows what was heard with it, and goes on
+// from its stamps.
+func TestKeysInherit(t *testing.T) {
+	key := vrrp.Key{ID: 1, Secret: []byte("0123456789abcdef0123456789abcdef")}
+	ring := func() *vrrp.Keys {
+		k, err := vrrp.NewKeys(0, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	sender, old, next := ring(), ring(), ring()
+	from := netip.MustParseAddr("192.0.2.3")
+	now := time.Unix(1_700_000_000, 0)
+	message := []byte{0x31, 1, 100, 1, 0, 100, 0, 0, 192, 0, 2, 100}
+	packet := sender.Sign(append([]byte(nil), message...), from, now)
+	open := func(k *vrrp.Keys, packet []byte) error {
+		return k.Open(packet[:len(message)], packet[len(message):], from, now, 0)
+	}
+	if err := open(old, packet); err != nil {
+		t.Fatal(err)
+	}
+	next.Inherit(old)
+	if err := open(next, packet); !errors.Is(err, vrrp.DropReplay) {
+		t.Errorf("replayed: %v", err)
+	}
+	after := ring()
+	after.Inherit(sender)
+	if err := open(next, after.Sign(append([]byte(nil), message...), from, now)); err != nil {
+		t.Errorf("the next one of the same moment: %v", err)
+	}
+	if o := (vrrp.Key{ID: 1, Secret: []byte("other")}); key.Equal(o) || !key.Equal(vrrp.Key{ID: 1, Secret: append([]byte(nil), key.Secret...)}) || key.Equal(vrrp.Key{ID: 2, Secret: key.Secret}) {
+		t.Error("keys are compared wrongly")
+	}
+}
