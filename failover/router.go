@@ -17,8 +17,7 @@ import (
 // other implementation of version 2 and 3. Its methods are safe for concurrent
 // use, also from within the callbacks of [RouterConfig].
 type Router struct {
-	cfg     *RouterConfig
-	own     vrrp.Advert // what adverts say, but for the priority
+	name    string
 	start   time.Time
 	events  *eventQueue
 	effects *effects
@@ -27,6 +26,8 @@ type Router struct {
 	mu      *sync.Mutex // that of the group, if there is one
 	group   *Group      // nil: none
 	heldBy  *Router     // the member whose fault holds this one
+	cfg     *RouterConfig
+	own     vrrp.Advert // what adverts say, but for the priority
 	started bool
 	leaving bool
 	machine vrrp.Machine
@@ -60,7 +61,7 @@ func NewRouter(cfg *RouterConfig) (*Router, error) {
 		return nil, err
 	}
 	r := &Router{
-		cfg: c, own: *c.advert(), start: time.Now(), poke: make(chan struct{}, 1), in: make([]byte, advertBuffer), mu: new(sync.Mutex),
+		name: c.name(), cfg: c, own: *c.advert(), start: time.Now(), poke: make(chan struct{}, 1), in: make([]byte, advertBuffer), mu: new(sync.Mutex),
 	}
 	if len(c.Keys) > 0 {
 		if r.keys, err = c.ring(); err != nil {
@@ -75,13 +76,7 @@ func NewRouter(cfg *RouterConfig) (*Router, error) {
 
 // String names the virtual router by device, number and family, as "eth0 51" or
 // "eth0 51 IPv6".
-func (r *Router) String() string {
-	s := fmt.Sprintf("%s %d", r.cfg.Device, r.cfg.VRID)
-	if r.cfg.six() {
-		s += " IPv6"
-	}
-	return s
-}
+func (r *Router) String() string { return r.name }
 
 // Run takes part in the virtual router until ctx ends; then it tells the
 // others, releases the addresses when one of them serves or none has come within

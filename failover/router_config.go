@@ -89,6 +89,15 @@ type RouterConfig struct {
 	Logger *slog.Logger
 }
 
+// name is that of the virtual router.
+func (c *RouterConfig) name() string {
+	s := fmt.Sprintf("%s %d", c.Device, c.VRID)
+	if c.six() {
+		s += " IPv6"
+	}
+	return s
+}
+
 // six reports whether it is a router of IPv6.
 func (c *RouterConfig) six() bool { return c.Addresses[0].Is6() }
 
@@ -116,7 +125,10 @@ func (c *RouterConfig) fill() (*RouterConfig, error) {
 	if f.Checksum > vrrp.MessageOnly {
 		complain("checksum %v is unknown; use %v or %v", f.Checksum, vrrp.WithPseudoHeader, vrrp.MessageOnly)
 	}
-	f.Addresses, f.Peers = slices.Clone(f.Addresses), slices.Clone(f.Peers)
+	f.Addresses, f.Peers, f.Keys = slices.Clone(f.Addresses), slices.Clone(f.Peers), slices.Clone(f.Keys)
+	for i := range f.Keys {
+		f.Keys[i].Secret = slices.Clone(f.Keys[i].Secret)
+	}
 	if len(f.Addresses) == 0 {
 		complain("no virtual address: give at least one")
 		return nil, errors.Join(errs...)

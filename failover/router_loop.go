@@ -27,9 +27,12 @@ const (
 // open opens the socket and starts the machine, or ends the fault that the
 // want of a socket was.
 func (r *Router) open(ctx context.Context) error {
-	conn, err := r.cfg.Transport.ListenAdverts(ctx, AdvertSocket{
+	r.mu.Lock()
+	transport, socket := r.cfg.Transport, AdvertSocket{
 		Device: r.cfg.Device, Source: r.cfg.Source, Virtual: r.virtual(), Group: vrrp.Group(r.cfg.six()), Peers: r.cfg.Peers,
-	})
+	}
+	r.mu.Unlock()
+	conn, err := transport.ListenAdverts(ctx, socket)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.clock()
