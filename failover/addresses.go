@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // VirtualAddress is an address that moves between the nodes.
@@ -82,8 +83,9 @@ type Announcer interface {
 
 // addressKeeper is the system's side of Addresses.
 type addressKeeper interface {
-	// ensure adds those that are missing, or there with another prefix length,
-	// and returns them.
+	// ensure adds those that are missing, of no use since the kernel looks for
+	// duplicates or found one, or there with another prefix length, and returns
+	// them.
 	ensure(ctx context.Context, addrs []VirtualAddress) (added []VirtualAddress, err error)
 	// remove removes those that are there, with any prefix length.
 	remove(ctx context.Context, addrs []VirtualAddress) error
@@ -100,8 +102,12 @@ type Addresses struct {
 	announcer Announcer
 	log       *slog.Logger
 
+	watching atomic.Bool
+	changed  chan struct{} // the set is another one
+
 	mu    sync.Mutex
 	addrs []VirtualAddress
+	fresh bool // the watch has not seen addrs yet
 	held  bool
 	stale []VirtualAddress // dropped from the set, not removed yet
 }
@@ -132,7 +138,7 @@ func newAddresses(cfg *AddressesConfig, keeper addressKeeper, announcer Announce
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Addresses{keeper: keeper, announcer: announcer, log: log, addrs: addrs}, nil
+	return &Addresses{keeper: keeper, announcer: announcer, log: log, addrs: addrs, changed: make(chan struct{}, 1)}, nil
 }
 
 func checkAddresses(in []VirtualAddress) ([]VirtualAddress, error) {
@@ -209,7 +215,8 @@ func (a *Addresses) Set(ctx context.Context, addrs []VirtualAddress) error {
 			gone = append(gone, v)
 		}
 	}
-	a.addrs, a.stale = addrs, gone
+	a.addrs, a.stale, a.fresh = addrs, gone, true
+	a.poke()
 	var added []VirtualAddress
 	var errs []error
 	if len(gone) > 0 {
@@ -233,4 +240,51 @@ func (a *Addresses) Set(ctx context.Context, addrs []VirtualAddress) error {
 	return errors.Join(errs...)
 }
 
-var _ AddressOwner = (*Addresses)(nil)
+// Watch tells what others do to the addresses until ctx ends: it hears notices
+// of the kernel, and ARP and neighbour advertisements of other machines on the
+// devices, also of devices that come later. It puts nothing back by itself; a
+// [Node] or [Router] does, which calls it. Only one Watch runs at a time.
+func (a *Addresses) Watch(ctx context.Context, see func(Sighting)) error {
+	k, ok := a.keeper.(interface {
+		watch(context.Context, *Addresses, func(Sighting)) error
+	})
+	if !ok {
+		return fmt.Errorf("failover: watch addresses: %w", errors.ErrUnsupported)
+	}
+	if !a.watching.CompareAndSwap(false, true) {
+		return errors.New("failover: the addresses are watched already: give each Node or Router addresses of its own")
+	}
+	defer a.watching.Store(false)
+	return k.watch(ctx, a, see)
+}
+
+// poke wakes the watch.
+func (a *Addresses) poke() {
+	select {
+	case a.changed <- struct{}{}:
+	default:
+	}
+}
+
+// watched returns the set, and whether it is another one than the last time.
+func (a *Addresses) watched() (addrs []VirtualAddress, fresh bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	fresh, a.fresh = a.fresh, false
+	return slices.Clone(a.addrs), fresh
+}
+
+// whileHeld calls f if the addresses are held, so that they stay so meanwhile.
+func (a *Addresses) whileHeld(f func(addrs []VirtualAddress) error) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.held {
+		return nil
+	}
+	return f(a.addrs)
+}
+
+var (
+	_ AddressOwner   = (*Addresses)(nil)
+	_ AddressWatcher = (*Addresses)(nil)
+)

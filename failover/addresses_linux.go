@@ -94,10 +94,19 @@ func ensureOn(ctx context.Context, h *netlink.Handle, link netlink.Link, list []
 	// Ours with another prefix length are left from another configuration.
 	var stale4, stale6 bool
 	present := make(map[netip.Prefix]bool)
+	useless := make(map[netip.Prefix]bool)
 	for _, a := range list {
 		p := prefixOf(a.IPNet)
+		w, ours := want[p.Addr()]
+		if ours && p.Addr().Is6() && a.Flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) != 0 {
+			// Added by someone else with a look for duplicates, which has not
+			// ended or has found one.
+			useless[p] = true
+			stale6 = true
+			continue
+		}
 		present[p] = true
-		if w, ours := want[p.Addr()]; ours && p != w {
+		if ours && p != w {
 			stale4, stale6 = stale4 || p.Addr().Is4(), stale6 || p.Addr().Is6()
 		}
 	}
@@ -106,7 +115,7 @@ func ensureOn(ctx context.Context, h *netlink.Handle, link netlink.Link, list []
 		// First, as an IPv6 address can be on a device only once.
 		errs = append(errs, drop(ctx, h, link, list, func(p netip.Prefix) bool {
 			w, ours := want[p.Addr()]
-			return ours && p != w && p.Addr().Is6()
+			return ours && p.Addr().Is6() && (p != w || useless[p])
 		}))
 	}
 	for _, v := range addrs {

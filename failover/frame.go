@@ -10,8 +10,15 @@ import (
 )
 
 const (
-	etherTypeARP  = 0x0806
-	etherTypeIPv6 = 0x86dd
+	etherTypeARP    = 0x0806
+	etherTypeIPv6   = 0x86dd
+	protoICMPv6     = 58
+	neighbourAdvert = 136
+
+	// Lengths with the header of Ethernet: all of ARP; a neighbour
+	// advertisement without options.
+	arpLength = 14 + 28
+	naLength  = 14 + 40 + 24
 )
 
 // gratuitousARP returns the Ethernet frame that tells everybody on the wire
@@ -41,7 +48,7 @@ func neighbourAdvertisement(hw net.HardwareAddr, addr netip.Addr, router bool) [
 	const length = 32
 
 	f := ethernet(net.HardwareAddr{0x33, 0x33, 0, 0, 0, 1}, hw, etherTypeIPv6)
-	f = append(f, 0x60, 0, 0, 0, 0, length, 58, 255)
+	f = append(f, 0x60, 0, 0, 0, 0, length, protoICMPv6, 255)
 	f = append(f, src[:]...)
 	f = append(f, dst[:]...)
 
@@ -49,27 +56,89 @@ func neighbourAdvertisement(hw net.HardwareAddr, addr netip.Addr, router bool) [
 	if router {
 		flags |= 0x80
 	}
-	icmp := append([]byte{136, 0, 0, 0, flags, 0, 0, 0}, src[:]...)
+	icmp := append([]byte{neighbourAdvert, 0, 0, 0, flags, 0, 0, 0}, src[:]...)
 	icmp = append(icmp, 2, 1)
 	icmp = append(icmp, hw[:6]...)
 
-	// RFC 8200 section 8.1: source, destination, length and next header.
+	binary.BigEndian.PutUint16(icmp[2:], ^sum6(src[:], dst[:], icmp))
+	return append(f, icmp...)
+}
+
+// sum6 is the sum of a message of ICMPv6 with its pseudo-header of source,
+// destination, length and next header (RFC 8200 section 8.1).
+func sum6(src, dst, icmp []byte) uint16 {
 	var sum uint32
-	add := func(b []byte) {
-		for i := 0; i < len(b); i += 2 {
-			sum += uint32(binary.BigEndian.Uint16(b[i:]))
+	for _, b := range [...][]byte{src, dst, icmp} {
+		for ; len(b) > 1; b = b[2:] {
+			sum += uint32(binary.BigEndian.Uint16(b))
+		}
+		if len(b) == 1 {
+			sum += uint32(b[0]) << 8
 		}
 	}
-	add(src[:])
-	add(dst[:])
-	add(icmp)
-	sum += length + 58
+	sum += uint32(len(icmp)) + protoICMPv6
 	for sum > 0xffff {
 		sum = sum>>16 + sum&0xffff
 	}
-	binary.BigEndian.PutUint16(icmp[2:], ^uint16(sum))
-	return append(f, icmp...)
+	return uint16(sum)
 }
+
+// claimFrame is the longest frame that is read for a claim. Neighbour
+// advertisements have a single option.
+const claimFrame = 256
+
+// readARP returns who says in an Ethernet frame with ARP that which address is
+// its own: the sender of a request or a reply (RFC 826), but not of a probe,
+// which has no address yet (RFC 5227 section 1.1).
+func readARP(f []byte) (addr netip.Addr, mac [6]byte, ok bool) {
+	if len(f) < arpLength || binary.BigEndian.Uint16(f[12:]) != etherTypeARP {
+		return addr, mac, false
+	}
+	// Ethernet, IPv4, and the lengths of their addresses.
+	if binary.BigEndian.Uint64(f[14:])>>16 != 0x0001_0800_0604 {
+		return addr, mac, false
+	}
+	if op := binary.BigEndian.Uint16(f[20:]); op != 1 && op != 2 {
+		return addr, mac, false
+	}
+	copy(mac[:], f[22:])
+	addr = netip.AddrFrom4([4]byte(f[28:32]))
+	return addr, mac, !addr.IsUnspecified() && oneStation(mac)
+}
+
+// readAdvertisement returns who says in an Ethernet frame with a neighbour
+// advertisement that which address is its own: the target's link-layer address,
+// or without that option the sender of the frame. It checks what RFC 4861
+// section 7.1.2 asks for.
+func readAdvertisement(f []byte) (addr netip.Addr, mac [6]byte, ok bool) {
+	if len(f) < naLength || binary.BigEndian.Uint16(f[12:]) != etherTypeIPv6 {
+		return addr, mac, false
+	}
+	copy(mac[:], f[6:])
+	ip := f[14:]
+	length := int(binary.BigEndian.Uint16(ip[4:]))
+	if ip[0]>>4 != 6 || ip[6] != protoICMPv6 || ip[7] != 255 || length < 24 || 40+length > len(ip) {
+		return addr, mac, false
+	}
+	icmp := ip[40 : 40+length]
+	if icmp[0] != neighbourAdvert || icmp[1] != 0 || sum6(ip[8:24], ip[24:40], icmp) != 0xffff {
+		return addr, mac, false
+	}
+	addr = netip.AddrFrom16([16]byte(icmp[8:24]))
+	for o := icmp[24:]; len(o) > 0; {
+		if len(o) < 8 || o[1] == 0 || 8*int(o[1]) > len(o) {
+			return addr, mac, false
+		}
+		if o[0] == 2 && o[1] == 1 {
+			copy(mac[:], o[2:8])
+		}
+		o = o[8*int(o[1]):]
+	}
+	return addr, mac, !addr.IsMulticast() && !addr.IsUnspecified() && !addr.Is4In6() && oneStation(mac)
+}
+
+// oneStation reports whether a hardware address is that of one machine.
+func oneStation(mac [6]byte) bool { return mac[0]&1 == 0 && mac != [6]byte{} }
 
 func ethernet(dst, src net.HardwareAddr, etherType uint16) []byte {
 	f := make([]byte, 0, 86)

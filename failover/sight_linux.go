@@ -1,0 +1,294 @@
+package failover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// noticeBuffer takes the longest notice that is read.
+	noticeBuffer = 32 << 10
+	// syncPause is the least time between two looks at the devices.
+	syncPause = 5 * time.Millisecond
+)
+
+// linkWatch is a running [Addresses.Watch]. One goroutine looks at the devices
+// each time that something may have changed, one reads notices of the kernel,
+// and one for each device and family reads what others claim.
+type linkWatch struct {
+	keeper linkKeeper
+	owner  *Addresses
+	see    func(Sighting)
+
+	dirty chan struct{}
+	ended sync.WaitGroup // readers
+
+	mu      sync.Mutex
+	devices map[string]*watchedDevice
+}
+
+// watchedDevice is what is known of a device with addresses of ours.
+type watchedDevice struct {
+	index   int // 0: there is none
+	runs    bool
+	fell    bool // it stopped running since it was looked at
+	mac     [6]byte
+	readers []*claimReader
+}
+
+func (k linkKeeper) watch(ctx context.Context, a *Addresses, see func(Sighting)) error {
+	w := &linkWatch{keeper: k, owner: a, see: see, dirty: make(chan struct{}, 1), devices: make(map[string]*watchedDevice)}
+	notices, err := k.notices()
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = notices.Close() })
+	defer func() {
+		stop()
+		_ = notices.Close() // again, if ctx did not
+		w.close()
+		w.ended.Wait()
+	}()
+	w.ended.Go(func() { w.readNotices(notices) })
+	for {
+		switch err := w.look(ctx); {
+		case errors.Is(err, netlink.ErrDumpInterrupted):
+			w.mark(notice{}) // too much is going on: look again
+		case err != nil && ctx.Err() == nil:
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(syncPause):
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-w.dirty:
+		case <-a.changed:
+		}
+	}
+}
+
+// notices opens a socket for what the kernel tells of links, addresses and
+// routes.
+func (k linkKeeper) notices() (file *os.File, err error) {
+	err = inNamespace(k.namespace, func() error {
+		fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
+		if err != nil {
+			return err
+		}
+		file = os.NewFile(uintptr(fd), "rtnetlink")
+		err = attach(fd, noticeFilter())
+		if err == nil {
+			err = unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: unix.RTMGRP_LINK |
+				unix.RTMGRP_IPV4_IFADDR | unix.RTMGRP_IPV6_IFADDR | unix.RTMGRP_IPV4_ROUTE | unix.RTMGRP_IPV6_ROUTE})
+		}
+		if err != nil {
+			return errors.Join(err, file.Close())
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("failover: watch links and addresses: %w", err)
+	}
+	return file, nil
+}
+
+func attach(fd int, filter []bpf.Instruction) error {
+	raw, err := bpf.Assemble(filter)
+	if err != nil {
+		return err
+	}
+	prog := make([]unix.SockFilter, len(raw))
+	for i, r := range raw {
+		prog[i] = unix.SockFilter{Code: r.Op, Jt: r.Jt, Jf: r.Jf, K: r.K}
+	}
+	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]})
+}
+
+// readNotices marks what has to be looked at until the socket is closed. It
+// allocates nothing.
+func (w *linkWatch) readNotices(file *os.File) {
+	b := make([]byte, noticeBuffer)
+	for {
+		n, err := file.Read(b)
+		switch {
+		case errors.Is(err, os.ErrClosed):
+			return
+		case err != nil: // mostly ENOBUFS: some were lost, so look at all
+			w.mark(notice{})
+			time.Sleep(syncPause)
+			continue
+		}
+		for rest := b[:n]; ; {
+			var m notice
+			var ok bool
+			if m, rest, ok = nextNotice(rest); !ok {
+				break
+			}
+			w.mark(m)
+		}
+	}
+}
+
+// mark asks for a look if the notice may be about us.
+func (w *linkWatch) mark(m notice) {
+	w.mu.Lock()
+	ours := m.index == 0
+	missing := false
+	for _, d := range w.devices {
+		missing = missing || d.index == 0
+		if d.index == m.index && m.index != 0 {
+			ours = true
+			d.fell = d.fell || m.kind == delLink || m.kind == newLink && m.flags&linkRuns == 0
+		}
+	}
+	w.mu.Unlock()
+	if ours || missing && m.kind == newLink {
+		select {
+		case w.dirty <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// look brings the readers in line with the devices, and tells what has become
+// of devices and addresses.
+func (w *linkWatch) look(ctx context.Context) error {
+	h, err := w.keeper.handle()
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	addrs, fresh := w.owner.watched()
+	names, by := devices(addrs)
+	w.mu.Lock()
+	var gone []*claimReader
+	for name, d := range w.devices {
+		if by[name] == nil {
+			gone = append(gone, d.readers...)
+			delete(w.devices, name)
+		}
+	}
+	w.mu.Unlock()
+	closeAll(gone)
+	for _, name := range names {
+		if err := w.lookAt(h, name, by[name], fresh); err != nil {
+			return err
+		}
+	}
+	var lost []Sighting
+	err = w.owner.whileHeld(func(addrs []VirtualAddress) (err error) {
+		lost, err = losses(ctx, h, addrs)
+		return err
+	})
+	for _, s := range lost {
+		w.see(s)
+	}
+	return err
+}
+
+// lookAt looks at one device. fresh: its addresses may be other ones.
+func (w *linkWatch) lookAt(h *netlink.Handle, name string, addrs []VirtualAddress, fresh bool) error {
+	var now watchedDevice
+	link, err := h.LinkByName(name)
+	var missing netlink.LinkNotFoundError
+	switch {
+	case errors.As(err, &missing):
+	case err != nil:
+		return fmt.Errorf("failover: look at device %q: %w", name, err)
+	default:
+		attrs := link.Attrs()
+		now.index = attrs.Index
+		now.runs = attrs.RawFlags&linkUp != 0 && attrs.RawFlags&linkRuns != 0
+		copy(now.mac[:], attrs.HardwareAddr)
+	}
+	w.mu.Lock()
+	old := w.devices[name]
+	first := old == nil
+	if first {
+		old = &watchedDevice{}
+	}
+	restored := !first && now.runs && (!old.runs || old.fell || old.index != now.index)
+	keep := !fresh && old.index == now.index && old.mac == now.mac && now.index != 0
+	var gone []*claimReader
+	if keep {
+		now.readers = old.readers
+	} else {
+		gone = old.readers
+	}
+	w.devices[name] = &now
+	w.mu.Unlock()
+	closeAll(gone)
+	if !keep && now.index != 0 && link.Attrs().HardwareAddr != nil && len(link.Attrs().HardwareAddr) == len(now.mac) {
+		readers, err := w.listen(name, now.index, now.mac, addrs)
+		if err != nil {
+			return err
+		}
+		w.mu.Lock()
+		now.readers = readers
+		w.mu.Unlock()
+	}
+	if restored {
+		w.see(Sighting{Kind: SightingRestored, Device: name})
+	}
+	return nil
+}
+
+// losses returns which addresses are not there or of no use. What is missing on
+// a device that is down comes with the device.
+func losses(ctx context.Context, h *netlink.Handle, addrs []VirtualAddress) (out []Sighting, err error) {
+	names, by := devices(addrs)
+	for _, name := range names {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		link, list, err := findDevice(h, name, by[name][0].Prefix)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			continue
+		case err != nil:
+			return nil, err
+		case link.Attrs().RawFlags&linkUp == 0:
+			continue
+		}
+		there := make(map[netip.Addr]int, len(list))
+		for _, a := range list {
+			there[prefixOf(a.IPNet).Addr()] = a.Flags
+		}
+		for _, v := range by[name] {
+			flags, ok := there[v.Prefix.Addr()]
+			switch {
+			case !ok:
+				out = append(out, Sighting{Kind: SightingRemoved, Address: v.Prefix.Addr(), Device: name})
+			case flags&unix.IFA_F_DADFAILED != 0:
+				out = append(out, Sighting{Kind: SightingDuplicate, Address: v.Prefix.Addr(), Device: name})
+			}
+		}
+	}
+	return out, nil
+}
+
+// close ends all readers.
+func (w *linkWatch) close() {
+	w.mu.Lock()
+	var gone []*claimReader
+	for _, d := range w.devices {
+		gone = append(gone, d.readers...)
+	}
+	clear(w.devices)
+	w.mu.Unlock()
+	closeAll(gone)
+}
