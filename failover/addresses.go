@@ -67,6 +67,8 @@ type AddressesConfig struct {
 	// Namespace is the path of a network namespace, as /run/netns/blue; empty
 	// means the one of the process.
 	Namespace string
+	// Announcing is when the neighbours are told after a take-over.
+	Announcing Announcing
 	// Announcer teaches the neighbours; nil means gratuitous ARP and
 	// unsolicited neighbour advertisements of this system.
 	Announcer Announcer
@@ -106,6 +108,7 @@ type Addresses struct {
 	changed  chan struct{} // the set is another one
 
 	mu    sync.Mutex
+	plan  Announcing
 	addrs []VirtualAddress
 	fresh bool // the watch has not seen addrs yet
 	held  bool
@@ -131,14 +134,14 @@ func NewAddresses(cfg *AddressesConfig) (*Addresses, error) {
 
 func newAddresses(cfg *AddressesConfig, keeper addressKeeper, announcer Announcer) (*Addresses, error) {
 	addrs, err := checkAddresses(cfg.Addresses)
-	if err != nil {
+	if err = errors.Join(err, cfg.Announcing.check()); err != nil {
 		return nil, err
 	}
 	log := cfg.Logger
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Addresses{keeper: keeper, announcer: announcer, log: log, addrs: addrs, changed: make(chan struct{}, 1)}, nil
+	return &Addresses{keeper: keeper, announcer: announcer, log: log, addrs: addrs, plan: cfg.Announcing, changed: make(chan struct{}, 1)}, nil
 }
 
 func checkAddresses(in []VirtualAddress) ([]VirtualAddress, error) {
@@ -238,6 +241,26 @@ func (a *Addresses) Set(ctx context.Context, addrs []VirtualAddress) error {
 		errs = append(errs, a.announcer.Announce(ctx, added))
 	}
 	return errors.Join(errs...)
+}
+
+// Announcing returns the plan of announcements. A [Node] or [Router] follows
+// that of any owner that has this method.
+func (a *Addresses) Announcing() Announcing {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.plan
+}
+
+// SetAnnouncing replaces the plan of announcements, as after a reload. One that
+// is under way goes on by the new one.
+func (a *Addresses) SetAnnouncing(p Announcing) error {
+	if err := p.check(); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.plan = p
+	return nil
 }
 
 // Watch tells what others do to the addresses until ctx ends: it hears notices

@@ -8,10 +8,6 @@ import (
 )
 
 const (
-	// refreshEvery is the slow repetition of announcements while active. It
-	// is well under the 300 s after which switches forget an address, and it
-	// repairs what a neighbour learnt from someone else meanwhile.
-	refreshEvery = time.Minute
 	// Failed effects are repeated after firstRetry, then twice that, and so on.
 	firstRetry = 100 * time.Millisecond
 	lastRetry  = 5 * time.Second
@@ -19,13 +15,6 @@ const (
 	// of a node that stops.
 	releaseLimit = 10 * time.Second
 )
-
-// announceAt are the moments of announcements after a take-over. The first is
-// what counts; the others are for frames that get lost while switches learn,
-// and for a loser that answered once more.
-var announceAt = [...]time.Duration{
-	0, 20 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond, time.Second, 5 * time.Second,
-}
 
 // effects carries out what a role means outside: hook, addresses and
 // announcements, one after another in one goroutine. Whoever decides the role
@@ -121,7 +110,7 @@ func (e *effects) run() {
 		taken  bool // hook or addresses may be those of the active role
 		last   Role // wanted before
 		retry  time.Duration
-		round  int       // next index of announceAt, or beyond it: refresh
+		round  int       // of the plan, or beyond it: refresh
 		base   time.Time // of the schedule
 		timer  = time.NewTimer(0)
 		giveUp time.Time // when leaving
@@ -156,7 +145,8 @@ func (e *effects) run() {
 			if again || repair || defend {
 				round, base = 0, now
 			}
-			at := nextAnnouncement(base, round)
+			plan := e.plan()
+			at := plan.next(base, round)
 			if now.Before(at) {
 				if !next.IsZero() && next.Before(at) {
 					at = next
@@ -164,8 +154,8 @@ func (e *effects) run() {
 				wait = at.Sub(now)
 				break
 			}
-			e.report(e.teach(repair || round >= len(announceAt)), "")
-			if round++; round > len(announceAt) {
+			e.report(e.teach(repair || round >= plan.rounds()), "")
+			if round++; round >= plan.rounds() {
 				base = time.Now() // refresh from here on
 			}
 			continue
@@ -204,11 +194,12 @@ func (e *effects) run() {
 	}
 }
 
-func nextAnnouncement(base time.Time, round int) time.Time {
-	if round < len(announceAt) {
-		return base.Add(announceAt[round])
+// plan is that of the owner if it has one.
+func (e *effects) plan() Announcing {
+	if p, ok := e.owner.(interface{ Announcing() Announcing }); ok {
+		return p.Announcing()
 	}
-	return base.Add(refreshEvery)
+	return Announcing{}
 }
 
 // become runs the hook and acquires, unless the role is lost meanwhile.
