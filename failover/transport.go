@@ -21,17 +21,26 @@ type Transport interface {
 	Listen(ctx context.Context, local netip.AddrPort) (PacketConn, error)
 }
 
-// UDP is the transport of ordinary UDP sockets. The zero value is ready.
-type UDP struct{}
+// UDP is the transport of ordinary UDP sockets. The zero value is that of the
+// process's own namespace.
+type UDP struct {
+	// Namespace is the path of a network namespace, as /run/netns/blue; empty
+	// means the one of the process. Linux only.
+	Namespace string
+}
 
 // Listen binds a UDP socket to local.
-func (UDP) Listen(ctx context.Context, local netip.AddrPort) (PacketConn, error) {
-	var lc net.ListenConfig
-	pc, err := lc.ListenPacket(ctx, "udp", local.String())
-	if err != nil {
-		return nil, err
-	}
-	return udpConn{pc.(*net.UDPConn)}, nil
+func (u UDP) Listen(ctx context.Context, local netip.AddrPort) (PacketConn, error) {
+	var c PacketConn
+	err := inNamespace(u.Namespace, func() error {
+		var lc net.ListenConfig
+		pc, err := lc.ListenPacket(ctx, "udp", local.String())
+		if err == nil {
+			c = udpConn{pc.(*net.UDPConn)}
+		}
+		return err
+	})
+	return c, err
 }
 
 // writeLimit bounds how long a full send buffer can hold up the beat loop.
