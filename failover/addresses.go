@@ -71,10 +71,10 @@ type AddressesConfig struct {
 	Announcing Announcing
 	// Announcer teaches the neighbours; nil means gratuitous ARP and
 	// unsolicited neighbour advertisements of this system.
-	Announcer Announcer
+	Announcer Announcer `json:"-"`
 	// Logger is told when addresses that others removed are put back; nil
 	// discards.
-	Logger *slog.Logger
+	Logger *slog.Logger `json:"-"`
 }
 
 // Announcer tells neighbours once where addresses are. It spreads many of them
@@ -103,6 +103,8 @@ type Addresses struct {
 	keeper    addressKeeper
 	announcer Announcer
 	log       *slog.Logger
+	cfg       AddressesConfig
+	distant   func(context.Context, []VirtualAddress) (there bool, err error) // Set, while they are in a beat process
 
 	watching atomic.Bool
 	changed  chan struct{} // the set is another one
@@ -141,7 +143,9 @@ func newAddresses(cfg *AddressesConfig, keeper addressKeeper, announcer Announce
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Addresses{keeper: keeper, announcer: announcer, log: log, addrs: addrs, plan: cfg.Announcing, changed: make(chan struct{}, 1)}, nil
+	return &Addresses{
+		keeper: keeper, announcer: announcer, log: log, cfg: *cfg, addrs: addrs, plan: cfg.Announcing, changed: make(chan struct{}, 1),
+	}, nil
 }
 
 func checkAddresses(in []VirtualAddress) ([]VirtualAddress, error) {
@@ -220,6 +224,13 @@ func (a *Addresses) Set(ctx context.Context, addrs []VirtualAddress) error {
 	}
 	a.addrs, a.stale, a.fresh = addrs, gone, true
 	a.poke()
+	if distant := a.distant; distant != nil {
+		a.mu.Unlock()
+		if there, err := distant(ctx, addrs); there {
+			return err
+		}
+		a.mu.Lock()
+	}
 	var added []VirtualAddress
 	var errs []error
 	if len(gone) > 0 {
@@ -305,6 +316,23 @@ func (a *Addresses) whileHeld(f func(addrs []VirtualAddress) error) error {
 		return nil
 	}
 	return f(a.addrs)
+}
+
+// config describes the owner as it is now.
+func (a *Addresses) config() *AddressesConfig {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c := a.cfg
+	c.Addresses, c.Announcing = slices.Clone(a.addrs), a.plan
+	return &c
+}
+
+// live makes Set ask f, as who holds the addresses is another process. It says
+// whether there is one.
+func (a *Addresses) live(f func(context.Context, []VirtualAddress) (there bool, err error)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.distant = f
 }
 
 var (

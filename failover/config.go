@@ -58,7 +58,7 @@ type Config struct {
 	Digest [32]byte
 	// Owner takes and gives back the virtual addresses; nil means
 	// [NoAddresses].
-	Owner AddressOwner
+	Owner AddressOwner `json:"-"`
 	// OnRole is called before the addresses are acquired, with RoleActive, and
 	// after they were released, with the role that the node has then; so what
 	// serves is ready before clients come and stays until they are gone. Not
@@ -68,15 +68,18 @@ type Config struct {
 	// meanwhile, or, for other roles, ten seconds after the release began. An
 	// error is reported and the call is repeated, so it must be fit for that.
 	// nil means nothing to do.
-	OnRole func(ctx context.Context, r Role) error
+	OnRole func(ctx context.Context, r Role) error `json:"-"`
 	// OnEvent is told what happens, in order, from a goroutine of its own. If
 	// it is slower than events come, the oldest are lost and counted. nil
 	// means nobody listens.
-	OnEvent func(Event)
+	OnEvent func(Event) `json:"-"`
 	// Transport opens the sockets; nil means [UDP].
-	Transport Transport
+	Transport Transport `json:"-"`
 	// Logger gets role changes and troubles; nil discards.
-	Logger *slog.Logger
+	Logger *slog.Logger `json:"-"`
+	// Beat is the process that the node runs in; nil is this one. It takes
+	// *[Addresses] or [NoAddresses] as Owner, and [UDP] as Transport.
+	Beat *Beat `json:"-"`
 }
 
 // fill returns a checked copy with the defaults filled in.

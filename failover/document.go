@@ -25,6 +25,10 @@ func (n *Node) SetDocument(digest [32]byte, document []byte) error {
 			return err
 		}
 	}
+	if n.remote != nil {
+		n.remote.tell(verbDocument, wireDocument{digest, document}, true)
+		return nil
+	}
 	n.mu.Lock()
 	n.docs.own = own
 	n.mu.Unlock()
@@ -35,6 +39,9 @@ func (n *Node) SetDocument(digest [32]byte, document []byte) error {
 // partner's own words, and nil if it has not told all of it or its digest is
 // ours.
 func (n *Node) PartnerDocument() []byte {
+	if n.remote != nil {
+		return n.distantDocument()
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return append([]byte(nil), n.docs.whole...)

@@ -77,6 +77,13 @@ const (
 	// EventUnbelieved: a neighbour, Peer, still sends what is for an address to
 	// another machine; it is announced again. Address, Channel, Reason.
 	EventUnbelieved
+	// EventBeatLost: the process of a [Beat] ended or could not be started, or
+	// told something broken. Err, and in Reason what is done about it.
+	EventBeatLost
+	// EventBeatLimited: the process of a Beat, or the system, does not give
+	// what keeps heartbeats going on a busy machine. Reason: what, what is lost
+	// by it, and the cure.
+	EventBeatLimited
 )
 
 var eventNames = [...]string{
@@ -104,6 +111,8 @@ var eventNames = [...]string{
 	EventClaimed:        "address-claimed",
 	EventDuplicate:      "address-duplicate",
 	EventUnbelieved:     "address-unbelieved",
+	EventBeatLost:       "beat-lost",
+	EventBeatLimited:    "beat-limited",
 }
 
 // String returns the name in lower case, or event(N) for unknown ones.
@@ -200,7 +209,9 @@ func newEventQueue(log *slog.Logger, call func(Event)) *eventQueue {
 
 // emit queues one event; it never waits, so it may be called with locks held.
 func (q *eventQueue) emit(e Event) {
-	e.Time = time.Now()
+	if e.Time.IsZero() {
+		e.Time = time.Now()
+	}
 	q.mu.Lock()
 	if len(q.wait) == maxEvents {
 		q.wait = q.wait[:copy(q.wait, q.wait[1:])]
@@ -252,7 +263,7 @@ func (q *eventQueue) tell(e Event) {
 	switch e.Kind {
 	case EventPartnerLost, EventChannelLost, EventChannelTrouble, EventRefused, EventPartnerDeaf,
 		EventDigestMismatch, EventRivalSeen, EventRoleConflict, EventAddressTrouble, EventMismatch, EventStalled,
-		EventRemoved, EventClaimed, EventDuplicate, EventUnbelieved:
+		EventRemoved, EventClaimed, EventDuplicate, EventUnbelieved, EventBeatLost, EventBeatLimited:
 		level = slog.LevelWarn
 	}
 	var attrs []slog.Attr

@@ -28,6 +28,7 @@ type Node struct {
 	effects *effects
 	chans   []*channel
 	poke    chan struct{}
+	remote  *remote // where all of it is with a Beat; nil: here
 
 	mu       sync.Mutex
 	started  bool
@@ -52,6 +53,9 @@ func New(cfg *Config) (*Node, error) {
 	c, err := cfg.fill()
 	if err != nil {
 		return nil, err
+	}
+	if c.Beat.apart() {
+		return c.distantNode()
 	}
 	n := &Node{cfg: c, start: time.Now(), poke: make(chan struct{}, 1), digest: c.Digest}
 	n.events = newEventQueue(c.Logger, c.OnEvent)
@@ -78,6 +82,9 @@ func New(cfg *Config) (*Node, error) {
 // error at once if no channel may be opened for want of permission; any other
 // trouble is reported and tried again. A node runs once.
 func (n *Node) Run(ctx context.Context) error {
+	if n.remote != nil {
+		return n.remote.run(ctx)
+	}
 	n.mu.Lock()
 	if n.started {
 		n.mu.Unlock()
@@ -125,6 +132,10 @@ func (n *Node) Run(ctx context.Context) error {
 
 // SetDigest replaces the digest of the configuration, as after a reload.
 func (n *Node) SetDigest(d [32]byte) {
+	if n.remote != nil {
+		n.remote.tell(verbDigest, d, true)
+		return
+	}
 	n.mu.Lock()
 	n.digest = d
 	n.compareDigests()
@@ -135,6 +146,10 @@ func (n *Node) SetDigest(d [32]byte) {
 // reason given; the empty reason ends the fault. A node whose fault ends
 // listens before it takes anything over.
 func (n *Node) SetFault(reason string) {
+	if n.remote != nil {
+		n.remote.tell(verbFault, reason, true)
+		return
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.fault = reason
@@ -148,6 +163,9 @@ func (n *Node) SetFault(reason string) {
 // over within DeadAfter, the node may become active again.
 // The error is ErrNotActive or ErrNoPartner.
 func (n *Node) Yield() error {
+	if n.remote != nil {
+		return n.remote.yield()
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if s, _, _ := n.machine.State(); s != pulse.StateActive {
@@ -162,4 +180,10 @@ func (n *Node) Yield() error {
 
 // Announce begins the schedule of announcements anew if the node is active,
 // as after addresses were added.
-func (n *Node) Announce() { n.effects.announce() }
+func (n *Node) Announce() {
+	if n.remote != nil {
+		n.remote.tell(verbAnnounce, nil, false)
+		return
+	}
+	n.effects.announce()
+}

@@ -22,6 +22,7 @@ type Router struct {
 	events  *eventQueue
 	effects *effects
 	poke    chan struct{}
+	remote  *remote // where all of it is with a Beat; nil: here
 
 	mu      *sync.Mutex // that of the group, if there is one
 	group   *Group      // nil: none
@@ -60,6 +61,9 @@ func NewRouter(cfg *RouterConfig) (*Router, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.Beat.apart() {
+		return c.distantRouter()
+	}
 	r := &Router{
 		name: c.name(), cfg: c, own: *c.advert(), start: time.Now(), poke: make(chan struct{}, 1), in: make([]byte, advertBuffer), mu: new(sync.Mutex),
 	}
@@ -85,6 +89,9 @@ func (r *Router) String() string { return r.name }
 // permission, or if the system has none; any other trouble is reported and
 // tried again. A router runs once.
 func (r *Router) Run(ctx context.Context) error {
+	if r.remote != nil {
+		return r.remote.run(ctx)
+	}
 	r.mu.Lock()
 	if r.started {
 		r.mu.Unlock()
@@ -118,6 +125,10 @@ func (r *Router) Run(ctx context.Context) error {
 // reason given; the empty reason ends the fault. A router whose fault ends
 // listens before it takes anything over.
 func (r *Router) SetFault(reason string) {
+	if r.remote != nil {
+		r.remote.tell(verbFault, reason, true)
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.fault = reason
@@ -128,6 +139,10 @@ func (r *Router) SetFault(reason string) {
 // within 1 to 254; that of an owner does not change. Backups that know of no
 // better router take over when they hear the lower one.
 func (r *Router) SetPriority(priority uint8) {
+	if r.remote != nil {
+		r.remote.tell(verbPriority, priority, true)
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.setPriority(priority)
@@ -144,6 +159,9 @@ func (r *Router) setPriority(priority uint8) {
 // does not preempt until Reclaim. All members of a group yield together. The
 // error is ErrNotActive.
 func (r *Router) Yield() error {
+	if r.remote != nil {
+		return r.remote.yield()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s, _, _ := r.machine.State(); s != vrrp.StateActive {
@@ -156,6 +174,10 @@ func (r *Router) Yield() error {
 // Reclaim ends what Yield began: the router preempts again if it is configured
 // to, with all members of its group.
 func (r *Router) Reclaim() {
+	if r.remote != nil {
+		r.remote.tell(verbReclaim, nil, false)
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.all(func(r *Router) { r.step(vrrp.Event{Kind: vrrp.EventReclaim}, r.clock()) })
@@ -163,7 +185,13 @@ func (r *Router) Reclaim() {
 
 // Announce begins the schedule of announcements anew if the router is active,
 // as after addresses were added.
-func (r *Router) Announce() { r.effects.announce() }
+func (r *Router) Announce() {
+	if r.remote != nil {
+		r.remote.tell(verbAnnounce, nil, false)
+		return
+	}
+	r.effects.announce()
+}
 
 // clock is the monotonic time of the machine.
 func (r *Router) clock() time.Duration { return time.Since(r.start) }

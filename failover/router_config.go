@@ -78,15 +78,18 @@ type RouterConfig struct {
 	Checksum vrrp.Checksum
 	// Owner takes and gives back the virtual addresses; nil means
 	// [NoAddresses].
-	Owner AddressOwner
+	Owner AddressOwner `json:"-"`
 	// OnRole and OnEvent are those of [Config].
-	OnRole  func(ctx context.Context, r Role) error
-	OnEvent func(Event)
+	OnRole  func(ctx context.Context, r Role) error `json:"-"`
+	OnEvent func(Event)                             `json:"-"`
 	// Transport opens the socket; nil means [RawIP].
-	Transport AdvertTransport
+	Transport AdvertTransport `json:"-"`
 	// Logger gets role changes and troubles with the attributes vrid and
 	// iface; nil discards.
-	Logger *slog.Logger
+	Logger *slog.Logger `json:"-"`
+	// Beat is the process that the router runs in; nil is this one. It takes
+	// *[Addresses] or [NoAddresses] as Owner, and [RawIP] as Transport.
+	Beat *Beat `json:"-"`
 }
 
 // name is that of the virtual router.

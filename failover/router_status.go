@@ -80,6 +80,9 @@ type RouterPeer struct {
 
 // Status returns the present state.
 func (r *Router) Status() RouterStatus {
+	if r.remote != nil {
+		return r.distantStatus()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m := &r.machine

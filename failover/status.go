@@ -75,6 +75,9 @@ type ChannelStatus struct {
 
 // Status returns the present state.
 func (n *Node) Status() Status {
+	if n.remote != nil {
+		return n.distantStatus()
+	}
 	n.mu.Lock()
 	m, beat, now := n.machine, n.beat, n.clock()
 	refused := n.refused(now)

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/lvskit/lvskit/failover"
 )
 
 // The exit codes, a contract with scripts.
@@ -27,6 +29,7 @@ const (
 )
 
 func main() {
+	failover.BeatMain()
 	cli.HelpPrinter = func(w io.Writer, text string, data any) {
 		cli.HelpPrinterCustom(w, text, data, map[string]any{"wrapAt": func() int { return 100 }})
 	}

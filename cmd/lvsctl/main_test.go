@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/lvskit/lvskit/failover"
 )
 
 // asLvsctl in the environment makes the test binary the command itself, so
@@ -12,6 +14,7 @@ import (
 const asLvsctl = "LVSKIT_TEST_AS_LVSCTL"
 
 func TestMain(m *testing.M) {
+	failover.BeatMain()
 	if os.Getenv(asLvsctl) != "" {
 		main()
 		return

@@ -1,0 +1,391 @@
+package failover
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// keeper is the beat process: it runs what the daemon describes.
+type keeper struct {
+	link   *link
+	orphan chan struct{} // closed when the daemon is gone
+
+	mu    sync.Mutex
+	wards map[uint64]*ward
+	work  sync.WaitGroup
+}
+
+// ward is a router or node of a keeper.
+type ward struct {
+	id     uint64
+	keeper *keeper
+	stop   context.CancelFunc
+	router *Router // or
+	node   *Node
+	owner  *Addresses // nil: none
+}
+
+func newKeeper(conn io.ReadWriteCloser) *keeper {
+	return &keeper{link: linkOver(conn), orphan: make(chan struct{}), wards: make(map[uint64]*ward)}
+}
+
+// run serves until the daemon has gone, in order or not. What the process is
+// like is told by report.
+func (k *keeper) run(report processReport) error {
+	var pumping sync.WaitGroup
+	pumping.Go(k.link.pump)
+	defer pumping.Wait()
+	defer k.link.close()
+	k.report(noteHello, report)
+	for {
+		n, err := k.link.read()
+		switch {
+		case errors.Is(err, errBroken):
+			k.complain(err)
+		case err != nil:
+			k.abandoned()
+			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe) {
+				return nil
+			}
+			return err
+		case n == nil:
+			_ = k.link.put(nil) // the end of the link is found by read
+		default:
+			if err := k.take(n); err != nil {
+				k.complain(err)
+			}
+		}
+	}
+}
+
+func (k *keeper) report(kind string, r processReport) {
+	if body, err := json.Marshal(r); err == nil {
+		_ = k.link.put(&note{Kind: kind, Body: body}) // the end of the link is found by read
+	}
+}
+
+// complain tells the daemon of a message that was passed over.
+func (k *keeper) complain(err error) { k.log(0, slog.LevelError, "failover: "+err.Error(), nil) }
+
+func (k *keeper) log(member uint64, level slog.Level, text string, attrs map[string]any) {
+	if body, err := json.Marshal(wireLog{Level: level, Text: text, Attrs: attrs, Time: time.Now()}); err == nil {
+		_ = k.link.put(&note{Kind: noteLog, Member: member, Body: body}) // a log that nobody reads
+	}
+}
+
+func (k *keeper) take(n *note) error {
+	k.mu.Lock()
+	w := k.wards[n.Member]
+	k.mu.Unlock()
+	switch {
+	case n.Kind == noteRun && w == nil:
+		return k.start(n)
+	case n.Kind == noteAnswer:
+		k.link.answered(n)
+	case n.Kind == noteStop && w != nil:
+		w.stop()
+	case n.Kind == noteStop: // it has ended
+	case n.Kind == noteAsk && w != nil:
+		w.ask(n)
+	case n.Kind == noteAsk:
+		k.answer(n, nil, errors.New("failover: it has ended"))
+	case n.Kind == noteNever: // nothing here takes long
+	default:
+		return fmt.Errorf("%w: %.40q is not known", errBroken, n.Kind)
+	}
+	return nil
+}
+
+func (k *keeper) answer(n *note, value any, err error) {
+	if n.Serial == 0 {
+		return // an order, no question
+	}
+	body, bad := json.Marshal(value)
+	if err == nil && bad != nil {
+		body, err = nil, bad
+	}
+	_ = k.link.put(&note{Kind: noteAnswer, Serial: n.Serial, Body: body, Err: distant(err)}) // the end of the link is found by read
+}
+
+// start makes a router or node and runs it.
+func (k *keeper) start(n *note) error {
+	w := &ward{id: n.Member, keeper: k}
+	ended := func(err error) {
+		_ = k.link.put(&note{Kind: noteEnded, Member: w.id, Err: distant(err)}) // the end of the link is found by read
+	}
+	var s memberSpec
+	if err := unpack(n, &s); err != nil {
+		ended(err)
+		return err
+	}
+	run, err := w.make(&s)
+	if err != nil {
+		ended(err)
+		return nil
+	}
+	for _, order := range s.Kept {
+		w.ask(order)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	w.stop = stop
+	k.mu.Lock()
+	k.wards[w.id] = w
+	k.mu.Unlock()
+	k.work.Go(func() {
+		err := run(ctx)
+		stop()
+		k.mu.Lock()
+		delete(k.wards, w.id)
+		k.mu.Unlock()
+		ended(err)
+	})
+	return nil
+}
+
+// make makes what s describes, with callbacks that lead to the daemon.
+func (w *ward) make(s *memberSpec) (run func(context.Context) error, err error) {
+	log := slog.New(&distantLog{keeper: w.keeper, member: w.id})
+	var owner AddressOwner
+	if s.Addresses != nil {
+		s.Addresses.Logger = log
+		if w.owner, err = NewAddresses(s.Addresses); err != nil {
+			return nil, err
+		}
+		owner = w.owner
+	}
+	var hook func(context.Context, Role) error
+	if s.Hook {
+		hook = w.hook
+	}
+	switch {
+	case s.Router != nil:
+		c := s.Router
+		c.Owner, c.Transport, c.OnRole, c.OnEvent = owner, s.RawIP, hook, w.event
+		w.router, err = NewRouter(c)
+		if err == nil {
+			run = w.router.Run
+		}
+	case s.Node != nil:
+		c := s.Node
+		c.Owner, c.Transport, c.OnRole, c.OnEvent = owner, s.UDP, hook, w.event
+		w.node, err = New(c)
+		if err == nil {
+			run = w.node.Run
+		}
+	default:
+		err = fmt.Errorf("%w: neither a router nor a node", errBroken)
+	}
+	return run, err
+}
+
+// event tells the daemon what happened.
+func (w *ward) event(e Event) {
+	if body, err := json.Marshal(packEvent(e)); err == nil {
+		_ = w.keeper.link.put(&note{Kind: noteEvent, Member: w.id, Body: body}) // the end of the link is found by read
+	}
+}
+
+// hook has the daemon call its role hook. If the call is abandoned meanwhile
+// it is not waited for: a hook that hangs holds no address. Without a daemon
+// there is nothing to make ready.
+func (w *ward) hook(ctx context.Context, r Role) error {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	answer, forget, err := w.keeper.link.question(note{Kind: noteAsk, Member: w.id, Verb: verbRole, Body: body})
+	if errors.Is(err, io.ErrClosedPipe) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer forget()
+	select {
+	case n := <-answer:
+		return n.Err.err()
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-w.keeper.orphan:
+		return nil
+	}
+}
+
+// ask does what the daemon asks for.
+func (w *ward) ask(n *note) {
+	arg := func(to any) bool {
+		err := unpack(n, to)
+		if err != nil {
+			w.keeper.answer(n, nil, err)
+			w.keeper.complain(err)
+		}
+		return err == nil
+	}
+	switch n.Verb {
+	case verbStatus:
+		w.keeper.answer(n, w.status(), nil)
+		return
+	case verbFault:
+		if reason := ""; arg(&reason) {
+			w.setFault(reason)
+		}
+	case verbPriority:
+		if priority := uint8(0); arg(&priority) && w.router != nil {
+			w.router.SetPriority(priority)
+		}
+	case verbYield:
+		w.keeper.answer(n, nil, w.yield())
+		return
+	case verbReclaim:
+		if w.router != nil {
+			w.router.Reclaim()
+		}
+	case verbAnnounce:
+		if w.router != nil {
+			w.router.Announce()
+		} else {
+			w.node.Announce()
+		}
+	case verbDigest:
+		if d := [32]byte{}; arg(&d) && w.node != nil {
+			w.node.SetDigest(d)
+		}
+	case verbDocument:
+		if d := (wireDocument{}); arg(&d) && w.node != nil {
+			w.keeper.answer(n, nil, w.node.SetDocument(d.Digest, d.Document))
+		}
+		return
+	case verbPartner:
+		if w.node != nil {
+			w.keeper.answer(n, w.node.PartnerDocument(), nil)
+			return
+		}
+	case verbAddresses:
+		if addrs := []VirtualAddress(nil); arg(&addrs) && w.owner != nil {
+			w.keeper.work.Go(func() { // it may have to wait for another of its tasks
+				ctx, cancel := context.WithTimeout(context.Background(), releaseLimit)
+				defer cancel()
+				w.keeper.answer(n, nil, w.owner.Set(ctx, addrs))
+			})
+		}
+		return
+	default:
+		err := fmt.Errorf("%w: the verb %.40q is not known", errBroken, n.Verb)
+		w.keeper.answer(n, nil, err)
+		w.keeper.complain(err)
+		return
+	}
+	w.keeper.answer(n, nil, nil)
+}
+
+// wireDocument is the argument of verbDocument.
+type wireDocument struct {
+	Digest   [32]byte `json:"digest"`
+	Document []byte   `json:"document"`
+}
+
+// wireStatus is a Status with what its own form in JSON leaves out.
+type wireStatus struct {
+	Status
+	PartnerDigest [32]byte `json:"partner_digest"`
+}
+
+func (w *ward) status() any {
+	if w.router != nil {
+		return w.router.Status()
+	}
+	s := w.node.Status()
+	return wireStatus{s, s.Partner.Digest}
+}
+
+func (w *ward) setFault(reason string) {
+	if w.router != nil {
+		w.router.SetFault(reason)
+	} else {
+		w.node.SetFault(reason)
+	}
+}
+
+func (w *ward) yield() error {
+	if w.router != nil {
+		return w.router.Yield()
+	}
+	return w.node.Yield()
+}
+
+// needed reports whether nobody else would serve the addresses: they stay
+// although the daemon is gone, as the kernel goes on serving.
+func (w *ward) needed() bool { return w.node != nil && !w.node.Status().Partner.Alive }
+
+// abandoned clears up when the daemon is gone: who can be relieved tells the
+// others that it leaves, and removes its addresses.
+func (k *keeper) abandoned() {
+	close(k.orphan)
+	k.link.close()
+	k.mu.Lock()
+	leaving := true
+	for _, w := range k.wards {
+		if w.needed() {
+			leaving = false
+			continue
+		}
+		w.stop()
+	}
+	k.mu.Unlock()
+	if leaving {
+		k.work.Wait()
+		return
+	}
+	// Those that are needed are left as they are; the others get their time.
+	deadline := time.Now().Add(releaseLimit)
+	for time.Now().Before(deadline) && !k.onlyNeeded() {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func (k *keeper) onlyNeeded() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, w := range k.wards {
+		if !w.needed() {
+			w.stop() // its partner came meanwhile
+			return false
+		}
+	}
+	return true
+}
+
+// distantLog is the slog.Handler that hands lines to the daemon.
+type distantLog struct {
+	keeper *keeper
+	member uint64
+	attrs  []slog.Attr
+}
+
+func (d *distantLog) Enabled(context.Context, slog.Level) bool { return true }
+
+func (d *distantLog) Handle(_ context.Context, r slog.Record) error {
+	attrs := make(map[string]any)
+	add := func(a slog.Attr) bool {
+		attrs[a.Key] = fmt.Sprint(a.Value.Resolve().Any())
+		return true
+	}
+	for _, a := range d.attrs {
+		add(a)
+	}
+	r.Attrs(add)
+	d.keeper.log(d.member, r.Level, r.Message, attrs)
+	return nil
+}
+
+func (d *distantLog) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &distantLog{d.keeper, d.member, append(append([]slog.Attr(nil), d.attrs...), attrs...)}
+}
+
+func (d *distantLog) WithGroup(string) slog.Handler { return d }

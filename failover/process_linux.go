@@ -1,0 +1,161 @@
+package failover
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// beatVariable says of a process that it is the beat process of another
+	// one, or that BeatMain was called in it.
+	beatVariable = "LVSKIT_BEAT"
+	// beatSocket is the descriptor of the socket to the daemon.
+	beatSocket = 3
+	// normalPriority follows in the variable if no other one is wanted.
+	normalPriority = "normal"
+	// lastWords bounds what is kept of what a process wrote when it died.
+	lastWords = 4 << 10
+)
+
+// BeatMain makes a second run of the program the beat process of the first. It
+// has to be the first thing in main, and in TestMain of tests that use a
+// [Beat], before flags are read or anything is opened. In an ordinary run it
+// returns at once. In a beat process, which it recognises by a variable of the
+// environment and by an inherited socket that the parent made, it never returns.
+func BeatMain() {
+	value := os.Getenv(beatVariable)
+	parent, how, _ := strings.Cut(value, " ")
+	if pid, err := strconv.Atoi(parent); err != nil || how == "" || !isBeatSocket(beatSocket, pid) {
+		// What started this program may have called it, too: so the number.
+		_ = os.Setenv(beatVariable, readyValue()) // fails for no such name
+		return
+	}
+	_ = os.Unsetenv(beatVariable) // fails for no such name
+	if err := beatProcess(how); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// readyValue is what the variable has in a process that called BeatMain.
+func readyValue() string { return "ready " + strconv.Itoa(os.Getpid()) }
+
+// isBeatSocket reports whether a descriptor is a unix socket that the parent
+// made.
+func isBeatSocket(fd, parent int) bool {
+	domain, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
+	if err != nil || domain != unix.AF_UNIX {
+		return false
+	}
+	peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	return err == nil && int(peer.Pid) == parent
+}
+
+// beatProcess is the whole of a beat process.
+func beatProcess(how string) error {
+	// The daemon says when it is over; a terminal or a supervisor means it.
+	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPIPE, unix.SIGTSTP)
+	unix.CloseOnExec(beatSocket)
+	file := os.NewFile(beatSocket, "beat")
+	conn, err := net.FileConn(file)
+	if err = errors.Join(err, file.Close()); err != nil {
+		return fmt.Errorf("failover: socket of the beat process: %w", err)
+	}
+	k := newKeeper(conn)
+	var report processReport
+	if how == normalPriority {
+		report.Priority = normalPriority
+	} else {
+		report = realTime()
+		watchRunaway(k, report)
+	}
+	return k.run(report)
+}
+
+// beatPlatform returns what starts a beat process.
+func beatPlatform() (spawn func(*BeatConfig) (*process, error), lost string, err error) {
+	if os.Getenv(beatVariable) != readyValue() {
+		return nil, "", errors.New("failover: a beat process is a second run of this program: call failover.BeatMain first in main (in tests: in TestMain)")
+	}
+	return spawnBeat, "", nil
+}
+
+// spawnBeat starts the program anew, with one end of a pair of sockets.
+func spawnBeat(cfg *BeatConfig) (*process, error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("socket: %w", err)
+	}
+	ours, theirs := os.NewFile(uintptr(pair[0]), "beat"), os.NewFile(uintptr(pair[1]), "beat")
+	defer theirs.Close()
+	conn, err := net.FileConn(ours)
+	if err = errors.Join(err, ours.Close()); err != nil {
+		return nil, fmt.Errorf("socket: %w", err)
+	}
+	how := "high"
+	if cfg.NormalPriority {
+		how = normalPriority
+	}
+	// The file that runs, also if another version has taken its place.
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args = []string{filepath.Base(os.Args[0]) + ": beat"}
+	cmd.ExtraFiles = []*os.File{theirs} // is beatSocket
+	cmd.Env = append(os.Environ(), beatVariable+"="+strconv.Itoa(os.Getpid())+" "+how)
+	last := new(words)
+	cmd.Stderr = last
+	cmd.WaitDelay = time.Second
+	// A session of its own, so that nothing of a terminal reaches it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, errors.Join(fmt.Errorf("%w; is /proc mounted?", err), conn.Close())
+	}
+	return &process{
+		link: linkOver(conn), pid: cmd.Process.Pid,
+		kill: func() { _ = cmd.Process.Kill() }, // it may have ended
+		wait: func() error {
+			err := cmd.Wait()
+			if said := last.String(); said != "" && err != nil {
+				return fmt.Errorf("%w: %s", err, said)
+			}
+			return err
+		},
+	}, nil
+}
+
+// words keep the first of what is written.
+type words struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (t *words) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if room := lastWords - t.b.Len(); room > 0 {
+		t.b.Write(p[:min(room, len(p))])
+	}
+	return len(p), nil
+}
+
+func (t *words) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.TrimSpace(t.b.String())
+}
+
+var _ io.Writer = (*words)(nil)

@@ -1,0 +1,162 @@
+package failover
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// beatPriority is that of SCHED_FIFO: below the kernel's own threads for
+	// interrupts (50), so that packets arrive.
+	beatPriority = 10
+	// beatNice is what is tried where real-time priority is not allowed.
+	beatNice = -20
+	// beatMemory is the memory at which garbage is collected after all. What
+	// goes on all the time makes none, so it is reached by questions only.
+	beatMemory = 64 << 20
+	// A thread that computes for runawaySoft without a pause has the process
+	// give up its priority, and one that goes on to runawayHard is the end of
+	// it: by RLIMIT_RTTIME (getrlimit(2)), in microseconds.
+	runawaySoft = 200_000
+	runawayHard = 2_000_000
+)
+
+// realTime gives this process what keeps a busy machine from stopping it, as
+// far as that is allowed, and says what it got.
+func realTime() processReport {
+	var r processReport
+	// SCHED_RESET_ON_FORK would take the priority from threads that come
+	// later, too, as threads are forked. This process starts no program, so
+	// nobody inherits.
+	limit := unix.Rlimit{Cur: runawaySoft, Max: runawayHard}
+	err := unix.Setrlimit(unix.RLIMIT_RTTIME, &limit)
+	if err == nil {
+		err = eachThread(func(tid int) error {
+			return unix.SchedSetAttr(tid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: beatPriority}, 0)
+		})
+	}
+	switch {
+	case err == nil:
+		r.Priority = fmt.Sprintf("real-time %d", beatPriority)
+	default:
+		r.Priority = "normal"
+		if eachThread(func(tid int) error { return unix.Setpriority(unix.PRIO_PROCESS, tid, beatNice) }) == nil {
+			r.Priority = fmt.Sprintf("nice %d", beatNice)
+		}
+		r.Limits = append(r.Limits, fmt.Sprintf("no real-time priority (%v), but %s: a busy machine may delay heartbeats; "+
+			"run as root, give CAP_SYS_NICE or an RLIMIT_RTPRIO of %d (systemd: LimitRTPRIO=%[3]d), and where the kernel groups real-time tasks, time in cpu.rt_runtime_us of the group",
+			err, r.Priority, beatPriority))
+	}
+	if err := lockMemory(); err != nil {
+		r.Limits = append(r.Limits, fmt.Sprintf("memory not locked (%v): a machine that pages may delay heartbeats; "+
+			"run as root, give CAP_IPC_LOCK or an unlimited RLIMIT_MEMLOCK (systemd: LimitMEMLOCK=infinity)", err))
+	} else {
+		r.MemoryLocked = true
+	}
+	debug.SetMemoryLimit(beatMemory)
+	debug.SetGCPercent(-1)
+	return r
+}
+
+// eachThread calls f for the threads that there are. Later ones inherit, from
+// any of them.
+func eachThread(f func(tid int) error) error {
+	var done []int
+	for {
+		entries, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			return err
+		}
+		found := false
+		for _, e := range entries {
+			tid, err := strconv.Atoi(e.Name())
+			if err != nil || slices.Contains(done, tid) {
+				continue
+			}
+			found, done = true, append(done, tid)
+			if err := f(tid); err != nil && !errors.Is(err, unix.ESRCH) {
+				return err
+			}
+		}
+		if !found {
+			return nil
+		}
+	}
+}
+
+// lockMemory keeps what is in memory there, and brings in the program itself:
+// what is needed at a take-over must not have to come from a disk. Pages that
+// were never used are not brought in (mlockall(2), MCL_ONFAULT), as the runtime
+// reserves far more than it uses.
+func lockMemory() error {
+	// With a limit, what is reserved would count against it, and at some time
+	// no more memory would be had at all.
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit); err != nil {
+		return err
+	}
+	if limit.Cur != math.MaxUint64 {
+		// A limit does not count with CAP_IPC_LOCK, which can also raise it.
+		if err := unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: math.MaxUint64, Max: math.MaxUint64}); err != nil {
+			return err
+		}
+	}
+	if err := unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE | unix.MCL_ONFAULT); err != nil {
+		return err
+	}
+	populateProgram()
+	return nil
+}
+
+// populateProgram reads the pages of the program's own file, from Linux 5.14 on
+// (madvise(2), MADV_POPULATE_READ); before, they come when they are used.
+func populateProgram() {
+	exe, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		return
+	}
+	maps, err := os.Open("/proc/self/maps")
+	if err != nil {
+		return
+	}
+	defer maps.Close()
+	for lines := bufio.NewScanner(maps); lines.Scan(); {
+		if !strings.HasSuffix(lines.Text(), " "+exe) {
+			continue
+		}
+		var from, to uintptr
+		if _, err := fmt.Sscanf(lines.Text(), "%x-%x", &from, &to); err == nil {
+			_, _, _ = unix.Syscall(unix.SYS_MADVISE, from, to-from, unix.MADV_POPULATE_READ) // a help, no need
+		}
+	}
+}
+
+// watchRunaway gives the priority up when the kernel says that a thread has
+// computed without a pause: the machine is worth more than a heartbeat.
+func watchRunaway(k *keeper, r processReport) {
+	warned := make(chan os.Signal, 1)
+	signal.Notify(warned, unix.SIGXCPU)
+	go func() {
+		<-warned
+		signal.Ignore(unix.SIGXCPU)
+		err := eachThread(func(tid int) error {
+			return unix.SchedSetAttr(tid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL}, 0)
+		})
+		limit := "the beat process computed without a pause, so it has given its real-time priority up: please report that"
+		if err != nil {
+			limit += fmt.Sprintf(" (%v)", err)
+		}
+		r.Priority, r.Limits = "normal", append(slices.Clone(r.Limits), limit)
+		k.report(noteReport, r)
+	}()
+}

@@ -1,0 +1,457 @@
+package failover
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Verbs of questions and orders to a router or node.
+const (
+	verbFault     = "fault"
+	verbPriority  = "priority"
+	verbYield     = "yield"
+	verbReclaim   = "reclaim"
+	verbAnnounce  = "announce"
+	verbStatus    = "status"
+	verbDigest    = "digest"
+	verbDocument  = "document"
+	verbPartner   = "partner-document"
+	verbAddresses = "addresses"
+	verbRole      = "role" // to the daemon: the role hook
+)
+
+// remote is a router or node in the beat process, as the daemon has it.
+type remote struct {
+	beat   *Beat
+	id     uint64
+	spec   memberSpec
+	events *eventQueue
+	log    *slog.Logger
+	hook   func(context.Context, Role) error // nil: none
+	owner  *Addresses                        // nil: none
+	ended  chan error
+
+	mu      sync.Mutex
+	started bool
+	kept    []*note // what a new process is told, the latest of each verb
+	role    Role
+	partner bool // of a Node: alive
+	touched bool // the addresses may be here
+	last    json.RawMessage
+	hooks   hookRunner
+}
+
+func (b *Beat) member(spec memberSpec, owner *Addresses, hook func(context.Context, Role) error, events *eventQueue, log *slog.Logger) *remote {
+	b.mu.Lock()
+	b.serial++
+	m := &remote{beat: b, id: b.serial, spec: spec, owner: owner, hook: hook, events: events, log: log, ended: make(chan error, 1)}
+	b.mu.Unlock()
+	m.hooks.wake = make(chan struct{}, 1)
+	if owner != nil {
+		owner.live(m.setAddresses)
+	}
+	return m
+}
+
+// run is Run of the router or node.
+func (m *remote) run(ctx context.Context) error {
+	m.mu.Lock()
+	if m.started {
+		m.mu.Unlock()
+		return fmt.Errorf("failover: the %s has run already; make a new one", m.spec.kind())
+	}
+	m.started = true
+	m.mu.Unlock()
+	var work, telling sync.WaitGroup
+	tell, quiet := context.WithCancel(context.WithoutCancel(ctx))
+	telling.Go(func() { m.events.run(tell) })
+	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
+	work.Go(func() { m.hooks.run(inner, m.hook) })
+	m.beat.enter(m)
+	var err error
+	select {
+	case err = <-m.ended: // it could not begin
+	case <-ctx.Done():
+		err = m.end()
+	}
+	m.beat.leave(m)
+	stop()
+	work.Wait()
+	quiet()
+	telling.Wait()
+	return err
+}
+
+// end has it end in order; without a process it does what is left to do.
+func (m *remote) end() error {
+	told := (*link)(nil)
+	for {
+		l, over, changed := m.beat.present()
+		if l != nil && l != told {
+			told = l
+			_ = l.put(&note{Kind: noteStop, Member: m.id}) // the end of the link tells
+		}
+		if l == nil || over {
+			break
+		}
+		select {
+		case err := <-m.ended:
+			return err
+		case <-changed:
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), releaseLimit)
+	defer cancel()
+	m.mu.Lock()
+	from, touched := m.role, m.touched
+	m.role = RoleLeaving
+	m.mu.Unlock()
+	m.beat.leave(m) // before one comes and begins again
+	m.hooks.drop()
+	m.events.emit(Event{Kind: EventRole, From: from, Role: RoleLeaving, Reason: "stopping, without a beat process"})
+	if m.owner != nil && touched {
+		if err := m.owner.Release(ctx); err != nil {
+			m.events.emit(Event{Kind: EventAddressTrouble, Err: err})
+		}
+	}
+	if m.hook != nil && touched {
+		answer := make(chan error, 1)
+		m.hooks.put(&hookCall{ctx: ctx, role: RoleLeaving, answer: func(err error) { answer <- err }})
+		if err := <-answer; err != nil {
+			m.events.emit(Event{Kind: EventAddressTrouble, Err: fmt.Errorf("role hook after serving: %w", err)})
+		}
+	}
+	return nil
+}
+
+// begin tells a process to run it, with all that was set so far.
+func (m *remote) begin(l *link) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	spec := m.spec
+	spec.Kept = m.kept
+	if m.owner != nil {
+		spec.Addresses = m.owner.config()
+	}
+	body, err := json.Marshal(&spec)
+	if err == nil {
+		err = l.put(&note{Kind: noteRun, Member: m.id, Body: body})
+	}
+	if err != nil {
+		m.finish(fmt.Errorf("failover: hand the %s to the beat process: %w", spec.kind(), err))
+	}
+}
+
+// finish has Run return.
+func (m *remote) finish(err error) {
+	select {
+	case m.ended <- err:
+	default:
+	}
+}
+
+// keeps reports whether the addresses are to stay although who holds them is
+// gone: nobody else would serve. The caller holds mu.
+func (m *remote) keeps() bool { return m.spec.Node != nil && !m.partner }
+
+// orphaned removes the addresses, as the process that held them is gone.
+func (m *remote) orphaned() {
+	m.mu.Lock()
+	release := m.owner != nil && m.touched && !m.keeps()
+	m.mu.Unlock()
+	if !release {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), releaseLimit)
+	defer cancel()
+	if err := m.owner.Release(ctx); err != nil {
+		m.events.emit(Event{Kind: EventAddressTrouble, Err: fmt.Errorf("release addresses: %w", err)})
+	}
+}
+
+// lost notes that the process is gone.
+func (m *remote) lost(why error) {
+	m.hooks.drop()
+	m.mu.Lock()
+	from := m.role
+	m.role, m.partner = RoleInit, false
+	m.mu.Unlock()
+	if from != RoleInit {
+		m.events.emit(Event{Kind: EventRole, From: from, Role: RoleInit, Reason: why.Error()})
+	}
+}
+
+// take handles a message about it.
+func (m *remote) take(l *link, n *note) {
+	switch n.Kind {
+	case noteEvent:
+		var w wireEvent
+		if err := unpack(n, &w); err == nil {
+			m.note(w.event())
+		}
+	case noteLog:
+		var line wireLog
+		if err := unpack(n, &line); err == nil {
+			line.log(m.log)
+		}
+	case noteAsk:
+		var role Role
+		if n.Verb != verbRole || unpack(n, &role) != nil || m.hook == nil {
+			_ = l.put(&note{Kind: noteAnswer, Serial: n.Serial, Err: distant(fmt.Errorf("failover: the daemon knows no %q", n.Verb))})
+			return
+		}
+		m.hooks.put(&hookCall{ctx: context.Background(), serial: n.Serial, role: role, answer: func(err error) {
+			_ = l.put(&note{Kind: noteAnswer, Serial: n.Serial, Err: distant(err)}) // if it is gone nobody asks
+		}})
+	case noteNever:
+		m.hooks.cancel(n.Serial)
+	case noteEnded:
+		m.mu.Lock()
+		m.touched = false
+		m.mu.Unlock()
+		m.finish(n.Err.err())
+	}
+}
+
+// note takes an event in, and learns from it what it would have to clear up.
+func (m *remote) note(e Event) {
+	m.mu.Lock()
+	switch e.Kind {
+	case EventRole:
+		m.role = e.Role
+		if e.Role != RoleInit {
+			m.touched = true // it may release or acquire from now on
+		}
+	case EventPartnerFound:
+		m.partner = true
+	case EventPartnerLost:
+		m.partner = false
+	}
+	m.mu.Unlock()
+	m.events.emit(e)
+}
+
+// tell has verb done without an answer. The latest of each verb is told to a
+// new process, too, if keep is set.
+func (m *remote) tell(verb string, value any, keep bool) {
+	body, err := json.Marshal(value)
+	if err != nil {
+		return // what is told are strings and numbers
+	}
+	n := &note{Kind: noteAsk, Member: m.id, Verb: verb, Body: body}
+	if keep {
+		m.mu.Lock()
+		m.keep(n)
+		m.mu.Unlock()
+	}
+	// After that, so that a process that comes meanwhile knows it.
+	if l, _, _ := m.beat.present(); l != nil {
+		_ = l.put(n) // if it does not read, it is replaced
+	}
+}
+
+// keep notes what a new process has to know. The caller holds mu.
+func (m *remote) keep(n *note) {
+	for i, k := range m.kept {
+		if k.Verb == n.Verb {
+			m.kept[i] = n
+			return
+		}
+	}
+	m.kept = append(m.kept, n)
+}
+
+// errNoBeat: there is nobody to ask.
+var errNoBeat = errors.New("failover: there is no beat process at the moment")
+
+// ask has verb done and returns the answer.
+func (m *remote) ask(ctx context.Context, verb string, value any) (json.RawMessage, error) {
+	body, err := json.Marshal(value)
+	if err != nil {
+		return nil, err
+	}
+	l, _, _ := m.beat.present()
+	m.mu.Lock()
+	started := m.started
+	m.mu.Unlock()
+	if l == nil || !started {
+		return nil, errNoBeat
+	}
+	answer, forget, err := l.question(note{Kind: noteAsk, Member: m.id, Verb: verb, Body: body})
+	if err != nil {
+		return nil, err
+	}
+	defer forget()
+	select {
+	case n := <-answer:
+		return n.Body, n.Err.err()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("failover: the beat process does not answer: %w", ctx.Err())
+	}
+}
+
+// setAddresses is Set of the owner: the addresses are in the other process.
+func (m *remote) setAddresses(ctx context.Context, addrs []VirtualAddress) (here bool, err error) {
+	m.mu.Lock()
+	started := m.started
+	m.mu.Unlock()
+	if l, _, _ := m.beat.present(); l == nil || !started {
+		return false, nil // a new process is told the present set
+	}
+	_, err = m.ask(ctx, verbAddresses, addrs)
+	return true, err
+}
+
+// status asks for the status and fills it in; what was known last, if nobody
+// answers, with the reason for that.
+func (m *remote) status(to any) error {
+	ctx, cancel := context.WithTimeout(context.Background(), statusLimit)
+	defer cancel()
+	body, err := m.ask(ctx, verbStatus, nil)
+	m.mu.Lock()
+	if err == nil {
+		m.last = body
+	} else {
+		body = m.last
+	}
+	m.mu.Unlock()
+	if body != nil {
+		err = errors.Join(err, json.Unmarshal(body, to))
+	}
+	return err
+}
+
+// present is the role that the events told last.
+func (m *remote) present() Role {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.role
+}
+
+// hookCall is one call of a role hook that the process asked for.
+type hookCall struct {
+	ctx    context.Context
+	serial uint64
+	role   Role
+	answer func(error)
+}
+
+// hookRunner makes the calls one after another. Only the latest waits: who
+// asks again has given up on what it asked before.
+type hookRunner struct {
+	wake chan struct{}
+
+	mu      sync.Mutex
+	waiting *hookCall
+	current *hookCall
+	stop    context.CancelFunc
+}
+
+func (h *hookRunner) put(c *hookCall) {
+	h.mu.Lock()
+	h.waiting = c
+	h.mu.Unlock()
+	select {
+	case h.wake <- struct{}{}:
+	default:
+	}
+}
+
+// cancel ends the context of a call that nobody awaits.
+func (h *hookRunner) cancel(serial uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.waiting != nil && h.waiting.serial == serial {
+		h.waiting = nil
+	}
+	if h.current != nil && h.current.serial == serial {
+		h.stop()
+	}
+}
+
+// drop ends the contexts of all calls.
+func (h *hookRunner) drop() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.waiting = nil
+	if h.current != nil {
+		h.stop()
+	}
+}
+
+func (h *hookRunner) run(ctx context.Context, hook func(context.Context, Role) error) {
+	for {
+		h.mu.Lock()
+		c := h.waiting
+		h.waiting, h.current = nil, c
+		var inner context.Context
+		if c != nil {
+			inner, h.stop = context.WithCancel(c.ctx)
+		}
+		stop := h.stop
+		h.mu.Unlock()
+		if c != nil {
+			err := hook(inner, c.role)
+			h.mu.Lock()
+			h.current = nil
+			h.mu.Unlock()
+			stop()
+			c.answer(err)
+			continue
+		}
+		select {
+		case <-h.wake:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// unpack reads the body of a message.
+func unpack(n *note, to any) error {
+	if err := json.Unmarshal(n.Body, to); err != nil {
+		return fmt.Errorf("%w: %s: %w", errBroken, n.Kind, err)
+	}
+	return nil
+}
+
+// wireEvent is an Event on its way.
+type wireEvent struct {
+	Event
+	Err *distantError `json:"distant,omitempty"`
+}
+
+func packEvent(e Event) wireEvent {
+	w := wireEvent{Event: e, Err: distant(e.Err)}
+	w.Event.Err = nil
+	return w
+}
+
+func (w *wireEvent) event() Event {
+	e := w.Event
+	e.Err = w.Err.err()
+	return e
+}
+
+// wireLog is a line of a log on its way.
+type wireLog struct {
+	Level slog.Level     `json:"level"`
+	Text  string         `json:"text"`
+	Attrs map[string]any `json:"attrs,omitempty"`
+	Time  time.Time      `json:"time"`
+}
+
+func (w *wireLog) log(to *slog.Logger) {
+	r := slog.NewRecord(w.Time, w.Level, w.Text, 0)
+	for k, v := range w.Attrs {
+		r.Add(k, v)
+	}
+	if ctx := context.Background(); to.Enabled(ctx, w.Level) {
+		_ = to.Handler().Handle(ctx, r) // as slog.Logger does
+	}
+}

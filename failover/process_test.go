@@ -1,0 +1,442 @@
+package failover
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/netip"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lvskit/lvskit/failover/vrrp"
+)
+
+// inMemory starts keepers in this process, each at the other end of a pipe.
+type inMemory struct {
+	mu      sync.Mutex
+	keepers []*keeper
+	ends    []chan struct{}
+	conns   []net.Conn // of the keepers
+}
+
+func (i *inMemory) spawn(*BeatConfig) (*process, error) {
+	ours, theirs := net.Pipe()
+	k, end := newKeeper(theirs), make(chan struct{})
+	i.mu.Lock()
+	i.keepers, i.ends, i.conns = append(i.keepers, k), append(i.ends, end), append(i.conns, theirs)
+	i.mu.Unlock()
+	go func() {
+		defer close(end)
+		_ = k.run(processReport{Priority: "in memory"})
+		// A process would end here, with what it has left alone.
+		k.mu.Lock()
+		for _, w := range k.wards {
+			w.stop()
+		}
+		k.mu.Unlock()
+		k.work.Wait()
+	}()
+	return &process{
+		link: linkOver(ours), pid: len(i.keepers), kill: func() { _ = theirs.Close() },
+		wait: func() error { <-end; return errors.New("signal: killed") },
+	}, nil
+}
+
+// newest is the keeper that was started last.
+func (i *inMemory) newest() (*keeper, net.Conn) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.keepers[len(i.keepers)-1], i.conns[len(i.conns)-1]
+}
+
+// script is what a hook and OnEvent were told.
+type script struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (s *script) add(line string) {
+	s.mu.Lock()
+	s.lines = append(s.lines, line)
+	s.mu.Unlock()
+}
+
+func (s *script) has(line string) bool { return s.count(line) > 0 }
+
+func (s *script) count(line string) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.lines {
+		if strings.Contains(l, line) {
+			n++
+		}
+	}
+	return n
+}
+
+func (s *script) hook(_ context.Context, r Role) error { s.add("hook " + r.String()); return nil }
+func (s *script) event(e Event)                        { s.add(e.String()) }
+
+func waitFor(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+		if f() {
+			return
+		}
+	}
+	t.Fatalf("%s: not within ten seconds", what)
+}
+
+// apart runs a beat with one node alone, whose configuration may be changed.
+func apart(t *testing.T, change func(*Config)) (*Node, *Beat, *inMemory, *script, func()) {
+	t.Helper()
+	world, s := new(inMemory), new(script)
+	beat := newBeat(&BeatConfig{OnEvent: s.event}, world.spawn)
+	c := &Config{Beat: beat, OnRole: s.hook, OnEvent: s.event, Interval: 10 * time.Millisecond}
+	if change != nil {
+		change(c)
+	}
+	n, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var work sync.WaitGroup
+	work.Go(func() {
+		if err := beat.Run(ctx); err != nil {
+			t.Errorf("Beat.Run: %v", err)
+		}
+	})
+	work.Go(func() {
+		if err := n.Run(ctx); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	stop := sync.OnceFunc(func() { cancel(); work.Wait() })
+	t.Cleanup(stop)
+	return n, beat, world, s, stop
+}
+
+func TestNodeInABeatProcess(t *testing.T) {
+	n, beat, _, s, stop := apart(t, nil)
+	if err := n.Yield(); err == nil {
+		t.Error("a node that has not begun hands over")
+	}
+	n.SetFault("not yet")
+	waitFor(t, "the fault", func() bool { return n.Status().Reason == "fault: not yet" })
+	n.SetFault("")
+	waitFor(t, "active", func() bool { return n.Status().Serving })
+	if st := beat.Status(); st.Priority != "in memory" || st.Starts != 1 || st.Error != "" {
+		t.Errorf("beat %+v", st)
+	}
+	if err := n.Yield(); !errors.Is(err, ErrNoPartner) || err.Error() != ErrNoPartner.Error() {
+		t.Errorf("Yield: %v", err)
+	}
+	stop()
+	want := []string{"hook active", "hook leaving"}
+	var hooks []string
+	for _, l := range s.lines {
+		if strings.HasPrefix(l, "hook") && l != "hook fault" {
+			hooks = append(hooks, l)
+		}
+	}
+	if diff := cmp.Diff(want, hooks); diff != "" {
+		t.Errorf("hooks (-want +got):\n%s\nall: %q", diff, s.lines)
+	}
+	if !s.has("role active -> leaving") {
+		t.Errorf("events %q", s.lines)
+	}
+}
+
+// What was set survives the process, and its death is told.
+func TestBeatProcessIsReplaced(t *testing.T) {
+	n, beat, world, s, _ := apart(t, nil)
+	waitFor(t, "active", func() bool { return n.Status().Serving })
+	n.SetFault("under repair")
+	waitFor(t, "the fault", func() bool { return s.has("-> fault") })
+	_, conn := world.newest()
+	_ = conn.Close()
+	waitFor(t, "another one with the same fault", func() bool {
+		return beat.Status().Starts == 2 && n.Status().Reason == "fault: under repair"
+	})
+	if !s.has("beat-lost: another one is started in 100ms: failover: the beat process 1 is gone: signal: killed") || !s.has("role fault -> init") {
+		t.Errorf("events %q", s.lines)
+	}
+}
+
+func TestBrokenMessagesArePassedOver(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		bytes string
+		again bool // the process is replaced
+		want  string
+	}{
+		{"no JSON", "\x00\x00\x00\x03{{{", false, "broken message"},
+		{"JSON of something else", "\x00\x00\x00\x02[]", false, "broken message"},
+		{"an event without sense", "\x00\x00\x00\x25" + `{"kind":"event","member":1,"body":[]}`, false, ""},
+		{"a length out of bounds", "\xff\xff\xff\xff", true, "is gone"},
+		{"half a message", "\x00\x00\x00\x09{", true, "is gone"},
+	} {
+		t.Run("to the daemon: "+tt.name, func(t *testing.T) {
+			n, beat, world, s, _ := apart(t, nil)
+			waitFor(t, "active", func() bool { return n.Status().Serving })
+			_, conn := world.newest()
+			_, _ = conn.Write([]byte(tt.bytes))
+			if strings.HasPrefix(tt.name, "half") {
+				_ = conn.Close()
+			}
+			if tt.want != "" {
+				waitFor(t, "the event", func() bool { return s.has(tt.want) })
+			}
+			waitFor(t, "active", func() bool { return n.Status().Serving })
+			if again := beat.Status().Starts > 1; again != tt.again {
+				t.Errorf("replaced: %v, want %v", again, tt.again)
+			}
+		})
+	}
+}
+
+// A process that does not speak any more is replaced.
+func TestSilentBeatProcessIsReplaced(t *testing.T) {
+	world, s := new(inMemory), new(script)
+	first := true
+	beat := newBeat(&BeatConfig{OnEvent: s.event}, func(c *BeatConfig) (*process, error) {
+		if first {
+			first = false
+			ours, theirs := net.Pipe()
+			return &process{
+				link: linkOver(ours), pid: 7, kill: func() { _ = theirs.Close() },
+				wait: func() error { return errors.New("signal: killed") },
+			}, nil
+		}
+		return world.spawn(c)
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- beat.Run(ctx) }()
+	waitFor(t, "another one", func() bool { return beat.Status().Priority == "in memory" })
+	if !s.has("gave no sign of life for 2s") {
+		t.Errorf("events %q", s.lines)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// A hook that hangs keeps neither the process from releasing nor a new
+// process from beginning.
+func TestHookThatHangs(t *testing.T) {
+	release := make(chan struct{})
+	var once sync.Once
+	hung := make(chan struct{})
+	n, _, _, s, _ := apart(t, func(c *Config) {
+		inner := c.OnRole
+		c.OnRole = func(ctx context.Context, r Role) error {
+			if r == RoleActive {
+				once.Do(func() { close(hung); <-release }) // whatever ctx says
+			}
+			return inner(ctx, r)
+		}
+	})
+	<-hung
+	n.SetFault("stop it")
+	waitFor(t, "the fault", func() bool { return n.Status().Role == RoleFault })
+	time.Sleep(20 * time.Millisecond)
+	if s.has("hook") {
+		t.Errorf("a call began before another one had ended: %q", s.lines)
+	}
+	close(release)
+	waitFor(t, "what came after", func() bool { return s.has("hook fault") })
+}
+
+// The configuration arrives whole: whatever is added to it and cannot, is
+// found here.
+func TestConfigurationCrosses(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		c    any
+		not  []string // stays in the daemon
+	}{
+		{"router", &RouterConfig{}, []string{"Owner", "OnRole", "OnEvent", "Transport", "Logger", "Beat"}},
+		{"node", &Config{}, []string{"Owner", "OnRole", "OnEvent", "Transport", "Logger", "Beat"}},
+		{"addresses", &AddressesConfig{}, []string{"Announcer", "Logger"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v := reflect.ValueOf(tt.c).Elem()
+			var stays []string
+			for i := range v.NumField() {
+				if f := v.Type().Field(i); f.Tag.Get("json") == "-" {
+					stays = append(stays, f.Name)
+				} else {
+					fillIn(t, v.Field(i), f.Name)
+				}
+			}
+			if diff := cmp.Diff(tt.not, stays); diff != "" {
+				t.Errorf("what stays (-want +got):\n%s", diff)
+			}
+			b, err := json.Marshal(tt.c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := reflect.New(v.Type())
+			if err := json.Unmarshal(b, got.Interface()); err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(got.Interface(), tt.c) {
+				t.Errorf("got %+v\nwant %+v", got.Interface(), tt.c)
+			}
+		})
+	}
+}
+
+// fillIn gives a value something that is not zero.
+func fillIn(t *testing.T, v reflect.Value, name string) {
+	t.Helper()
+	switch x := v.Addr().Interface().(type) {
+	case *netip.Addr:
+		*x = netip.MustParseAddr("192.0.2.1")
+		return
+	case *netip.AddrPort:
+		*x = netip.MustParseAddrPort("192.0.2.1:539")
+		return
+	case *netip.Prefix:
+		*x = netip.MustParsePrefix("192.0.2.1/24")
+		return
+	case *vrrp.Checksum:
+		*x = vrrp.MessageOnly
+		return
+	}
+	switch v.Kind() {
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.String:
+		v.SetString("text")
+	case reflect.Int, reflect.Int64, reflect.Int32, reflect.Int16, reflect.Int8:
+		v.SetInt(7)
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		v.SetUint(7)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		for i := range v.Len() {
+			fillIn(t, v.Index(i), name)
+		}
+	case reflect.Array:
+		for i := range v.Len() {
+			fillIn(t, v.Index(i), name)
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fillIn(t, v.Field(i), name+"."+v.Type().Field(i).Name)
+		}
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fillIn(t, v.Elem(), name)
+	default:
+		t.Errorf("%s is a %v: say how it gets to the beat process", name, v.Kind())
+	}
+}
+
+func TestOnlyWhatCanBeDescribedGoesApart(t *testing.T) {
+	beat := newBeat(&BeatConfig{}, new(inMemory).spawn)
+	type ownTransport struct{ Transport }
+	type ownOwner struct{ AddressOwner }
+	_, err := New(&Config{Beat: beat, Transport: ownTransport{}, Owner: ownOwner{}})
+	for _, want := range []string{"an owner of failover.ownOwner cannot be in a beat process", "a transport of failover.ownTransport cannot be in a beat process"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+	type ownAdverts struct{ AdvertTransport }
+	_, err = NewRouter(&RouterConfig{VRID: 1, Device: "eth0", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Beat: beat, Transport: ownAdverts{}})
+	if err == nil || !strings.Contains(err.Error(), "a transport of failover.ownAdverts cannot be in a beat process: use RawIP") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestErrorsKeepTheirMeaning(t *testing.T) {
+	for _, err := range []error{fs.ErrPermission, fs.ErrNotExist, errors.ErrUnsupported, ErrNotActive, ErrNoPartner} {
+		b, bad := json.Marshal(distant(errors.Join(errors.New("text"), err)))
+		if bad != nil {
+			t.Fatal(bad)
+		}
+		var d *distantError
+		if bad := json.Unmarshal(b, &d); bad != nil {
+			t.Fatal(bad)
+		}
+		if !errors.Is(d.err(), err) || errors.Is(d.err(), fs.ErrExist) || !strings.HasPrefix(d.Error(), "text\n") {
+			t.Errorf("%v became %v", err, d)
+		}
+	}
+	if distant(nil).err() != nil {
+		t.Error("no error became one")
+	}
+}
+
+// What comes over the socket is read without trust: no panic, no memory
+// beyond the bound.
+func FuzzNote(f *testing.F) {
+	f.Add([]byte("\x00\x00\x00\x00"))
+	f.Add([]byte("\x00\x00\x00\x0e" + `{"kind":"run"}`))
+	f.Add([]byte("\x00\x00\x00\x34" + `{"kind":"ask","member":1,"verb":"fault","body":"x"} ` + "\x00\x00\x00\x00"))
+	f.Add([]byte("\x00\x00\x00\x1b" + `{"kind":"answer","serial":1}`))
+	f.Add([]byte("\xff\xff\xff\xff"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		l := linkOver(&oneWay{b: b})
+		daemon := &remote{beat: newBeat(&BeatConfig{}, nil), events: newEventQueue(discard(), nil), log: discard(), ended: make(chan error, 1)}
+		daemon.hooks.wake = make(chan struct{}, 1)
+		beat := daemon.beat
+		beat.members[1] = daemon
+		k := newKeeper(&oneWay{})
+		for {
+			n, err := l.read()
+			if errors.Is(err, errBroken) {
+				continue
+			}
+			if err != nil {
+				break
+			}
+			if len(l.buf) > maxNote {
+				t.Fatalf("%d bytes", len(l.buf))
+			}
+			if n == nil {
+				continue
+			}
+			beat.take(&process{link: l}, n)
+			if n.Kind != noteRun { // what it describes would be run
+				_ = k.take(n)
+				w := &ward{id: 1, keeper: k, node: &Node{}}
+				if n.Verb == "" || n.Verb == verbRole {
+					w.ask(n)
+				}
+			} else {
+				var s memberSpec
+				_ = unpack(n, &s)
+			}
+		}
+	})
+}
+
+// oneWay is a stream of which only the beginning comes.
+type oneWay struct{ b []byte }
+
+func (o *oneWay) Read(p []byte) (int, error) {
+	n := copy(p, o.b)
+	if o.b = o.b[n:]; n == 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+func (o *oneWay) Write(p []byte) (int, error) { return len(p), nil }
+func (o *oneWay) Close() error                { return nil }
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
