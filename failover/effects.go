@@ -30,6 +30,7 @@ type effects struct {
 	mu      sync.Mutex
 	want    Role
 	hold    time.Time          // what is held is not released before
+	most    time.Duration      // of a hold, from hurry; 0 is no bound
 	again   bool               // announce anew
 	abandon context.CancelFunc // ends the acquisition in progress
 	serving bool
@@ -50,6 +51,9 @@ func newEffects(owner AddressOwner, hook func(context.Context, Role) error, emit
 func (e *effects) request(r Role, hold time.Duration) {
 	e.mu.Lock()
 	e.want, e.hold = r, time.Time{}
+	if e.most > 0 {
+		hold = min(hold, e.most)
+	}
 	if hold > 0 {
 		e.hold = time.Now().Add(hold)
 	}
@@ -72,6 +76,14 @@ func (e *effects) letGo(after time.Duration) {
 	}
 	e.mu.Unlock()
 	e.poke()
+}
+
+// hurry bounds every hold from now on.
+func (e *effects) hurry(most time.Duration) {
+	e.mu.Lock()
+	e.most = most
+	e.mu.Unlock()
+	e.letGo(most)
 }
 
 // announce begins the schedule of announcements anew, if active.

@@ -12,5 +12,6 @@ import (
 
 func TestMain(m *testing.M) {
 	failover.BeatMain()
+	daemonMain()
 	goleak.VerifyTestMain(m)
 }

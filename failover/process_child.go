@@ -323,6 +323,21 @@ func (w *ward) yield() error {
 // although the daemon is gone, as the kernel goes on serving.
 func (w *ward) needed() bool { return w.node != nil && !w.node.Status().Partner.Alive }
 
+// orphanHold is how long addresses stay at most when the daemon is gone: the
+// other one may need that long to take them, and no longer are they in two
+// places.
+const orphanHold = 25 * time.Millisecond
+
+// leave has it leave soon.
+func (w *ward) leave() {
+	if w.router != nil {
+		w.router.effects.hurry(orphanHold)
+	} else {
+		w.node.effects.hurry(orphanHold)
+	}
+	w.stop()
+}
+
 // abandoned clears up when the daemon is gone: who can be relieved tells the
 // others that it leaves, and removes its addresses.
 func (k *keeper) abandoned() {
@@ -335,7 +350,7 @@ func (k *keeper) abandoned() {
 			leaving = false
 			continue
 		}
-		w.stop()
+		w.leave()
 	}
 	k.mu.Unlock()
 	if leaving {
@@ -354,7 +369,7 @@ func (k *keeper) onlyNeeded() bool {
 	defer k.mu.Unlock()
 	for _, w := range k.wards {
 		if !w.needed() {
-			w.stop() // its partner came meanwhile
+			w.leave() // its partner came meanwhile
 			return false
 		}
 	}

@@ -1,0 +1,300 @@
+//go:build linux && netns
+
+package failover_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/lvskit/lvskit/failover"
+)
+
+// daemonProcess is a daemon with its beat process on a host.
+type daemonProcess struct {
+	t    *testing.T
+	host *peer
+	cmd  *exec.Cmd
+	done chan struct{}
+
+	mu    sync.Mutex
+	lines []string
+}
+
+// startDaemon starts one for the address 192.0.2.100.
+func startDaemon(t *testing.T, host *peer, c daemonConfig) *daemonProcess {
+	t.Helper()
+	c.Namespace, c.Addresses = host.Path(), oneAddress("192.0.2.100/24")
+	text, err := json.Marshal(c)
+	must(t, err)
+	d := &daemonProcess{t: t, host: host, done: make(chan struct{})}
+	d.cmd = exec.Command("/proc/self/exe")
+	d.cmd.Env = append(os.Environ(), daemonVariable+"="+string(text))
+	out, err := d.cmd.StdoutPipe()
+	must(t, err)
+	d.cmd.Stderr = os.Stderr
+	must(t, d.cmd.Start())
+	go func() {
+		defer close(d.done)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			d.mu.Lock()
+			d.lines = append(d.lines, lines.Text())
+			d.mu.Unlock()
+		}
+		_ = d.cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		_ = d.cmd.Process.Signal(syscall.SIGTERM) // it may be gone
+		_ = d.cmd.Process.Signal(syscall.SIGCONT)
+		timer := time.AfterFunc(patience, func() { _ = d.cmd.Process.Kill() })
+		<-d.done
+		timer.Stop()
+		if t.Failed() {
+			t.Logf("%s said\n%s", host.Name(), strings.Join(d.said(), "\n"))
+		}
+	})
+	return d
+}
+
+func (d *daemonProcess) said() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return append([]string(nil), d.lines...)
+}
+
+// count is how many lines have this in them.
+func (d *daemonProcess) count(text string) (n int) {
+	for _, l := range d.said() {
+		if strings.Contains(l, text) {
+			n++
+		}
+	}
+	return n
+}
+
+// beat returns the number of the beat process that was told last, 0 if none was.
+func (d *daemonProcess) beat() (pid int) {
+	for _, l := range d.said() {
+		if f := strings.Fields(l); len(f) > 1 && f[0] == "beat" {
+			pid, _ = strconv.Atoi(f[1])
+		}
+	}
+	return pid
+}
+
+// has reports whether the host has the address.
+func (d *daemonProcess) has() bool {
+	for _, a := range d.host.kernelAddresses() {
+		if a.IP.String() == "192.0.2.100" {
+			return true
+		}
+	}
+	return false
+}
+
+func (d *daemonProcess) kill(pid int, s syscall.Signal) {
+	d.t.Helper()
+	if pid <= 0 {
+		d.t.Fatalf("process %d", pid)
+	}
+	must(d.t, syscall.Kill(pid, s))
+}
+
+// routerPair starts two daemons with a router each, adverts every 10 ms, and
+// waits until the first serves and the second watches.
+func routerPair(t *testing.T, change func(first bool, c *daemonConfig)) (d1, d2 *daemonProcess) {
+	t.Helper()
+	w := newWire(t)
+	hosts := [2]*peer{w.host("d1", "192.0.2.1/24"), w.host("d2", "192.0.2.2/24")}
+	var d [2]*daemonProcess
+	for i, priority := range []uint8{200, 100} {
+		c := daemonConfig{Router: &failover.RouterConfig{
+			VRID: 7, Device: eth0, Priority: priority, Interval: 10 * time.Millisecond, NoPreempt: true,
+		}}
+		if change != nil {
+			change(i == 0, &c)
+		}
+		d[i] = startDaemon(t, hosts[i], c)
+		if i == 0 {
+			within(t, patience, "the first serves", func() bool { return d[0].count("-> active") > 0 && d[0].has() })
+		}
+	}
+	within(t, patience, "the second watches", func() bool { return d[1].count("init -> backup") > 0 && d[1].beat() != 0 })
+	return d[0], d[1]
+}
+
+// onlyAt waits until exactly this one of the two has the address and returns
+// how long that took.
+func onlyAt(t *testing.T, what string, here, there *daemonProcess) {
+	t.Helper()
+	took := within(t, patience, what, func() bool { return here.has() && !there.has() })
+	t.Logf("%s: the address is there alone after %v", what, took)
+}
+
+func TestNetnsDaemonIsKilled(t *testing.T) {
+	t.Parallel()
+	d1, d2 := routerPair(t, nil)
+	beat := d1.beat()
+	if d1.count(" real-time 10 locked=true") == 0 { // root may, also here
+		t.Errorf("priority: %q", d1.said())
+	}
+	d1.kill(d1.cmd.Process.Pid, syscall.SIGKILL)
+	onlyAt(t, "the daemon is killed", d2, d1)
+	within(t, patience, "the process has ended", func() bool { return !runs(beat) })
+	if d2.count("the active router stops") == 0 {
+		t.Errorf("the other one was not told: %q", d2.said())
+	}
+}
+
+// runs reports whether a process is there and is no zombie.
+func runs(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && !strings.Contains(string(b), ") Z ")
+}
+
+func TestNetnsBeatProcessIsKilled(t *testing.T) {
+	t.Parallel()
+	d1, d2 := routerPair(t, nil)
+	first := d1.beat()
+	d1.kill(first, syscall.SIGKILL)
+	onlyAt(t, "the beat process is killed", d2, d1)
+	within(t, patience, "another one watches", func() bool { return d1.beat() != first && d1.count("init -> backup") > 0 })
+	if d1.count("signal: killed") == 0 {
+		t.Errorf("no reason in %q", d1.said())
+	}
+	// It is of full use: it takes over when the other one goes.
+	d2.kill(d2.cmd.Process.Pid, syscall.SIGKILL)
+	onlyAt(t, "the other daemon is killed", d1, d2)
+}
+
+// Nobody is left to remove anything: the other one takes over by silence, and
+// who comes back finds the address and gives it up.
+func TestNetnsBothAreKilled(t *testing.T) {
+	t.Parallel()
+	d1, d2 := routerPair(t, nil)
+	beat := d1.beat()
+	d1.kill(d1.cmd.Process.Pid, syscall.SIGSTOP) // so that it cannot clear up
+	d1.kill(beat, syscall.SIGKILL)
+	d1.kill(d1.cmd.Process.Pid, syscall.SIGKILL)
+	within(t, patience, "the other one takes over", d2.has)
+	if !d1.has() {
+		t.Error("somebody removed the address")
+	}
+	again := startDaemon(t, d1.host, daemonConfig{Router: &failover.RouterConfig{
+		VRID: 7, Device: eth0, Priority: 200, Interval: 10 * time.Millisecond, NoPreempt: true,
+	}})
+	onlyAt(t, "it is started again", d2, again)
+}
+
+// What keeps the daemon from running costs no heartbeat.
+func TestNetnsDaemonStandsStill(t *testing.T) {
+	t.Parallel()
+	d1, d2 := routerPair(t, func(first bool, c *daemonConfig) {
+		if !first { // half a second, so that a busy machine is no news
+			c.Router.DownAdverts = 50
+		}
+	})
+	d1.kill(d1.cmd.Process.Pid, syscall.SIGSTOP)
+	time.Sleep(1500 * time.Millisecond)
+	if d2.count("-> active") > 0 || !d1.has() || d2.has() {
+		t.Errorf("taken over: %q", d2.said())
+	}
+	d1.kill(d1.cmd.Process.Pid, syscall.SIGCONT)
+	must(t, d1.cmd.Process.Signal(syscall.SIGTERM))
+	onlyAt(t, "it is stopped", d2, d1)
+	<-d1.done
+	if d1.count(`status {"role":"leaving"`)+d1.count("active -> leaving") == 0 {
+		t.Errorf("it did not leave in order: %q", d1.said())
+	}
+}
+
+// A beat process that stands still is replaced after a bounded time in which
+// two may have the address, and one that comes back sooner gives way.
+func TestNetnsBeatProcessStandsStill(t *testing.T) {
+	t.Parallel()
+	d1, d2 := routerPair(t, nil)
+	first := d1.beat()
+	d1.kill(first, syscall.SIGSTOP)
+	within(t, patience, "the other one takes over", d2.has)
+	d1.kill(first, syscall.SIGCONT)
+	// The one of higher priority stays: both spoke, one gives way.
+	onlyAt(t, "it goes on", d1, d2)
+	if d1.beat() != first {
+		t.Error("it was replaced")
+	}
+	d1.kill(first, syscall.SIGSTOP)
+	within(t, patience, "the other one takes over", d2.has)
+	onlyAt(t, "it does not go on", d2, d1)
+	within(t, patience, "another process", func() bool { return d1.beat() != first })
+	if d1.count("gave no sign of life") == 0 {
+		t.Errorf("no reason in %q", d1.said())
+	}
+}
+
+// A hook that hangs keeps nobody from being relieved.
+func TestNetnsHookHangs(t *testing.T) {
+	t.Parallel()
+	w := newWire(t)
+	d := startDaemon(t, w.host("d1", "192.0.2.1/24"), daemonConfig{Hang: true, Router: &failover.RouterConfig{
+		VRID: 7, Device: eth0, Priority: 100, Interval: 10 * time.Millisecond,
+	}})
+	within(t, patience, "the hook", func() bool { return d.count("hook active") > 0 })
+	other := startDaemon(t, w.host("d2", "192.0.2.2/24"), daemonConfig{Router: &failover.RouterConfig{
+		VRID: 7, Device: eth0, Priority: 200, Interval: 10 * time.Millisecond,
+	}})
+	onlyAt(t, "a better one comes", other, d)
+	d.kill(d.cmd.Process.Pid, syscall.SIGKILL) // the hook never ends
+}
+
+// nodeConfig is one of a pair of nodes, or one alone.
+func nodeConfig(i int, alone bool) daemonConfig {
+	at := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:539"), netip.MustParseAddrPort("192.0.2.2:539")}
+	c := &failover.Config{Primary: i == 0}
+	if !alone {
+		c.Key, c.Interval = key, 10*time.Millisecond
+		c.Channels = []failover.Channel{{Name: "only", Local: at[i], Peer: at[1-i]}}
+	}
+	return daemonConfig{Node: c}
+}
+
+// A node keeps the address when nobody else would serve.
+func TestNetnsNodeKeepsWhatNobodyTakes(t *testing.T) {
+	t.Parallel()
+	w := newWire(t)
+	t.Run("alone", func(t *testing.T) {
+		d := startDaemon(t, w.host("d1", "192.0.2.1/24"), nodeConfig(0, true))
+		within(t, patience, "it serves", d.has)
+		first := d.beat()
+		d.kill(first, syscall.SIGKILL)
+		within(t, patience, "another process serves", func() bool { return d.beat() != first && d.count("init -> active") == 2 })
+		second := d.beat()
+		d.kill(d.cmd.Process.Pid, syscall.SIGKILL)
+		within(t, patience, "the process has ended", func() bool { return !runs(second) })
+		if !d.has() {
+			t.Error("the address is gone")
+		}
+	})
+	t.Run("with a partner", func(t *testing.T) {
+		d1 := startDaemon(t, w.host("d3", "192.0.2.1/24"), nodeConfig(0, false))
+		d2 := startDaemon(t, w.host("d4", "192.0.2.2/24"), nodeConfig(1, false))
+		within(t, patience, "a pair", func() bool { return d1.has() && d1.count("partner-found") > 0 && d2.count("-> backup") > 0 })
+		d1.kill(d1.cmd.Process.Pid, syscall.SIGKILL)
+		onlyAt(t, "the daemon is killed", d2, d1)
+		within(t, patience, "the partner is alone", func() bool { return d2.count("partner-lost") > 0 })
+		beat := d2.beat()
+		d2.kill(d2.cmd.Process.Pid, syscall.SIGKILL)
+		within(t, patience, "the process has ended", func() bool { return !runs(beat) })
+		if !d2.has() {
+			t.Error("the address is gone")
+		}
+	})
+}
