@@ -117,7 +117,11 @@ func (k *keeper) answer(n *note, value any, err error) {
 func (k *keeper) start(n *note) error {
 	w := &ward{id: n.Member, keeper: k}
 	ended := func(err error) {
-		_ = k.link.put(&note{Kind: noteEnded, Member: w.id, Err: distant(err)}) // the end of the link is found by read
+		n := &note{Kind: noteEnded, Member: w.id, Err: distant(err)}
+		if w.router != nil || w.node != nil {
+			n.Body, _ = json.Marshal(w.status()) // as every status
+		}
+		_ = k.link.put(n) // the end of the link is found by read
 	}
 	var s memberSpec
 	if err := unpack(n, &s); err != nil {

@@ -105,17 +105,21 @@ func lockMemory() error {
 	if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit); err != nil {
 		return err
 	}
-	if limit.Cur != math.MaxUint64 {
-		// A limit does not count with CAP_IPC_LOCK, which can also raise it.
-		if err := unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: math.MaxUint64, Max: math.MaxUint64}); err != nil {
-			return err
-		}
+	if limit.Cur != math.MaxUint64 && !capable(unix.CAP_IPC_LOCK) {
+		return fmt.Errorf("the limit is %d bytes", limit.Cur)
 	}
 	if err := unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE | unix.MCL_ONFAULT); err != nil {
 		return err
 	}
 	populateProgram()
 	return nil
+}
+
+// capable reports whether the process has a capability.
+func capable(c int) bool {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	return unix.Capget(&header, &data[0]) == nil && data[c/32].Effective&(1<<(c%32)) != 0
 }
 
 // populateProgram reads the pages of the program's own file, from Linux 5.14 on

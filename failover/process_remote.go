@@ -43,6 +43,7 @@ type remote struct {
 	partner bool // of a Node: alive
 	touched bool // the addresses may be here
 	last    json.RawMessage
+	final   bool // last is: it has ended
 	hooks   hookRunner
 }
 
@@ -213,6 +214,9 @@ func (m *remote) take(l *link, n *note) {
 	case noteEnded:
 		m.mu.Lock()
 		m.touched = false
+		if m.final = n.Body != nil; m.final {
+			m.last = n.Body
+		}
 		m.mu.Unlock()
 		m.finish(n.Err.err())
 	}
@@ -312,6 +316,12 @@ func (m *remote) setAddresses(ctx context.Context, addrs []VirtualAddress) (here
 func (m *remote) status(to any) error {
 	ctx, cancel := context.WithTimeout(context.Background(), statusLimit)
 	defer cancel()
+	m.mu.Lock()
+	final, last := m.final, m.last
+	m.mu.Unlock()
+	if final {
+		return json.Unmarshal(last, to)
+	}
 	body, err := m.ask(ctx, verbStatus, nil)
 	m.mu.Lock()
 	if err == nil {

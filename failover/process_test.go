@@ -152,6 +152,9 @@ func TestNodeInABeatProcess(t *testing.T) {
 	if diff := cmp.Diff(want, hooks); diff != "" {
 		t.Errorf("hooks (-want +got):\n%s\nall: %q", diff, s.lines)
 	}
+	if st := n.Status(); st.Role != RoleLeaving || st.Reason != "stopping" || st.Serving {
+		t.Errorf("status at the end %+v", st)
+	}
 	if !s.has("role active -> leaving") {
 		t.Errorf("events %q", s.lines)
 	}
@@ -296,6 +299,37 @@ func TestConfigurationCrosses(t *testing.T) {
 				t.Errorf("got %+v\nwant %+v", got.Interface(), tt.c)
 			}
 		})
+	}
+}
+
+func TestEventCrosses(t *testing.T) {
+	var e Event
+	v := reflect.ValueOf(&e).Elem()
+	for i := range v.NumField() {
+		switch f := v.Field(i).Addr().Interface().(type) {
+		case *time.Time:
+			*f = time.Unix(1, 2).UTC()
+		case *error:
+			*f = fs.ErrPermission
+		default:
+			fillIn(t, v.Field(i), v.Type().Field(i).Name)
+		}
+	}
+	b, err := json.Marshal(packEvent(e))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var w wireEvent
+	if err := unpack(&note{Body: b}, &w); err != nil {
+		t.Fatal(err)
+	}
+	got := w.event()
+	if !errors.Is(got.Err, fs.ErrPermission) {
+		t.Errorf("error %v", got.Err)
+	}
+	got.Err, e.Err = nil, nil
+	if !reflect.DeepEqual(got, e) {
+		t.Errorf("got %+v\nwant %+v", got, e)
 	}
 }
 
