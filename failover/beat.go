@@ -49,6 +49,8 @@ func (n *Node) heard(c *channel, b *pulse.Beat, at time.Duration) {
 	}
 	if proof.Fresh {
 		n.compareDigests()
+		n.judgeKey(b.Key)
+		n.judgeClock(b.Wall, n.clock())
 	}
 	if proof.Fresh || drop == pulse.DropUnproven {
 		n.judgeHearing(proof.Fresh && b.Hears, at)
@@ -294,7 +296,7 @@ func (n *Node) encode(packets [][]byte, now time.Duration) {
 		Primary: n.cfg.Primary, Hears: n.machine.Hears(), Yielding: n.machine.Yielding(),
 		Asks: n.asks(), State: s,
 		Boot: n.guard.Boot(), Challenge: n.guard.Challenge(), Echo: n.guard.Echo(), Seq: n.seq,
-		Sent: now, Interval: n.cfg.Interval, DeadAfter: n.cfg.DeadAfter,
+		Sent: now, Wall: n.clocks.now().UnixNano(), Interval: n.cfg.Interval, DeadAfter: n.cfg.DeadAfter,
 		Terms: n.machine.Terms(), Digest: n.digest,
 	}
 	for i := range packets {

@@ -18,7 +18,9 @@ const refusedEvery = time.Minute
 type channel struct {
 	Channel
 	index int
-	open  *pulse.Codec // of the receiving goroutine
+	// Of the receiving goroutine: the codec, and the keys that it has.
+	open *pulse.Codec
+	keys *[]pulse.Key
 
 	sent, received atomic.Uint64
 	drops          [pulse.DropCount]atomic.Uint64
@@ -94,6 +96,7 @@ func (n *Node) read(c *channel, conn PacketConn) (got bool, err error) {
 			n.refuse(c, pulse.DropSource)
 			continue
 		}
+		n.renewCodec(c)
 		if pulse.IsPiece(buf[:size]) {
 			if err := c.open.OpenPiece(buf[:size], &piece); err != nil {
 				n.refuse(c, err.(pulse.Drop))

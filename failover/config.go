@@ -41,8 +41,12 @@ type Config struct {
 	// pulse.MaxChannels. None: the node is alone and active at once.
 	Channels []Channel
 	// Key authenticates the heartbeats: at least pulse.MinKey bytes, random,
-	// the same on both nodes. Not needed without channels.
+	// the same on both nodes. It is short for one key with the id 0 in Keys.
+	// Not needed without channels.
 	Key []byte
+	// Keys replace Key: the first one seals, all of them open; at most
+	// pulse.MaxKeys. [Node.SetKeys] has the way to change them.
+	Keys []pulse.Key
 	// Interval is the time between two beats, 1 ms to 1 min; 0 means
 	// DefaultInterval.
 	Interval time.Duration
@@ -105,7 +109,13 @@ func (c *Config) fill() (*Config, error) {
 		complain("%d channels; at most %d are possible", n, pulse.MaxChannels)
 	}
 	if len(f.Channels) > 0 {
-		if _, err := pulse.NewCodec(f.Key); err != nil {
+		switch {
+		case len(f.Keys) == 0:
+			f.Keys = []pulse.Key{{Secret: f.Key}}
+		case len(f.Key) > 0:
+			complain("both Key and Keys are given; give one of them")
+		}
+		if err := pulse.CheckKeys(f.Keys); err != nil {
 			errs = append(errs, fmt.Errorf("failover: %w", err))
 		}
 	}
@@ -132,7 +142,7 @@ func (c *Config) fill() (*Config, error) {
 		return nil, errors.Join(errs...)
 	}
 	f.Channels = append([]Channel(nil), f.Channels...)
-	f.Key = append([]byte(nil), f.Key...)
+	f.Keys = cloneKeys(f.Keys)
 	if f.Owner == nil {
 		f.Owner = NoAddresses{}
 	}

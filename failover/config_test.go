@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lvskit/lvskit/failover"
+	"github.com/lvskit/lvskit/failover/pulse"
 )
 
 func TestConfigIsRefusedWithThePlaceAndTheCure(t *testing.T) {
@@ -29,7 +30,9 @@ func TestConfigIsRefusedWithThePlaceAndTheCure(t *testing.T) {
 		{"no port", failover.Config{Key: key, Channels: one("192.0.2.1:0", "192.0.2.2:539")}, []string{"as 192.0.2.1:539"}},
 		{"partner nowhere", failover.Config{Key: key, Channels: one("192.0.2.1:539", "0.0.0.0:539")}, []string{"the partner's own address"}},
 		{"same socket twice", failover.Config{Key: key, Channels: append(one("192.0.2.1:539", "192.0.2.2:539"), good...)}, []string{`used by channel "public" already`}},
-		{"five channels", failover.Config{Key: key, Channels: make([]failover.Channel, 5)}, []string{"5 channels; at most 4", "no name"}},
+		{"nine channels", failover.Config{Key: key, Channels: make([]failover.Channel, 9)}, []string{"9 channels; at most 8", "no name"}},
+		{"two ways to give keys", failover.Config{Key: key, Keys: []pulse.Key{{Secret: key}}, Channels: good}, []string{"both Key and Keys"}},
+		{"two keys of one number", failover.Config{Keys: []pulse.Key{{Secret: key}, {Secret: key}}, Channels: good}, []string{"two keys have the id 0"}},
 		{"all at once", failover.Config{Interval: -1, Channels: good}, []string{"interval", "key"}},
 	}
 	for _, tt := range tests {

@@ -68,7 +68,8 @@ func (n *Node) encodePiece(packets [][]byte) {
 	if !ok {
 		return
 	}
-	p.Boot, p.Seq = n.guard.Boot(), n.seq
+	n.pieceSeq++
+	p.Boot, p.Seq = n.guard.Boot(), n.pieceSeq
 	for i := range packets {
 		p.Channel = uint8(i)
 		packets[i] = n.seal.AppendPiece(packets[i], &p)

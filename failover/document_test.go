@@ -217,7 +217,7 @@ type puppet struct {
 
 func newPuppet(t *testing.T, p *pair) *puppet {
 	t.Helper()
-	codec, err := pulse.NewCodec(key)
+	codec, err := pulse.NewCodec(pulse.Key{Secret: key})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,7 +256,7 @@ func (u *puppet) round(asks bool, see func([]byte), say func() []byte) {
 	}
 }
 
-func TestDocumentsWithAnOlderVersion(t *testing.T) {
+func TestDocumentsWithAPartnerThatTellsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPair(t, func(a, _ *failover.Config) { a.Digest[0] = 1 })
 		u := newPuppet(t, p)
@@ -265,11 +265,10 @@ func TestDocumentsWithAnOlderVersion(t *testing.T) {
 		asked := 0
 		for range 100 {
 			u.round(false, func(packet []byte) {
-				// It knows one length and no flag beyond the third.
 				if len(packet) != pulse.Size {
 					t.Fatalf("a packet of %d bytes", len(packet))
 				}
-				if packet[5]&8 != 0 {
+				if packet[7]&8 != 0 {
 					asked++
 				}
 			}, func() []byte { return nil })

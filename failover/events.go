@@ -84,6 +84,14 @@ const (
 	// what keeps heartbeats going on a busy machine. Reason: what, what is lost
 	// by it, and the cure.
 	EventBeatLimited
+	// EventNewerKey: the partner seals with a key of a higher id than ours;
+	// make it the first one here too. Told once for each id. Reason.
+	EventNewerKey
+	// EventClocksDiffer, EventClocksAgree: the clocks of day of the two nodes
+	// differ by more than a second, or by less than half a second again. Nothing
+	// is decided by them. Reason.
+	EventClocksDiffer
+	EventClocksAgree
 )
 
 var eventNames = [...]string{
@@ -113,6 +121,9 @@ var eventNames = [...]string{
 	EventUnbelieved:     "address-unbelieved",
 	EventBeatLost:       "beat-lost",
 	EventBeatLimited:    "beat-limited",
+	EventNewerKey:       "newer-key",
+	EventClocksDiffer:   "clocks-differ",
+	EventClocksAgree:    "clocks-agree",
 }
 
 // String returns the name in lower case, or event(N) for unknown ones.
@@ -263,7 +274,8 @@ func (q *eventQueue) tell(e Event) {
 	switch e.Kind {
 	case EventPartnerLost, EventChannelLost, EventChannelTrouble, EventRefused, EventPartnerDeaf,
 		EventDigestMismatch, EventRivalSeen, EventRoleConflict, EventAddressTrouble, EventMismatch, EventStalled,
-		EventRemoved, EventClaimed, EventDuplicate, EventUnbelieved, EventBeatLost, EventBeatLimited:
+		EventRemoved, EventClaimed, EventDuplicate, EventUnbelieved, EventBeatLost, EventBeatLimited,
+		EventNewerKey, EventClocksDiffer:
 		level = slog.LevelWarn
 	}
 	var attrs []slog.Attr

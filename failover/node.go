@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lvskit/lvskit/failover/pulse"
@@ -27,6 +28,7 @@ type Node struct {
 	events  *eventQueue
 	effects *effects
 	chans   []*channel
+	keys    atomic.Pointer[[]pulse.Key]
 	poke    chan struct{}
 	remote  *remote // where all of it is with a Beat; nil: here
 
@@ -35,7 +37,10 @@ type Node struct {
 	machine  pulse.Machine
 	guard    pulse.Guard
 	seal     *pulse.Codec
+	newerKey uint32 // of the partner's, told last
 	seq      uint64
+	pieceSeq uint64
+	clocks   clocks
 	send     bool // a beat is wanted before the interval is over
 	beat     pulse.Beat
 	digest   [32]byte
@@ -57,19 +62,15 @@ func New(cfg *Config) (*Node, error) {
 	if c.Beat.apart() {
 		return c.distantNode()
 	}
-	n := &Node{cfg: c, start: time.Now(), poke: make(chan struct{}, 1), digest: c.Digest}
+	n := &Node{cfg: c, start: time.Now(), poke: make(chan struct{}, 1), digest: c.Digest, clocks: clocks{now: time.Now}}
 	n.events = newEventQueue(c.Logger, c.OnEvent)
 	n.effects = newEffects(c.Owner, c.OnRole, n.events.emit)
 	for i, ch := range c.Channels {
-		codec, err := pulse.NewCodec(c.Key)
-		if err != nil {
-			return nil, fmt.Errorf("failover: %w", err)
-		}
-		n.chans = append(n.chans, &channel{Channel: ch, index: i, open: codec})
+		n.chans = append(n.chans, &channel{Channel: ch, index: i})
 	}
 	if len(n.chans) > 0 {
-		if n.seal, err = pulse.NewCodec(c.Key); err != nil {
-			return nil, fmt.Errorf("failover: %w", err)
+		if err := n.setKeys(c.Keys); err != nil {
+			return nil, err
 		}
 	}
 	n.guard = pulse.NewGuard(randomID(), randomID())

@@ -66,6 +66,8 @@ func complaint(d pulse.Drop) string {
 	switch d {
 	case pulse.DropKey:
 		return text + "give both routers the same key"
+	case pulse.DropUnknownKey:
+		return text + "it seals with a key whose id this router does not have; add that key here"
 	case pulse.DropUnproven:
 		return text + "it does not hear this router, or someone replays old packets; look at the way from here to it"
 	}

@@ -176,7 +176,7 @@ func TestRefusedPartner(t *testing.T) {
 		{"another version is named", func(t *testing.T) {
 			p := newPair(t)
 			p.backup.start(t)
-			seal, err := pulse.NewCodec(key)
+			seal, err := pulse.NewCodec(pulse.Key{Secret: key})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -48,6 +48,13 @@ type PartnerStatus struct {
 	LastHeard time.Time `json:"last_heard"`
 	// Hears: it says that it hears us.
 	Hears bool `json:"hears"`
+	// Key is the id of the key that it seals with.
+	Key uint32 `json:"key"`
+	// ClockOffset is how far its clock of day is ahead of ours, with the time
+	// that a packet takes; negative if it is behind. ClocksDiffer: by more than
+	// a second, for three intervals.
+	ClockOffset  time.Duration `json:"clock_offset"`
+	ClocksDiffer bool          `json:"clocks_differ"`
 	// Uptime of its node when it was heard last.
 	Uptime    time.Duration `json:"uptime"`
 	Interval  time.Duration `json:"interval"`
@@ -79,7 +86,7 @@ func (n *Node) Status() Status {
 		return n.distantStatus()
 	}
 	n.mu.Lock()
-	m, beat, now := n.machine, n.beat, n.clock()
+	m, beat, clocks, now := n.machine, n.beat, n.clocks, n.clock()
 	refused := n.refused(now)
 	s := Status{Reason: n.reason(now), Primary: n.cfg.Primary, DigestMismatch: n.mismatch, Rival: m.Rival()}
 	n.mu.Unlock()
@@ -94,7 +101,7 @@ func (n *Node) Status() Status {
 	if state, heard, ok := m.Partner(); ok {
 		s.Partner = PartnerStatus{
 			Known: true, Alive: m.Hears(), Role: role(state), Primary: beat.Primary, LastHeard: n.start.Add(heard),
-			Hears: beat.Hears, Uptime: beat.Sent, Interval: beat.Interval, DeadAfter: beat.DeadAfter, Digest: beat.Digest,
+			Hears: beat.Hears, Key: beat.Key, ClockOffset: clocks.offset, ClocksDiffer: clocks.told, Uptime: beat.Sent, Interval: beat.Interval, DeadAfter: beat.DeadAfter, Digest: beat.Digest,
 		}
 	}
 	if refused != pulse.DropNone {

@@ -9,51 +9,60 @@
 //
 //	off len
 //	  0   4  "lvsP"
-//	  4   1  version, 1
-//	  5   1  flags: 1 primary, 2 hears its partner, 4 yielding, 8 asks
-//	  6   1  state
-//	  7   1  channel, counted from 0 in the sender's configuration
-//	  8   8  boot: random name of this run of the sender
-//	 16   8  challenge: what the partner has to echo
-//	 24   8  echo: the challenge heard last, 0 if none
-//	 32   8  sequence, from 1, the same in the copies on all channels
-//	 40   8  sender's monotonic clock, nanoseconds since its start
-//	 48   4  interval, microseconds
-//	 52   4  dead after, microseconds
-//	 56   4  terms: how often the sender became active in this run
-//	 60  32  digest of the sender's configuration, zero if none
-//	 92  32  HMAC-SHA256 over bytes 0 to 91
+//	  4   1  version, 2
+//	  5   1  state
+//	  6   2  flags: 1 primary, 2 hears its partner, 4 yielding, 8 asks for the
+//	         document, 16 serving, 32 wants to take over
+//	  8   4  id of the key
+//	 12   1  channel, counted from 0 in the sender's configuration
+//	 13   3  zero
+//	 16   8  boot: random name of this run of the sender
+//	 24   8  challenge: what the partner has to echo
+//	 32   8  echo: the challenge heard last, 0 if none
+//	 40   8  sequence, from 1, the same in the copies on all channels
+//	 48   8  sender's monotonic clock, nanoseconds since its start
+//	 56   8  sender's clock of day, nanoseconds since 1970, 0 if unknown
+//	 64   4  interval, microseconds
+//	 68   4  dead after, microseconds
+//	 72   4  terms: how often the sender became active in this run
+//	 76   4  number of the sender's list of verdicts, 0 if none
+//	 80   4  number of the partner's list that the sender holds, 0 if none
+//	 84  32  digest of the sender's configuration, zero if none
+//	116  32  HMAC-SHA256 over bytes 0 to 115
 //
-// # Pieces of a document
+// # Pieces
 //
-// Two nodes whose digests differ can tell each other what they are digests of:
-// a document, bytes that this package does not look into. A node asks by a flag
-// in its beats, and its partner, as long as it hears the flag, sends one [Piece]
-// after another, each in a packet of its own, up to [MaxPieceSize] bytes:
+// What does not fit into a beat goes beside it in pieces, each in a packet of its
+// own, up to [MaxPieceSize] bytes. Two nodes whose digests differ can tell each
+// other what they are digests of: a document, bytes that this package does not
+// look into; a node asks by a flag in its beats, and its partner sends while it
+// hears the flag. And a node can tell its verdicts, [Verdict], which have a number
+// in its beats; it sends them until the partner's beats say that it has them.
 //
 //	off len
 //	  0   4  "lvsD"
-//	  4   1  version, 1
+//	  4   1  version, 2
 //	  5   1  channel, as in the beat
-//	  6   2  zero
-//	  8  12  nonce, random
-//	 20   8  boot of the sender
-//	 28   8  sequence of the beat that it follows
-//	 36  32  digest that the document belongs to, as in the beats
-//	 68  32  SHA-256 of the whole document
-//	100   4  length of the whole document
-//	104   4  offset of this piece in it, a multiple of [PieceData]
-//	108   n  the piece: [PieceData] bytes, in the last one what is left
+//	  6   1  kind: 0 document, 1 verdicts
+//	  7   1  zero
+//	  8   4  id of the key
+//	 12  12  nonce, random
+//	 24   8  boot of the sender
+//	 32   8  sequence of pieces, from 1, the same in the copies on all channels
+//	 40  32  digest that the whole belongs to, as in the beats
+//	 72  32  SHA-256 of the whole
+//	104   4  number of the list of verdicts, as in the beats
+//	108   4  length of the whole
+//	112   4  offset of this piece in it, a multiple of [PieceData]
+//	116   n  the piece: [PieceData] bytes, in the last one what is left
 //	      16  tag of AES-256-GCM
 //
-// Bytes 20 to the tag are encrypted, as a document tells more than a state,
+// Bytes 24 to the tag are encrypted, as a document tells more than a state,
 // with a key that HKDF-SHA256 derives from the shared one under the name "lvskit
-// pulse piece"; bytes 0 to 7 are authenticated with them.
+// pulse piece"; bytes 0 to 11 are authenticated with them.
 //
 // A piece is a comfort and never a sign of life: beats and what is decided by
-// them are the same with it and without. A version that knows no pieces ignores
-// the flag, does not ask, and so gets none; the version number of the beats is
-// the same for both.
+// them are the same with it and without.
 //
 // # What attacker it withstands
 //

@@ -20,18 +20,33 @@ const (
 	MaxDocument = 256 << 10
 
 	pieceMagic   = "lvsD"
-	pieceVersion = 1
-	pieceHead    = 8 // authenticated, not encrypted
-	pieceFields  = 88
+	pieceVersion = 2
+	pieceHead    = 12 // authenticated, not encrypted
+	pieceFields  = 92
 	nonceSize    = 12
 	tagSize      = 16
 )
 
-// Piece is a part of the document that a node tells its partner.
+// PieceKind is what a piece is a part of.
+type PieceKind uint8
+
+// Kinds of pieces.
+const (
+	// PieceDocument: what the sender's digest is a digest of.
+	PieceDocument PieceKind = iota
+	// PieceVerdicts: a list of verdicts, see [AppendVerdicts].
+	PieceVerdicts
+)
+
+// Piece is a part of what a node tells its partner beside its beats.
 type Piece struct {
-	// Boot, Seq and Channel are those of the beat that the piece follows.
+	Kind PieceKind
+	// Boot and Channel are as in the beats. Seq grows from 1 by one a round of
+	// pieces.
 	Boot, Seq uint64
 	Channel   uint8
+	// Number is that of the list of verdicts as in the beats, 0 in a document.
+	Number uint32
 	// Digest is what the document belongs to, as in the beats.
 	Digest [32]byte
 	// Sum is the SHA-256 of the whole document, and Total its length, 1 to
@@ -67,22 +82,25 @@ func IsPiece(p []byte) bool { return len(p) >= 4 && string(p[:4]) == pieceMagic 
 
 // AppendPiece appends the sealed packet of p to dst.
 func (c *Codec) AppendPiece(dst []byte, p *Piece) []byte {
+	s := &c.seals[0]
 	head := append(make([]byte, 0, pieceHead), pieceMagic...)
-	head = append(head, pieceVersion, p.Channel, 0, 0)
+	head = append(head, pieceVersion, p.Channel, byte(p.Kind), 0)
+	head = binary.BigEndian.AppendUint32(head, s.id)
 	body := make([]byte, 0, pieceFields+len(p.Data))
 	body = binary.BigEndian.AppendUint64(body, p.Boot)
 	body = binary.BigEndian.AppendUint64(body, p.Seq)
 	body = append(body, p.Digest[:]...)
 	body = append(body, p.Sum[:]...)
+	body = binary.BigEndian.AppendUint32(body, p.Number)
 	body = binary.BigEndian.AppendUint32(body, p.Total)
 	body = binary.BigEndian.AppendUint32(body, p.Offset)
 	body = append(body, p.Data...)
-	return c.aead.Seal(append(dst, head...), nil, body, head)
+	return s.aead.Seal(append(dst, head...), nil, body, head)
 }
 
 // OpenPiece checks a packet and reads it into p, whose Data is its own. The
-// error is a [Drop]: DropSize, DropMagic, DropVersion, DropKey or DropField; p
-// is changed only if it is nil. Freshness is for [Guard.AcceptPiece] to judge.
+// error is a [Drop]: DropSize, DropMagic, DropVersion, DropUnknownKey, DropKey or
+// DropField; p is changed only if it is nil. Freshness is for [Guard.AcceptPiece] to judge.
 func (c *Codec) OpenPiece(packet []byte, p *Piece) error {
 	if d := c.openPiece(packet, p); d != DropNone {
 		return d
@@ -100,21 +118,27 @@ func (c *Codec) openPiece(packet []byte, p *Piece) Drop {
 	if packet[4] != pieceVersion {
 		return DropVersion
 	}
-	body, err := c.aead.Open(nil, nil, packet[pieceHead:], packet[:pieceHead])
+	s := c.find(binary.BigEndian.Uint32(packet[8:]))
+	if s == nil {
+		return DropUnknownKey
+	}
+	body, err := s.aead.Open(nil, nil, packet[pieceHead:], packet[:pieceHead])
 	if err != nil {
 		return DropKey
 	}
 	r := Piece{
+		Kind:    PieceKind(packet[6]),
 		Boot:    binary.BigEndian.Uint64(body),
 		Seq:     binary.BigEndian.Uint64(body[8:]),
 		Channel: packet[5],
 		Digest:  [32]byte(body[16:48]),
 		Sum:     [32]byte(body[48:80]),
-		Total:   binary.BigEndian.Uint32(body[80:]),
-		Offset:  binary.BigEndian.Uint32(body[84:]),
+		Number:  binary.BigEndian.Uint32(body[80:]),
+		Total:   binary.BigEndian.Uint32(body[84:]),
+		Offset:  binary.BigEndian.Uint32(body[88:]),
 		Data:    body[pieceFields:],
 	}
-	if r.Boot == 0 || r.Seq == 0 || r.Channel >= MaxChannels || !r.fits() {
+	if r.Kind > PieceVerdicts || r.Boot == 0 || r.Seq == 0 || r.Channel >= MaxChannels || !r.fits() {
 		return DropField
 	}
 	*p = r

@@ -41,7 +41,7 @@ func cut(t testing.TB, digest byte, data []byte) (pieces []Piece) {
 func testPiece() Piece {
 	data := content(PieceData + 5)
 	return Piece{
-		Boot: 0x1122334455667788, Seq: 42, Channel: 1, Digest: [32]byte{0: 0xd1, 31: 0xd2}, Sum: sha256.Sum256(data),
+		Kind: PieceVerdicts, Boot: 0x1122334455667788, Seq: 42, Channel: 1, Number: 9, Digest: [32]byte{0: 0xd1, 31: 0xd2}, Sum: sha256.Sum256(data),
 		Total: PieceData + 5, Offset: PieceData, Data: data[PieceData:],
 	}
 }
@@ -53,23 +53,24 @@ func TestPieceOnTheWireIsAsDocumented(t *testing.T) {
 		t.Error("what dst held before is gone")
 	}
 	packet = packet[6:]
-	if !IsPiece(packet) || len(packet) != 108+5+16 {
+	if !IsPiece(packet) || len(packet) != 116+5+16 {
 		t.Errorf("%d bytes: % x", len(packet), packet)
 	}
-	if diff := cmp.Diff([]byte("lvsD\x01\x01\x00\x00"), packet[:8]); diff != "" {
+	if diff := cmp.Diff([]byte("lvsD\x02\x01\x01\x00\x00\x00\x00\x07"), packet[:12]); diff != "" {
 		t.Errorf("head (-want +got):\n%s", diff)
 	}
 	if bytes.Contains(packet, p.Data) || bytes.Contains(packet, p.Digest[:]) {
 		t.Error("the piece can be read without the key")
 	}
 	// What is within, by offsets of the package comment.
-	body, err := c.aead.Open(nil, nil, packet[8:], packet[:8])
+	body, err := c.seals[0].aead.Open(nil, nil, packet[12:], packet[:12])
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := binary.BigEndian.AppendUint64(nil, p.Boot)
 	want = binary.BigEndian.AppendUint64(want, p.Seq)
 	want = append(append(want, p.Digest[:]...), p.Sum[:]...)
+	want = binary.BigEndian.AppendUint32(want, p.Number)
 	want = binary.BigEndian.AppendUint32(want, p.Total)
 	want = append(binary.BigEndian.AppendUint32(want, p.Offset), p.Data...)
 	if diff := cmp.Diff(want, body); diff != "" {
@@ -112,14 +113,17 @@ func TestPiecesAreRefusedWithTheirReason(t *testing.T) {
 		{"no data", sealed(func(p *Piece) { p.Data = nil }), DropSize},
 		{"too long", append(bytes.Clone(good), make([]byte, PieceData)...), DropSize},
 		{"a heartbeat's magic", append([]byte(magic), good[4:]...), DropMagic},
-		{"another version", edit(4, 2), DropVersion},
+		{"another version", edit(4, 1), DropVersion},
+		{"a key that nobody knows", edit(11, 1), DropUnknownKey},
+		{"another kind", edit(6, 1), DropKey},
 		{"another channel", edit(5, 1), DropKey},
 		{"a reserved byte", edit(7, 1), DropKey},
-		{"another nonce", edit(8, 1), DropKey},
+		{"another nonce", edit(12, 1), DropKey},
 		{"another byte within", edit(40, 1), DropKey},
 		{"another tag", edit(len(good)-1, 1), DropKey},
 		{"cut short", good[:len(good)-1], DropKey},
 		{"another key", codec(t, []byte("another key of 16+ bytes")).AppendPiece(nil, &p), DropKey},
+		{"no such kind", sealed(func(p *Piece) { p.Kind = 2 }), DropField},
 		{"no boot", sealed(func(p *Piece) { p.Boot = 0 }), DropField},
 		{"no sequence", sealed(func(p *Piece) { p.Seq = 0 }), DropField},
 		{"channel too high", sealed(func(p *Piece) { p.Channel = MaxChannels }), DropField},
@@ -271,7 +275,7 @@ func FuzzPieces(f *testing.F) {
 		p.Boot, p.Seq = 1, uint64(p.Offset)+1
 		packet := c.AppendPiece(nil, &p)
 		f.Add(packet)
-		body, err := c.aead.Open(nil, nil, packet[pieceHead:], packet[:pieceHead])
+		body, err := c.seals[0].aead.Open(nil, nil, packet[pieceHead:], packet[:pieceHead])
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -289,8 +293,8 @@ func FuzzPieces(f *testing.F) {
 			n := min(int(binary.BigEndian.Uint16(in)), len(in)-2)
 			body := in[2 : 2+n]
 			in = in[2+n:]
-			head := []byte(pieceMagic + "\x01\x00\x00\x00")
-			if err := c.OpenPiece(c.aead.Seal(bytes.Clone(head), nil, body, head), &p); err != nil {
+			head := []byte(pieceMagic + "\x02\x00\x01\x00\x00\x00\x00\x07")
+			if err := c.OpenPiece(c.seals[0].aead.Seal(bytes.Clone(head), nil, body, head), &p); err != nil {
 				continue
 			}
 			var back Piece

@@ -51,13 +51,15 @@ const (
 	// DropSource: it came from another address than the channel's partner.
 	DropSource
 	// DropSize: it is not [Size] bytes long, or beyond the bounds of a piece.
-	// Too short and too long are one reason: nothing of it was read.
 	DropSize
 	// DropMagic: it begins neither as a heartbeat nor as a piece.
 	DropMagic
 	// DropVersion: another version of the protocol.
 	DropVersion
-	// DropKey: the HMAC or tag does not match; another key, or a forgery.
+	// DropUnknownKey: sealed with a key whose id this node does not have.
+	DropUnknownKey
+	// DropKey: the HMAC or tag does not match; another key under the same id,
+	// or a forgery.
 	DropKey
 	// DropField: authentic, but a field is out of range.
 	DropField
@@ -78,17 +80,18 @@ const (
 )
 
 var dropNames = [...]string{
-	DropNone:     "none",
-	DropSource:   "wrong-source",
-	DropSize:     "wrong-size",
-	DropMagic:    "bad-magic",
-	DropVersion:  "bad-version",
-	DropKey:      "bad-key",
-	DropField:    "bad-field",
-	DropOwn:      "own-packet",
-	DropUnproven: "unproven",
-	DropReplay:   "replay",
-	DropChannel:  "wrong-channel",
+	DropNone:       "none",
+	DropSource:     "wrong-source",
+	DropSize:       "wrong-size",
+	DropMagic:      "bad-magic",
+	DropVersion:    "bad-version",
+	DropUnknownKey: "unknown-key",
+	DropKey:        "bad-key",
+	DropField:      "bad-field",
+	DropOwn:        "own-packet",
+	DropUnproven:   "unproven",
+	DropReplay:     "replay",
+	DropChannel:    "wrong-channel",
 }
 
 // String returns the name in lower case, or drop(N) for unknown ones.

@@ -1,12 +1,9 @@
 package pulse
 
 import (
-	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
-	"fmt"
-	"hash"
 	"slices"
 	"time"
 )
@@ -15,28 +12,28 @@ const (
 	// Size is the length of every heartbeat.
 	Size = bodySize + macSize
 	// Version is the version of the protocol that this package speaks.
-	Version = 1
+	Version = 2
 	// MaxChannels is the number of channels a pair may have.
-	MaxChannels = 4
-	// MinKey is the shortest key in bytes that NewCodec takes. A key should
-	// be random; 32 random bytes are as good as it gets with SHA-256.
-	MinKey = 16
+	MaxChannels = 8
 	// MaxInterval is the longest interval that a packet may carry. It bounds
 	// what a misconfigured partner can do to our patience.
 	MaxInterval = time.Minute
 	// MaxDeadAfter is the longest dead time that a packet may carry.
 	MaxDeadAfter = time.Hour
 
-	bodySize = 92
+	bodySize = 116
 	macSize  = sha256.Size
 	magic    = "lvsP"
 )
 
+// Flags of a heartbeat.
 const (
 	flagPrimary = 1 << iota
 	flagHears
 	flagYielding
 	flagAsks
+	flagServing
+	flagTakes
 )
 
 // Beat is the content of one heartbeat.
@@ -45,14 +42,22 @@ type Beat struct {
 	Primary bool
 	// Hears says that the sender counts its partner as alive.
 	Hears bool
-	// Yielding says that the sender hands over: take it.
+	// Yielding says that the sender is active and hands over: take it. It
+	// serves until the partner does.
 	Yielding bool
-	// Asks wants the partner's document, in pieces; a version without them
-	// sends none.
-	Asks  bool
+	// Asks wants the partner's document, in pieces.
+	Asks bool
+	// Serving says that the sender's hook and addresses are through and the
+	// neighbours know.
+	Serving bool
+	// Takes wants the partner to hand over.
+	Takes bool
 	State State
 	// Channel is the index of the channel it was sent on.
 	Channel uint8
+	// Key is the id of the key it is sealed with. Open fills it in; Append
+	// seals with the first key of its codec.
+	Key uint32
 	// Boot names the sender's run, Challenge is to be echoed by the partner,
 	// Echo is the challenge that the sender heard last.
 	Boot, Challenge, Echo uint64
@@ -60,33 +65,28 @@ type Beat struct {
 	Seq uint64
 	// Sent is the sender's monotonic clock since its start.
 	Sent time.Duration
+	// Wall is the sender's clock of day in nanoseconds since 1970, 0 if it
+	// does not say. It is for people; nothing is decided by it.
+	Wall int64
 	// Interval and DeadAfter are the sender's timers, in whole microseconds.
 	Interval, DeadAfter time.Duration
 	// Terms is how often the sender became active in this run. It tells a
 	// partner that it had a rival, even if none of its active beats came through.
 	Terms uint32
+	// Verdicts is the number of the sender's list of verdicts, 0 if it has
+	// none, and Has the number of the partner's list that it holds.
+	Verdicts, Has uint32
 	// Digest of the sender's configuration; zero if it has none.
 	Digest [32]byte
 }
 
-// Codec seals and opens packets with one key. It keeps working memory and is
-// not safe for concurrent use; make one for each goroutine.
-type Codec struct {
-	mac  hash.Hash
-	sum  [macSize]byte
-	aead cipher.AEAD // of pieces
-}
-
-// NewCodec returns a codec for a shared key of at least [MinKey] bytes.
-func NewCodec(key []byte) (*Codec, error) {
-	if len(key) < MinKey {
-		return nil, fmt.Errorf("pulse: the key has %d bytes; give at least %d random ones, the same on both nodes", len(key), MinKey)
+func (b *Beat) flags() (f uint16) {
+	for i, on := range [...]bool{b.Primary, b.Hears, b.Yielding, b.Asks, b.Serving, b.Takes} {
+		if on {
+			f |= 1 << i
+		}
 	}
-	aead, err := pieceCipher(key)
-	if err != nil {
-		return nil, err
-	}
-	return &Codec{mac: hmac.New(sha256.New, slices.Clone(key)), aead: aead}, nil
+	return f
 }
 
 // Append appends the sealed packet of b to dst. Durations are rounded down to
@@ -94,38 +94,32 @@ func NewCodec(key []byte) (*Codec, error) {
 func (c *Codec) Append(dst []byte, b *Beat) []byte {
 	start := len(dst)
 	dst = slices.Grow(dst, Size)
-	var flags byte
-	if b.Primary {
-		flags |= flagPrimary
-	}
-	if b.Hears {
-		flags |= flagHears
-	}
-	if b.Yielding {
-		flags |= flagYielding
-	}
-	if b.Asks {
-		flags |= flagAsks
-	}
+	s := &c.seals[0]
 	dst = append(dst, magic...)
-	dst = append(dst, Version, flags, byte(b.State), b.Channel)
+	dst = append(dst, Version, byte(b.State))
+	dst = binary.BigEndian.AppendUint16(dst, b.flags())
+	dst = binary.BigEndian.AppendUint32(dst, s.id)
+	dst = append(dst, b.Channel, 0, 0, 0)
 	dst = binary.BigEndian.AppendUint64(dst, b.Boot)
 	dst = binary.BigEndian.AppendUint64(dst, b.Challenge)
 	dst = binary.BigEndian.AppendUint64(dst, b.Echo)
 	dst = binary.BigEndian.AppendUint64(dst, b.Seq)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(max(b.Sent, 0)))
+	dst = binary.BigEndian.AppendUint64(dst, uint64(max(b.Wall, 0)))
 	dst = binary.BigEndian.AppendUint32(dst, micros(b.Interval, MaxInterval))
 	dst = binary.BigEndian.AppendUint32(dst, micros(b.DeadAfter, MaxDeadAfter))
 	dst = binary.BigEndian.AppendUint32(dst, b.Terms)
+	dst = binary.BigEndian.AppendUint32(dst, b.Verdicts)
+	dst = binary.BigEndian.AppendUint32(dst, b.Has)
 	dst = append(dst, b.Digest[:]...)
-	c.mac.Reset()
-	c.mac.Write(dst[start:])
-	return c.mac.Sum(dst)
+	s.mac.Reset()
+	s.mac.Write(dst[start:])
+	return s.mac.Sum(dst)
 }
 
 // Open checks a packet and reads it into b. The error is a [Drop]: DropSize,
-// DropMagic, DropVersion, DropKey or DropField; b is changed only if it is
-// nil. Open says nothing of freshness: that is the [Guard]'s part.
+// DropMagic, DropVersion, DropUnknownKey, DropKey or DropField; b is changed
+// only if it is nil. Open says nothing of freshness: that is the [Guard]'s part.
 func (c *Codec) Open(p []byte, b *Beat) error {
 	if d := c.open(p, b); d != DropNone {
 		return d
@@ -134,7 +128,8 @@ func (c *Codec) Open(p []byte, b *Beat) error {
 }
 
 func (c *Codec) open(p []byte, b *Beat) Drop {
-	if len(p) != Size {
+	// The version comes before the length, for another one has another.
+	if len(p) < 12 {
 		return DropSize
 	}
 	if string(p[:4]) != magic {
@@ -143,34 +138,48 @@ func (c *Codec) open(p []byte, b *Beat) Drop {
 	if p[4] != Version {
 		return DropVersion
 	}
-	c.mac.Reset()
-	c.mac.Write(p[:bodySize])
-	if !hmac.Equal(c.mac.Sum(c.sum[:0]), p[bodySize:]) {
+	if len(p) != Size {
+		return DropSize
+	}
+	s := c.find(binary.BigEndian.Uint32(p[8:]))
+	if s == nil {
+		return DropUnknownKey
+	}
+	s.mac.Reset()
+	s.mac.Write(p[:bodySize])
+	if !hmac.Equal(s.mac.Sum(c.sum[:0]), p[bodySize:]) {
 		return DropKey
 	}
+	flags := binary.BigEndian.Uint16(p[6:])
 	r := Beat{
-		Primary:   p[5]&flagPrimary != 0,
-		Hears:     p[5]&flagHears != 0,
-		Yielding:  p[5]&flagYielding != 0,
-		Asks:      p[5]&flagAsks != 0,
-		State:     State(p[6]),
-		Channel:   p[7],
-		Boot:      binary.BigEndian.Uint64(p[8:]),
-		Challenge: binary.BigEndian.Uint64(p[16:]),
-		Echo:      binary.BigEndian.Uint64(p[24:]),
-		Seq:       binary.BigEndian.Uint64(p[32:]),
-		Sent:      time.Duration(binary.BigEndian.Uint64(p[40:])),
-		Interval:  time.Duration(binary.BigEndian.Uint32(p[48:])) * time.Microsecond,
-		DeadAfter: time.Duration(binary.BigEndian.Uint32(p[52:])) * time.Microsecond,
-		Terms:     binary.BigEndian.Uint32(p[56:]),
-		Digest:    [32]byte(p[60:92]),
+		Primary:   flags&flagPrimary != 0,
+		Hears:     flags&flagHears != 0,
+		Yielding:  flags&flagYielding != 0,
+		Asks:      flags&flagAsks != 0,
+		Serving:   flags&flagServing != 0,
+		Takes:     flags&flagTakes != 0,
+		State:     State(p[5]),
+		Key:       s.id,
+		Channel:   p[12],
+		Boot:      binary.BigEndian.Uint64(p[16:]),
+		Challenge: binary.BigEndian.Uint64(p[24:]),
+		Echo:      binary.BigEndian.Uint64(p[32:]),
+		Seq:       binary.BigEndian.Uint64(p[40:]),
+		Sent:      time.Duration(binary.BigEndian.Uint64(p[48:])),
+		Wall:      int64(binary.BigEndian.Uint64(p[56:])),
+		Interval:  time.Duration(binary.BigEndian.Uint32(p[64:])) * time.Microsecond,
+		DeadAfter: time.Duration(binary.BigEndian.Uint32(p[68:])) * time.Microsecond,
+		Terms:     binary.BigEndian.Uint32(p[72:]),
+		Verdicts:  binary.BigEndian.Uint32(p[76:]),
+		Has:       binary.BigEndian.Uint32(p[80:]),
+		Digest:    [32]byte(p[84:116]),
 	}
 	// Flags that we do not know are left for later versions to use.
 	switch {
 	case r.State < StateInit || r.State > StateLeaving,
 		r.Channel >= MaxChannels,
 		r.Boot == 0 || r.Challenge == 0 || r.Seq == 0,
-		r.Sent < 0,
+		r.Sent < 0 || r.Wall < 0,
 		r.Interval <= 0 || r.Interval > MaxInterval,
 		r.DeadAfter <= 0 || r.DeadAfter > MaxDeadAfter:
 		return DropField

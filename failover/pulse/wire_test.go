@@ -14,16 +14,16 @@ var testKey = []byte("0123456789abcdef")
 
 func testBeat() Beat {
 	return Beat{
-		Primary: true, Hears: true, State: StateActive, Channel: 1,
+		Primary: true, Hears: true, Serving: true, Takes: true, State: StateActive, Channel: 1, Key: 7,
 		Boot: 0x1122334455667788, Challenge: 0x0102030405060708, Echo: 0xa1a2a3a4a5a6a7a8, Seq: 42,
-		Sent: 90 * time.Second, Interval: 6 * time.Second, DeadAfter: 18 * time.Second, Terms: 5,
+		Sent: 90 * time.Second, Wall: 1_700_000_000_000_000_001, Verdicts: 3, Has: 4, Interval: 6 * time.Second, DeadAfter: 18 * time.Second, Terms: 5,
 		Digest: [32]byte{0: 0xd1, 31: 0xd2},
 	}
 }
 
 func codec(t testing.TB, key []byte) *Codec {
 	t.Helper()
-	c, err := NewCodec(key)
+	c, err := NewCodec(Key{ID: 7, Secret: key})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,11 +31,11 @@ func codec(t testing.TB, key []byte) *Codec {
 }
 
 // The HMAC was checked with: openssl dgst -sha256 -hmac 0123456789abcdef.
-const goldenBeat = "6c767350" + "01030301" +
+const goldenBeat = "6c767350" + "02030033" + "00000007" + "01000000" +
 	"1122334455667788" + "0102030405060708" + "a1a2a3a4a5a6a7a8" + "000000000000002a" +
-	"00000014f46b0400" + "005b8d80" + "0112a880" + "00000005" +
+	"00000014f46b0400" + "17979cfe362a0001" + "005b8d80" + "0112a880" + "00000005" + "00000003" + "00000004" +
 	"d1000000000000000000000000000000000000000000000000000000000000d2" +
-	"af22a3e8730f8b461e0fcc8a6c2be0f270dc2d18904ddc6dcb71fd76b6a31bc2"
+	"4928f0c728301a14b4b53fa8d213b6bc37d03722374b5bb7aefe2b74d5f960f5"
 
 func TestCodecWritesTheDocumentedLayout(t *testing.T) {
 	want, err := hex.DecodeString(goldenBeat)
@@ -82,9 +82,11 @@ func TestCodecRefusesAndNamesTheReason(t *testing.T) {
 		{"one byte short", good[:Size-1], DropSize},
 		{"one byte long", append(bytes.Clone(good), 0), DropSize},
 		{"other magic", edit(0, 'x'), DropMagic},
-		{"other version", edit(4, 2), DropVersion},
-		{"changed flags", edit(5, 0), DropKey},
-		{"changed state", edit(6, byte(StateLeaving)), DropKey},
+		{"other version", edit(4, 3), DropVersion},
+		{"a longer packet of another version", append(edit(4, 3), 0), DropVersion},
+		{"a key that nobody knows", edit(11, 8), DropUnknownKey},
+		{"changed flags", edit(7, 0), DropKey},
+		{"changed state", edit(5, byte(StateLeaving)), DropKey},
 		{"changed mac", edit(Size-1, good[Size-1]^1), DropKey},
 		{"other key", codec(t, []byte("another key of 16+ bytes")).Append(nil, &Beat{}), DropKey},
 		{"no state", sealed(func(b *Beat) { b.State = 0 }), DropField},
@@ -135,7 +137,7 @@ func TestDurationsStayInTheRangeOfTheWire(t *testing.T) {
 }
 
 func TestShortKeysAreRefused(t *testing.T) {
-	if _, err := NewCodec(make([]byte, MinKey-1)); err == nil {
+	if _, err := NewCodec(Key{Secret: make([]byte, MinKey-1)}); err == nil {
 		t.Error("a key of 15 bytes was taken")
 	}
 }
@@ -203,9 +205,13 @@ func FuzzCodec(f *testing.F) {
 		// The fields behind the MAC are out of a blind fuzzer's reach: seal
 		// the same body for it.
 		if len(p) >= bodySize {
-			c.mac.Reset()
-			c.mac.Write(p[:bodySize])
-			q := c.mac.Sum(bytes.Clone(p[:bodySize]))
+			p = bytes.Clone(p[:bodySize])
+			copy(p, good[:5])
+			copy(p[8:], good[8:12])
+			mac := c.seals[0].mac
+			mac.Reset()
+			mac.Write(p)
+			q := mac.Sum(p)
 			if err := c.Open(q, &b); err == nil {
 				g := NewGuard(1, b.Echo)
 				if _, d := g.Accept(int(b.Channel), &b, 2); d != DropNone && d != DropOwn && d != DropUnproven {
