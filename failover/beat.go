@@ -134,7 +134,7 @@ func (n *Node) step(e pulse.Event, now time.Duration) {
 		case pulse.ActionState:
 			s, _, _ := n.machine.State()
 			if s != from {
-				n.effects.request(role(s), 0)
+				n.effects.request(role(s), n.holdFor(s))
 				n.events.emit(Event{Kind: EventRole, Role: role(s), From: role(from), Reason: n.reason(now)})
 			}
 		case pulse.ActionSend:
@@ -163,6 +163,8 @@ func (n *Node) step(e pulse.Event, now time.Duration) {
 				reason = "both nodes are configured as primary; make one the backup"
 			}
 			n.events.emit(Event{Kind: EventRoleConflict, Reason: reason})
+		default:
+			n.handOver(a.Kind)
 		}
 	}
 	n.wakeLoop() // what is due next may have changed
@@ -293,8 +295,8 @@ func (n *Node) encode(packets [][]byte, now time.Duration) {
 	s, _, _ := n.machine.State()
 	n.seq++
 	b := pulse.Beat{
-		Primary: n.cfg.Primary, Hears: n.machine.Hears(), Yielding: n.machine.Yielding(),
-		Asks: n.asks(), State: s,
+		Primary: n.cfg.Primary, Hears: n.machine.Hears(), Yielding: s == pulse.StateActive && n.machine.Yielding(),
+		Asks: n.asks(), Serving: n.serving, Takes: n.machine.Takes(), State: s,
 		Boot: n.guard.Boot(), Challenge: n.guard.Challenge(), Echo: n.guard.Echo(), Seq: n.seq,
 		Sent: now, Wall: n.clocks.now().UnixNano(), Interval: n.cfg.Interval, DeadAfter: n.cfg.DeadAfter,
 		Terms: n.machine.Terms(), Digest: n.digest,

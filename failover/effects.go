@@ -23,6 +23,9 @@ type effects struct {
 	owner AddressOwner
 	hook  func(context.Context, Role) error
 	emit  func(Event)
+	// settled, if set, is told when all that serving takes is done, the first
+	// announcement included, and when it is undone. No lock is held then.
+	settled func(bool)
 
 	wake chan struct{}
 	done chan struct{} // closed when run has ended
@@ -167,6 +170,9 @@ func (e *effects) run() {
 				break
 			}
 			e.report(e.teach(repair || round >= plan.rounds()), "")
+			if round == 0 {
+				e.settle(true)
+			}
 			if round++; round >= plan.rounds() {
 				base = time.Now() // refresh from here on
 			}
@@ -189,6 +195,7 @@ func (e *effects) run() {
 				break
 			}
 			told, taken, retry = want, false, 0
+			e.settle(false)
 			continue
 		case want == RoleLeaving:
 			return
@@ -288,6 +295,12 @@ func (e *effects) abandonable() (context.Context, func()) {
 		e.abandon = nil
 		e.mu.Unlock()
 		cancel()
+	}
+}
+
+func (e *effects) settle(v bool) {
+	if e.settled != nil {
+		e.settled(v)
 	}
 }
 

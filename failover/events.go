@@ -92,6 +92,13 @@ const (
 	// is decided by them. Reason.
 	EventClocksDiffer
 	EventClocksAgree
+	// EventHandOver: the partner was asked to take over or to hand over, or has
+	// begun to take over; nothing has moved yet. EventHandedOver: the partner
+	// serves, so this node lets go. EventHandOverFailed: it was not to be; an
+	// active node goes on serving, a stopping one does not. Reason.
+	EventHandOver
+	EventHandedOver
+	EventHandOverFailed
 )
 
 var eventNames = [...]string{
@@ -124,6 +131,9 @@ var eventNames = [...]string{
 	EventNewerKey:       "newer-key",
 	EventClocksDiffer:   "clocks-differ",
 	EventClocksAgree:    "clocks-agree",
+	EventHandOver:       "hand-over",
+	EventHandedOver:     "handed-over",
+	EventHandOverFailed: "hand-over-failed",
 }
 
 // String returns the name in lower case, or event(N) for unknown ones.
@@ -275,7 +285,7 @@ func (q *eventQueue) tell(e Event) {
 	case EventPartnerLost, EventChannelLost, EventChannelTrouble, EventRefused, EventPartnerDeaf,
 		EventDigestMismatch, EventRivalSeen, EventRoleConflict, EventAddressTrouble, EventMismatch, EventStalled,
 		EventRemoved, EventClaimed, EventDuplicate, EventUnbelieved, EventBeatLost, EventBeatLimited,
-		EventNewerKey, EventClocksDiffer:
+		EventNewerKey, EventClocksDiffer, EventHandOverFailed:
 		level = slog.LevelWarn
 	}
 	var attrs []slog.Attr

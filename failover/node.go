@@ -12,14 +12,6 @@ import (
 	"github.com/lvskit/lvskit/failover/pulse"
 )
 
-// Errors of [Node.Yield].
-var (
-	// ErrNotActive: there is nothing to hand over.
-	ErrNotActive = errors.New("failover: this node is not active")
-	// ErrNoPartner: nobody is there who could take over.
-	ErrNoPartner = errors.New("failover: no partner that is able to take over")
-)
-
 // Node is one of a pair of directors, or a single one. Its methods are safe
 // for concurrent use, also from within the callbacks of [Config].
 type Node struct {
@@ -44,6 +36,7 @@ type Node struct {
 	send     bool // a beat is wanted before the interval is over
 	beat     pulse.Beat
 	digest   [32]byte
+	serving  bool // and the neighbours know
 	mismatch bool
 	compared [2][32]byte // the digests told last, ours and the partner's
 	docs     documents
@@ -65,6 +58,7 @@ func New(cfg *Config) (*Node, error) {
 	n := &Node{cfg: c, start: time.Now(), poke: make(chan struct{}, 1), digest: c.Digest, clocks: clocks{now: time.Now}}
 	n.events = newEventQueue(c.Logger, c.OnEvent)
 	n.effects = newEffects(c.Owner, c.OnRole, n.events.emit)
+	n.effects.settled = n.settled
 	for i, ch := range c.Channels {
 		n.chans = append(n.chans, &channel{Channel: ch, index: i})
 	}
@@ -78,8 +72,9 @@ func New(cfg *Config) (*Node, error) {
 	return n, nil
 }
 
-// Run takes part in the pair until ctx ends; then it tells the partner,
-// releases the addresses, calls the role hook and returns nil. It returns an
+// Run takes part in the pair until ctx ends; then it tells the partner, serves
+// until the partner does if that is able to, releases the addresses, calls the
+// role hook and returns nil. It returns an
 // error at once if no channel may be opened for want of permission; any other
 // trouble is reported and tried again. A node runs once.
 func (n *Node) Run(ctx context.Context) error {
@@ -143,8 +138,8 @@ func (n *Node) SetDigest(d [32]byte) {
 	n.mu.Unlock()
 }
 
-// SetFault keeps the node from being active and yields if it is, for the
-// reason given; the empty reason ends the fault. A node whose fault ends
+// SetFault keeps the node from being active, for the reason given, and if it is
+// releases what it has at once; the empty reason ends the fault. A node whose fault ends
 // listens before it takes anything over.
 func (n *Node) SetFault(reason string) {
 	if n.remote != nil {
@@ -157,26 +152,6 @@ func (n *Node) SetFault(reason string) {
 	if n.started {
 		n.step(pulse.Event{Kind: pulse.EventFault, On: reason != ""}, n.clock())
 	}
-}
-
-// Yield hands over to the partner. It returns when the order is given: the
-// events and the status tell what came of it. If the partner does not take
-// over within DeadAfter, the node may become active again.
-// The error is ErrNotActive or ErrNoPartner.
-func (n *Node) Yield() error {
-	if n.remote != nil {
-		return n.remote.yield()
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if s, _, _ := n.machine.State(); s != pulse.StateActive {
-		return ErrNotActive
-	}
-	if !n.machine.CanYield() {
-		return ErrNoPartner
-	}
-	n.step(pulse.Event{Kind: pulse.EventYield}, n.clock())
-	return nil
 }
 
 // Announce begins the schedule of announcements anew if the node is active,

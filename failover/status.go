@@ -19,6 +19,9 @@ type Status struct {
 	// Serving: the role hook and the addresses are through. It follows Role
 	// with the time that they take.
 	Serving bool `json:"serving"`
+	// HandOver is how far it has come while the node asks its partner to take
+	// over, or to hand over; empty otherwise.
+	HandOver string `json:"hand_over,omitempty"`
 	// AddressError is the trouble with hook or addresses, empty if none.
 	AddressError string `json:"address_error,omitempty"`
 	// Rival: both nodes are active.
@@ -42,9 +45,11 @@ type PartnerStatus struct {
 	// and is not believed. Empty if none were, or if it is Alive.
 	Refused string `json:"refused,omitempty"`
 	// Alive: not silent on all channels.
-	Alive     bool      `json:"alive"`
-	Role      Role      `json:"role"`
-	Primary   bool      `json:"primary"`
+	Alive   bool `json:"alive"`
+	Role    Role `json:"role"`
+	Primary bool `json:"primary"`
+	// Serving: its hook and addresses are through, and its neighbours know.
+	Serving   bool      `json:"serving"`
 	LastHeard time.Time `json:"last_heard"`
 	// Hears: it says that it hears us.
 	Hears bool `json:"hears"`
@@ -88,7 +93,7 @@ func (n *Node) Status() Status {
 	n.mu.Lock()
 	m, beat, clocks, now := n.machine, n.beat, n.clocks, n.clock()
 	refused := n.refused(now)
-	s := Status{Reason: n.reason(now), Primary: n.cfg.Primary, DigestMismatch: n.mismatch, Rival: m.Rival()}
+	s := Status{Reason: n.reason(now), Primary: n.cfg.Primary, DigestMismatch: n.mismatch, Rival: m.Rival(), HandOver: handOverText(&m)}
 	n.mu.Unlock()
 
 	state, _, since := m.State()
@@ -100,7 +105,7 @@ func (n *Node) Status() Status {
 	}
 	if state, heard, ok := m.Partner(); ok {
 		s.Partner = PartnerStatus{
-			Known: true, Alive: m.Hears(), Role: role(state), Primary: beat.Primary, LastHeard: n.start.Add(heard),
+			Known: true, Alive: m.Hears(), Role: role(state), Primary: beat.Primary, Serving: beat.Serving, LastHeard: n.start.Add(heard),
 			Hears: beat.Hears, Key: beat.Key, ClockOffset: clocks.offset, ClocksDiffer: clocks.told, Uptime: beat.Sent, Interval: beat.Interval, DeadAfter: beat.DeadAfter, Digest: beat.Digest,
 		}
 	}

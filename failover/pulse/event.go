@@ -24,8 +24,15 @@ const (
 	// EventBlind: On says whether no channel can be heard at all for a reason
 	// of our own, as when no socket could be opened.
 	EventBlind
+	// EventServing: On says whether what serving takes is done: hook and
+	// addresses are through and the neighbours know.
+	EventServing
 	// EventYield: an operator wants the partner to take over.
 	EventYield
+	// EventTake: an operator wants this node to take over from the partner.
+	EventTake
+	// EventCleared: the take-over that [Machine.Waits] for it may go on.
+	EventCleared
 	// EventLeave: the node stops.
 	EventLeave
 )
@@ -33,7 +40,7 @@ const (
 // Event is an input of the [Machine].
 type Event struct {
 	Kind    EventKind
-	On      bool          // EventFault, EventBlind
+	On      bool          // EventFault, EventBlind, EventServing
 	Channel int           // EventHeard
 	Proof   Proof         // EventHeard
 	At      time.Duration // EventHeard
@@ -63,6 +70,19 @@ const (
 	ActionRivalGone
 	// ActionRoleConflict: both nodes are primary by configuration, or neither.
 	ActionRoleConflict
+	// ActionHandOver: the partner is asked to take over, and this node serves
+	// until it does. ActionHandOverTaken: the partner is active and not serving
+	// yet. ActionHandedOver: it serves, so this node lets go.
+	// ActionHandOverFailed: it refused, fell silent or did not come to serve in
+	// time; a leaving node lets go nevertheless, another one stays active.
+	ActionHandOver
+	ActionHandOverTaken
+	ActionHandedOver
+	ActionHandOverFailed
+	// ActionTakeAsked: the partner is asked to hand over. ActionTakeFailed: it
+	// did not.
+	ActionTakeAsked
+	ActionTakeFailed
 )
 
 // Action is an output of the [Machine]: an order, or a fact to be told.
@@ -98,7 +118,12 @@ const (
 	ReasonRivalPreferred
 	// ReasonRivalDeaf: both served, and only we can know of it.
 	ReasonRivalDeaf
-	// ReasonYielded: handed over by EventYield.
+	// ReasonPartnerKeeps: the partner was about to hand over and did not.
+	ReasonPartnerKeeps
+	// ReasonUncleared: nothing was heard for the dead time, and EventCleared
+	// has not come.
+	ReasonUncleared
+	// ReasonYielded: handed over by EventYield, or by the partner's request.
 	ReasonYielded
 	// ReasonFault: EventFault is on.
 	ReasonFault
@@ -122,6 +147,8 @@ var reasonNames = [...]string{
 	ReasonPartnerSilent:    "the partner is silent on all channels",
 	ReasonRivalPreferred:   "both nodes were active and the partner has precedence",
 	ReasonRivalDeaf:        "both nodes were active and the partner does not hear us",
+	ReasonPartnerKeeps:     "the partner did not hand over after all",
+	ReasonUncleared:        "the partner is silent on all channels, and the take-over is not cleared yet",
 	ReasonYielded:          "handed over by order",
 	ReasonFault:            "fault",
 	ReasonFaultCleared:     "fault mended, listening for the partner",

@@ -18,6 +18,8 @@ type packet struct {
 	state State
 	hears bool
 	yield bool
+	serve bool
+	take  bool
 	boot  uint64
 }
 
@@ -26,6 +28,7 @@ type node struct {
 	out     packet // on its way to the other node
 	stalled int8   // steps for which it stands still
 	fault   bool
+	serving bool // comes a step after the state, as hooks take their time
 }
 
 type world struct {
@@ -33,7 +36,7 @@ type world struct {
 	step      int16
 	troubles  int8 // disturbances so far
 	zero      int8 // steps in a row without an active node
-	two       int8 // steps in a row with two
+	two       int8 // steps in a row with two, of which none hands over
 	nextBoots uint8
 }
 
@@ -50,7 +53,7 @@ func startNode(i int, boot uint64, now time.Duration) node {
 
 func (n *node) send() {
 	s, _, _ := n.m.State()
-	n.out = packet{true, s, n.m.Hears(), n.m.Yielding(), n.m.p.Boot}
+	n.out = packet{true, s, n.m.Hears(), n.m.Yielding(), n.serving, n.m.Takes(), n.m.p.Boot}
 }
 
 func (w *world) event(i int, e Event) {
@@ -89,11 +92,16 @@ func (w *world) advance(lose [2]bool) {
 		if in[i].ok && !lose[i] {
 			p := in[i]
 			w.event(i, Event{Kind: EventHeard, At: w.now(), Proof: Proof{Fresh: true, Channel: true}, Beat: &Beat{
-				Primary: i == 1, State: p.state, Hears: p.hears, Yielding: p.yield, Boot: p.boot, Interval: tick, DeadAfter: dead,
+				Primary: i == 1, State: p.state, Hears: p.hears, Yielding: p.yield, Serving: p.serve, Takes: p.take, Boot: p.boot, Interval: tick, DeadAfter: dead,
 			}})
 		}
 		if n.m.Next() <= w.now() {
 			w.event(i, Event{})
+		}
+		if s, _, _ := n.m.State(); n.serving != (s == StateActive) {
+			n.serving = s == StateActive
+			w.event(i, Event{Kind: EventServing, On: n.serving})
+			n.send()
 		}
 		if int(w.step)%2 == i {
 			n.send()
@@ -107,7 +115,7 @@ func (w *world) advance(lose [2]bool) {
 	if w.zero++; active != 0 || w.n[0].fault && w.n[1].fault {
 		w.zero = 0
 	}
-	if w.two++; active < 2 {
+	if w.two++; active < 2 || w.n[0].m.Yielding() || w.n[1].m.Yielding() {
 		w.two = 0
 	}
 }
@@ -143,6 +151,9 @@ func (w world) troubled() []world {
 			})
 			if w.n[i].m.CanYield() {
 				add(func(v *world, n *node) { v.event(i, Event{Kind: EventYield}) })
+			}
+			if w.n[i].m.CanTake() {
+				add(func(v *world, n *node) { v.event(i, Event{Kind: EventTake}) })
 			}
 		}
 	}

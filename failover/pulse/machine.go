@@ -10,6 +10,10 @@ const Never = time.Duration(1<<63 - 1)
 // late, but it does.
 const maxStalls = 8
 
+// handOverLimit is how long who hands over waits for a partner that has begun
+// to take over and does not come to serve; it serves meanwhile.
+const handOverLimit = 10 * time.Second
+
 // Params are what the machine is configured with. They must be the ones that
 // the node's beats carry.
 type Params struct {
@@ -25,6 +29,11 @@ type Params struct {
 	// that beats too slowly for it, so that it holds fewer than two of its
 	// intervals, is given three of them.
 	Interval, DeadAfter time.Duration
+	// Clearance: silence alone is not enough to take over, EventCleared has to
+	// come too.
+	Clearance bool
+	// Legacy: the partner cannot say whether it serves.
+	Legacy bool
 }
 
 type presence uint8
@@ -58,6 +67,8 @@ type Machine struct {
 	primary  bool
 	hears    bool
 	yielding bool
+	serves   bool
+	takes    bool
 	boot     uint64
 	terms    uint32
 	interval time.Duration
@@ -67,9 +78,13 @@ type Machine struct {
 	listenUntil time.Duration // in listening: then it is gone
 	notBefore   time.Duration // silence is not found before this
 	hold        time.Duration // neither active: then take it; 0 is unset
-	yieldUntil  time.Duration
+	yieldUntil  time.Duration // handing over until then; 0 is not
+	takeUntil   time.Duration // asking for it until then; 0 is not
 	rivalSince  time.Duration
 	stalls      uint8
+	serving     bool
+	taken       bool // what we hand over: the partner is active
+	cleared     bool
 	rival       bool
 	fault       bool
 	blind       bool
@@ -94,8 +109,25 @@ func (m *Machine) State() (State, Reason, time.Duration) { return m.state, m.rea
 // Hears reports whether the partner counts as alive.
 func (m *Machine) Hears() bool { return m.partner == alive }
 
-// Yielding reports whether the node is handing over.
+// Yielding reports whether the node is handing over, and serves until the
+// partner does.
 func (m *Machine) Yielding() bool { return m.yieldUntil != 0 }
+
+// Taken reports whether the partner has begun to take what is handed over.
+func (m *Machine) Taken() bool { return m.yieldUntil != 0 && m.taken }
+
+// Takes reports whether the node asks its partner to hand over.
+func (m *Machine) Takes() bool { return m.takeUntil != 0 }
+
+// HandOverLimit returns how long a hand-over may last at most: a node serves
+// for that long beside a partner that has begun to take over.
+func (m *Machine) HandOverLimit() time.Duration { return max(m.deadAfter(), handOverLimit) }
+
+// Waits reports whether nothing but EventCleared is missing for a take-over.
+func (m *Machine) Waits() bool {
+	return m.p.Clearance && m.p.Channels > 0 && m.partner == gone && !m.cleared && !m.blind &&
+		(m.state == StateInit || m.state == StateBackup)
+}
 
 // Terms returns how often the node became active.
 func (m *Machine) Terms() uint32 { return m.active }
@@ -121,13 +153,19 @@ func (m *Machine) CanYield() bool {
 		(m.said == StateInit || m.said == StateBackup)
 }
 
+// CanTake reports whether EventTake would ask the partner: it is active, and
+// we can serve.
+func (m *Machine) CanTake() bool {
+	return (m.state == StateInit || m.state == StateBackup) && m.partner == alive && m.said == StateActive
+}
+
 // Step takes one event at the time now and returns the machine after it with
 // what is to be done, in order.
 func (m Machine) Step(e Event, now time.Duration) (Machine, []Action) {
 	var out []Action
 	switch e.Kind {
 	case EventHeard:
-		m.listen(e, &out)
+		m.listen(e, now, &out)
 	case EventStall:
 		// Two intervals: the partner sends at least one beat in this time.
 		if m.stalls < maxStalls {
@@ -137,7 +175,7 @@ func (m Machine) Step(e Event, now time.Duration) (Machine, []Action) {
 	case EventFault:
 		if m.fault && !e.On && m.partner != alive {
 			// What was silence may have been the fault: listen first.
-			m.partner, m.listenUntil = listening, now+m.deadAfter()
+			m.partner, m.listenUntil, m.cleared = listening, now+m.deadAfter(), false
 		}
 		m.fault = e.On
 	case EventBlind:
@@ -145,11 +183,19 @@ func (m Machine) Step(e Event, now time.Duration) (Machine, []Action) {
 			m.notBefore = max(m.notBefore, now+m.deadAfter())
 		}
 		m.blind = e.On
+	case EventServing:
+		m.serving = e.On
 	case EventYield:
-		if m.CanYield() {
-			m.yieldUntil = now + m.deadAfter()
+		m.beginYield(now, &out)
+	case EventTake:
+		if m.CanTake() && m.takeUntil == 0 {
+			m.takeUntil = now + m.deadAfter()
+			out = append(out, Action{Kind: ActionTakeAsked}, Action{Kind: ActionSend})
 		}
+	case EventCleared:
+		m.cleared = m.cleared || m.Waits()
 	case EventLeave:
+		m.beginYield(now, &out)
 		m.leaving = true
 	}
 	// Only a tick lets timers run out: other events may come while packets
@@ -163,7 +209,7 @@ func (m Machine) Step(e Event, now time.Duration) (Machine, []Action) {
 }
 
 // listen takes the facts of a packet.
-func (m *Machine) listen(e Event, out *[]Action) {
+func (m *Machine) listen(e Event, now time.Duration, out *[]Action) {
 	if e.Proof.Channel && e.Channel >= 0 && e.Channel < m.p.Channels {
 		l := &m.lines[e.Channel]
 		l.heard = max(l.heard, e.At)
@@ -185,9 +231,10 @@ func (m *Machine) listen(e Event, out *[]Action) {
 		*out = append(*out, Action{Kind: ActionRivalSeen}, Action{Kind: ActionRivalGone}, Action{Kind: ActionAnnounce})
 	}
 	m.terms = b.Terms
-	m.met, m.stalls = true, 0
+	m.met, m.stalls, m.cleared = true, 0, false
 	m.heard = max(m.heard, e.At)
-	m.said, m.primary, m.hears, m.yielding = b.State, b.Primary, b.Hears, b.Yielding
+	m.said, m.primary, m.hears = b.State, b.Primary, b.Hears
+	m.yielding, m.serves = b.Yielding && b.State == StateActive, b.Serving
 	m.boot, m.interval = b.Boot, min(b.Interval, MaxInterval)
 	if m.partner != alive {
 		m.partner = alive
@@ -198,6 +245,56 @@ func (m *Machine) listen(e Event, out *[]Action) {
 		if conflict {
 			*out = append(*out, Action{Kind: ActionRoleConflict})
 		}
+	}
+	// It asks in many beats; asked once, it gets one answer.
+	if b.Takes && !m.takes {
+		m.beginYield(now, out)
+	}
+	m.takes = b.Takes
+}
+
+// beginYield asks the partner to take over, if it can.
+func (m *Machine) beginYield(now time.Duration, out *[]Action) {
+	if m.yieldUntil != 0 || !m.CanYield() {
+		return
+	}
+	m.yieldUntil, m.taken = now+m.deadAfter(), false
+	*out = append(*out, Action{Kind: ActionHandOver}, Action{Kind: ActionSend})
+}
+
+// handOver follows what the partner makes of being asked, and reports whether
+// it serves now.
+func (m *Machine) handOver(now time.Duration, timed bool, out *[]Action) (done bool) {
+	end := func(k ActionKind) {
+		m.yieldUntil, m.taken = 0, false
+		*out = append(*out, Action{Kind: k})
+	}
+	switch {
+	case m.yieldUntil == 0:
+	case m.fault && !m.leaving:
+		m.yieldUntil, m.taken = 0, false // the state has the news
+	case m.partner != alive, m.said == StateFault, m.said == StateLeaving, m.taken && m.said != StateActive,
+		timed && now >= m.yieldUntil:
+		end(ActionHandOverFailed)
+	case m.said == StateActive && (m.serves || m.p.Legacy):
+		end(ActionHandedOver)
+		return true
+	case m.said == StateActive && !m.taken:
+		m.taken, m.yieldUntil = true, now+m.HandOverLimit()
+		*out = append(*out, Action{Kind: ActionHandOverTaken})
+	}
+	return false
+}
+
+// ask follows our own request to take over.
+func (m *Machine) ask(now time.Duration, timed bool, out *[]Action) {
+	switch {
+	case m.takeUntil == 0:
+	case m.state == StateActive:
+		m.takeUntil = 0
+	case !m.CanTake(), timed && now >= m.takeUntil:
+		m.takeUntil = 0
+		*out = append(*out, Action{Kind: ActionTakeFailed})
 	}
 }
 
@@ -230,13 +327,17 @@ func (m *Machine) silence(now time.Duration, out *[]Action) {
 
 // decide brings the state in line with the facts.
 func (m *Machine) decide(now time.Duration, timed bool, out *[]Action) {
-	partnerActive := m.partner == alive && m.said == StateActive
-	if m.yieldUntil != 0 && (partnerActive || timed && now >= m.yieldUntil || m.partner != alive) {
-		m.yieldUntil = 0
-	}
-	if m.rival && (!partnerActive || m.state != StateActive) {
+	done := m.handOver(now, timed, out)
+	// Two active nodes of which one hands over are no rivals.
+	rivals := m.partner == alive && m.said == StateActive && m.yieldUntil == 0 && !m.yielding
+	if m.rival && (!rivals || m.state != StateActive) {
 		m.endRival(out)
 	}
+	m.judge(done, rivals, now, timed, out)
+	m.ask(now, timed, out)
+}
+
+func (m *Machine) judge(done, rivals bool, now time.Duration, timed bool, out *[]Action) {
 	switch {
 	case m.leaving:
 		m.enter(StateLeaving, ReasonStopped, now, out)
@@ -244,32 +345,35 @@ func (m *Machine) decide(now time.Duration, timed bool, out *[]Action) {
 		m.enter(StateFault, ReasonFault, now, out)
 	case m.p.Channels == 0:
 		m.enter(StateActive, ReasonAlone, now, out)
+	case m.state == StateActive && done:
+		m.enter(StateBackup, ReasonYielded, now, out)
 	case m.state == StateActive:
-		m.decideActive(partnerActive, now, timed, out)
+		m.decideActive(rivals, now, timed, out)
 	default:
 		m.decideInactive(now, timed, out)
 	}
 }
 
-func (m *Machine) decideActive(partnerActive bool, now time.Duration, timed bool, out *[]Action) {
-	if m.yieldUntil != 0 {
-		m.enter(StateBackup, ReasonYielded, now, out)
+func (m *Machine) decideActive(rivals bool, now time.Duration, timed bool, out *[]Action) {
+	if !rivals {
 		return
 	}
-	if !partnerActive {
+	if m.reason == ReasonPartnerYields && !m.serving && m.serves && !m.p.Legacy {
+		// We were asked to and have not come to serve. It is no rival.
+		m.enter(StateBackup, ReasonPartnerKeeps, now, out)
 		return
 	}
 	if !m.rival {
 		m.rival, m.rivalSince = true, now
 		*out = append(*out, Action{Kind: ActionRivalSeen})
-		if m.preferred() {
+		if m.outranks() {
 			*out = append(*out, Action{Kind: ActionAnnounce}, Action{Kind: ActionSend})
 		}
 	}
 	switch {
-	case !m.preferred():
+	case !m.outranks():
 		m.enter(StateBackup, ReasonRivalPreferred, now, out)
-	case m.hears:
+	case m.hears || m.serving && !m.serves:
 		// It has heard us and is about to step down: give it time afresh.
 		m.rivalSince = now
 	case timed && now >= m.rivalSince+m.deadAfter() && now >= m.notBefore:
@@ -281,6 +385,12 @@ func (m *Machine) decideActive(partnerActive bool, now time.Duration, timed bool
 func (m *Machine) decideInactive(now time.Duration, timed bool, out *[]Action) {
 	neither := false
 	switch {
+	case m.partner == gone && m.p.Clearance && (!m.cleared || m.blind):
+		state := StateBackup
+		if m.state == StateInit || m.state == StateFault {
+			state = StateInit
+		}
+		m.enter(state, ReasonUncleared, now, out)
 	case m.partner == gone:
 		m.enter(StateActive, ReasonPartnerSilent, now, out)
 	case m.partner == listening:
@@ -292,16 +402,14 @@ func (m *Machine) decideInactive(now time.Duration, timed bool, out *[]Action) {
 		case m.reason == ReasonBlind:
 			m.enter(StateInit, ReasonStart, now, out)
 		}
+	case m.said == StateActive && m.yielding:
+		m.enter(StateActive, ReasonPartnerYields, now, out)
 	case m.said == StateActive:
 		m.enter(StateBackup, ReasonPartnerActive, now, out)
 	case m.said == StateFault:
 		m.enter(StateActive, ReasonPartnerFault, now, out)
 	case m.said == StateLeaving:
 		m.enter(StateActive, ReasonPartnerLeaving, now, out)
-	case m.yieldUntil != 0:
-		m.enter(StateBackup, ReasonYielded, now, out)
-	case m.yielding:
-		m.enter(StateActive, ReasonPartnerYields, now, out)
 	case m.preferred():
 		m.enter(StateActive, ReasonPartnerInactive, now, out)
 	default:
@@ -364,6 +472,16 @@ func (m *Machine) preferred() bool {
 	return m.p.Boot < m.boot
 }
 
+// outranks reports whether this node goes on when both are active: who serves
+// goes before who does not yet. The two may see it differently for as long as a
+// packet is on its way, but never so that each believes the other one first.
+func (m *Machine) outranks() bool {
+	if m.serving != m.serves && !m.p.Legacy {
+		return m.serving
+	}
+	return m.preferred()
+}
+
 // deadAfter is our own, unless the partner beats too slowly for it: a
 // mismatch must not make two active nodes. Two intervals are the least that a
 // node may be configured with, so partners that agree keep what they have.
@@ -399,7 +517,10 @@ func (m *Machine) Next() time.Duration {
 	if m.yieldUntil != 0 {
 		next = min(next, m.yieldUntil)
 	}
-	if m.rival && m.preferred() && !m.hears {
+	if m.takeUntil != 0 {
+		next = min(next, m.takeUntil)
+	}
+	if m.rival && m.outranks() && !m.hears && (m.serves || !m.serving) {
 		due(m.rivalSince + dead)
 	}
 	return next

@@ -71,6 +71,9 @@ func (s *script) partner(state State, change ...func(*Beat)) {
 	s.step(Event{Kind: EventHeard, Channel: 0, At: s.now, Proof: Proof{Fresh: true, Channel: true}, Beat: &b})
 }
 
+// serves makes the partner one that serves.
+func serves(b *Beat) { b.Serving = true }
+
 func (s *script) want(state State, reason Reason) {
 	s.t.Helper()
 	gotState, gotReason, _ := s.m.State()
@@ -331,31 +334,247 @@ func TestMachine(t *testing.T) {
 			s.step(Event{Kind: EventFault})
 			s.want(StateBackup, ReasonPartnerActive)
 		}},
-		{"yield waits for the partner, even as primary", func(t *testing.T) {
+		{"both active: who serves goes before who does not yet", func(t *testing.T) {
+			s := activeScript(t, backupParams())
+			s.step(Event{Kind: EventServing, On: true})
+			s.acts = nil
+			s.partner(StateActive)
+			s.want(StateActive, ReasonPartnerSilent)
+			if diff := cmp.Diff([]ActionKind{ActionChannelFound, ActionPartnerFound, ActionRivalSeen, ActionAnnounce, ActionSend}, s.acts); diff != "" {
+				t.Errorf("actions (-want +got):\n%s", diff)
+			}
+			deaf := func(b *Beat) { b.Hears = false }
+			for range 10 { // it does not hear us, and nobody would serve without us
+				s.until(s.now + tick)
+				s.partner(StateActive, deaf)
+			}
+			s.want(StateActive, ReasonPartnerSilent)
+			s.partner(StateActive, serves)
+			s.want(StateBackup, ReasonRivalPreferred)
+
+			s = activeScript(t, primaryParams())
+			s.partner(StateActive, serves)
+			s.want(StateBackup, ReasonRivalPreferred)
+		}},
+		{"a partner of the old program has no say in who serves", func(t *testing.T) {
+			params := primaryParams()
+			params.Legacy = true
+			s := activeScript(t, params)
+			s.partner(StateActive, serves)
+			s.want(StateActive, ReasonPartnerSilent)
+		}},
+		{"yield serves until the partner does, even as primary", func(t *testing.T) {
 			s := activeScript(t, primaryParams())
+			s.step(Event{Kind: EventServing, On: true})
 			s.partner(StateBackup)
+			s.acts = nil
 			s.step(Event{Kind: EventYield})
-			s.want(StateBackup, ReasonYielded)
-			if !s.m.Yielding() {
-				t.Error("not yielding")
+			s.step(Event{Kind: EventYield}) // asked twice is asked once
+			if !s.m.Yielding() || s.m.Taken() {
+				t.Error("not yielding, or taken already")
 			}
 			s.until(s.now + tick/2)
 			s.partner(StateBackup) // sent before it heard us
-			s.want(StateBackup, ReasonYielded)
+			s.until(s.now + tick/2)
 			s.partner(StateActive)
-			s.want(StateBackup, ReasonPartnerActive)
+			if !s.m.Taken() {
+				t.Error("not taken")
+			}
+			s.want(StateActive, ReasonPartnerSilent)
+			s.keepHearing(StateActive, 50) // its hook takes its time
+			s.want(StateActive, ReasonPartnerSilent)
+			s.partner(StateActive, serves)
+			s.want(StateBackup, ReasonYielded)
 			if s.m.Yielding() {
 				t.Error("still yielding")
 			}
+			want := []ActionKind{ActionHandOver, ActionSend, ActionHandOverTaken, ActionHandedOver, ActionState, ActionSend}
+			if diff := cmp.Diff(want, s.acts); diff != "" {
+				t.Errorf("actions (-want +got):\n%s", diff)
+			}
+			s.partner(StateActive, serves)
+			s.want(StateBackup, ReasonPartnerActive)
 		}},
-		{"yield comes back if the partner does not take it", func(t *testing.T) {
+		{"yield ends if the partner does not take it", func(t *testing.T) {
 			s := activeScript(t, primaryParams())
 			s.partner(StateBackup)
 			s.step(Event{Kind: EventYield})
 			s.keepHearing(StateBackup, 2)
-			s.want(StateBackup, ReasonYielded)
+			if !s.m.Yielding() {
+				t.Error("given up already")
+			}
 			s.until(s.now + tick)
-			s.want(StateActive, ReasonPartnerInactive)
+			s.want(StateActive, ReasonPartnerSilent)
+			if s.m.Yielding() || s.count(ActionHandOverFailed) != 1 {
+				t.Errorf("yielding %v, actions %v", s.m.Yielding(), s.acts)
+			}
+		}},
+		{"yield ends if the partner takes it and does not come to serve", func(t *testing.T) {
+			s := activeScript(t, backupParams())
+			s.step(Event{Kind: EventServing, On: true})
+			s.partner(StateBackup)
+			s.step(Event{Kind: EventYield})
+			s.partner(StateActive)
+			s.keepHearing(StateActive, int(handOverLimit/tick)-1)
+			if !s.m.Taken() || s.count(ActionRivalSeen) != 0 {
+				t.Error("given up already, or taken for a rival")
+			}
+			s.keepHearing(StateActive, 1)
+			s.want(StateActive, ReasonPartnerSilent) // although the partner is the primary
+			if s.m.Yielding() || s.count(ActionHandOverFailed) != 1 {
+				t.Errorf("yielding %v, actions %v", s.m.Yielding(), s.acts)
+			}
+		}},
+		{"yield ends at once if the partner refuses, gives up or falls silent", func(t *testing.T) {
+			for name, answer := range map[string]func(*script){
+				"refuses":      func(s *script) { s.partner(StateFault) },
+				"stops":        func(s *script) { s.partner(StateLeaving) },
+				"gives up":     func(s *script) { s.partner(StateActive); s.partner(StateBackup) },
+				"falls silent": func(s *script) { s.partner(StateActive); s.until(s.now + dead) },
+			} {
+				s := activeScript(t, primaryParams())
+				s.partner(StateBackup)
+				s.step(Event{Kind: EventYield})
+				answer(s)
+				s.want(StateActive, ReasonPartnerSilent)
+				if s.m.Yielding() || s.count(ActionHandOverFailed) != 1 {
+					t.Errorf("%s: yielding %v, actions %v", name, s.m.Yielding(), s.acts)
+				}
+			}
+		}},
+		{"a fault while handing over is not held", func(t *testing.T) {
+			s := activeScript(t, primaryParams())
+			s.partner(StateBackup)
+			s.step(Event{Kind: EventYield})
+			s.step(Event{Kind: EventFault, On: true})
+			s.want(StateFault, ReasonFault)
+			if s.m.Yielding() {
+				t.Error("still yielding")
+			}
+		}},
+		{"leaving serves until the partner does", func(t *testing.T) {
+			s := activeScript(t, primaryParams())
+			s.partner(StateBackup)
+			s.step(Event{Kind: EventLeave})
+			s.want(StateLeaving, ReasonStopped)
+			s.partner(StateActive)
+			if !s.m.Taken() {
+				t.Error("not taken")
+			}
+			s.partner(StateActive, serves)
+			s.want(StateLeaving, ReasonStopped)
+			if s.m.Yielding() || s.count(ActionHandedOver) != 1 {
+				t.Errorf("yielding %v, actions %v", s.m.Yielding(), s.acts)
+			}
+		}},
+		{"leaving waits for nobody who cannot take over", func(t *testing.T) {
+			for name, before := range map[string]func(*script){
+				"no partner": func(*script) {},
+				"a fault":    func(s *script) { s.partner(StateFault) },
+				"leaving":    func(s *script) { s.partner(StateLeaving) },
+			} {
+				s := activeScript(t, primaryParams())
+				before(s)
+				s.step(Event{Kind: EventLeave})
+				if s.m.Yielding() {
+					t.Errorf("%s: it waits", name)
+				}
+			}
+		}},
+		{"take asks until it is active", func(t *testing.T) {
+			s := newScript(t, backupParams())
+			s.step(Event{Kind: EventTake})
+			if s.m.Takes() {
+				t.Error("asks although nobody is there")
+			}
+			s.partner(StateActive)
+			s.step(Event{Kind: EventTake})
+			if !s.m.Takes() || s.count(ActionTakeAsked) != 1 {
+				t.Errorf("takes %v, actions %v", s.m.Takes(), s.acts)
+			}
+			s.partner(StateActive, func(b *Beat) { b.Yielding = true })
+			s.want(StateActive, ReasonPartnerYields)
+			if s.m.Takes() || s.count(ActionTakeFailed) != 0 {
+				t.Errorf("takes %v, actions %v", s.m.Takes(), s.acts)
+			}
+		}},
+		{"take gives up if the partner keeps it, or this node cannot serve", func(t *testing.T) {
+			for name, then := range map[string]func(*script){
+				"keeps it": func(s *script) { s.keepHearing(StateActive, 3) },
+				"fault":    func(s *script) { s.step(Event{Kind: EventFault, On: true}) },
+				"stops":    func(s *script) { s.step(Event{Kind: EventLeave}) },
+			} {
+				s := newScript(t, backupParams())
+				s.partner(StateActive)
+				s.step(Event{Kind: EventTake})
+				then(s)
+				if s.m.Takes() || s.count(ActionTakeFailed) != 1 {
+					t.Errorf("%s: takes %v, actions %v", name, s.m.Takes(), s.acts)
+				}
+			}
+		}},
+		{"a partner that asks is handed over to, once", func(t *testing.T) {
+			asks := func(b *Beat) { b.Takes = true }
+			s := activeScript(t, primaryParams())
+			s.partner(StateFault, asks)
+			if s.m.Yielding() {
+				t.Error("handed over to a fault")
+			}
+			s.partner(StateBackup)
+			s.partner(StateBackup, asks)
+			if !s.m.Yielding() {
+				t.Fatal("not handed over")
+			}
+			for range 4 { // it never takes it, and goes on asking
+				s.until(s.now + tick)
+				s.partner(StateBackup, asks)
+			}
+			if s.m.Yielding() || s.count(ActionHandOver) != 1 {
+				t.Errorf("yielding %v, actions %v", s.m.Yielding(), s.acts)
+			}
+		}},
+		{"silence that has to be cleared", func(t *testing.T) {
+			params := backupParams()
+			params.Clearance = true
+			s := newScript(t, params)
+			s.step(Event{Kind: EventCleared}) // nobody asked
+			s.until(dead)
+			s.want(StateInit, ReasonUncleared)
+			s.until(10 * dead)
+			if !s.m.Waits() {
+				t.Error("it waits for nothing")
+			}
+			s.partner(StateActive)
+			s.want(StateBackup, ReasonPartnerActive)
+			s.step(Event{Kind: EventCleared}) // too late
+			if s.m.Waits() {
+				t.Error("it waits beside a partner")
+			}
+			s.until(11 * dead)
+			s.want(StateBackup, ReasonUncleared)
+			s.step(Event{Kind: EventBlind, On: true})
+			if s.m.Waits() {
+				t.Error("it waits while it is blind")
+			}
+			s.step(Event{Kind: EventCleared})
+			s.want(StateBackup, ReasonUncleared)
+			s.step(Event{Kind: EventBlind})
+			s.step(Event{Kind: EventCleared})
+			s.want(StateActive, ReasonPartnerSilent)
+			s.partner(StateBackup)
+			s.step(Event{Kind: EventFault, On: true})
+			s.until(s.now + 2*dead)
+			s.step(Event{Kind: EventFault})
+			s.until(s.now + 2*dead)
+			s.want(StateInit, ReasonUncleared) // cleared for one silence only
+		}},
+		{"words of a partner need no clearance", func(t *testing.T) {
+			params := backupParams()
+			params.Clearance = true
+			s := newScript(t, params)
+			s.partner(StateActive)
+			s.partner(StateLeaving)
+			s.want(StateActive, ReasonPartnerLeaving)
 		}},
 		{"yield without a partner does nothing", func(t *testing.T) {
 			s := activeScript(t, primaryParams())
@@ -368,8 +587,15 @@ func TestMachine(t *testing.T) {
 		{"a yielding partner is replaced at once", func(t *testing.T) {
 			s := newScript(t, backupParams())
 			s.partner(StateActive)
-			s.partner(StateBackup, func(b *Beat) { b.Yielding = true })
+			s.partner(StateActive, func(b *Beat) { b.Yielding = true })
 			s.want(StateActive, ReasonPartnerYields)
+			s.partner(StateActive, serves, func(b *Beat) { b.Yielding = true })
+			s.want(StateActive, ReasonPartnerYields)
+			s.partner(StateActive, serves)
+			s.want(StateBackup, ReasonPartnerKeeps)
+			if s.count(ActionRivalSeen) != 0 {
+				t.Error("it was taken for a rival")
+			}
 		}},
 		{"a blind node suspects itself, then listens", func(t *testing.T) {
 			s := newScript(t, primaryParams())

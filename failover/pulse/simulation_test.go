@@ -29,6 +29,8 @@ type simNode struct {
 	stalledTo time.Duration
 	down      bool
 	upSince   time.Duration
+	serving   bool
+	serveAt   time.Duration // its hook and addresses are through
 }
 
 type sim struct {
@@ -74,7 +76,7 @@ func (s *sim) send(i int) {
 	st, _, _ := n.m.State()
 	for ch := range 2 {
 		b := Beat{
-			Primary: i == 0, Hears: n.m.Hears(), Yielding: n.m.Yielding(), State: st, Channel: uint8(ch),
+			Primary: i == 0, Hears: n.m.Hears(), Yielding: n.m.Yielding(), Serving: n.serving, Takes: n.m.Takes(), State: st, Channel: uint8(ch),
 			Boot: n.boot, Challenge: n.g.Challenge(), Echo: n.g.Echo(), Seq: n.seq, Interval: tick, DeadAfter: dead, Terms: n.m.Terms(),
 		}
 		p := simPacket{to: 1 - i, channel: ch, beat: b}
@@ -96,6 +98,7 @@ func (s *sim) event(i int, e Event) {
 	n.m, acts = n.m.Step(e, s.now)
 	if after, why, _ := n.m.State(); after != before {
 		s.logf("node %d: %v -> %v (%v)", i, before, after, why)
+		n.serveAt = s.now + time.Duration(s.rng.Int64N(int64(tick)))
 	}
 	for _, a := range acts {
 		if a.Kind == ActionSend {
@@ -147,6 +150,11 @@ func (s *sim) run(d time.Duration) {
 			if n.m.Next() <= s.now {
 				s.event(i, Event{})
 			}
+			if st, _, _ := n.m.State(); n.serving != (st == StateActive) && s.now >= n.serveAt {
+				n.serving = !n.serving
+				s.event(i, Event{Kind: EventServing, On: n.serving})
+				s.send(i)
+			}
 		}
 		s.measure()
 	}
@@ -170,7 +178,7 @@ func (s *sim) measure() {
 	if active > 0 || !able {
 		s.zeroSince = s.now
 	}
-	if active < 2 {
+	if active < 2 || s.n[0].m.Yielding() || s.n[1].m.Yielding() { // handing over takes two
 		s.twoSince = s.now
 	}
 	s.worstZero = max(s.worstZero, s.now-s.zeroSince)
@@ -180,7 +188,7 @@ func (s *sim) measure() {
 func (s *sim) trouble() {
 	i := s.rng.IntN(2)
 	n := &s.n[i]
-	switch s.rng.IntN(9) {
+	switch s.rng.IntN(10) {
 	case 0:
 		s.loss = s.rng.Float64() * 0.6
 		s.logf("loss %.2f", s.loss)
@@ -208,6 +216,10 @@ func (s *sim) trouble() {
 	case 8:
 		if !n.down && n.stalledTo == 0 {
 			s.event(i, Event{Kind: EventYield})
+		}
+	case 9:
+		if !n.down && n.stalledTo == 0 {
+			s.event(i, Event{Kind: EventTake})
 		}
 	}
 	// The attacker replays what he likes, and reflects too.
