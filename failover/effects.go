@@ -183,6 +183,7 @@ func (e *effects) run() {
 			// Before the first decision nothing is touched, so RoleInit
 			// releases only what this run took.
 			told = RoleInit
+			e.settle(false)
 			if want == RoleLeaving && giveUp.IsZero() {
 				giveUp = time.Now().Add(releaseLimit)
 			}
@@ -195,7 +196,6 @@ func (e *effects) run() {
 				break
 			}
 			told, taken, retry = want, false, 0
-			e.settle(false)
 			continue
 		case want == RoleLeaving:
 			return
