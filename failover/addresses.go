@@ -112,7 +112,8 @@ type Addresses struct {
 	mu    sync.Mutex
 	plan  Announcing
 	addrs []VirtualAddress
-	fresh bool // the watch has not seen addrs yet
+	fresh bool      // the watch has not seen addrs yet
+	moved [2]string // the addresses of this device are on that one; none if empty
 	held  bool
 	stale []VirtualAddress // dropped from the set, not removed yet
 }
@@ -172,6 +173,15 @@ func checkAddresses(in []VirtualAddress) ([]VirtualAddress, error) {
 	return out, errors.Join(errs...)
 }
 
+// moveTo has the addresses of one device on another from now on. It is called
+// before anything is acquired.
+func (a *Addresses) moveTo(from, to string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.moved = [2]string{from, to}
+	a.addrs = movedTo(a.addrs, from, to)
+}
+
 // Acquire adds the addresses that are missing; those that are there stay
 // untouched. It tries all and returns the errors of those that failed.
 func (a *Addresses) Acquire(ctx context.Context) error {
@@ -216,6 +226,9 @@ func (a *Addresses) Set(ctx context.Context, addrs []VirtualAddress) error {
 		return err
 	}
 	a.mu.Lock()
+	if from, to := a.moved[0], a.moved[1]; to != "" {
+		addrs = movedTo(addrs, from, to)
+	}
 	var gone []VirtualAddress
 	for _, v := range append(slices.Clone(a.stale), a.addrs...) {
 		if !slices.Contains(addrs, v) {

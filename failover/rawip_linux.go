@@ -19,11 +19,6 @@ import (
 )
 
 const (
-	// controlClass marks adverts as network control: precedence 6, as RFC
-	// 2474, section 4.2.2.2, keeps it for routing protocols.
-	controlClass = 0xc0
-	// checksumAt is where the kernel puts the checksum of IPv6.
-	checksumAt = 6
 	// ipv6MulticastAll is of linux/in6.h, since Linux 4.20.
 	ipv6MulticastAll = 29
 )

@@ -18,6 +18,7 @@ import (
 // use, also from within the callbacks of [RouterConfig].
 type Router struct {
 	name    string
+	virtual *virtualDevice // nil without a virtual MAC
 	start   time.Time
 	events  *eventQueue
 	effects *effects
@@ -72,8 +73,16 @@ func NewRouter(cfg *RouterConfig) (*Router, error) {
 			return nil, fmt.Errorf("failover: %w", err)
 		}
 	}
+	if c.VirtualMAC {
+		if r.virtual, err = newVirtualDevice(c); err != nil {
+			return nil, err
+		}
+		if m, ok := c.Owner.(addressMover); ok {
+			m.moveTo(c.Device, r.virtual.name)
+		}
+	}
 	r.events = newEventQueue(c.Logger.With(slog.Int("vrid", int(c.VRID)), slog.String("iface", c.Device)), c.OnEvent)
-	r.effects = newEffects(c.Owner, c.OnRole, r.events.emit)
+	r.effects = newEffects(c.Owner, r.virtual.hook(c.OnRole), r.events.emit)
 	r.machine = vrrp.NewMachine(c.params(), 0)
 	return r, nil
 }
@@ -116,6 +125,11 @@ func (r *Router) Run(ctx context.Context) error {
 	r.loop(ctx)
 	stop()
 	work.Wait()
+	if r.virtual != nil {
+		if err := r.virtual.remove(); err != nil {
+			r.events.emit(Event{Kind: EventAddressTrouble, Err: err})
+		}
+	}
 	quiet()
 	telling.Wait()
 	return nil
@@ -242,6 +256,15 @@ func (r *Router) judgeRole(now time.Duration) {
 // until then who gives way to it still serves. Its announcement ends that sooner.
 const takeOverTime = 250 * time.Millisecond
 
+// takeOverTime is 0 with a virtual MAC: once the other one has spoken from it
+// nothing comes here, and an answer of ours would teach the switch wrongly.
+func (r *Router) takeOverTime() time.Duration {
+	if r.virtual != nil {
+		return 0
+	}
+	return takeOverTime
+}
+
 // holdFor is how long the addresses stay here at most when the router leaves a
 // role, so that no packet finds nobody: until another router speaks, or may not
 // come any more. Who has a fault has nothing to serve with.
@@ -253,7 +276,7 @@ func (r *Router) holdFor(was Role) time.Duration {
 	case r.leaving: // the others wait for their skew, an interval at most
 		return r.skewLimit() + takeOverTime
 	case why == vrrp.ReasonHigherHeard:
-		return takeOverTime
+		return r.takeOverTime()
 	}
 	return r.machine.DownInterval() + takeOverTime
 }

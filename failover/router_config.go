@@ -54,6 +54,16 @@ type RouterConfig struct {
 	// PreemptDelay is how long an active router of lower priority is left to
 	// serve, from when it was first heard; at most an hour.
 	PreemptDelay time.Duration
+	// VirtualMAC makes the adverts by multicast and the addresses use the MAC of
+	// the virtual router (RFC 9568, section 7.3), so that neighbours have nothing
+	// to learn when the service moves, only switches. It makes the macvlan that
+	// VirtualDevice names when the router starts and removes it when Run ends;
+	// the addresses that an Owner of type *Addresses has on Device come up there
+	// instead, and another kind of Owner has to put them there itself. /32 and
+	// /128 are the right lengths, 64 for a link-local address. On Device,
+	// arp_ignore and arp_announce are raised meanwhile. It works with RawIP only;
+	// clouds and hypervisors often let no second MAC through.
+	VirtualMAC bool
 	// Source is the address of this router that adverts are sent from; the
 	// zero address is chosen by the transport, see [AdvertSocket].
 	Source netip.Addr

@@ -29,10 +29,13 @@ const (
 func (r *Router) open(ctx context.Context) error {
 	r.mu.Lock()
 	transport, socket := r.cfg.Transport, AdvertSocket{
-		Device: r.cfg.Device, Source: r.cfg.Source, Virtual: r.virtual(), Group: vrrp.Group(r.cfg.six()), Peers: r.cfg.Peers,
+		Device: r.cfg.Device, Source: r.cfg.Source, Virtual: r.notSources(), Group: vrrp.Group(r.cfg.six()), Peers: r.cfg.Peers,
 	}
 	r.mu.Unlock()
 	conn, err := transport.ListenAdverts(ctx, socket)
+	if err == nil && r.virtual != nil {
+		conn, err = r.virtual.wrap(conn)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.clock()
@@ -52,9 +55,9 @@ func (r *Router) open(ctx context.Context) error {
 	return nil
 }
 
-// virtual are the addresses that are no source of adverts: those of an owner
+// notSources are the addresses that are no source of adverts: those of an owner
 // are its own.
-func (r *Router) virtual() []netip.Addr {
+func (r *Router) notSources() []netip.Addr {
 	if r.cfg.Priority == vrrp.PriorityOwner {
 		return nil
 	}

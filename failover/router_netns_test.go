@@ -17,22 +17,34 @@ import (
 // rawRouter starts a router of ours on raw sockets, by adverts every 10 ms.
 func rawRouter(t *testing.T, host *peer, priority uint8, keys []vrrp.Key, vips ...string) (*failover.Router, *failovertest.Recorder, func()) {
 	t.Helper()
+	return runRouter(t, host, func(c *failover.RouterConfig) { c.Priority, c.Keys = priority, keys }, vips...)
+}
+
+// runRouter is rawRouter for what else there is to configure.
+func runRouter(t *testing.T, host *peer, set func(*failover.RouterConfig), vips ...string) (*failover.Router, *failovertest.Recorder, func()) {
+	t.Helper()
 	rec := new(failovertest.Recorder)
 	c := failover.RouterConfig{
-		VRID: 7, Device: eth0, Priority: priority, Keys: keys, Interval: 10 * time.Millisecond, OnEvent: rec.OnEvent,
+		VRID: 7, Device: eth0, Interval: 10 * time.Millisecond, OnEvent: rec.OnEvent,
 		Transport: failover.RawIP{Namespace: host.Path()},
 	}
+	set(&c)
 	var own []failover.VirtualAddress
 	for _, s := range vips {
 		p := netip.MustParsePrefix(s)
 		c.Addresses = append(c.Addresses, p.Addr())
-		own = append(own, failover.VirtualAddress{Prefix: p, Device: eth0})
+		own = append(own, failover.VirtualAddress{Prefix: p, Device: c.Device})
 	}
 	var err error
 	c.Owner, err = failover.NewAddresses(&failover.AddressesConfig{Addresses: own, Namespace: host.Path()})
 	must(t, err)
 	r, err := failover.NewRouter(&c)
 	must(t, err)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("%s: %+v", host.Name(), r.Status())
+		}
+	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(ctx) }()

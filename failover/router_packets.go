@@ -36,7 +36,7 @@ func (r *Router) take(p *AdvertPacket) {
 	at := r.arrival(p.At, now)
 	r.remember(p.Source, &a, form, at)
 	if r.role != RoleActive && a.Priority != vrrp.PriorityStop {
-		r.effects.letGo(takeOverTime)
+		r.effects.letGo(r.takeOverTime())
 	}
 	r.step(vrrp.Event{Kind: vrrp.EventHeard, Source: p.Source, Priority: a.Priority, Interval: a.Interval, At: at}, now)
 }
@@ -133,7 +133,7 @@ func (r *Router) send(priority uint8) {
 				b = r.keys.Sign(b, source, time.Now())
 			}
 			r.out = b
-			err = r.conn.Send(b, to)
+			err = r.transmit(b, to, priority)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("failover: send to %v: %w", to, err))
@@ -150,6 +150,17 @@ func (r *Router) send(priority uint8) {
 		}
 	}
 	r.setSendErr(errors.Join(errs...))
+}
+
+// transmit sends one payload. The last word of a router that gives way would
+// teach the switch the wrong port for the virtual MAC.
+func (r *Router) transmit(b []byte, to netip.Addr, priority uint8) error {
+	if s, _, _ := r.machine.State(); s != vrrp.StateActive && priority != vrrp.PriorityStop {
+		if c, ok := r.conn.(plainSender); ok {
+			return c.SendPlain(b, to)
+		}
+	}
+	return r.conn.Send(b, to)
 }
 
 func (r *Router) setSendErr(err error) {

@@ -23,6 +23,8 @@ type RouterStatus struct {
 	VRID    uint8  `json:"vrid"`
 	Device  string `json:"device"`
 	Version uint8  `json:"version"`
+	// VirtualDevice carries the virtual MAC and the addresses, empty without.
+	VirtualDevice string `json:"virtual_device,omitempty"`
 	// Source is the address of our adverts, the zero address without a socket.
 	Source netip.Addr `json:"source"`
 	// Priority is the effective one.
@@ -91,6 +93,9 @@ func (r *Router) Status() RouterStatus {
 		VRID: r.cfg.VRID, Device: r.cfg.Device, Version: r.cfg.Version,
 		Priority: m.Priority(), Interval: r.cfg.Interval, Down: m.DownInterval(), Rival: m.Rival(),
 		Open: r.conn != nil, Sent: r.sent, Received: r.received, Stalls: r.stalls, EventsLost: r.events.losses(),
+	}
+	if r.virtual != nil {
+		s.VirtualDevice = r.virtual.name
 	}
 	s.Active, s.ActivePriority = m.Active()
 	if r.group != nil {

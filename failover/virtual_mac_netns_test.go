@@ -1,0 +1,233 @@
+//go:build linux && netns
+
+package failover_test
+
+import (
+	"context"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/lvskit/lvskit/failover"
+	"github.com/lvskit/lvskit/failover/failovertest"
+)
+
+// virtualRouter starts a router of ours with a virtual MAC.
+func virtualRouter(t *testing.T, host *peer, priority uint8, vips ...string) (*failover.Router, *failovertest.Recorder, func()) {
+	t.Helper()
+	return runRouter(t, host, func(c *failover.RouterConfig) { c.Priority, c.VirtualMAC = priority, true }, vips...)
+}
+
+// port returns the port of the switch behind which it has learnt a MAC.
+func (w *wire) portOf(mac string) string {
+	w.t.Helper()
+	h := w.sw.Handle()
+	for _, n := range dump(w.t, func() ([]netlink.Neigh, error) { return h.NeighList(0, unix.AF_BRIDGE) }) {
+		if n.HardwareAddr.String() == mac {
+			link, err := h.LinkByIndex(n.LinkIndex)
+			must(w.t, err)
+			return link.Attrs().Name
+		}
+	}
+	return ""
+}
+
+// read returns a setting of the host.
+func (p *peer) read(setting string) (value string) {
+	p.w.t.Helper()
+	must(p.w.t, p.Do(func() error {
+		b, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(setting, ".", "/"))
+		value = strings.TrimSpace(string(b))
+		return err
+	}))
+	return value
+}
+
+// up reports whether a device of the host is up, and whether there is one.
+func (p *peer) up(device string) (up, exists bool) {
+	link, err := p.Handle().LinkByName(device)
+	return err == nil && link.Attrs().RawFlags&unix.IFF_UP != 0, err == nil
+}
+
+// The address has one MAC for ever: the neighbour learns it once, and only the
+// switch follows the service.
+func TestNetnsVirtualMACMovesThePortAlone(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		vips []string
+		six  bool
+	}{
+		{"IPv4", []string{"192.0.2.100/32"}, false},
+		{"IPv6", []string{"fe80::100/64", "2001:db8::100/128"}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWire(t)
+			b1, b2 := w.host("d1", "192.0.2.1/24", "2001:db8::1/64"), w.host("d2", "192.0.2.2/24", "2001:db8::2/64")
+			client := w.host("cl", "192.0.2.9/24", "2001:db8::9/64")
+			b1.serve()
+			b2.serve()
+			// A machine that looks where packets come from, as many do.
+			b1.Sysctl("net.ipv4.conf.all.rp_filter", "1")
+			vip := netip.MustParsePrefix(tt.vips[len(tt.vips)-1]).Addr()
+			mac, device := failover.VirtualMAC(7, tt.six).String(), failover.VirtualDevice(eth0, 7, tt.six)
+
+			r1, _, stop1 := virtualRouter(t, b1, 200, tt.vips...)
+			within(t, patience, "start", func() bool { return r1.Status().Serving })
+			client.answeredBy(b1, vip)
+			r2, rec, _ := virtualRouter(t, b2, 100, tt.vips...)
+			within(t, patience, "the other one is backup", func() bool { return r2.Status().Role == failover.RoleBackup })
+			if st := r1.Status(); st.VirtualDevice != device {
+				t.Errorf("status %+v", st)
+			}
+			if up, exists := b2.up(device); up || !exists {
+				t.Errorf("the device of the backup: up %v, exists %v", up, exists)
+			}
+
+			// Who asked for it anew and who is asked: each ARP packet from a
+			// router is a chance to teach the wrong MAC.
+			ends := make(chan map[string]bool)
+			ctx, cancel := context.WithCancel(t.Context())
+			go func() {
+				seen := make(map[string]bool)
+				for ctx.Err() == nil {
+					seen[client.neighbour(vip)] = true
+					time.Sleep(5 * time.Millisecond)
+				}
+				ends <- seen
+			}()
+			serves := func(what string, r *failover.Router, at, other *peer) {
+				t.Helper()
+				took := within(t, patience, what, func() bool { return r.Status().Serving })
+				client.answeredBy(at, vip)
+				// The router itself asks for the client, in the name of the address.
+				link, err := at.Handle().LinkByName(eth0)
+				must(t, err)
+				for _, n := range dump(t, func() ([]netlink.Neigh, error) {
+					return at.Handle().NeighList(link.Attrs().Index, netlink.FAMILY_ALL)
+				}) {
+					_ = at.Handle().NeighDel(&n) // it may be gone
+				}
+				client.answeredBy(at, vip)
+				if got := w.portOf(mac); got != at.port {
+					t.Errorf("%s: the switch has the MAC at %q, want %q", what, got, at.port)
+				}
+				within(t, patience, what+": the other one is down", func() bool { up, _ := other.up(device); return !up })
+				t.Logf("%s: %v", what, took)
+			}
+			serves("start", r1, b1, b2)
+			must(t, r1.Yield())
+			serves("hand-over", r2, b2, b1)
+			r1.Reclaim()
+			serves("preemption", r1, b1, b2)
+			b1.plug(false)
+			serves("cut off", r2, b2, b1)
+			b1.plug(true)
+			serves("plugged in", r1, b1, b2)
+			stop1()
+			serves("stop", r2, b2, b1)
+			cancel()
+			if seen := <-ends; len(seen) != 1 || !seen[mac] {
+				t.Errorf("the neighbour had %v, want %s alone", seen, mac)
+			}
+			if _, exists := b1.up(device); exists {
+				t.Error("the stopped router left its device")
+			}
+			for _, name := range []string{"arp_ignore", "arp_announce"} {
+				if got := b1.read("net.ipv4.conf.eth0." + name); got != "0" {
+					t.Errorf("the stopped router left %s = %s", name, got)
+				}
+			}
+			for _, e := range rec.Events() {
+				if e.Kind == failover.EventRefused || e.Kind == failover.EventMismatch || e.Kind == failover.EventAddressTrouble {
+					t.Errorf("event %v", e)
+				}
+			}
+		})
+	}
+}
+
+// Two routers with virtual MACs on one device, a device that somebody removes,
+// and one that is there from a run that was killed.
+func TestNetnsVirtualDeviceComesAndGoes(t *testing.T) {
+	w := newWire(t)
+	host := w.host("d1", "192.0.2.1/24", "2001:db8::1/64")
+	host.Sysctl("net.ipv4.conf.eth0.arp_announce", "1")
+	four, six := failover.VirtualDevice(eth0, 7, false), failover.VirtualDevice(eth0, 7, true)
+	r4, _, stop4 := virtualRouter(t, host, 200, "192.0.2.100/32")
+	r6, _, stop6 := virtualRouter(t, host, 200, "fe80::100/64")
+	within(t, patience, "both serve", func() bool { return r4.Status().Serving && r6.Status().Serving })
+	index := func() int {
+		link, err := host.Handle().LinkByName(four)
+		if err != nil {
+			return 0
+		}
+		return link.Attrs().Index
+	}
+	was := index()
+	link, err := host.Handle().LinkByName(four)
+	must(t, err)
+	must(t, host.Handle().LinkDel(link))
+	within(t, patience, "it is made again and serves", func() bool {
+		return index() != 0 && index() != was && r4.Status().Serving && r4.Status().Role == failover.RoleActive
+	})
+	stop4()
+	if got := host.read("net.ipv4.conf.eth0.arp_announce"); got != "2" {
+		t.Errorf("arp_announce %s while another device needs it", got)
+	}
+	stop6()
+	if _, exists := host.up(six); exists {
+		t.Error("the device stayed")
+	}
+	if a, b := host.read("net.ipv4.conf.eth0.arp_announce"), host.read("net.ipv4.conf.eth0.arp_ignore"); a != "1" || b != "0" {
+		t.Errorf("arp_announce %s, arp_ignore %s, want 1 and 0 as before", a, b)
+	}
+
+	// As a killed process leaves it: it serves on, and the next run takes it.
+	eth, err := host.Handle().LinkByName(eth0)
+	must(t, err)
+	must(t, host.Handle().LinkAdd(&netlink.Macvlan{Mode: netlink.MACVLAN_MODE_BRIDGE, LinkAttrs: netlink.LinkAttrs{
+		Name: four, ParentIndex: eth.Attrs().Index, HardwareAddr: failover.VirtualMAC(7, false),
+	}}))
+	link, err = host.Handle().LinkByName(four)
+	must(t, err)
+	must(t, host.Handle().LinkSetAlias(link, "lvskit VRRP, before: arp_ignore=0 arp_announce=0"))
+	host.Up(four)
+	host.Addr(four, netip.MustParsePrefix("192.0.2.100/32"))
+	was = index()
+	r4, _, stop4 = virtualRouter(t, host, 200, "192.0.2.100/32")
+	within(t, patience, "it serves", func() bool { return r4.Status().Serving })
+	if index() != was {
+		t.Error("the device of the killed run was made anew")
+	}
+	stop4()
+	if index() != 0 {
+		t.Error("the device stayed")
+	}
+
+	// What is not ours is left alone, and named.
+	must(t, host.Handle().LinkAdd(&netlink.Macvlan{Mode: netlink.MACVLAN_MODE_BRIDGE, LinkAttrs: netlink.LinkAttrs{
+		Name: four, ParentIndex: eth.Attrs().Index, HardwareAddr: failover.VirtualMAC(7, false),
+	}}))
+	r4, _, stop4 = virtualRouter(t, host, 200, "192.0.2.100/32")
+	within(t, patience, "the device in the way is named", func() bool {
+		return strings.Contains(r4.Status().Error, `device "`+four+`" (macvlan, 00:00:5e:00:01:07): file already exists and is not ours; rename it or remove it`)
+	})
+	stop4()
+	if index() == 0 {
+		t.Error("somebody's device was removed")
+	}
+
+	// A part of a bridge bears no macvlan.
+	w.sw.Addr(bridge, netip.MustParsePrefix("192.0.2.3/24"))
+	w.sw.Addr(host.port, netip.MustParsePrefix("192.0.2.4/24"))
+	port := &peer{box: box{w.sw}, w: w}
+	r4, _, _ = runRouter(t, port, func(c *failover.RouterConfig) { c.Device, c.VirtualMAC = host.port, true }, "192.0.2.100/32")
+	within(t, patience, "the bridge is named", func() bool {
+		return strings.Contains(r4.Status().Error, "it is part of a bridge or a bond: use that")
+	})
+}
