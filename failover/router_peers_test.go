@@ -73,6 +73,31 @@ var dialects = []dialect{
 		keepalived: "version 2\n advert_int 1\n authentication {\n auth_type PASS\n auth_pass s3cret\n }",
 		ours:       func(c *failover.RouterConfig) { c.Version, c.Password = 2, "s3cret" },
 	},
+	{
+		name: "version 3 over IPv4 from one MAC", interval: 100 * time.Millisecond, vips: prefixes("192.0.2.100/32", "192.0.2.101/32"),
+		keepalived: "version 3\n advert_int 0.1\n use_vmac",
+		ours:       func(c *failover.RouterConfig) { c.VirtualMAC = true },
+	},
+	{
+		name: "version 3 over IPv6 from one MAC", interval: 100 * time.Millisecond, vips: prefixes("fe80::100/64", "2001:db8::100/128"),
+		keepalived: "version 3\n advert_int 0.1\n use_vmac",
+		ours:       func(c *failover.RouterConfig) { c.VirtualMAC = true },
+	},
+	{
+		name: "version 2 from one MAC", interval: time.Second, vips: prefixes("192.0.2.100/32"),
+		keepalived: "version 2\n advert_int 1\n use_vmac",
+		ours:       func(c *failover.RouterConfig) { c.Version, c.VirtualMAC = 2, true },
+	},
+	{
+		// Where the kernel of one of them can have no virtual MAC.
+		name: "version 3 from the MAC of keepalived", interval: 100 * time.Millisecond, vips: prefixes("192.0.2.100/32"),
+		keepalived: "version 3\n advert_int 0.1\n use_vmac",
+	},
+	{
+		name: "version 3 from the MAC of ours", interval: 100 * time.Millisecond, vips: prefixes("192.0.2.100/32"),
+		keepalived: "version 3\n advert_int 0.1",
+		ours:       func(c *failover.RouterConfig) { c.VirtualMAC = true },
+	},
 }
 
 func prefixes(list ...string) (out []netip.Prefix) {
@@ -120,7 +145,7 @@ func newKeepalived(t *testing.T, host *peer, d *dialect) *keepalived {
 	dir := t.TempDir()
 	var vips strings.Builder
 	for _, p := range d.vips {
-		fmt.Fprintf(&vips, " %v dev %s\n", p, eth0)
+		fmt.Fprintf(&vips, " %v\n", p)
 	}
 	text := fmt.Sprintf("vrrp_instance test {\n state BACKUP\n interface %s\n virtual_router_id 51\n priority 100\n %s\n virtual_ipaddress {\n%s }\n}\n",
 		eth0, d.keepalived, vips.String())
@@ -160,13 +185,9 @@ func (k *keepalived) stop() {
 	k.cmd = nil
 }
 
-// holds reports whether the host has all of the addresses.
+// holds reports whether the host has all of the addresses, on any device.
 func (p *peer) holds(vips []netip.Prefix) bool {
-	link, err := p.Handle().LinkByName(eth0)
-	if err != nil {
-		return false
-	}
-	list, err := p.Handle().AddrList(link, netlink.FAMILY_ALL)
+	list, err := p.Handle().AddrList(nil, netlink.FAMILY_ALL)
 	if err != nil {
 		return false // disturbed by a change
 	}
