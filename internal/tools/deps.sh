@@ -11,7 +11,7 @@ packages() {
 	host) echo gcc libc6-dev xz-utils mandoc vim ;;
 	netns) echo iproute2 ;;
 	peers)
-		echo nginx-light wrk keepalived redis-server memcached dnsmasq-base bird2 leafnode
+		echo nginx-light wrk keepalived frr redis-server memcached dnsmasq-base bird2 leafnode
 		echo postfix dovecot-imapd dovecot-pop3d vsftpd kamailio tomcat10-common monitoring-plugins-basic
 		echo mariadb-server-core postgresql slapd freeradius chrony unbound
 		echo rpcbind rstatd rstat-client rwhod rwho prometheus-node-exporter
@@ -70,7 +70,7 @@ for package in "${missing[@]}"; do
 	nginx-light) units=nginx.service ;;
 	bird2) units=bird.service ;;
 	leafnode) units=leafnode.socket ;;
-	keepalived | haproxy | redis-server | memcached | rwhod | prometheus-node-exporter) units=$package.service ;;
+	keepalived | frr | haproxy | redis-server | memcached | rwhod | prometheus-node-exporter) units=$package.service ;;
 	postfix | vsftpd | kamailio | postgresql | slapd | freeradius | chrony | unbound) units=$package.service ;;
 	dovecot-imapd | dovecot-pop3d) units=dovecot.service ;;
 	rpcbind) units="rpcbind.service rpcbind.socket" ;;
