@@ -174,8 +174,8 @@ func (r *Router) arrival(at time.Time, now time.Duration) time.Duration {
 // nobody has seen yet. It wakes once an interval also as a backup, to notice
 // that, and a device that goes down and up.
 func (r *Router) loop(ctx context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	timer := newAlarm(r.cfg.Transport)
+	defer timer.stop()
 	cancelled := ctx.Done()
 	planned := r.clock()
 	for {
@@ -216,9 +216,9 @@ func (r *Router) loop(ctx context.Context) {
 		wait := max(planned-r.clock(), 0)
 		r.mu.Unlock()
 
-		timer.Reset(wait)
+		timer.set(wait)
 		select {
-		case <-timer.C:
+		case <-timer.rings():
 		case <-r.poke:
 		case <-cancelled:
 		case <-r.effects.done:
