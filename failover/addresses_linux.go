@@ -82,6 +82,7 @@ func (k linkKeeper) ensure(ctx context.Context, addrs []VirtualAddress) (added [
 		added = append(added, some...)
 		errs = append(errs, err)
 	}
+	awaitUsable(ctx, h, added)
 	return added, errors.Join(errs...)
 }
 
