@@ -1,4 +1,4 @@
-//go:build linux && (netns || peers)
+//go:build linux && (netns || peers || simtime)
 
 package failover_test
 

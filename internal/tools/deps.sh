@@ -18,7 +18,7 @@ packages() {
 		;;
 	dataplane) echo haproxy nginx-light libnginx-mod-stream strace ;;
 	debian) echo user-mode-linux kmod ipvsadm ;;
-	own) echo xz-utils ipvsadm ;;
+	own) echo xz-utils ipvsadm keepalived ;;
 	build) echo linux-source-6.12 gcc make libc6-dev flex bison bc xz-utils ;;
 	qemu) echo qemu-system-x86 kmod ipvsadm gcc libc6-dev ;;
 	*)

@@ -70,7 +70,7 @@ own() {
 simtime() {
 	have own "simulated time" || return 0
 	CGO_ENABLED=0 tally run -tier "simulated time" -tag simtime -- \
-		go test -json -timeout 24h -exec "$RIG -kernel own -simulated-time -mem 1G -timeout 3m" -tags simtime -run '^TestSim'
+		go test -json -timeout 24h -exec "$RIG -kernel own -simulated-time -mem 1G -timeout 5m" -tags simtime -run '^TestSim'
 }
 
 qemu() {
