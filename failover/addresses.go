@@ -64,6 +64,9 @@ type AddressesConfig struct {
 	// any prefix length: it is removed on release even if someone else had set
 	// it before, and gets the prefix length given here when it is acquired.
 	Addresses []VirtualAddress
+	// Routes come after the addresses and go before them. What is there already
+	// and leads the same way is left alone, then and on release.
+	Routes []VirtualRoute
 	// Namespace is the path of a network namespace, as /run/netns/blue; empty
 	// means the one of the process.
 	Namespace string
@@ -91,10 +94,11 @@ type addressKeeper interface {
 	ensure(ctx context.Context, addrs []VirtualAddress) (added []VirtualAddress, err error)
 	// remove removes those that are there, with any prefix length.
 	remove(ctx context.Context, addrs []VirtualAddress) error
+	routeKeeper
 }
 
-// Addresses is the [AddressOwner] of addresses on this machine's devices. It
-// works on Linux only. It never touches an address that is not in its set, nor
+// Addresses is the [AddressOwner] of addresses on this machine's devices, and of
+// routes that need them. It works on Linux only. It never touches an address that is not in its set, nor
 // the state of a device; where the kernel removes the other IPv4 addresses of a
 // network along with its first one, they are put back at once, but routes that
 // went with them are not: set the sysctl promote_secondaries where that matters.
@@ -115,7 +119,11 @@ type Addresses struct {
 	fresh bool      // the watch has not seen addrs yet
 	moved [2]string // the addresses of this device are on that one; none if empty
 	held  bool
+	times uint64           // that they were acquired
 	stale []VirtualAddress // dropped from the set, not removed yet
+
+	routes      []VirtualRoute
+	staleRoutes []VirtualRoute
 }
 
 // NewAddresses returns the owner of the addresses of cfg and changes nothing
@@ -137,7 +145,8 @@ func NewAddresses(cfg *AddressesConfig) (*Addresses, error) {
 
 func newAddresses(cfg *AddressesConfig, keeper addressKeeper, announcer Announcer) (*Addresses, error) {
 	addrs, err := checkAddresses(cfg.Addresses)
-	if err = errors.Join(err, cfg.Announcing.check()); err != nil {
+	routes, wrong := checkRoutes(cfg.Routes)
+	if err = errors.Join(err, wrong, cfg.Announcing.check()); err != nil {
 		return nil, err
 	}
 	log := cfg.Logger
@@ -145,7 +154,7 @@ func newAddresses(cfg *AddressesConfig, keeper addressKeeper, announcer Announce
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &Addresses{
-		keeper: keeper, announcer: announcer, log: log, cfg: *cfg, addrs: addrs, plan: cfg.Announcing, changed: make(chan struct{}, 1),
+		keeper: keeper, announcer: announcer, log: log, cfg: *cfg, addrs: addrs, routes: routes, plan: cfg.Announcing, changed: make(chan struct{}, 1),
 	}, nil
 }
 
@@ -189,11 +198,16 @@ func (a *Addresses) Acquire(ctx context.Context) error {
 	defer a.mu.Unlock()
 	again := a.held
 	a.held = true
+	a.times++
 	added, err := a.keeper.ensure(ctx, a.addrs)
 	if again && len(added) > 0 {
 		a.log.Warn("failover: addresses had been removed or changed by someone else and are back", slog.Any("addresses", added))
 	}
-	return err
+	routes, wrong := a.ensureRoutes(ctx)
+	if again && len(routes) > 0 {
+		a.log.Warn("failover: routes had been removed or changed by someone else and are back", slog.Any("routes", routes))
+	}
+	return errors.Join(err, wrong)
 }
 
 // Release removes the addresses; those that are not there are fine.
@@ -201,11 +215,17 @@ func (a *Addresses) Release(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.held = false
+	var wrong error
+	if routes := append(slices.Clone(a.staleRoutes), a.routes...); len(routes) > 0 {
+		if wrong = a.keeper.removeRoutes(ctx, routes); wrong == nil {
+			a.staleRoutes = nil
+		}
+	}
 	err := a.keeper.remove(ctx, append(slices.Clone(a.stale), a.addrs...))
 	if err == nil {
 		a.stale = nil
 	}
-	return err
+	return errors.Join(wrong, err)
 }
 
 // Announce tells the neighbours once.
@@ -259,6 +279,10 @@ func (a *Addresses) Set(ctx context.Context, addrs []VirtualAddress) error {
 		if added, err = a.keeper.ensure(ctx, addrs); err != nil {
 			errs = append(errs, err)
 		}
+		// Routes of an address that went are gone, and others may have been
+		// impossible before.
+		_, err = a.ensureRoutes(ctx)
+		errs = append(errs, err)
 	}
 	a.mu.Unlock()
 	if len(added) > 0 {
@@ -313,22 +337,36 @@ func (a *Addresses) poke() {
 	}
 }
 
-// watched returns the set, and whether it is another one than the last time.
-func (a *Addresses) watched() (addrs []VirtualAddress, fresh bool) {
+// watched returns the addresses, the devices that only routes are on, and
+// whether the addresses are other ones than the last time.
+func (a *Addresses) watched() (addrs []VirtualAddress, also []string, fresh bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	fresh, a.fresh = a.fresh, false
-	return slices.Clone(a.addrs), fresh
+	for _, r := range a.routes {
+		if r.Device != "" && !slices.Contains(also, r.Device) && !slices.ContainsFunc(a.addrs, func(v VirtualAddress) bool { return v.Device == r.Device }) {
+			also = append(also, r.Device)
+		}
+	}
+	return slices.Clone(a.addrs), also, fresh
 }
 
-// whileHeld calls f if the addresses are held, so that they stay so meanwhile.
-func (a *Addresses) whileHeld(f func(addrs []VirtualAddress) error) error {
+// acquisitions returns how often the addresses were acquired.
+func (a *Addresses) acquisitions() uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.times
+}
+
+// whileHeld calls f if the addresses are held, so that they stay so meanwhile,
+// with what acquisition brought them.
+func (a *Addresses) whileHeld(f func(addrs []VirtualAddress, routes []VirtualRoute, acquisition uint64) error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.held {
 		return nil
 	}
-	return f(a.addrs)
+	return f(a.addrs, a.routes, a.times)
 }
 
 // config describes the owner as it is now.
@@ -336,7 +374,7 @@ func (a *Addresses) config() *AddressesConfig {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	c := a.cfg
-	c.Addresses, c.Announcing = slices.Clone(a.addrs), a.plan
+	c.Addresses, c.Routes, c.Announcing = slices.Clone(a.addrs), slices.Clone(a.routes), a.plan
 	return &c
 }
 

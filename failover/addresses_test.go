@@ -51,6 +51,30 @@ func (k *fakeKeeper) Announce(_ context.Context, addrs []VirtualAddress) error {
 	return nil
 }
 
+func (k *fakeKeeper) ensureRoutes(_ context.Context, routes []VirtualRoute) (added []VirtualRoute, err error) {
+	for _, r := range routes {
+		if s := r.String(); !slices.Contains(k.have, s) {
+			k.have = append(k.have, s)
+			k.calls = append(k.calls, "+"+s)
+			added = append(added, r)
+		}
+	}
+	return added, k.fail
+}
+
+func (k *fakeKeeper) removeRoutes(_ context.Context, routes []VirtualRoute) error {
+	if k.fail != nil {
+		return k.fail
+	}
+	for _, r := range slices.Backward(routes) {
+		if i := slices.Index(k.have, r.String()); i >= 0 {
+			k.have = slices.Delete(k.have, i, i+1)
+			k.calls = append(k.calls, "-"+r.String())
+		}
+	}
+	return nil
+}
+
 func vips(list ...string) (out []VirtualAddress) {
 	for _, s := range list {
 		out = append(out, VirtualAddress{Prefix: netip.MustParsePrefix(s), Device: "eth0"})

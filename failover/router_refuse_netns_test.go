@@ -175,7 +175,9 @@ func TestNetnsRouterRefusesForgeries(t *testing.T) {
 		},
 		{
 			name: "version 2 with a password",
-			set:  func(c *failover.RouterConfig) { c.Version, c.Interval, c.Password, c.DownAdverts = 2, time.Second, "s3cret", 1 },
+			set: func(c *failover.RouterConfig) {
+				c.Version, c.Interval, c.Password, c.DownAdverts = 2, time.Second, "s3cret", 1
+			},
 			base: func(a *vrrp.Advert) { a.Version, a.Interval, a.Password = 2, time.Second, "s3cret" },
 			all: []attempt{
 				{"with another password", at(12, 'S'), "bad-password"},

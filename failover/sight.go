@@ -33,8 +33,8 @@ const (
 	// SightingDuplicate: the kernel found an IPv6 address that is held on
 	// another machine, and keeps it unusable (IFA_F_DADFAILED). Address.
 	SightingDuplicate
-	// SightingRestored: a device came up, got its carrier back, or was made
-	// anew.
+	// SightingRestored: a device came up, got its carrier back, was made anew,
+	// or has another hardware address.
 	SightingRestored
 	// SightingUnbelieved: a neighbour answers this machine, but what it sends
 	// to an address that is held does not arrive here. Address, Neighbour.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,22 +33,37 @@ type linkWatch struct {
 
 	dirty chan struct{}
 	ended sync.WaitGroup // readers
+	// told is what was said to be missing since the acquisition of number
+	// since; it is not said again.
+	told  map[loss]bool
+	since uint64
 
 	mu      sync.Mutex
 	devices map[string]*watchedDevice
 }
 
+// loss is what tells sightings of lost things apart.
+type loss struct {
+	kind   SightingKind
+	addr   netip.Addr
+	route  netip.Prefix
+	device string
+}
+
 // watchedDevice is what is known of a device with addresses of ours.
 type watchedDevice struct {
-	index   int // 0: there is none
-	runs    bool
-	fell    bool // it stopped running since it was looked at
+	index int // 0: there is none
+	runs  bool
+	fell  bool // it stopped running since it was looked at
+	// until is the number of the acquisition that was the last one when it did
+	// not run: before the next one, it is known that something is missing.
+	until   uint64
 	mac     [6]byte
 	readers []*claimReader
 }
 
 func (k linkKeeper) watch(ctx context.Context, a *Addresses, see func(Sighting)) error {
-	w := &linkWatch{keeper: k, owner: a, see: see, dirty: make(chan struct{}, 1), devices: make(map[string]*watchedDevice)}
+	w := &linkWatch{keeper: k, owner: a, see: see, dirty: make(chan struct{}, 1), devices: make(map[string]*watchedDevice), told: make(map[loss]bool)}
 	notices, err := k.notices()
 	if err != nil {
 		return err
@@ -172,12 +188,13 @@ func (w *linkWatch) look(ctx context.Context) error {
 		return err
 	}
 	defer h.Close()
-	addrs, fresh := w.owner.watched()
+	addrs, also, fresh := w.owner.watched()
 	names, by := devices(addrs)
+	names = append(names, also...)
 	w.mu.Lock()
 	var gone []*claimReader
 	for name, d := range w.devices {
-		if by[name] == nil {
+		if !slices.Contains(names, name) {
 			gone = append(gone, d.readers...)
 			delete(w.devices, name)
 		}
@@ -190,19 +207,49 @@ func (w *linkWatch) look(ctx context.Context) error {
 		}
 	}
 	var lost []Sighting
-	err = w.owner.whileHeld(func(addrs []VirtualAddress) (err error) {
-		lost, err = losses(ctx, h, addrs)
+	err = w.owner.whileHeld(func(addrs []VirtualAddress, routes []VirtualRoute, acquisition uint64) error {
+		if acquisition != w.since {
+			w.since = acquisition
+			clear(w.told)
+		}
+		// What is missing on the others went with the device, and comes with it.
+		whole, all := w.whole(names, acquisition)
+		addrs = slices.DeleteFunc(slices.Clone(addrs), func(v VirtualAddress) bool { return !whole[v.Device] })
+		if lost, err = losses(ctx, h, addrs); err != nil {
+			return err
+		}
+		routes = slices.DeleteFunc(slices.Clone(routes), func(r VirtualRoute) bool { return r.Device == "" && !all || r.Device != "" && !whole[r.Device] })
+		more, err := lostRoutes(h, routes)
+		lost = append(lost, more...)
 		return err
 	})
 	for _, s := range lost {
-		w.see(s)
+		l := loss{s.Kind, s.Address, s.Route, s.Device}
+		if !w.told[l] {
+			w.told[l] = true
+			w.see(s)
+		}
 	}
 	return err
 }
 
+// whole returns the devices that have run since the acquisition, and whether all
+// of them have.
+func (w *linkWatch) whole(names []string, acquisition uint64) (whole map[string]bool, all bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	whole, all = make(map[string]bool), true
+	for _, name := range names {
+		d := w.devices[name]
+		whole[name] = d != nil && d.runs && d.until != acquisition
+		all = all && whole[name]
+	}
+	return whole, all
+}
+
 // lookAt looks at one device. fresh: its addresses may be other ones.
 func (w *linkWatch) lookAt(h *netlink.Handle, name string, addrs []VirtualAddress, fresh bool) error {
-	var now watchedDevice
+	now := watchedDevice{until: w.owner.acquisitions()}
 	link, err := h.LinkByName(name)
 	var missing netlink.LinkNotFoundError
 	switch {
@@ -221,7 +268,10 @@ func (w *linkWatch) lookAt(h *netlink.Handle, name string, addrs []VirtualAddres
 	if first {
 		old = &watchedDevice{}
 	}
-	restored := !first && now.runs && (!old.runs || old.fell || old.index != now.index)
+	restored := !first && now.runs && (!old.runs || old.fell || old.index != now.index || old.mac != now.mac)
+	if now.runs && !restored {
+		now.until = old.until
+	}
 	keep := !fresh && old.index == now.index && old.mac == now.mac && now.index != 0
 	var gone []*claimReader
 	if keep {
@@ -232,7 +282,7 @@ func (w *linkWatch) lookAt(h *netlink.Handle, name string, addrs []VirtualAddres
 	w.devices[name] = &now
 	w.mu.Unlock()
 	closeAll(gone)
-	if !keep && now.index != 0 && link.Attrs().HardwareAddr != nil && len(link.Attrs().HardwareAddr) == len(now.mac) {
+	if !keep && now.index != 0 && len(link.Attrs().HardwareAddr) == len(now.mac) {
 		readers, err := w.listen(name, now.index, now.mac, addrs)
 		if err != nil {
 			return err
@@ -247,22 +297,19 @@ func (w *linkWatch) lookAt(h *netlink.Handle, name string, addrs []VirtualAddres
 	return nil
 }
 
-// losses returns which addresses are not there or of no use. What is missing on
-// a device that is down comes with the device.
+// losses returns which addresses are not there or of no use.
 func losses(ctx context.Context, h *netlink.Handle, addrs []VirtualAddress) (out []Sighting, err error) {
 	names, by := devices(addrs)
 	for _, name := range names {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		link, list, err := findDevice(h, name, by[name][0].Prefix)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			continue
-		case err != nil:
+		_, list, err := findDevice(h, name, by[name][0].Prefix)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it went just now
+		}
+		if err != nil {
 			return nil, err
-		case link.Attrs().RawFlags&linkUp == 0:
-			continue
 		}
 		there := make(map[netip.Addr]int, len(list))
 		for _, a := range list {
