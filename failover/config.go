@@ -142,7 +142,7 @@ func (c *Config) fill() (*Config, error) {
 		return nil, errors.Join(errs...)
 	}
 	f.Channels = append([]Channel(nil), f.Channels...)
-	f.Keys = cloneKeys(f.Keys)
+	f.Key, f.Keys = nil, cloneKeys(f.Keys)
 	if f.Owner == nil {
 		f.Owner = NoAddresses{}
 	}
