@@ -41,6 +41,9 @@ func (n *Node) heard(c *channel, b *pulse.Beat, at time.Duration) {
 	if proof.Fresh {
 		n.beat, n.refusals = *b, refusals{}
 	}
+	if proof.NewPeer {
+		n.forgetVerdicts()
+	}
 	if proof.NewPeer && n.docs.whole == nil {
 		n.docs.over = false // another run of it may tell what the last one did not
 	}
@@ -103,6 +106,7 @@ func (n *Node) compareDigests() {
 	n.mismatch = now[0] != now[1] && now[0] != none && now[1] != none
 	switch {
 	case n.mismatch:
+		n.forgetVerdicts()
 		n.events.emit(Event{Kind: EventDigestMismatch, Reason: "the two nodes run different configurations"})
 	case was:
 		n.docs = documents{own: n.docs.own}
@@ -212,7 +216,8 @@ func (n *Node) loop(ctx context.Context) {
 	defer timer.Stop()
 	interval := n.cfg.Interval
 	settle := min(max(interval/4, time.Millisecond), 100*time.Millisecond)
-	packets, pieces := make([][]byte, len(n.chans)), make([][]byte, len(n.chans))
+	packets := make([][]byte, len(n.chans))
+	var pieces [][]byte
 	for i := range packets {
 		packets[i] = make([]byte, 0, pulse.Size)
 	}
@@ -251,7 +256,7 @@ func (n *Node) loop(ctx context.Context) {
 		}
 		regular := now >= nextBeat
 		if regular {
-			n.encodePiece(pieces)
+			pieces = n.encodePieces(pieces, now)
 			if nextBeat += interval; nextBeat <= now {
 				nextBeat = now + interval
 			}
@@ -270,10 +275,8 @@ func (n *Node) loop(ctx context.Context) {
 			}
 		}
 		if regular { // after the beats, which never wait for them
-			for i, c := range n.chans {
-				if len(pieces[i]) > 0 {
-					n.write(c, pieces[i])
-				}
+			for i, p := range pieces {
+				n.write(n.chans[i%len(n.chans)], p)
 			}
 		}
 		if left {
@@ -299,7 +302,7 @@ func (n *Node) encode(packets [][]byte, now time.Duration) {
 		Asks: n.asks(), Serving: n.serving, Takes: n.machine.Takes(), State: s,
 		Boot: n.guard.Boot(), Challenge: n.guard.Challenge(), Echo: n.guard.Echo(), Seq: n.seq,
 		Sent: now, Wall: n.clocks.now().UnixNano(), Interval: n.cfg.Interval, DeadAfter: n.cfg.DeadAfter,
-		Terms: n.machine.Terms(), Digest: n.digest,
+		Terms: n.machine.Terms(), Verdicts: n.verdicts.number, Has: n.verdicts.got, Digest: n.digest,
 	}
 	for i := range packets {
 		b.Channel = uint8(i)

@@ -1,6 +1,10 @@
 package failover
 
-import "github.com/lvskit/lvskit/failover/pulse"
+import (
+	"time"
+
+	"github.com/lvskit/lvskit/failover/pulse"
+)
 
 // documents is what two nodes with different digests tell each other. All of
 // it is beside the election.
@@ -14,7 +18,7 @@ type documents struct {
 // SetDocument gives the node what it may tell a partner whose digest differs:
 // bytes that it does not look into, at most pulse.MaxDocument, and the digest
 // that they belong to. They go out only while that is the node's digest and the
-// partner asks, one piece with each beat, encrypted with the pair's key. A node
+// partner asks, in pieces beside the beats, encrypted with the pair's key. A node
 // that has one asks for the partner's in turn; [EventDocument] tells that
 // it is there. Empty bytes take the document back.
 func (n *Node) SetDocument(digest [32]byte, document []byte) error {
@@ -55,25 +59,54 @@ func (n *Node) tells() bool { return n.docs.own != nil && n.docs.own.Digest() ==
 // caller holds mu.
 func (n *Node) asks() bool { return n.mismatch && n.tells() && !n.docs.over }
 
-// encodePiece seals the next piece for each channel if the partner asks for
-// one; otherwise the packets become empty. The caller holds mu.
-func (n *Node) encodePiece(packets [][]byte) {
-	for i := range packets {
-		packets[i] = packets[i][:0]
+// Pieces go out at a rate that leaves a slow link free: one every pieceEvery,
+// and after a long interval no more than pieceBurst in a row.
+const (
+	pieceEvery = 50 * time.Millisecond
+	pieceBurst = 16
+)
+
+// encodePieces seals the pieces that go out with this beat, each for every
+// channel in turn, if there is anything to tell. The caller holds mu.
+func (n *Node) encodePieces(packets [][]byte, now time.Duration) [][]byte {
+	packets = packets[:0]
+	burst := min(int((now-n.lastPiece)/pieceEvery), pieceBurst)
+	for i := range burst {
+		p, ok := n.nextPiece(i%2 == 0)
+		if !ok {
+			break
+		}
+		n.lastPiece = now
+		n.pieceSeq++
+		p.Boot, p.Seq = n.guard.Boot(), n.pieceSeq
+		for c := range n.chans {
+			p.Channel = uint8(c)
+			packets = append(packets, n.seal.AppendPiece(nil, &p))
+		}
 	}
+	return packets
+}
+
+// nextPiece returns what the partner waits for, of both kinds in turn.
+func (n *Node) nextPiece(first bool) (pulse.Piece, bool) {
+	if first {
+		if p, ok := n.verdictPiece(); ok {
+			return p, true
+		}
+		return n.documentPiece()
+	}
+	if p, ok := n.documentPiece(); ok {
+		return p, true
+	}
+	return n.verdictPiece()
+}
+
+// documentPiece returns the next piece of our document if the partner asks.
+func (n *Node) documentPiece() (pulse.Piece, bool) {
 	if !n.beat.Asks || !n.machine.Hears() || !n.tells() {
-		return
+		return pulse.Piece{}, false
 	}
-	p, ok := n.docs.own.Next()
-	if !ok {
-		return
-	}
-	n.pieceSeq++
-	p.Boot, p.Seq = n.guard.Boot(), n.pieceSeq
-	for i := range packets {
-		p.Channel = uint8(i)
-		packets[i] = n.seal.AppendPiece(packets[i], &p)
-	}
+	return n.docs.own.Next()
 }
 
 // heardPiece takes an authentic piece in. One that nobody asked for is
@@ -83,6 +116,10 @@ func (n *Node) heardPiece(c *channel, p *pulse.Piece) {
 	defer n.mu.Unlock()
 	if d := n.guard.AcceptPiece(c.index, p); d != pulse.DropNone {
 		c.drops[d].Add(1)
+		return
+	}
+	if p.Kind == pulse.PieceVerdicts {
+		n.heardVerdicts(p)
 		return
 	}
 	if !n.asks() || p.Digest != n.beat.Digest {

@@ -146,11 +146,11 @@ func TestDocuments(t *testing.T) {
 		}},
 		{"another document under the same digest in the middle", func(t *testing.T) {
 			p := differing(t)
-			tell(t, p.primary, 1, document('a', 20))
+			tell(t, p.primary, 1, document('a', 40))
 			tell(t, p.backup, 2, document('b', 1))
 			time.Sleep(10 * interval)
-			tell(t, p.primary, 1, document('c', 20))
-			within(t, 25*interval, "the backup knows", told(p.backup, document('c', 20)))
+			tell(t, p.primary, 1, document('c', 40))
+			within(t, 25*interval, "the backup knows", told(p.backup, document('c', 40)))
 		}},
 		{"the partner starts again in the middle", func(t *testing.T) {
 			p := differing(t)
@@ -190,8 +190,8 @@ func TestDocuments(t *testing.T) {
 			synctest.Wait()
 			count := func() int64 { beats.Store(0); time.Sleep(100 * interval); synctest.Wait(); return beats.Load() }
 			quiet := count()
-			tell(t, p.primary, 1, document('a', 200))
-			tell(t, p.backup, 2, document('b', 200))
+			tell(t, p.primary, 1, document('a', 290))
+			tell(t, p.backup, 2, document('b', 290))
 			if busy := count(); busy != quiet {
 				t.Errorf("%d beats while documents are told, %d before", busy, quiet)
 			}

@@ -92,6 +92,9 @@ const (
 	// is decided by them. Reason.
 	EventClocksDiffer
 	EventClocksAgree
+	// EventVerdicts: a new list of the partner is there, see
+	// [Node.PartnerVerdicts]; or, with Err, a broken one. Logged for debugging.
+	EventVerdicts
 	// EventHandOver: the partner was asked to take over or to hand over, or has
 	// begun to take over; nothing has moved yet. EventHandedOver: the partner
 	// serves, so this node lets go. EventHandOverFailed: it was not to be; an
@@ -131,6 +134,7 @@ var eventNames = [...]string{
 	EventNewerKey:       "newer-key",
 	EventClocksDiffer:   "clocks-differ",
 	EventClocksAgree:    "clocks-agree",
+	EventVerdicts:       "partner-verdicts",
 	EventHandOver:       "hand-over",
 	EventHandedOver:     "handed-over",
 	EventHandOverFailed: "hand-over-failed",
@@ -287,6 +291,8 @@ func (q *eventQueue) tell(e Event) {
 		EventRemoved, EventClaimed, EventDuplicate, EventUnbelieved, EventBeatLost, EventBeatLimited,
 		EventNewerKey, EventClocksDiffer, EventHandOverFailed:
 		level = slog.LevelWarn
+	case EventVerdicts:
+		level = slog.LevelDebug
 	}
 	var attrs []slog.Attr
 	add := func(key, value string) {

@@ -32,17 +32,20 @@ type Node struct {
 	newerKey uint32 // of the partner's, told last
 	seq      uint64
 	pieceSeq uint64
-	clocks   clocks
-	send     bool // a beat is wanted before the interval is over
-	beat     pulse.Beat
-	digest   [32]byte
-	serving  bool // and the neighbours know
-	mismatch bool
-	compared [2][32]byte // the digests told last, ours and the partner's
-	docs     documents
-	fault    string
-	deaf     deafness
-	refusals refusals
+	// lastPiece is when pieces went out.
+	lastPiece time.Duration
+	clocks    clocks
+	send      bool // a beat is wanted before the interval is over
+	beat      pulse.Beat
+	digest    [32]byte
+	serving   bool // and the neighbours know
+	mismatch  bool
+	compared  [2][32]byte // the digests told last, ours and the partner's
+	docs      documents
+	verdicts  verdicts
+	fault     string
+	deaf      deafness
+	refusals  refusals
 }
 
 // New returns a node, which does nothing before Run. The error lists all that

@@ -65,6 +65,10 @@ type PartnerStatus struct {
 	Interval  time.Duration `json:"interval"`
 	DeadAfter time.Duration `json:"dead_after"`
 	Digest    [32]byte      `json:"-"`
+	// Verdicts is how many verdicts its list has, and VerdictsAge how long ago
+	// it made it; see [Node.PartnerVerdicts].
+	Verdicts    int           `json:"verdicts"`
+	VerdictsAge time.Duration `json:"verdicts_age"`
 }
 
 // ChannelStatus is what a [Node] knows of one channel.
@@ -93,6 +97,10 @@ func (n *Node) Status() Status {
 	n.mu.Lock()
 	m, beat, clocks, now := n.machine, n.beat, n.clocks, n.clock()
 	refused := n.refused(now)
+	verdicts, age := len(n.verdicts.list), time.Duration(0)
+	if verdicts > 0 {
+		age = n.verdictAge(now)
+	}
 	s := Status{Reason: n.reason(now), Primary: n.cfg.Primary, DigestMismatch: n.mismatch, Rival: m.Rival(), HandOver: handOverText(&m)}
 	n.mu.Unlock()
 
@@ -107,6 +115,7 @@ func (n *Node) Status() Status {
 		s.Partner = PartnerStatus{
 			Known: true, Alive: m.Hears(), Role: role(state), Primary: beat.Primary, Serving: beat.Serving, LastHeard: n.start.Add(heard),
 			Hears: beat.Hears, Key: beat.Key, ClockOffset: clocks.offset, ClocksDiffer: clocks.told, Uptime: beat.Sent, Interval: beat.Interval, DeadAfter: beat.DeadAfter, Digest: beat.Digest,
+			Verdicts: verdicts, VerdictsAge: age,
 		}
 	}
 	if refused != pulse.DropNone {
