@@ -50,6 +50,8 @@ type loss struct {
 	device string
 }
 
+func lossOf(s Sighting) loss { return loss{s.Kind, s.Address, s.Route, s.Device} }
+
 // watchedDevice is what is known of a device with addresses of ours.
 type watchedDevice struct {
 	index int // 0: there is none
@@ -201,12 +203,36 @@ func (w *linkWatch) look(ctx context.Context) error {
 	}
 	w.mu.Unlock()
 	closeAll(gone)
-	for _, name := range names {
-		if err := w.lookAt(h, name, by[name], fresh); err != nil {
+	for second := false; ; second = true {
+		for _, name := range names {
+			if err := w.lookAt(h, name, by[name], fresh); err != nil {
+				return err
+			}
+		}
+		fresh = false
+		lost, err := w.lost(ctx, h, names)
+		if err != nil || len(lost) == 0 {
 			return err
 		}
+		if second {
+			for _, s := range lost {
+				w.told[lossOf(s)] = true
+				w.see(s)
+			}
+			return nil
+		}
+		// The kernel tells of what goes with a device before it tells of the
+		// device.
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(syncPause):
+		}
 	}
-	var lost []Sighting
+}
+
+// lost returns what is missing and was not told yet.
+func (w *linkWatch) lost(ctx context.Context, h *netlink.Handle, names []string) (lost []Sighting, err error) {
 	err = w.owner.whileHeld(func(addrs []VirtualAddress, routes []VirtualRoute, acquisition uint64) error {
 		if acquisition != w.since {
 			w.since = acquisition
@@ -223,14 +249,7 @@ func (w *linkWatch) look(ctx context.Context) error {
 		lost = append(lost, more...)
 		return err
 	})
-	for _, s := range lost {
-		l := loss{s.Kind, s.Address, s.Route, s.Device}
-		if !w.told[l] {
-			w.told[l] = true
-			w.see(s)
-		}
-	}
-	return err
+	return slices.DeleteFunc(lost, func(s Sighting) bool { return w.told[lossOf(s)] }), err
 }
 
 // whole returns the devices that have run since the acquisition, and whether all
