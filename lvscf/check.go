@@ -181,7 +181,7 @@ func (k *checker) partner() {
 // global judges the rest of the global section.
 func (k *checker) global() {
 	c, o := k.c, k.c.Origins
-	alone := !c.BackupActive && !o.refused("backup_active") && !o.refused("backup")
+	alone := !c.BackupActive && c.FailoverMode == PulseMode && !o.refused("backup_active") && !o.refused("backup") && !o.refused("failover_mode")
 	if c.SyncDaemon && alone {
 		k.add(codeIdleSync, o.Pos("syncdaemon"), "syncdaemon = 1 has no effect without a backup router", "remove the line, or name a backup router and write backup_active = 1")
 	}

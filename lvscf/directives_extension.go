@@ -89,12 +89,12 @@ var globalExtensions = []directive{
 	},
 	{
 		name: "notify_cmd", where: inGlobal | inVRRP, kind: "text, a command", example: `"/usr/local/bin/notify %k %n %s"`, args: 1, since: sinceExtensions,
-		doc: "program to run at each change; the words %k, %n and %s in it stand for the kind of what changed, its name and its new state",
+		doc: "program to run at each change; the words %k, %n, %s and %p in it stand for the kind of what changed, its name, its new state and the priority of a router: INSTANCE with MASTER, BACKUP, FAULT or STOP, and globally VS and RS (a service, and SERVICE/SERVER) with UP or DOWN on the router that serves",
 		set: to(command, func(s *scope) *string { return s.notifyCmd() }),
 	},
 	{
 		name: "notify_fifo", where: inGlobal, kind: "text, a named pipe", example: "/run/lvs/notify", args: 1, since: sinceExtensions,
-		doc: "named pipe that gets a line for each change, in their order",
+		doc: "named pipe that gets a line for each change, in their order, as in INSTANCE \"inside\" MASTER 150, or VS \"web\" DOWN; it is made if there is none, and lines that nobody reads are lost",
 		set: to(filePath, func(s *scope) *string { return &s.c.NotifyFIFO }),
 	},
 }

@@ -107,12 +107,12 @@ var globalDirectives = []directive{
 	},
 	{
 		name: "monitor_links", where: inGlobal, kind: "integer", def: "0", example: "1", args: 1,
-		doc: "1: watch the links that hold this router's addresses",
+		doc: "1: watch the links that hold this router's addresses, and hand over while one of them is down",
 		set: setting{setMonitorLinks, from(func(s *scope) *bool { return &s.c.MonitorLinks })},
 	},
 	{
 		name: "syncdaemon", where: inGlobal, kind: "boolean", def: "0", example: "1", args: 1,
-		doc: "1: synchronise connections between the routers' kernels",
+		doc: "1: synchronise connections between the routers' kernels: the active one runs the kernel's master and the other its backup, which is left running when the director ends; 0 leaves them alone",
 		set: to(boolean, func(s *scope) *bool { return &s.c.SyncDaemon }),
 	},
 	{
@@ -147,12 +147,12 @@ var globalDirectives = []directive{
 	},
 	{
 		name: "active_cmd", where: inGlobal, kind: "text", example: "/usr/local/bin/became-active", args: 1,
-		doc: "program to run when this router becomes active; quote it to give arguments",
+		doc: "program to run when this router becomes active, in any of its vrrp blocks with failover_mode = vrrp; it is not waited for; quote it to give arguments",
 		set: to(text, func(s *scope) *string { return &s.c.ActiveCmd }),
 	},
 	{
 		name: "inactive_cmd", where: inGlobal, kind: "text", example: "/usr/local/bin/became-inactive", args: 1,
-		doc: "program to run at the start and when this router becomes inactive",
+		doc: "program to run when this router becomes inactive, and at the start if it does not become active",
 		set: to(text, func(s *scope) *string { return &s.c.InactiveCmd }),
 	},
 	{

@@ -99,7 +99,7 @@ var vrrpDirectives = []directive{
 	},
 	{
 		name: "master_cmd", where: inVRRP, kind: "text, a command", example: "/usr/local/bin/became-master", args: 1, since: sinceExtensions,
-		doc: "program to run when the router becomes active",
+		doc: "program to run when the router becomes active; the words of notify_cmd are understood",
 		set: to(command, func(s *scope) *string { return &s.r.MasterCmd }),
 	},
 	{
