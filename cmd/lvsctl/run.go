@@ -40,10 +40,13 @@ nanny in one process. It stays in the foreground and logs to standard error.
 After a kill -9 the kernel's table goes on serving, and the next start finds
 it and changes nothing that is right already.
 
-Two routers need a key that both share, so that nobody else can speak for the
-partner:
+With failover_mode = pulse two routers need a key that both share, so that
+nobody else can speak for the partner:
 
-  (umask 077; head -c 32 /dev/urandom | base64 >/etc/lvskit/heartbeat.key)`,
+  (umask 077; head -c 32 /dev/urandom | base64 >/etc/lvskit/heartbeat.key)
+
+With failover_mode = vrrp each vrrp block is one router of VRRP, which other
+programs such as keepalived understand.`,
 		ArgsUsage: " ",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Value: defaultConfig, Usage: "the lvs.cf to run, a `FILE`"},
@@ -113,7 +116,7 @@ func runDaemon(c *cli.Context) error {
 	if c.IsSet("key-file") {
 		options.KeyFile = c.String("key-file")
 	}
-	pair, identity, err := setup.Pair(options)
+	elected, err := elect(setup, options)
 	if err != nil {
 		return err
 	}
@@ -144,21 +147,43 @@ func runDaemon(c *cli.Context) error {
 	conf := director.Config{
 		Setup: setup, Load: load, Reload: reload,
 		Dataplane: plane.Dataplane, DataplaneKind: plane.Kind, DataplaneReason: plane.Reason,
-		Failover: pair, Identity: identity, Hints: true,
+		Failover: elected.node, Routers: elected.routers, Identity: elected.identity, Hints: true,
 		StateFile: c.String("state"), Control: socket, Version: version(), Logger: log,
 	}
 	if c.String("addresses") == "manage" || c.String("addresses") == "auto" && plane.Kind == director.KindKernel {
-		owner, err := failover.NewAddresses(&failover.AddressesConfig{Logger: log})
-		if err != nil {
-			return fmt.Errorf("manage the virtual addresses: %w", err)
+		conf.NewAddresses = func() (director.AddressSet, error) {
+			owner, err := failover.NewAddresses(&failover.AddressesConfig{Logger: log})
+			if err != nil {
+				return nil, fmt.Errorf("manage the virtual addresses: %w", err)
+			}
+			return owner, nil
 		}
-		conf.Addresses = owner
 	}
 	d, err := director.New(c.Context, conf)
 	if err != nil {
 		return err
 	}
 	return d.Run(c.Context)
+}
+
+// election is this director's part among its routers: of a pair, or of virtual
+// routers of VRRP.
+type election struct {
+	node     failover.Config
+	routers  []failover.RouterConfig
+	identity string
+}
+
+func elect(setup *director.Setup, o director.PairOptions) (e election, err error) {
+	if len(setup.Routers) == 0 {
+		e.node, e.identity, err = setup.Pair(o)
+		return e, err
+	}
+	if len(o.Channels) > 0 {
+		return e, usagef("--heartbeat is for failover_mode = pulse, and %s has failover_mode = vrrp", setup.Source)
+	}
+	e.routers, e.identity, err = setup.Elect(o)
+	return e, err
 }
 
 func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {

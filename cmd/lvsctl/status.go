@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -32,8 +30,8 @@ func statusCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "status",
 		Usage: "what the running daemon does, and why",
-		Description: `Asks the daemon over its socket and prints its role, its heartbeats, and each
-service and server with the reason of its state. Of a server that is not up it
+		Description: `Asks the daemon over its socket and prints its role, its heartbeats or its
+routers of VRRP with all that keeps two of them from agreeing, and each service and server with the reason of its state. Of a server that is not up it
 shows the check, the last answer with its phases, and what the server said. When the partner's
 configuration differs, it says in what: texts that may hold a secret, as what
 is sent to a server or a program's arguments, are shown as digits.
@@ -71,39 +69,19 @@ func writeStatus(w io.Writer, st *control.Status, history bool, now time.Time) e
 		fmt.Fprintf(tw, "partner\t%s\t%s\n", p.Role, strings.Join(partnerTroubles(p), ", "))
 		writeDifferences(tw, p)
 	}
-	for _, ch := range st.Role.Channels {
-		state := "silent"
-		if ch.Up {
-			state = "heard"
-		}
-		detail := ch.Error
-		if detail == "" && ch.LastHeard != nil {
-			detail = fmt.Sprintf("last %.1f s ago", now.Sub(*ch.LastHeard).Seconds())
-		}
-		fmt.Fprintf(tw, "heartbeat %s\t%s\t%s -> %s %s\n", ch.Name, state, ch.Local, ch.Peer, detail)
-	}
-	for _, reason := range slices.Sorted(maps.Keys(st.Role.Refused)) {
-		text := reason
-		if reason == "unproven" {
-			text += " (a few are normal when a router starts)"
-		}
-		fmt.Fprintf(tw, "heartbeats refused\t%d\t%s\n", st.Role.Refused[reason], text)
-	}
-	if why := st.Role.PartnerRefused; why != "" {
-		fmt.Fprintf(tw, "\tTROUBLE\tthe partner's heartbeats are refused (%s): both routers may be active\n", why)
-	}
-	if st.Role.Rival {
-		fmt.Fprintf(tw, "\tTROUBLE\tboth routers are active\n")
-	}
-	if st.Role.Error != "" {
-		fmt.Fprintf(tw, "\tTROUBLE\t%s\n", st.Role.Error)
-	}
-	if len(st.Role.Addresses) > 0 {
+	writeElection(tw, &st.Role, now)
+	if len(st.Role.Addresses) > 0 && len(st.Role.Routers) == 0 {
 		held := "not held here"
 		if st.Role.AddressesHeld {
 			held = "held here"
 		}
 		fmt.Fprintf(tw, "addresses\t%s\t%s\n", held, strings.Join(st.Role.Addresses, ", "))
+	}
+	for _, d := range st.Role.SyncDaemons {
+		fmt.Fprintf(tw, "sync daemon\truns\t%s\n", d)
+	}
+	if st.Role.SyncError != "" {
+		fmt.Fprintf(tw, "sync daemon\tTROUBLE\t%s\n", st.Role.SyncError)
 	}
 	fmt.Fprintf(tw, "data plane\t%s\t%s\n", st.Dataplane.Kind, st.Dataplane.Reason)
 	if st.Dataplane.Error != "" {

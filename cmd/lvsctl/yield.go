@@ -15,18 +15,21 @@ const yieldPoll = 20 * time.Millisecond
 func yieldCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "yield",
-		Usage: "hand the service over to the partner",
+		Usage: "hand the service over to another router",
 		Description: `Orders the running daemon to let its partner take the addresses over, and
 waits until the partner serves. Use it before an upgrade or a reboot. Nothing
-fails back by itself: order the partner to yield when this router shall serve
-again.
+fails back by itself: with heartbeats order the partner to yield when this
+router shall serve again. With VRRP every router of this daemon hands over, and
+leaves the service to whoever took it until --reclaim, its priority and preempt
+notwithstanding.
 
-The exit code is 0 when the partner serves, 1 when this router is not active,
-has no partner that is able to take over, or the partner did not within --wait.`,
+The exit code is 0 when another router serves, 1 when this router is not active,
+has no partner that is able to take over, or nobody did within --wait.`,
 		ArgsUsage: " ",
 		Flags: []cli.Flag{
 			socketFlag("unix socket `PATH` of the daemon to order"),
-			&cli.DurationFlag{Name: "wait", Value: 10 * time.Second, Usage: "`TIME` to wait for the partner, 0 does not wait"},
+			&cli.BoolFlag{Name: "reclaim", Usage: "with VRRP: end what an earlier yield began, so that the router of the highest priority takes over again"},
+			&cli.DurationFlag{Name: "wait", Value: 10 * time.Second, Usage: "`TIME` to wait for the other router, 0 does not wait"},
 			outputFlag(),
 		},
 		Action: func(c *cli.Context) error {
@@ -40,10 +43,13 @@ has no partner that is able to take over, or the partner did not within --wait.`
 			}
 			client := control.NewClient(c.String("socket"))
 			begun := time.Now()
+			if c.Bool("reclaim") {
+				return reclaim(c, client, asJSON)
+			}
 			st, err := client.Yield(c.Context)
 			for err == nil && wait > 0 && !handedOver(st) {
 				if time.Since(begun) >= wait {
-					return fmt.Errorf("the partner has not taken over within %v: this router is %s (%s); see lvsctl status", wait, st.Role.Role, st.Role.Reason)
+					return fmt.Errorf("nobody has taken over within %v: this router is %s (%s); see lvsctl status", wait, st.Role.Role, st.Role.Reason)
 				}
 				select {
 				case <-c.Context.Done():
@@ -66,14 +72,48 @@ has no partner that is able to take over, or the partner did not within --wait.`
 				fmt.Fprintln(c.App.Writer, "ordered")
 				return nil
 			}
-			fmt.Fprintf(c.App.Writer, "the partner is active; this router is %s\n", st.Role.Role)
+			fmt.Fprintf(c.App.Writer, "%s is active; this router is %s\n", successor(st), st.Role.Role)
 			return nil
 		},
 	}
 }
 
-// handedOver reports whether the partner serves and this router does not.
+// reclaim orders the routers of a daemon to take over again, and does not wait:
+// whether they do is a matter of priorities.
+func reclaim(c *cli.Context, client *control.Client, asJSON bool) error {
+	st, err := client.Reclaim(c.Context)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return writeJSON(c.App.Writer, struct {
+			Schema  string       `json:"schema"`
+			Role    control.Role `json:"role"`
+			Seconds float64      `json:"seconds"`
+		}{"lvskit.yield/v1", st.Role, 0})
+	}
+	fmt.Fprintln(c.App.Writer, "ordered: this router takes over where its priority is the highest")
+	return nil
+}
+
+// handedOver reports whether others serve and this router does not.
 func handedOver(st *control.Status) bool {
+	if st.Role.Role == "active" || st.Role.AddressesHeld {
+		return false
+	}
+	for _, r := range st.Role.Routers {
+		if r.Active == "" || r.AddressesHeld {
+			return false
+		}
+	}
 	p := st.Role.Partner
-	return st.Role.Role != "active" && !st.Role.AddressesHeld && p != nil && p.Alive && p.Role == "active"
+	return len(st.Role.Routers) > 0 || p != nil && p.Alive && p.Role == "active"
+}
+
+// successor names who serves now.
+func successor(st *control.Status) string {
+	if len(st.Role.Routers) == 0 {
+		return "the partner"
+	}
+	return st.Role.Routers[0].Active
 }

@@ -61,6 +61,12 @@ func (c *Client) Yield(ctx context.Context) (*Status, error) {
 	return ask[Status](ctx, c, http.MethodPost, "yield")
 }
 
+// Reclaim orders the daemon to take over again where its priority is higher,
+// after a Yield. It returns the status right after the order.
+func (c *Client) Reclaim(ctx context.Context) (*Status, error) {
+	return ask[Status](ctx, c, http.MethodPost, "reclaim")
+}
+
 func ask[T any](ctx context.Context, c *Client, method, what string) (*T, error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://lvskit/v1/"+what, nil)
 	if err != nil {

@@ -30,6 +30,10 @@ func (s source) Yield(context.Context) (*Status, error) {
 	return &Status{Schema: StatusSchema, Role: Role{Role: "backup", Reason: "handed over by order"}}, s.err
 }
 
+func (s source) Reclaim(context.Context) (*Status, error) {
+	return &Status{Schema: StatusSchema, Role: Role{Role: "active", Reason: "of higher priority"}}, s.err
+}
+
 func (s source) List(context.Context) (*List, error) {
 	key, dst := ipvs.TCPService(netip.MustParseAddrPort("192.0.2.1:80")), netip.MustParseAddrPort("10.0.0.1:80")
 	snap := ipvs.Snapshot{{
@@ -86,6 +90,9 @@ func TestAskADaemon(t *testing.T) {
 	}
 	if _, err := ask[Status](t.Context(), c, http.MethodGet, "yield"); err == nil {
 		t.Error("a GET hands over")
+	}
+	if st, err = c.Reclaim(t.Context()); err != nil || st.Role.Reason != "of higher priority" {
+		t.Errorf("reclaim %+v, %v", st, err)
 	}
 	l, err := c.List(t.Context())
 	if err != nil {

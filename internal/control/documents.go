@@ -51,9 +51,12 @@ type Dataplane struct {
 	Changes uint64 `json:"changes"`
 }
 
-// Role is this node's part in the pair.
+// Role is this director's part among its routers.
 type Role struct {
-	// Role is "init", "backup", "active" or "fault".
+	// Mode is "pulse", the heartbeats of a pair, or "vrrp".
+	Mode string `json:"mode"`
+	// Role is "init", "backup", "active", "fault" or "leaving". With VRRP it is
+	// active if any of Routers is, and Reason and Since are of one that is so.
 	Role   string    `json:"role"`
 	Reason string    `json:"reason"`
 	Since  time.Time `json:"since"`
@@ -61,7 +64,10 @@ type Role struct {
 	Identity string    `json:"identity"`
 	Partner  *Partner  `json:"partner,omitempty"`
 	Channels []Channel `json:"channels"`
-	// Addresses are the floating addresses and whether this node holds them.
+	// Routers are those of VRRP, in the order of the file.
+	Routers []Router `json:"routers,omitempty"`
+	// Addresses are the floating addresses and whether this node holds them:
+	// with VRRP those of routers that are active, or all if none is.
 	Addresses     []string `json:"addresses"`
 	AddressesHeld bool     `json:"addresses_held"`
 	// Error is the trouble with taking or giving back the addresses.
@@ -71,8 +77,64 @@ type Role struct {
 	// PartnerRefused is why the partner's heartbeats are not believed right
 	// now, empty when they are: both routers may be active meanwhile.
 	PartnerRefused string `json:"partner_refused,omitempty"`
-	// Refused counts heartbeats that were not believed, by reason.
+	// Refused counts heartbeats, or adverts of VRRP, that were not believed, by
+	// reason.
 	Refused map[string]uint64 `json:"refused"`
+	// SyncDaemons are the kernel's connection synchronisation as far as it runs
+	// for the configuration, SyncError is the trouble with it.
+	SyncDaemons []string `json:"sync_daemons,omitempty"`
+	SyncError   string   `json:"sync_error,omitempty"`
+}
+
+// Router is one virtual router of VRRP. Role, Reason and Since are as in Role.
+type Router struct {
+	Name   string    `json:"name"`
+	Role   string    `json:"role"`
+	Reason string    `json:"reason"`
+	Since  time.Time `json:"since"`
+
+	VRID    uint8  `json:"vrid"`
+	Device  string `json:"device"`
+	Version uint8  `json:"version"`
+	// Source is the address that adverts are sent from, empty while none can
+	// be.
+	Source string `json:"source,omitempty"`
+	// Priority is the effective one.
+	Priority uint8 `json:"priority"`
+	// IntervalMS is between two of our adverts; after DownMS of silence the
+	// active router counts as gone.
+	IntervalMS float64 `json:"interval_ms"`
+	DownMS     float64 `json:"down_ms"`
+	// Active is another router that is active, empty if none was heard. While
+	// this one is active it is a rival.
+	Active         string `json:"active,omitempty"`
+	ActivePriority uint8  `json:"active_priority,omitempty"`
+	Rival          bool   `json:"rival"`
+	// Addresses move with it; they are held here while it is active.
+	Addresses     []string `json:"addresses"`
+	AddressesHeld bool     `json:"addresses_held"`
+	// Error is the trouble with the device, with sending or with addresses.
+	Error string `json:"error,omitempty"`
+	// Peers are the routers that were heard, the latest last.
+	Peers []RouterPeer `json:"peers"`
+	// Refused counts adverts that were not believed, by reason.
+	Refused  map[string]uint64 `json:"refused"`
+	Sent     uint64            `json:"sent"`
+	Received uint64            `json:"received"`
+	// Stalls counts how often this process stood still for longer than an
+	// interval.
+	Stalls uint64 `json:"stalls"`
+}
+
+// RouterPeer is another router of VRRP as its adverts describe it.
+type RouterPeer struct {
+	Address    string    `json:"address"`
+	LastHeard  time.Time `json:"last_heard"`
+	Priority   uint8     `json:"priority"`
+	Version    uint8     `json:"version"`
+	IntervalMS float64   `json:"interval_ms"`
+	// Mismatch says in what its configuration differs, with what mends it.
+	Mismatch []string `json:"mismatch,omitempty"`
 }
 
 // Partner is the other router as its heartbeats describe it.

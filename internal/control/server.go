@@ -22,6 +22,9 @@ type Source interface {
 	// Yield orders the service to be handed over to the partner. It returns
 	// when the order is given, with the status after it.
 	Yield(context.Context) (*Status, error)
+	// Reclaim ends what Yield began: where its priority is higher, this router
+	// takes over again. It is for VRRP.
+	Reclaim(context.Context) (*Status, error)
 }
 
 // maxPath is the room for a path in a socket's address: 104 bytes with the
@@ -72,6 +75,7 @@ func Serve(ctx context.Context, l net.Listener, src Source) error {
 	mux.HandleFunc("GET /v1/status", answer(src.Status))
 	mux.HandleFunc("GET /v1/list", answer(src.List))
 	mux.HandleFunc("POST /v1/yield", answer(src.Yield))
+	mux.HandleFunc("POST /v1/reclaim", answer(src.Reclaim))
 	srv := &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lvskit/lvskit/failover"
 	"github.com/lvskit/lvskit/health"
 	"github.com/lvskit/lvskit/health/pool"
 )
@@ -23,13 +24,19 @@ const (
 // commands runs the programs that lvs.cf names for changes, in order and one
 // at a time, so that two quick changes cannot pass each other. What was not
 // begun when the same thing changes again is replaced: what counts is how
-// things stand. So there are never more waiting than there are things.
+// things stand. So there are never more waiting than there are things. The
+// lines for the named pipe are not replaced, as they cost nothing.
 type commands struct {
 	log    *slog.Logger
 	within time.Duration
 
-	// stood is what was told last, true for up. It belongs to the loop.
-	stood map[subject]bool
+	// stood is what was told last, true for up, and roles what was told of
+	// routers; both belong to the loop, and so does what is to be told.
+	stood           map[subject]bool
+	roles           map[string]failover.Role
+	active, decided bool
+	setup           *Setup
+	pipe            *pipe
 
 	mu      sync.Mutex
 	waiting []job
@@ -37,29 +44,38 @@ type commands struct {
 	wake    chan struct{}
 }
 
-// subject is what a program is about: a service, or a server of it.
-type subject struct{ service, server string }
+// subject is what a program is about: a service, a server of it, a router, or
+// the director as a whole. Those who are told of each change are one more for
+// each.
+type subject struct {
+	service, server, router string
+	notify                  bool
+}
 
 type job struct {
 	subject
-	up      bool
+	state   string
 	command string
 	target  netip.AddrPort
 }
 
 func newCommands(log *slog.Logger) *commands {
-	return &commands{log: log, within: commandWithin, stood: make(map[subject]bool), wake: make(chan struct{}, 1)}
+	return &commands{
+		log: log, within: commandWithin, stood: make(map[subject]bool), roles: make(map[string]failover.Role),
+		setup: &Setup{}, pipe: &pipe{log: log}, wake: make(chan struct{}, 1),
+	}
 }
 
 // tell compares what became of a service with what was told of it last.
 func (c *commands) tell(v *VirtualService, g *pool.Group, known factsOf) {
-	if v.QuorumUp != "" || v.QuorumDown != "" {
+	all := c.setup.Notify != "" || c.setup.FIFO != ""
+	if all || v.QuorumUp != "" || v.QuorumDown != "" {
 		if g.Quorum != pool.Undecided {
 			c.stand(v, nil, g.Quorum == pool.Gained)
 		}
 	}
 	for r := range v.each() {
-		if r.Up == "" && r.Down == "" {
+		if !all && r.Up == "" && r.Down == "" || r.Checker == nil && r.Up == "" && r.Down == "" {
 			continue
 		}
 		if state := known(v, r).state; state != health.Unknown {
@@ -68,22 +84,31 @@ func (c *commands) tell(v *VirtualService, g *pool.Group, known factsOf) {
 	}
 }
 
-// stand has the program run if this is news.
+// stand has the programs run if this is news.
 func (c *commands) stand(v *VirtualService, r *RealServer, up bool) {
-	j := job{subject: subject{service: v.Name}, up: up, target: v.Service.Key.Addr, command: v.QuorumDown}
+	j := job{subject: subject{service: v.Name}, state: "DOWN", target: v.Service.Key.Addr, command: v.QuorumDown}
 	if up {
-		j.command = v.QuorumUp
+		j.state, j.command = "UP", v.QuorumUp
 	}
+	kind, name := kindService, v.Name
 	if r != nil {
 		j.server, j.target, j.command = r.Name, r.Target.Addr, r.Down
 		if up {
 			j.command = r.Up
 		}
+		kind, name = kindServer, WatchID(v.Name, r.Name)
 	}
 	if was, told := c.stood[j.subject]; told && was == up {
 		return
 	}
 	c.stood[j.subject] = up
+	c.queue(j)
+	c.notify(j.subject, kind, name, j.state, 0)
+}
+
+// queue has a program run when its turn comes, in place of one for the same
+// subject that was not begun.
+func (c *commands) queue(j job) {
 	c.mu.Lock()
 	for i, w := range c.waiting {
 		if w.subject == j.subject {
@@ -101,24 +126,19 @@ func (c *commands) stand(v *VirtualService, r *RealServer, up bool) {
 	}
 }
 
-// leave runs what is to be run when this router stops serving, and forgets
-// what was told: who serves again tells it anew.
-func (c *commands) leave(s *Setup) {
-	for i := range s.Services {
-		v := &s.Services[i]
-		if !v.DownOnStop {
-			continue
+// leave runs what is to be run when a service is not served here any more, and
+// forgets what was told: who serves again tells it anew.
+func (c *commands) leave(v *VirtualService) {
+	for r := range v.each() {
+		if v.DownOnStop && c.stood[subject{service: v.Name, server: r.Name}] {
+			c.stand(v, r, false)
 		}
-		for r := range v.each() {
-			if c.stood[subject{v.Name, r.Name}] {
-				c.stand(v, r, false)
-			}
-		}
-		if c.stood[subject{service: v.Name}] {
-			c.stand(v, nil, false)
-		}
+		delete(c.stood, subject{service: v.Name, server: r.Name})
 	}
-	clear(c.stood)
+	if v.DownOnStop && c.stood[subject{service: v.Name}] {
+		c.stand(v, nil, false)
+	}
+	delete(c.stood, subject{service: v.Name})
 }
 
 // keep forgets what is in no configuration any more.
@@ -167,7 +187,7 @@ func (c *commands) idle() bool {
 // shell, in a process group of its own, its output bounded; the words %h and
 // %p are the address and the port of what changed.
 func (c *commands) do(ctx context.Context, j job) {
-	log := c.log.With("service", j.service, "server", j.server, "up", j.up, "command", j.command)
+	log := c.log.With("service", j.service, "server", j.server, "router", j.router, "state", j.state, "command", j.command)
 	program, err := health.NewExternal(health.ExternalConfig{Command: j.command})
 	if err != nil {
 		log.Error("cannot run the command for a change", "err", err)

@@ -133,9 +133,9 @@ func TestCommandsThatDoNotEndAreKilled(t *testing.T) {
 	c := newCommands(slog.New(slog.NewTextHandler(&log, nil)))
 	c.within = 200 * time.Millisecond
 	start := time.Now()
-	c.do(t.Context(), job{subject: subject{"web", ""}, command: path})
-	c.do(t.Context(), job{subject: subject{"web", ""}, command: filepath.Join(dir, "missing")})
-	c.do(t.Context(), job{subject: subject{"web", ""}, command: " "})
+	c.do(t.Context(), job{subject: subject{service: "web"}, command: path})
+	c.do(t.Context(), job{subject: subject{service: "web"}, command: filepath.Join(dir, "missing")})
+	c.do(t.Context(), job{subject: subject{service: "web"}, command: " "})
 	if took := time.Since(start); took > 900*time.Millisecond {
 		t.Errorf("took %v", took)
 	}

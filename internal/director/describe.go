@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lvskit/lvskit/failover"
-	"github.com/lvskit/lvskit/failover/pulse"
 	"github.com/lvskit/lvskit/health"
 	"github.com/lvskit/lvskit/health/pool"
 	"github.com/lvskit/lvskit/internal/control"
@@ -29,9 +27,7 @@ func (d *Director) describe() *control.Status {
 		Services:  make([]control.Service, 0, len(d.setup.Services)),
 		Notes:     append([]string{}, d.setup.Notes...),
 	}
-	if d.setup.Heartbeat.differs(d.heartbeat) {
-		st.Notes = append(st.Notes, heartbeatNote)
-	}
+	st.Notes = append(st.Notes, d.oldElection()...)
 	if table.Err != nil {
 		st.Dataplane.Error = table.Err.Error()
 	}
@@ -43,6 +39,9 @@ func (d *Director) describe() *control.Status {
 	}
 	if d.addressErr != "" {
 		st.Notes = append(st.Notes, "floating addresses: "+d.addressErr)
+	}
+	if text := d.staticErr.Load(); text != nil && *text != "" {
+		st.Notes = append(st.Notes, *text)
 	}
 	if table.OwnershipErr != nil {
 		st.Notes = append(st.Notes, table.OwnershipErr.Error()+": a service that leaves the configuration while the daemon is down would stay in the table")
@@ -57,7 +56,7 @@ func (d *Director) describe() *control.Status {
 		s := &st.Services[len(st.Services)-1]
 		d.loads.describe(v, s.Servers)
 		if !s.InTable {
-			s.Reason += ", not in the table: " + d.loop.whyAbsent(table.Err)
+			s.Reason += ", not in the table: " + d.loop.whyAbsent(v, table.Err)
 		}
 	}
 	return st
@@ -127,42 +126,6 @@ func describeState(srv *control.Server, h health.WatchState) {
 	for _, res := range h.History {
 		srv.Results = append(srv.Results, describeResult(res))
 	}
-}
-
-func (d *Director) describeRole() control.Role {
-	n := d.node.Status()
-	r := control.Role{
-		Role: n.Role.String(), Reason: n.Reason, Since: n.Since, Identity: d.cfg.Identity, Rival: n.Rival,
-		Channels: make([]control.Channel, 0, len(n.Channels)), Addresses: make([]string, 0, len(d.setup.Addresses)),
-		Refused: make(map[string]uint64), PartnerRefused: n.Partner.Refused, Error: n.AddressError,
-	}
-	if n.Partner.Known {
-		r.Partner = &control.Partner{
-			Role: n.Partner.Role.String(), Alive: n.Partner.Alive, HearsUs: n.Partner.Hears, ConfigDiffers: n.DigestMismatch,
-		}
-		d.partner.describe(r.Partner)
-	}
-	for _, c := range n.Channels {
-		ch := control.Channel{Name: c.Name, Local: c.Local.String(), Peer: c.Peer.String(), Up: c.Up, Error: c.Error}
-		if !c.LastHeard.IsZero() {
-			at := c.LastHeard
-			ch.LastHeard = &at
-		}
-		for reason, count := range c.Drops {
-			r.Refused[reason] += count
-		}
-		if c.Drops[pulse.DropKey.String()] > 0 && !c.Up && ch.Error == "" {
-			ch.Error = "heartbeats come and are refused: give both routers the same key file"
-		}
-		r.Channels = append(r.Channels, ch)
-	}
-	if d.cfg.Addresses != nil {
-		for _, a := range d.setup.Addresses {
-			r.Addresses = append(r.Addresses, a.String())
-		}
-		r.AddressesHeld = n.Role == failover.RoleActive && n.Serving
-	}
-	return r
 }
 
 // names finds the configuration's names of services and destinations.

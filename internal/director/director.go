@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -18,8 +19,6 @@ import (
 	"github.com/lvskit/lvskit/ipvs"
 	"github.com/lvskit/lvskit/lvscf"
 )
-
-const heartbeatNote = "the heartbeat settings changed: they take effect when the daemon is started again"
 
 // leaveWithin bounds how long a clean end may take the table back.
 const leaveWithin = 5 * time.Second
@@ -38,12 +37,15 @@ type Config struct {
 	DataplaneKind, DataplaneReason string
 
 	// Failover is the node's part in the pair, without what the director
-	// fills in itself: digest, hooks and logger.
+	// fills in itself: digest, owner, hooks and logger. With VRRP it is
+	// Routers, one for each router of Setup.
 	Failover failover.Config
+	Routers  []failover.RouterConfig
 	// Identity is "primary", "backup" or "alone", for people.
 	Identity string
-	// Addresses carries the floating addresses; nil when nobody does.
-	Addresses AddressSet
+	// NewAddresses makes an owner of floating addresses for the node, or for
+	// each router; nil when nobody carries any.
+	NewAddresses func() (AddressSet, error)
 
 	// Hints asks servers at once when the kernel tells of a change on the way
 	// to them, beside the intervals of their checks.
@@ -77,13 +79,17 @@ type Director struct {
 	loop    *loop
 	monitor *health.Monitor
 	loads   *loads
-	node    *failover.Node
-	partner *partner
+	members []*member
+	partner *partner     // nil with VRRP
 	paths   *dsr.Manager // nil without the kernel's table
 	watched *watched     // nil without hints
-	started time.Time
-	// heartbeat is what the node was started with, whatever was loaded since.
-	heartbeat Heartbeat
+	faults  *faults
+	// statics carries the addresses that are always here, nil if nobody does;
+	// staticErr is the trouble with it.
+	statics    AddressSet
+	hasStatics atomic.Bool
+	staticErr  atomic.Pointer[string]
+	started    time.Time
 	// drain is what the reconciler was started with.
 	drain time.Duration
 
@@ -104,8 +110,13 @@ func New(ctx context.Context, cfg Config) (*Director, error) {
 	if err != nil {
 		cfg.Logger.Warn("starting without the list of own services", "err", err)
 	}
-	d := &Director{cfg: cfg, log: cfg.Logger, setup: setup, started: time.Now(), loaded: time.Now(), heartbeat: setup.Heartbeat, drain: setup.Drain}
+	d := &Director{cfg: cfg, log: cfg.Logger, setup: setup, started: time.Now(), loaded: time.Now(), drain: setup.Drain}
 	d.loop = newLoop(d.log, cfg.Dataplane, owned, setup)
+	d.faults = &faults{found: make(map[string]string), set: func(reason string) {
+		for _, m := range d.members {
+			m.SetFault(reason)
+		}
+	}}
 	if d.paths, err = managePaths(&cfg); err != nil {
 		return nil, err
 	}
@@ -133,25 +144,15 @@ func New(ctx context.Context, cfg Config) (*Director, error) {
 	if err := d.loads.set(setup); err != nil {
 		return nil, err
 	}
-	f := cfg.Failover
-	f.Digest = setup.Digest
-	f.OnRole = d.onRole
-	d.partner = &partner{log: d.log, key: f.Key, own: setup}
-	f.OnEvent = d.partner.onEvent
-	f.Logger = d.log
-	if cfg.Addresses != nil {
-		f.Owner = cfg.Addresses
-		if err := cfg.Addresses.Set(ctx, setup.Addresses); err != nil {
-			return nil, err
-		}
-	}
-	d.node, err = failover.New(&f)
-	if err != nil {
+	if err := d.newMembers(ctx); err != nil {
 		return nil, err
 	}
-	d.partner.node = d.node
+	if d.statics, err = d.own(ctx, setup.Statics); err != nil {
+		return nil, err
+	}
+	d.hasStatics.Store(len(setup.Statics) > 0)
 	d.loop.giveUp = func() {
-		if err := d.node.Yield(); err != nil {
+		if err := d.yield(); err != nil {
 			d.log.Warn("this router carries nothing, and nobody is there to take its place", "err", err)
 		}
 	}
@@ -170,7 +171,7 @@ func (d *Director) Run(ctx context.Context) error {
 	d.declare(ctx)
 	d.setTimeouts(ctx)
 
-	// Everything but the node goes on until the node has left: its leaving
+	// Everything but the electors goes on until they have left: their leaving
 	// needs the loop to take the table back.
 	work, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
@@ -184,25 +185,29 @@ func (d *Director) Run(ctx context.Context) error {
 		g.Go(func() error { return d.runHints(work) })
 	}
 	g.Go(func() error { return d.loads.run(work) })
+	if d.statics != nil {
+		g.Go(func() error { return d.keepStatics(work) })
+	}
 	if d.cfg.Control != nil {
 		g.Go(func() error { return control.Serve(work, d.cfg.Control, d) })
 	}
 	g.Go(func() error { d.reloads(work); return nil })
 
-	// A part that fails ends the node, and so all of it.
+	// A part that fails ends the electors, and so all of it.
 	active, quit := context.WithCancel(ctx)
 	defer quit()
 	stop := context.AfterFunc(work, quit)
 	defer stop()
-	err := d.node.Run(active)
+	err := d.elect(active)
 
-	// A node that could not even begin must not take back what an earlier
+	// A director that could not even begin must not take back what an earlier
 	// life of the daemon left serving.
 	if err == nil {
 		leave, cancel := context.WithTimeout(work, leaveWithin)
 		d.loop.ask(leave, d.loop.withdraw)
 		cancel()
 		leave, cancel = context.WithTimeout(work, leaveCommandsWithin)
+		_ = d.loop.syncing.settle(leave) // it has been told if it failed
 		d.loop.commands.finish(leave)
 		cancel()
 	}
@@ -214,22 +219,42 @@ func (d *Director) Run(ctx context.Context) error {
 	return err
 }
 
-// onRole is the node's order to stand by, to serve or to withdraw. It
-// returns when the table is so; a table that cannot be changed now is tried
+// onRole makes the order of an elector to stand by, to serve or to withdraw.
+// It returns when the table is so; a table that cannot be changed now is tried
 // again by the loop, and does not keep the role from changing.
-func (d *Director) onRole(ctx context.Context, r failover.Role) error {
-	d.loop.ask(ctx, func(ctx context.Context) {
-		switch r {
-		case failover.RoleActive:
-			d.loop.stance = stanceServe
-		case failover.RoleInit:
-			d.loop.stance = stanceHold
-		default:
-			d.loop.stance = stanceWithdraw
+func (d *Director) onRole(router string) func(context.Context, failover.Role) error {
+	return func(ctx context.Context, r failover.Role) error {
+		d.loop.ask(ctx, func(ctx context.Context) {
+			d.loop.stances[router] = stanceOf(r)
+			d.loop.settle(ctx)
+		})
+		return nil
+	}
+}
+
+func stanceOf(r failover.Role) stance {
+	switch r {
+	case failover.RoleActive:
+		return stanceServe
+	case failover.RoleInit:
+		return stanceHold
+	}
+	return stanceWithdraw
+}
+
+// onEvent follows the roles for those who are told of them. An elector does not
+// wait for it.
+func (d *Director) onEvent(router string, e failover.Event) {
+	if e.Kind != failover.EventRole {
+		return
+	}
+	var priority uint8
+	for _, m := range d.members {
+		if m.name == router && m.router != nil {
+			priority = m.router.Status().Priority
 		}
-		d.loop.settle(ctx)
-	})
-	return nil
+	}
+	d.loop.inbox.order(func(context.Context) { d.loop.becomes(router, e.Role, priority) })
 }
 
 // setTimeouts hands the configuration's connection time-outs to a data plane
@@ -283,12 +308,15 @@ func (d *Director) adopt(ctx context.Context, setup *Setup) error {
 	if err := d.loads.set(setup); err != nil {
 		return err
 	}
-	d.partner.setOwn(setup)
-	d.node.SetDigest(setup.Digest)
+	if d.partner != nil {
+		d.partner.setOwn(setup)
+		d.partner.node.SetDigest(setup.Digest)
+	}
 	if setup.Drain != d.drain {
 		d.log.Warn("drain_time changed: it counts from the next start of the director", "now", d.drain, "then", setup.Drain)
 	}
 	d.logChanges(setup)
+	staticErr := d.setStatics(ctx, setup)
 	d.setup = setup
 	d.declare(ctx)
 	d.setTimeouts(ctx)
@@ -296,18 +324,12 @@ func (d *Director) adopt(ctx context.Context, setup *Setup) error {
 	d.loop.adopt(setup, d.states())
 	d.loop.settle(ctx)
 	// Table first, then addresses, as on taking over.
-	if d.cfg.Addresses != nil {
-		d.addressErr = ""
-		if err := d.cfg.Addresses.Set(ctx, setup.Addresses); err != nil {
-			d.addressErr = err.Error()
-			d.log.Error("cannot change the floating addresses", "err", err)
-		}
-	}
+	d.moveAddresses(ctx, setup, staticErr)
 	for _, n := range setup.Notes {
 		d.log.Warn(n)
 	}
-	if setup.Heartbeat.differs(d.heartbeat) {
-		d.log.Warn(heartbeatNote)
+	for _, n := range d.oldElection() {
+		d.log.Warn(n)
 	}
 	d.log.Info("configuration loaded", "config", setup.Source, "serial", setup.Serial)
 	return nil
@@ -348,12 +370,22 @@ func (d *Director) Status(ctx context.Context) (*control.Status, error) {
 }
 
 // Yield hands the service over to the partner; it implements [control.Source].
-// The errors are those of [failover.Node.Yield].
+// The errors are those of [failover.Node.Yield] and [failover.Router.Yield].
 func (d *Director) Yield(ctx context.Context) (*control.Status, error) {
-	if err := d.node.Yield(); err != nil {
+	if err := d.yield(); err != nil {
 		return nil, err
 	}
-	d.log.Info("handing over to the partner by order")
+	d.log.Info("handing over by order")
+	return d.Status(ctx)
+}
+
+// Reclaim ends what Yield began with VRRP: routers take over again from others
+// of lower priority. It implements [control.Source].
+func (d *Director) Reclaim(ctx context.Context) (*control.Status, error) {
+	if err := d.reclaim(); err != nil {
+		return nil, err
+	}
+	d.log.Info("taking over again by order, where the priority is higher")
 	return d.Status(ctx)
 }
 

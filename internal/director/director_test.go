@@ -113,7 +113,7 @@ func newRig(t *testing.T, kernel *ipvstest.Kernel, change func(*Config)) *rig {
 		Setup: checked(webSetup(nil), r.checker), Load: func(context.Context) (*Setup, error) { return r.next() },
 		Reload: r.reload, Dataplane: kernel, DataplaneKind: "fake", DataplaneReason: "a test",
 		Failover: failover.Config{Primary: true}, Identity: IdentityAlone,
-		Addresses: &recordedAddresses{j: r.journal},
+		NewAddresses: func() (AddressSet, error) { return &recordedAddresses{j: r.journal}, nil },
 	}
 	if change != nil {
 		change(&cfg)

@@ -10,8 +10,16 @@ import (
 // effective are the extensions that do what they say here, by the block that
 // they stand in.
 var effective = map[string][]string{
-	"global": {"include", "heartbeat_path", "heartbeat_key_file", "floating_address", "drain_time", "control_target", "mass_failure"},
+	"global": {
+		"include", "failover_mode", "heartbeat_path", "heartbeat_key_file", "floating_address", "static_address", "drain_time",
+		"control_target", "mass_failure", "syncd_group", "syncd_port", "syncd_ttl", "syncd_maxlen", "notify_cmd", "notify_fifo",
+	},
+	"vrrp": {
+		"interface", "vrid", "priority", "backup_priority", "version", "advert_interval", "down_adverts", "preempt", "preempt_delay",
+		"checksum", "unicast_peer", "unicast_source", "auth", "key_file", "address", "master_cmd", "backup_cmd", "fault_cmd", "notify_cmd",
+	},
 	"virtual": {
+		"vrrp",
 		"forward", "tunnel_type", "tunnel_port", "tunnel_checksum", "scheduler_flags", "one_packet", "persistence_engine",
 		"check", "interval", "fast_interval", "down_interval",
 		"connect_timeout", "tls_timeout", "read_timeout", "rise", "fall", "start_state",

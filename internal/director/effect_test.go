@@ -28,9 +28,16 @@ import (
 // effectText is a setup in words, without what a file says for people.
 func effectText(s *Setup) string {
 	var out strings.Builder
-	fmt.Fprintln(&out, s.Addresses, s.Heartbeat, s.Timeouts, s.Drain, s.Alarm, s.Control.Target)
+	fmt.Fprintln(&out, s.Addresses, s.Statics, s.Heartbeat, s.Timeouts, s.Drain, s.Alarm, s.Control.Target, s.Notify, s.FIFO)
+	if s.Sync != nil {
+		fmt.Fprintf(&out, "%+v\n", *s.Sync)
+	}
+	for _, r := range s.Routers {
+		r.Place = ""
+		fmt.Fprintf(&out, "%+v\n", r)
+	}
 	for _, v := range s.Services {
-		fmt.Fprintf(&out, "%s %+v quorum %d +- %d unit %d quiesce %v up %q down %q on stop %v\n", v.Name, v.Service, v.Quorum, v.Hysteresis, v.Unit, v.Quiesce, v.QuorumUp, v.QuorumDown, v.DownOnStop)
+		fmt.Fprintf(&out, "%s with %q %+v quorum %d +- %d unit %d quiesce %v up %q down %q on stop %v\n", v.Name, v.Router, v.Service, v.Quorum, v.Hysteresis, v.Unit, v.Quiesce, v.QuorumUp, v.QuorumDown, v.DownOnStop)
 		for r := range v.each() {
 			quiesce, check := "as the service", "unchecked"
 			if r.Quiesce != nil {
@@ -92,8 +99,18 @@ func TestEveryExtensionHasEffectOrIsNoted(t *testing.T) {
 					check = ""
 				}
 				vrrp := ""
-				if d.Block == "vrrp" {
-					vrrp = "failover_mode = vrrp\nvrrp r {\n" + line + "\n}\n"
+				switch {
+				case d.Block == "vrrp":
+					needs := map[string]string{"interface": "interface = eth7\n", "vrid": "vrid = 7\n"}
+					if line != "" {
+						delete(needs, d.Name)
+					}
+					vrrp = "failover_mode = vrrp\nvrrp r {\n" + needs["interface"] + needs["vrid"] + line + "\n}\n"
+				case d.Name == "failover_mode":
+					vrrp = "vrrp r {\ninterface = eth7\nvrid = 7\n}\n"
+				case d.Name == "vrrp":
+					vrrp = "failover_mode = vrrp\nvrrp inside {\ninterface = eth7\nvrid = 7\naddress = 10.9.9.9/24 eth7\n}\n" +
+						"vrrp outside {\ninterface = eth0\nvrid = 8\naddress = 10.9.9.8/24 eth0\n}\n"
 				}
 				mode := "gre"
 				if d.Name == "tunnel_port" {
@@ -102,6 +119,9 @@ func TestEveryExtensionHasEffectOrIsNoted(t *testing.T) {
 				tunnel := "tunnel_type = " + mode + "\n"
 				if d.Name == "tunnel_type" || d.Block == "server" && strings.HasPrefix(d.Name, "tunnel") {
 					tunnel = ""
+				}
+				if strings.HasPrefix(d.Name, "syncd_") {
+					place["global"] += "\nsyncdaemon = 1\nsyncd_iface = eth1"
 				}
 				if d.Name == "mass_failure" {
 					place["global"] += "\ncontrol_target = 10.0.0.254"

@@ -12,6 +12,10 @@ import (
 func (s *Setup) Table() ipvs.Table {
 	up := func(*VirtualService, *RealServer) facts { return facts{state: health.Up} }
 	nothing := func(ipvs.ServiceKey) (ipvs.Entry, bool) { return ipvs.Entry{}, false }
-	t, _ := plan(s, up, nil, nothing, time.Time{})
+	serve := stances{"": stanceServe}
+	for _, r := range s.Routers {
+		serve[r.Name] = stanceServe
+	}
+	t, _ := plan(s, serve, up, nil, nothing, time.Time{})
 	return t
 }

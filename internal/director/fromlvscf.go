@@ -133,12 +133,26 @@ func FromLVSCF(c *lvscf.Config) (*Setup, error) {
 	if s.programs, err = health.NewPrograms(&health.ProgramsConfig{AtOnce: programsAtOnce}); err != nil {
 		return nil, err
 	}
+	s.Active, s.Inactive, s.Notify, s.FIFO = c.ActiveCmd, c.InactiveCmd, c.NotifyCmd, c.NotifyFIFO
+	alone := c.FailoverMode == lvscf.PulseMode && !c.BackupActive
+	if c.SyncDaemon && alone {
+		s.note("syncdaemon = 1 has no effect without a backup router: nobody is there to copy connections to")
+	} else if c.SyncDaemon {
+		s.Sync = &ipvs.SyncDaemon{
+			Interface: c.SyncdIface, SyncID: uint32(c.SyncdID), MaxLength: c.SyncdMaxLen, Group: c.SyncdGroup, Port: c.SyncdPort, TTL: c.SyncdTTL,
+		}
+	}
 	s.Timeouts = ipvs.Timeouts{TCP: c.TCPTimeout, TCPFin: c.TCPFinTimeout, UDP: c.UDPTimeout}
 	s.Heartbeat = heartbeat(c)
 	if h := &s.Heartbeat; h.Enabled && h.DeadAfter < 2*h.Interval {
 		// One lost datagram must not be a death.
 		h.Interval = h.DeadAfter / 3
 		s.note("deadtime %v leaves no room for two heartbeats %v apart: one is sent every %v", c.Deadtime, c.Keepalive, h.Interval)
+	}
+	if c.FailoverMode == lvscf.VRRPMode {
+		if err := s.setRouters(c); err != nil {
+			return nil, err
+		}
 	}
 	used := make(map[string]bool)
 	services, losses := convert.Services(c)
@@ -151,29 +165,35 @@ func FromLVSCF(c *lvscf.Config) (*Setup, error) {
 		if err != nil {
 			return nil, err
 		}
+		v := services[i].Virtual
+		list, err := s.moveWith(c, v, &vs)
+		if err != nil {
+			return nil, err
+		}
 		s.Services = append(s.Services, vs)
-		if v := services[i].Virtual; v.Address.Addr.IsValid() {
-			s.addAddress(c, v.Address.Addr, v.Netmask, v.Device)
+		if v.Address.Addr.IsValid() {
+			s.addAddress(c, list, v.Address.Addr, v.Netmask, v.Device)
 		}
 	}
 	if c.Network == lvscf.NAT && c.NATRouter.Address.Addr.IsValid() {
-		s.addAddress(c, c.NATRouter.Address.Addr, c.NATNetmask, c.NATRouter.Device)
+		s.addAddress(c, s.listFor(c, c.NATRouter.Device), c.NATRouter.Address.Addr, c.NATNetmask, c.NATRouter.Device)
 	}
 	for _, a := range c.FloatingAddresses {
-		s.addAddress(c, a.Prefix.Addr(), lvscf.Netmask(a.Prefix.Bits()), a.Device)
+		s.addAddress(c, s.listFor(c, a.Device), a.Prefix.Addr(), lvscf.Netmask(a.Prefix.Bits()), a.Device)
+	}
+	for _, a := range c.StaticAddresses {
+		base, label := failover.SplitAlias(a.Device)
+		s.Statics = append(s.Statics, failover.VirtualAddress{Prefix: a.Prefix, Device: base, Label: label})
+	}
+	if err := s.checkRouters(); err != nil {
+		return nil, err
 	}
 	if err := s.setAlarm(c); err != nil {
 		return nil, err
 	}
 	s.noteIdle(c)
-	if c.SyncDaemon {
-		s.note("syncdaemon = 1 has no effect yet: connections are not copied to the partner")
-	}
 	if c.MonitorLinks {
 		s.note("monitor_links = 1 has no effect yet: a dead link is noticed by silent heartbeats only")
-	}
-	if c.ActiveCmd != "" || c.InactiveCmd != "" {
-		s.note("active_cmd and inactive_cmd are not run yet")
 	}
 	return s, nil
 }
@@ -201,18 +221,18 @@ func heartbeat(c *lvscf.Config) Heartbeat {
 	return h
 }
 
-// addAddress adds a floating address once, on the device of the first
-// service that names it. Without a mask it stands alone: the class default
+// addAddress adds a floating address to a list, once, on the device of the
+// first service that names it. Without a mask it stands alone: the class default
 // of old would bring a route to half the world with it. A router's own
 // address does not float: to give it back would cut the router off.
-func (s *Setup) addAddress(c *lvscf.Config, a netip.Addr, mask lvscf.Netmask, device string) {
+func (s *Setup) addAddress(c *lvscf.Config, list *[]failover.VirtualAddress, a netip.Addr, mask lvscf.Netmask, device string) {
 	for _, own := range []lvscf.Host{c.Primary, c.PrimaryPrivate, c.Backup, c.BackupPrivate} {
 		if own.Addr == a {
 			s.note("virtual address %v is a router's own address: it stays where it is and does not move", a)
 			return
 		}
 	}
-	for _, have := range s.Addresses {
+	for _, have := range *list {
 		if have.Prefix.Addr() == a {
 			return
 		}
@@ -225,7 +245,7 @@ func (s *Setup) addAddress(c *lvscf.Config, a netip.Addr, mask lvscf.Netmask, de
 		bits = mask.Bits()
 	}
 	base, label := failover.SplitAlias(device)
-	s.Addresses = append(s.Addresses, failover.VirtualAddress{Prefix: netip.PrefixFrom(a, bits), Device: base, Label: label})
+	*list = append(*list, failover.VirtualAddress{Prefix: netip.PrefixFrom(a, bits), Device: base, Label: label})
 }
 
 // unique returns name, or name#2 and so on, so that id of it is not used yet,

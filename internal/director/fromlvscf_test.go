@@ -191,10 +191,10 @@ nat_nmask = 255.255.255.0
 }
 
 func TestSetupSaysWhatHasNoEffect(t *testing.T) {
-	s := setupOf(t, "network = direct\nsyncdaemon = 1\nmonitor_links = 1\nactive_cmd = /bin/true\nprimary = 192.0.2.1\nbackup = 192.0.2.2\nbackup_active = 1\nkeepalive = 30\ndeadtime = 18\n"+
+	s := setupOf(t, "network = direct\nmonitor_links = 1\nprimary = 192.0.2.1\nbackup = 192.0.2.2\nbackup_active = 1\nkeepalive = 30\ndeadtime = 18\n"+
 		virtual("web", realServer("a", "address = 10.0.0.1")))
 	notes := strings.Join(s.Notes, "\n")
-	for _, want := range []string{"syncdaemon", "monitor_links", "active_cmd", "deadtime 18s"} {
+	for _, want := range []string{"monitor_links", "deadtime 18s"} {
 		if !strings.Contains(notes, want) {
 			t.Errorf("nothing is said about %s in:\n%s", want, notes)
 		}

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/lvskit/lvskit/failover"
 	"github.com/lvskit/lvskit/health"
 	"github.com/lvskit/lvskit/health/pool"
 	"github.com/lvskit/lvskit/ipvs"
@@ -48,8 +50,9 @@ type loop struct {
 	// groups are the services' last decisions while this node serves.
 	groups   map[string]pool.Group
 	commands *commands
+	syncing  *syncing
 	log      *slog.Logger
-	stance   stance
+	stances  stances
 	// read: the table was read, so what it holds can be planned with.
 	read bool
 	// giveUp asks the partner to serve in our place; once for each trouble.
@@ -61,7 +64,8 @@ type loop struct {
 func newLoop(log *slog.Logger, plane Dataplane, owned *ipvs.Ownership, setup *Setup) *loop {
 	l := &loop{
 		inbox: newInbox(), giveUp: func() {}, over: make(chan struct{}), log: log,
-		groups: make(map[string]pool.Group), commands: newCommands(log),
+		groups: make(map[string]pool.Group), commands: newCommands(log), stances: make(stances),
+		syncing: newSyncing(log, plane),
 	}
 	l.control = askControl
 	l.rec = ipvs.NewReconciler(plane, &ipvs.ReconcilerConfig{
@@ -78,6 +82,8 @@ func newLoop(log *slog.Logger, plane Dataplane, owned *ipvs.Ownership, setup *Se
 // adopt takes a new configuration with the states of its servers.
 func (l *loop) adopt(setup *Setup, states map[string]health.State) {
 	l.setup = setup
+	l.commands.adopt(setup)
+	l.syncing.adopt(setup.Sync)
 	named := make(map[ipvs.ServiceKey]bool, len(setup.Services))
 	for _, v := range setup.Services {
 		named[v.Service.Key] = true
@@ -92,7 +98,10 @@ func (l *loop) adopt(setup *Setup, states map[string]health.State) {
 
 // withdraw takes our services out of the table at a clean end.
 func (l *loop) withdraw(ctx context.Context) {
-	l.stance = stanceWithdraw
+	for name := range l.stances {
+		l.stances[name] = stanceWithdraw
+	}
+	l.stances[""] = stanceWithdraw
 	l.settle(ctx)
 }
 
@@ -105,6 +114,7 @@ func (l *loop) run(ctx context.Context) error {
 	defer end()
 	l.work.Go(func() { _ = l.rec.Run(ctx) }) // it ends with ctx alone
 	l.work.Go(func() { l.commands.run(ctx) })
+	l.work.Go(func() { l.syncing.run(ctx) })
 	l.settle(ctx)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -140,19 +150,20 @@ func (l *loop) settle(ctx context.Context) {
 		l.read = true
 		l.resume(time.Now())
 	}
-	switch l.stance {
-	case stanceServe:
-		before := l.groups
-		var want ipvs.Table
-		want, l.groups = plan(l.setup, l.facts, before, l.rec.Entry, time.Now())
-		_ = l.rec.Set(ctx, want)
-		for i := range l.setup.Services {
-			l.tell(&l.setup.Services[i], before)
+	if l.stances.holding() {
+		return
+	}
+	before := l.groups
+	var want ipvs.Table
+	want, l.groups = plan(l.setup, l.stances, l.facts, before, l.rec.Entry, time.Now())
+	_ = l.rec.Set(ctx, want)
+	for i := range l.setup.Services {
+		switch v := &l.setup.Services[i]; l.stances.of(v) {
+		case stanceServe:
+			l.tell(v, before)
+		case stanceWithdraw:
+			l.commands.leave(v)
 		}
-	case stanceWithdraw:
-		_ = l.rec.Set(ctx, nil)
-		clear(l.groups)
-		l.commands.leave(l.setup)
 	}
 }
 
@@ -190,7 +201,8 @@ func (l *loop) take(ctx context.Context, news news, now time.Time) {
 
 // settleServices makes some services of the setup what they should be now.
 func (l *loop) settleServices(ctx context.Context, touched map[int]bool, now time.Time) {
-	if len(touched) == 0 || !l.read || l.stance != stanceServe {
+	maps.DeleteFunc(touched, func(i int, _ bool) bool { return l.stances.of(&l.setup.Services[i]) != stanceServe })
+	if len(touched) == 0 || !l.read {
 		return
 	}
 	entries := make([]ipvs.Entry, 0, len(touched))
@@ -207,6 +219,12 @@ func (l *loop) settleServices(ctx context.Context, touched map[int]bool, now tim
 	for i := range touched {
 		l.tell(&l.setup.Services[i], before)
 	}
+}
+
+// becomes takes the news of an elector's role, for all but the table.
+func (l *loop) becomes(router string, r failover.Role, priority uint8) {
+	l.commands.becomes(router, r, priority)
+	l.syncing.becomes(router, r)
 }
 
 // facts are what the plan asks for.
@@ -239,7 +257,7 @@ func (l *loop) onEvent(e ipvs.Event) {
 // as the kernel may carry everything then.
 func (l *loop) considerGivingUp(err error) {
 	st := l.rec.Status()
-	if l.gaveUp || l.stance != stanceServe || st.Err == nil || time.Since(st.FailingSince) < giveUpAfter {
+	if l.gaveUp || !l.serves() || st.Err == nil || time.Since(st.FailingSince) < giveUpAfter {
 		return
 	}
 	if _, ok := errors.AsType[*ipvs.ApplyError](err); !ok {
@@ -255,16 +273,28 @@ func (l *loop) considerGivingUp(err error) {
 }
 
 // whyAbsent says why a service of the configuration is not in the table.
-func (l *loop) whyAbsent(failed error) string {
-	switch {
+func (l *loop) whyAbsent(v *VirtualService, failed error) string {
+	switch stance := l.stances.of(v); {
 	case failed != nil:
 		return "it cannot be changed (see the data plane)"
-	case l.stance == stanceServe:
+	case stance == stanceServe:
 		return "it is being added"
-	case l.stance == stanceHold:
+	case stance == stanceHold:
 		return "this router does not know its role yet"
+	case v.Router != "":
+		return "vrrp " + v.Router + " is not active here"
 	}
 	return "this router does not serve now"
+}
+
+// serves tells that some services are to be in the table.
+func (l *loop) serves() bool {
+	for _, s := range l.stances {
+		if s == stanceServe {
+			return true
+		}
+	}
+	return false
 }
 
 // ask has the loop's goroutine run f and waits until it has. It reports

@@ -49,7 +49,7 @@ func newBench(t *testing.T, kernel *ipvstest.Kernel, statePath string, setup *Se
 
 // role is what the node's hook does.
 func (b *bench) role(s stance) {
-	b.loop.ask(context.Background(), func(ctx context.Context) { b.loop.stance = s; b.loop.settle(ctx) })
+	b.loop.ask(context.Background(), func(ctx context.Context) { b.loop.stances[""] = s; b.loop.settle(ctx) })
 }
 
 func (b *bench) verdict(id string, s health.State) {
@@ -386,7 +386,7 @@ func BenchmarkVerdict(b *testing.B) {
 			}
 			l := newLoop(slog.New(slog.DiscardHandler), &silent{}, owned, setup)
 			l.adopt(setup, up)
-			l.stance = stanceServe
+			l.stances[""] = stanceServe
 			l.settle(b.Context())
 			b.ReportAllocs()
 			for n := 0; b.Loop(); n++ {

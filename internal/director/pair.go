@@ -118,29 +118,34 @@ const (
 const keyCure = "make one with: (umask 077; head -c 32 /dev/urandom | base64 >FILE), give the same file to both routers, and name it with heartbeat_key_file = FILE or --key-file FILE"
 
 func readKey(path string) ([]byte, error) {
+	return readSecret("heartbeat key", path, minKey, keyCure)
+}
+
+// readSecret reads a password or key that nobody else may read.
+func readSecret(what, path string, least int, cure string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("heartbeat key %s is missing: %s", path, keyCure)
+		return nil, fmt.Errorf("%s %s is missing: %s", what, path, cure)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("heartbeat key: %w", err)
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("heartbeat key %s: not a regular file: %s", path, keyCure)
+		return nil, fmt.Errorf("%s %s: not a regular file: %s", what, path, cure)
 	}
 	if runtime.GOOS != "windows" && info.Mode().Perm()&0o007 != 0 {
-		return nil, fmt.Errorf("heartbeat key %s: everybody may use it (mode %04o): chmod 600 %s", path, info.Mode().Perm(), path)
+		return nil, fmt.Errorf("%s %s: everybody may use it (mode %04o): chmod 600 %s", what, path, info.Mode().Perm(), path)
 	}
 	if info.Size() > maxKey {
-		return nil, fmt.Errorf("heartbeat key %s: %d bytes are no key: %s", path, info.Size(), keyCure)
+		return nil, fmt.Errorf("%s %s: %d bytes are no key: %s", what, path, info.Size(), cure)
 	}
-	key, err := os.ReadFile(path)
+	secret, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("heartbeat key: %w", err)
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
-	key = bytes.TrimSpace(key)
-	if len(key) < minKey {
-		return nil, fmt.Errorf("heartbeat key %s: %d bytes are too few, at least %d: %s", path, len(key), minKey, keyCure)
+	secret = bytes.TrimSpace(secret)
+	if len(secret) < least {
+		return nil, fmt.Errorf("%s %s: %d bytes are too few, at least %d: %s", what, path, len(secret), least, cure)
 	}
-	return key, nil
+	return secret, nil
 }

@@ -36,21 +36,49 @@ type facts struct {
 // factsOf tells what is known of a service's server.
 type factsOf func(v *VirtualService, r *RealServer) facts
 
-// plan returns the whole table that should be while the node serves, from the
-// configuration and what is known of the servers, and the state of each
-// service's group. It changes nothing and remembers nothing but what was
-// decided before, so a lost or doubled fact does no harm. What a group makes of
-// the facts, package pool decides.
+// stances are those of the routers by their names; the zero value holds. With
+// heartbeats the one node has the empty name.
+type stances map[string]stance
+
+// of returns the stance that a service has.
+func (s stances) of(v *VirtualService) stance { return s[v.Router] }
+
+// holding tells that nobody has decided yet, so that the table is left alone
+// whole, with what is in no configuration any more.
+func (s stances) holding() bool {
+	for _, x := range s {
+		if x != stanceHold {
+			return false
+		}
+	}
+	return true
+}
+
+// plan returns the whole table that should be: the services of routers that
+// serve, from the configuration and what is known of the servers, with the
+// state of each such service's group; and those of routers that hold, as they
+// were found. It changes nothing and remembers nothing but what was decided
+// before, so a lost or doubled fact does no harm. What a group makes of the
+// facts, package pool decides.
 //
-// found tells what the table holds, for one thing alone: a server without a
-// verdict stays as it was found. That is what lets a restarted daemon leave a
-// running table untouched until it has asked, and keeps a new server out
-// until it has answered once.
-func plan(s *Setup, known factsOf, before map[string]pool.Group, found func(ipvs.ServiceKey) (ipvs.Entry, bool), now time.Time) (ipvs.Table, map[string]pool.Group) {
+// found tells what the table holds. Of a service that is served it counts for
+// one thing alone: a server without a verdict stays as it was found. That is
+// what lets a restarted daemon leave a running table untouched until it has
+// asked, and keeps a new server out until it has answered once.
+func plan(s *Setup, as stances, known factsOf, before map[string]pool.Group, found func(ipvs.ServiceKey) (ipvs.Entry, bool), now time.Time) (ipvs.Table, map[string]pool.Group) {
 	want := make(ipvs.Table, 0, len(s.Services))
 	groups := make(map[string]pool.Group, len(s.Services))
 	for i := range s.Services {
 		v := &s.Services[i]
+		switch as.of(v) {
+		case stanceWithdraw:
+			continue
+		case stanceHold:
+			if e, there := found(v.Service.Key); there {
+				want = append(want, e)
+			}
+			continue
+		}
 		g := v.group(known, before[v.Name], destinations(found(v.Service.Key)), now)
 		groups[v.Name] = g
 		want = append(want, v.entry(&g))

@@ -49,7 +49,7 @@ func in(t ipvs.Table) func(ipvs.ServiceKey) (ipvs.Entry, bool) {
 // planOf is the plan of servers of which only states are known.
 func planOf(s *Setup, states func(service, server string) health.State, found func(ipvs.ServiceKey) (ipvs.Entry, bool)) ipvs.Table {
 	known := func(v *VirtualService, r *RealServer) facts { return facts{state: states(v.Name, r.Name)} }
-	t, _ := plan(s, known, nil, found, time.Time{})
+	t, _ := plan(s, stances{"": stanceServe}, known, nil, found, time.Time{})
 	return t
 }
 

@@ -31,10 +31,23 @@ type Setup struct {
 	// Declared is what a data plane of sockets needs to know beside the
 	// table: what firewall marks stand for.
 	Declared map[ipvs.ServiceKey]userspace.ServiceConfig
-	// Addresses are the floating addresses the active router carries.
+	// Routers are the virtual routers of VRRP; with none the two routers of
+	// the pair exchange heartbeats.
+	Routers []RouterSetup
+	// Addresses are the floating addresses that the active router of the pair
+	// carries; those of VRRP are with its routers.
 	Addresses []failover.VirtualAddress
+	// Statics are addresses that every router carries all the time.
+	Statics   []failover.VirtualAddress
 	Heartbeat Heartbeat
 	Timeouts  ipvs.Timeouts
+	// Sync is the connection synchronisation, nil for none of ours.
+	Sync *ipvs.SyncDaemon
+	// Active and Inactive are programs to run when this director becomes
+	// active and when it is not any more; Notify runs at each change of a
+	// router, service or server, and FIFO gets a line for each. Empty is none.
+	Active, Inactive string
+	Notify, FIFO     string
 	// Alarm says when failures are too many at once to be believed before
 	// Control has been asked; the zero value never does.
 	Alarm   pool.Alarm
@@ -86,6 +99,9 @@ func (h Heartbeat) differs(o Heartbeat) bool {
 type VirtualService struct {
 	Name    string
 	Service ipvs.Service
+	// Router names the virtual router of VRRP that the service moves with;
+	// empty with heartbeats.
+	Router string
 	// Quiesce keeps a failed server in the table with weight 0 instead of
 	// taking it out.
 	Quiesce bool

@@ -235,7 +235,7 @@ func TestNoWeightJumpsOfAServerThatIsUpToStartWith(t *testing.T) {
 		l.begin("web/a", health.Up, time.Now())
 		l.begin("web/b", health.Up, time.Now())
 		l.settle(t.Context())
-		l.stance = stanceServe
+		l.stances[""] = stanceServe
 		l.settle(t.Context())
 		b := &bench{t: t, kernel: kernel, loop: l}
 		b.wantNoCommand("changed by the start")

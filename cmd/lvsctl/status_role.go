@@ -1,0 +1,95 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lvskit/lvskit/internal/control"
+)
+
+// writeElection says what this router hears and what is wrong with it: the
+// channels of a pair, or the routers of VRRP.
+func writeElection(w io.Writer, r *control.Role, now time.Time) {
+	for _, ch := range r.Channels {
+		writeChannel(w, &ch, now)
+	}
+	for i := range r.Routers {
+		writeRouter(w, &r.Routers[i], now)
+	}
+	what := "heartbeats refused"
+	if len(r.Routers) > 0 {
+		what = "adverts refused"
+	}
+	for _, reason := range slices.Sorted(maps.Keys(r.Refused)) {
+		text := reason
+		if reason == "unproven" {
+			text += " (a few are normal when a router starts)"
+		}
+		fmt.Fprintf(w, "%s\t%d\t%s\n", what, r.Refused[reason], text)
+	}
+	if why := r.PartnerRefused; why != "" {
+		fmt.Fprintf(w, "\tTROUBLE\tthe partner's heartbeats are refused (%s): both routers may be active\n", why)
+	}
+	if r.Rival {
+		fmt.Fprintf(w, "\tTROUBLE\tboth routers are active\n")
+	}
+	if r.Error != "" {
+		fmt.Fprintf(w, "\tTROUBLE\t%s\n", r.Error)
+	}
+}
+
+func writeChannel(w io.Writer, ch *control.Channel, now time.Time) {
+	state := "silent"
+	if ch.Up {
+		state = "heard"
+	}
+	detail := ch.Error
+	if detail == "" && ch.LastHeard != nil {
+		detail = "last " + agoText(*ch.LastHeard, now)
+	}
+	fmt.Fprintf(w, "heartbeat %s\t%s\t%s -> %s %s\n", ch.Name, state, ch.Local, ch.Peer, detail)
+}
+
+// writeRouter says how one router of VRRP stands, whom it heard, and what is
+// wrong.
+func writeRouter(w io.Writer, r *control.Router, now time.Time) {
+	fmt.Fprintf(w, "vrrp %s\t%s\tsince %v: %s\n", r.Name, r.Role, now.Sub(r.Since).Round(time.Second), r.Reason)
+	from := ""
+	if r.Source != "" {
+		from = " from " + r.Source
+	}
+	fmt.Fprintf(w, "\tpriority %d\tvrid %d on %s%s, version %d, an advert every %v, gone after %v\n", r.Priority, r.VRID, r.Device, from, r.Version,
+		msText(r.IntervalMS), msText(r.DownMS))
+	if r.Active != "" && r.Role != "active" {
+		fmt.Fprintf(w, "\tactive\t%s with priority %d\n", r.Active, r.ActivePriority)
+	}
+	for _, p := range r.Peers {
+		stopped := ""
+		if p.Priority == 0 {
+			stopped = ", and said that it stops"
+		}
+		fmt.Fprintf(w, "\theard\t%s with priority %d, version %d, every %v, last %s%s\n", p.Address, p.Priority, p.Version, msText(p.IntervalMS),
+			agoText(p.LastHeard, now), stopped)
+		for _, m := range p.Mismatch {
+			fmt.Fprintf(w, "\tDIFFERS\t%s\n", m)
+		}
+	}
+	if len(r.Addresses) > 0 {
+		held := "not held here"
+		if r.AddressesHeld {
+			held = "held here"
+		}
+		fmt.Fprintf(w, "\t%s\t%s\n", held, strings.Join(r.Addresses, ", "))
+	}
+	if r.Error != "" {
+		fmt.Fprintf(w, "\tTROUBLE\t%s\n", r.Error)
+	}
+}
+
+func msText(ms float64) time.Duration { return time.Duration(ms * float64(time.Millisecond)) }
+
+func agoText(at, now time.Time) string { return fmt.Sprintf("%.1f s ago", now.Sub(at).Seconds()) }

@@ -1,0 +1,167 @@
+package director
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	"github.com/lvskit/lvskit/failover"
+	"github.com/lvskit/lvskit/failover/pulse"
+	"github.com/lvskit/lvskit/internal/control"
+	"github.com/lvskit/lvskit/ipvs"
+	"github.com/lvskit/lvskit/lvscf"
+)
+
+// describeRole tells of the election. It belongs to the loop's goroutine.
+func (d *Director) describeRole() control.Role {
+	var r control.Role
+	if d.members[0].node != nil {
+		r = d.describeNode(d.members[0])
+	} else {
+		r = d.describeRouters()
+	}
+	r.Identity = d.cfg.Identity
+	runs, err := d.loop.syncing.status()
+	for _, s := range runs {
+		r.SyncDaemons = append(r.SyncDaemons, syncText(s))
+	}
+	if err != nil {
+		r.SyncError = err.Error()
+	} else if d.setup.Sync != nil && d.loop.syncing.plane == nil {
+		r.SyncError = "this data plane copies no connections: only the kernel's does"
+	}
+	return r
+}
+
+// describeNode tells of a node of a pair.
+func (d *Director) describeNode(m *member) control.Role {
+	n := m.node.Status()
+	r := control.Role{
+		Mode: lvscf.PulseMode.String(), Role: n.Role.String(), Reason: n.Reason, Since: n.Since, Rival: n.Rival,
+		Channels: make([]control.Channel, 0, len(n.Channels)), Addresses: addressTexts(d.setup.Addresses, m),
+		Refused: make(map[string]uint64), PartnerRefused: n.Partner.Refused, Error: n.AddressError,
+	}
+	if n.Partner.Known {
+		r.Partner = &control.Partner{
+			Role: n.Partner.Role.String(), Alive: n.Partner.Alive, HearsUs: n.Partner.Hears, ConfigDiffers: n.DigestMismatch,
+		}
+		d.partner.describe(r.Partner)
+	}
+	for _, c := range n.Channels {
+		ch := control.Channel{Name: c.Name, Local: c.Local.String(), Peer: c.Peer.String(), Up: c.Up, Error: c.Error}
+		if !c.LastHeard.IsZero() {
+			at := c.LastHeard
+			ch.LastHeard = &at
+		}
+		for reason, count := range c.Drops {
+			r.Refused[reason] += count
+		}
+		if c.Drops[pulse.DropKey.String()] > 0 && !c.Up && ch.Error == "" {
+			ch.Error = "heartbeats come and are refused: give both routers the same key file"
+		}
+		r.Channels = append(r.Channels, ch)
+	}
+	r.AddressesHeld = m.addresses != nil && n.Role == failover.RoleActive && n.Serving
+	return r
+}
+
+// describeRouters tells of the virtual routers of VRRP, and in sum of the
+// director: active if any of them is.
+func (d *Director) describeRouters() control.Role {
+	sum := control.Role{
+		Mode: lvscf.VRRPMode.String(), Channels: []control.Channel{}, Addresses: []string{}, Refused: make(map[string]uint64), AddressesHeld: true,
+	}
+	best := -1
+	var others []string
+	for _, m := range d.members {
+		s := m.router.Status()
+		r := d.describeRouter(m, &s)
+		sum.Routers = append(sum.Routers, r)
+		for reason, n := range s.Drops {
+			sum.Refused[reason] += n
+		}
+		sum.Rival = sum.Rival || s.Rival
+		if s.Role == failover.RoleActive {
+			sum.AddressesHeld = sum.AddressesHeld && r.AddressesHeld
+			sum.Addresses = append(sum.Addresses, r.Addresses...)
+		}
+		if rank := roleRank(s.Role); rank > best {
+			best, sum.Role, sum.Reason, sum.Since = rank, r.Role, r.Reason, r.Since
+		}
+	}
+	for _, r := range sum.Routers {
+		if r.Role != sum.Role {
+			others = append(others, r.Name+" is "+r.Role)
+		}
+	}
+	if len(others) > 0 {
+		sum.Reason = strings.Join(others, ", ") + "; " + sum.Reason
+	}
+	if sum.AddressesHeld = sum.AddressesHeld && len(sum.Addresses) > 0; len(sum.Addresses) == 0 {
+		for _, r := range sum.Routers {
+			sum.Addresses = append(sum.Addresses, r.Addresses...)
+		}
+	}
+	return sum
+}
+
+// roleRank orders roles by what they say of the director as a whole.
+func roleRank(r failover.Role) int {
+	switch r {
+	case failover.RoleActive:
+		return 4
+	case failover.RoleLeaving:
+		return 3
+	case failover.RoleInit:
+		return 2
+	case failover.RoleBackup:
+		return 1
+	}
+	return 0
+}
+
+func (d *Director) describeRouter(m *member, s *failover.RouterStatus) control.Router {
+	r := control.Router{
+		Name: m.name, Role: s.Role.String(), Reason: s.Reason, Since: s.Since, VRID: s.VRID, Device: s.Device, Version: s.Version,
+		Priority: s.Priority, IntervalMS: millis(s.Interval), DownMS: millis(s.Down), Rival: s.Rival,
+		Addresses: []string{}, AddressesHeld: m.addresses != nil && s.Role == failover.RoleActive && s.Serving,
+		Error: cmp.Or(s.Error, s.AddressError), Peers: []control.RouterPeer{}, Refused: make(map[string]uint64),
+		Sent: s.Sent, Received: s.Received, Stalls: s.Stalls,
+	}
+	if s.Source.IsValid() {
+		r.Source = s.Source.String()
+	}
+	if s.Active.IsValid() {
+		r.Active, r.ActivePriority = s.Active.String(), s.ActivePriority
+	}
+	if setup := d.setup.router(m.name); setup != nil {
+		r.Addresses = addressTexts(setup.Addresses, m)
+	}
+	for _, p := range s.Peers {
+		at := p.LastHeard
+		r.Peers = append(r.Peers, control.RouterPeer{
+			Address: p.Addr.String(), LastHeard: at, Priority: p.Priority, Version: p.Version, IntervalMS: millis(p.Interval), Mismatch: p.Mismatch,
+		})
+	}
+	for reason, n := range s.Drops {
+		r.Refused[reason] = n
+	}
+	return r
+}
+
+// addressTexts are the addresses of an elector, none if nobody carries them.
+func addressTexts(list []failover.VirtualAddress, m *member) []string {
+	out := make([]string, 0, len(list))
+	if m.addresses == nil {
+		return out
+	}
+	for _, a := range list {
+		out = append(out, a.String())
+	}
+	return out
+}
+
+// syncText is a sync daemon in a few words.
+func syncText(s ipvs.SyncDaemon) string {
+	return fmt.Sprintf("%v on %s, id %d", s.Role, s.Interface, s.SyncID)
+}

@@ -1,0 +1,187 @@
+package director
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/lvskit/lvskit/failover"
+)
+
+// elector decides whether this director serves: the node of a pair that
+// exchanges heartbeats, or one virtual router of VRRP.
+type elector interface {
+	Run(context.Context) error
+	SetFault(reason string)
+	Yield() error
+}
+
+var (
+	_ elector = (*failover.Node)(nil)
+	_ elector = (*failover.Router)(nil)
+)
+
+// member is an elector with the addresses that are its. The name is that of
+// its vrrp block, empty for a node. One of node and router is nil.
+type member struct {
+	name string
+	elector
+	node      *failover.Node
+	router    *failover.Router
+	addresses AddressSet // nil: nobody carries any
+}
+
+// newMembers readies the electors of the configuration.
+func (d *Director) newMembers(ctx context.Context) error {
+	if len(d.cfg.Setup.Routers) == 0 {
+		return d.addNode(ctx)
+	}
+	if len(d.cfg.Routers) != len(d.cfg.Setup.Routers) {
+		return fmt.Errorf("director: %d routers for %d vrrp blocks", len(d.cfg.Routers), len(d.cfg.Setup.Routers))
+	}
+	for i := range d.cfg.Setup.Routers {
+		if err := d.addRouter(ctx, &d.cfg.Setup.Routers[i], d.cfg.Routers[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *Director) addNode(ctx context.Context) error {
+	m := &member{}
+	f := d.cfg.Failover
+	f.Digest = d.setup.Digest
+	f.OnRole = d.onRole("")
+	d.partner = &partner{log: d.log, key: f.Key, own: d.setup}
+	f.OnEvent = func(e failover.Event) {
+		d.partner.onEvent(e)
+		d.onEvent("", e)
+	}
+	f.Logger = d.log
+	var err error
+	if m.addresses, err = d.own(ctx, d.setup.Addresses); err != nil {
+		return err
+	}
+	if m.addresses != nil {
+		f.Owner = m.addresses
+	}
+	if m.node, err = failover.New(&f); err != nil {
+		return err
+	}
+	m.elector, d.partner.node = m.node, m.node
+	d.members = append(d.members, m)
+	return nil
+}
+
+func (d *Director) addRouter(ctx context.Context, s *RouterSetup, c failover.RouterConfig) error {
+	m := &member{name: s.Name}
+	c.OnRole = d.onRole(s.Name)
+	c.OnEvent = func(e failover.Event) { d.onEvent(s.Name, e) }
+	c.Logger = d.log
+	var err error
+	if m.addresses, err = d.own(ctx, s.Addresses); err != nil {
+		return err
+	}
+	if m.addresses != nil {
+		c.Owner = m.addresses
+	}
+	if m.router, err = failover.NewRouter(&c); err != nil {
+		return fmt.Errorf("%s: %w", s.Place, onOneLine{err})
+	}
+	m.elector = m.router
+	d.members = append(d.members, m)
+	return nil
+}
+
+// own makes an owner of addresses, nil if nobody carries any.
+func (d *Director) own(ctx context.Context, list []failover.VirtualAddress) (AddressSet, error) {
+	if d.cfg.NewAddresses == nil {
+		return nil, nil
+	}
+	set, err := d.cfg.NewAddresses()
+	if err != nil {
+		return nil, err
+	}
+	return set, set.Set(ctx, list)
+}
+
+// elect runs all electors until ctx ends and they have left. One that fails
+// ends the others.
+func (d *Director) elect(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, m := range d.members {
+		g.Go(func() error { return m.Run(ctx) })
+	}
+	return g.Wait()
+}
+
+// yield has every elector hand over that is active.
+func (d *Director) yield() error {
+	var refused []error
+	given := false
+	for _, m := range d.members {
+		switch err := m.Yield(); {
+		case err == nil:
+			given = true
+		case !errors.Is(err, failover.ErrNotActive):
+			refused = append(refused, named(m.name, err))
+		}
+	}
+	if !given && len(refused) == 0 {
+		return failover.ErrNotActive
+	}
+	return errors.Join(refused...)
+}
+
+// reclaim ends what yield began.
+func (d *Director) reclaim() error {
+	if d.members[0].router == nil {
+		return errors.New("with heartbeats nothing fails back by itself, so there is nothing to reclaim: order the partner to yield")
+	}
+	for _, m := range d.members {
+		m.router.Reclaim()
+	}
+	return nil
+}
+
+// named tells which router an error is of.
+func named(router string, err error) error {
+	if router == "" {
+		return err
+	}
+	return fmt.Errorf("vrrp %s: %w", router, err)
+}
+
+// faults are the reasons for which this director must not serve, by who found
+// them. It is safe for concurrent use.
+type faults struct {
+	mu    sync.Mutex
+	found map[string]string
+	told  string
+	set   func(reason string)
+}
+
+// report takes a reason of one who looks after something; an empty one ends it.
+func (f *faults) report(who, reason string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if reason == "" {
+		delete(f.found, who)
+	} else {
+		f.found[who] = reason
+	}
+	var all []string
+	for _, r := range f.found {
+		all = append(all, r)
+	}
+	slices.Sort(all)
+	if text := strings.Join(all, "; "); text != f.told {
+		f.told = text
+		f.set(text)
+	}
+}
