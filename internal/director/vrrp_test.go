@@ -295,4 +295,3 @@ func TestPlanFollowsEachRouter(t *testing.T) {
 		t.Error("the table is left alone as long as nobody has decided, and no longer")
 	}
 }
-
