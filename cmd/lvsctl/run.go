@@ -147,12 +147,12 @@ func runDaemon(c *cli.Context) error {
 	conf := director.Config{
 		Setup: setup, Load: load, Reload: reload,
 		Dataplane: plane.Dataplane, DataplaneKind: plane.Kind, DataplaneReason: plane.Reason,
-		Failover: elected.node, Routers: elected.routers, Identity: elected.identity, Hints: true,
+		Failover: elected.node, Elect: elected.routers, Identity: elected.identity, Hints: true,
 		StateFile: c.String("state"), Control: socket, Version: version(), Logger: log,
 	}
 	if c.String("addresses") == "manage" || c.String("addresses") == "auto" && plane.Kind == director.KindKernel {
-		conf.NewAddresses = func() (director.AddressSet, error) {
-			owner, err := failover.NewAddresses(&failover.AddressesConfig{Logger: log})
+		conf.NewAddresses = func(c *failover.AddressesConfig) (director.AddressSet, error) {
+			owner, err := failover.NewAddresses(c)
 			if err != nil {
 				return nil, fmt.Errorf("manage the virtual addresses: %w", err)
 			}
@@ -170,7 +170,7 @@ func runDaemon(c *cli.Context) error {
 // routers of VRRP.
 type election struct {
 	node     failover.Config
-	routers  []failover.RouterConfig
+	routers  func(*director.Setup) ([]failover.RouterConfig, error)
 	identity string
 }
 
@@ -182,7 +182,11 @@ func elect(setup *director.Setup, o director.PairOptions) (e election, err error
 	if len(o.Channels) > 0 {
 		return e, usagef("--heartbeat is for failover_mode = pulse, and %s has failover_mode = vrrp", setup.Source)
 	}
-	e.routers, e.identity, err = setup.Elect(o)
+	e.routers = func(s *director.Setup) (routers []failover.RouterConfig, err error) {
+		routers, _, err = s.Elect(o)
+		return routers, err
+	}
+	_, e.identity, err = setup.Elect(o)
 	return e, err
 }
 

@@ -58,12 +58,15 @@ func writeChannel(w io.Writer, ch *control.Channel, now time.Time) {
 // wrong.
 func writeRouter(w io.Writer, r *control.Router, now time.Time) {
 	fmt.Fprintf(w, "vrrp %s\t%s\tsince %v: %s\n", r.Name, r.Role, now.Sub(r.Since).Round(time.Second), r.Reason)
-	from := ""
+	from, group := "", ""
+	if r.Group != "" {
+		group = ", with its group " + r.Group
+	}
 	if r.Source != "" {
 		from = " from " + r.Source
 	}
-	fmt.Fprintf(w, "\tpriority %d\tvrid %d on %s%s, version %d, an advert every %v, gone after %v\n", r.Priority, r.VRID, r.Device, from, r.Version,
-		msText(r.IntervalMS), msText(r.DownMS))
+	fmt.Fprintf(w, "\tpriority %d\tvrid %d on %s%s, version %d, an advert every %v, gone after %v%s\n", r.Priority, r.VRID, r.Device, from, r.Version,
+		msText(r.IntervalMS), msText(r.DownMS), group)
 	if r.Active != "" && r.Role != "active" {
 		fmt.Fprintf(w, "\tactive\t%s with priority %d\n", r.Active, r.ActivePriority)
 	}

@@ -88,7 +88,9 @@ type Role struct {
 
 // Router is one virtual router of VRRP. Role, Reason and Since are as in Role.
 type Router struct {
-	Name   string    `json:"name"`
+	Name string `json:"name"`
+	// Group is its sync group, empty for none.
+	Group  string    `json:"group,omitempty"`
 	Role   string    `json:"role"`
 	Reason string    `json:"reason"`
 	Since  time.Time `json:"since"`

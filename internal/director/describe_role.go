@@ -122,7 +122,7 @@ func roleRank(r failover.Role) int {
 
 func (d *Director) describeRouter(m *member, s *failover.RouterStatus) control.Router {
 	r := control.Router{
-		Name: m.name, Role: s.Role.String(), Reason: s.Reason, Since: s.Since, VRID: s.VRID, Device: s.Device, Version: s.Version,
+		Name: m.name, Group: s.Group, Role: s.Role.String(), Reason: s.Reason, Since: s.Since, VRID: s.VRID, Device: s.Device, Version: s.Version,
 		Priority: s.Priority, IntervalMS: millis(s.Interval), DownMS: millis(s.Down), Rival: s.Rival,
 		Addresses: []string{}, AddressesHeld: m.addresses != nil && s.Role == failover.RoleActive && s.Serving,
 		Error: cmp.Or(s.Error, s.AddressError), Peers: []control.RouterPeer{}, Refused: make(map[string]uint64),

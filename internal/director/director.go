@@ -37,15 +37,17 @@ type Config struct {
 	DataplaneKind, DataplaneReason string
 
 	// Failover is the node's part in the pair, without what the director
-	// fills in itself: digest, owner, hooks and logger. With VRRP it is
-	// Routers, one for each router of Setup.
+	// fills in itself: digest, owner, hooks and logger. With VRRP it is not
+	// used.
 	Failover failover.Config
-	Routers  []failover.RouterConfig
+	// Elect works out the part in each virtual router of a setup with VRRP, as
+	// [Setup.Elect] does; it is asked at the start and on each reload.
+	Elect func(*Setup) ([]failover.RouterConfig, error)
 	// Identity is "primary", "backup" or "alone", for people.
 	Identity string
 	// NewAddresses makes an owner of floating addresses for the node, or for
 	// each router; nil when nobody carries any.
-	NewAddresses func() (AddressSet, error)
+	NewAddresses func(*failover.AddressesConfig) (AddressSet, error)
 
 	// Hints asks servers at once when the kernel tells of a change on the way
 	// to them, beside the intervals of their checks.
@@ -63,11 +65,11 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// AddressSet is an owner of addresses whose list can change at a reload.
+// AddressSet is an owner of addresses whose list and plan of announcements can
+// change at a reload.
 type AddressSet interface {
-	failover.AddressOwner
-	// Set replaces the list; held addresses change by the difference.
-	Set(context.Context, []failover.VirtualAddress) error
+	failover.AddressSetter
+	SetAnnouncing(failover.Announcing) error
 }
 
 // Director is a running load balancer. Make one with [New]; nothing happens
@@ -101,7 +103,7 @@ type Director struct {
 }
 
 // New readies the parts. It changes nothing in the system.
-func New(ctx context.Context, cfg Config) (*Director, error) {
+func New(_ context.Context, cfg Config) (*Director, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -144,10 +146,10 @@ func New(ctx context.Context, cfg Config) (*Director, error) {
 	if err := d.loads.set(setup); err != nil {
 		return nil, err
 	}
-	if err := d.newMembers(ctx); err != nil {
+	if err := d.newMembers(); err != nil {
 		return nil, err
 	}
-	if d.statics, err = d.own(ctx, setup.Statics); err != nil {
+	if d.statics, err = d.own(setup.Statics, failover.Announcing{}); err != nil {
 		return nil, err
 	}
 	d.hasStatics.Store(len(setup.Statics) > 0)
@@ -298,6 +300,10 @@ func (d *Director) reloads(ctx context.Context) {
 // adopt makes setup the running configuration. It belongs to the loop's
 // goroutine.
 func (d *Director) adopt(ctx context.Context, setup *Setup) error {
+	routers, err := d.electAnew(setup)
+	if err != nil {
+		return err
+	}
 	d.openPaths(setup)
 	if err := d.monitor.Set(d.watches(setup)); err != nil {
 		return err
@@ -324,7 +330,7 @@ func (d *Director) adopt(ctx context.Context, setup *Setup) error {
 	d.loop.adopt(setup, d.states())
 	d.loop.settle(ctx)
 	// Table first, then addresses, as on taking over.
-	d.moveAddresses(ctx, setup, staticErr)
+	d.moveAddresses(ctx, setup, routers, staticErr)
 	for _, n := range setup.Notes {
 		d.log.Warn(n)
 	}

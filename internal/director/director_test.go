@@ -73,6 +73,7 @@ func (r *recordedAddresses) Release(context.Context) error {
 	r.held = false
 	return nil
 }
+func (r *recordedAddresses) SetAnnouncing(failover.Announcing) error              { return nil }
 func (r *recordedAddresses) Announce(context.Context) error                       { return nil }
 func (r *recordedAddresses) Set(context.Context, []failover.VirtualAddress) error { return nil }
 
@@ -113,7 +114,7 @@ func newRig(t *testing.T, kernel *ipvstest.Kernel, change func(*Config)) *rig {
 		Setup: checked(webSetup(nil), r.checker), Load: func(context.Context) (*Setup, error) { return r.next() },
 		Reload: r.reload, Dataplane: kernel, DataplaneKind: "fake", DataplaneReason: "a test",
 		Failover: failover.Config{Primary: true}, Identity: IdentityAlone,
-		NewAddresses: func() (AddressSet, error) { return &recordedAddresses{j: r.journal}, nil },
+		NewAddresses: func(*failover.AddressesConfig) (AddressSet, error) { return &recordedAddresses{j: r.journal}, nil },
 	}
 	if change != nil {
 		change(&cfg)

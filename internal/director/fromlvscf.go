@@ -181,6 +181,7 @@ func FromLVSCF(c *lvscf.Config) (*Setup, error) {
 	for _, a := range c.FloatingAddresses {
 		s.addAddress(c, s.listFor(c, a.Device), a.Prefix.Addr(), lvscf.Netmask(a.Prefix.Bits()), a.Device)
 	}
+	s.Announcing = announcing(c.Announcing)
 	for _, a := range c.StaticAddresses {
 		base, label := failover.SplitAlias(a.Device)
 		s.Statics = append(s.Statics, failover.VirtualAddress{Prefix: a.Prefix, Device: base, Label: label})

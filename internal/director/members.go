@@ -34,25 +34,30 @@ type member struct {
 	node      *failover.Node
 	router    *failover.Router
 	addresses AddressSet // nil: nobody carries any
+	// refused is why a router could not become what was loaded last. It belongs
+	// to the loop.
+	refused error
 }
 
 // newMembers readies the electors of the configuration.
-func (d *Director) newMembers(ctx context.Context) error {
-	if len(d.cfg.Setup.Routers) == 0 {
-		return d.addNode(ctx)
+func (d *Director) newMembers() error {
+	setups := d.cfg.Setup.Routers
+	if len(setups) == 0 {
+		return d.addNode()
 	}
-	if len(d.cfg.Routers) != len(d.cfg.Setup.Routers) {
-		return fmt.Errorf("director: %d routers for %d vrrp blocks", len(d.cfg.Routers), len(d.cfg.Setup.Routers))
+	configs, err := d.cfg.Elect(d.cfg.Setup)
+	if err != nil {
+		return err
 	}
-	for i := range d.cfg.Setup.Routers {
-		if err := d.addRouter(ctx, &d.cfg.Setup.Routers[i], d.cfg.Routers[i]); err != nil {
+	for i := range setups {
+		if err := d.addRouter(&setups[i], configs[i]); err != nil {
 			return err
 		}
 	}
-	return nil
+	return d.group()
 }
 
-func (d *Director) addNode(ctx context.Context) error {
+func (d *Director) addNode() error {
 	m := &member{}
 	f := d.cfg.Failover
 	f.Digest = d.setup.Digest
@@ -64,7 +69,7 @@ func (d *Director) addNode(ctx context.Context) error {
 	}
 	f.Logger = d.log
 	var err error
-	if m.addresses, err = d.own(ctx, d.setup.Addresses); err != nil {
+	if m.addresses, err = d.own(d.setup.Addresses, d.setup.Announcing); err != nil {
 		return err
 	}
 	if m.addresses != nil {
@@ -78,14 +83,14 @@ func (d *Director) addNode(ctx context.Context) error {
 	return nil
 }
 
-func (d *Director) addRouter(ctx context.Context, s *RouterSetup, c failover.RouterConfig) error {
+func (d *Director) addRouter(s *RouterSetup, c failover.RouterConfig) error {
 	m := &member{name: s.Name}
 	c.OnRole = d.onRole(s.Name)
 	c.OnEvent = func(e failover.Event) { d.onEvent(s.Name, e) }
 	c.Logger = d.log
 	var err error
-	if m.addresses, err = d.own(ctx, s.Addresses); err != nil {
-		return err
+	if m.addresses, err = d.own(s.Addresses, s.Announcing); err != nil {
+		return fmt.Errorf("%s: %w", s.Place, onOneLine{err})
 	}
 	if m.addresses != nil {
 		c.Owner = m.addresses
@@ -98,16 +103,34 @@ func (d *Director) addRouter(ctx context.Context, s *RouterSetup, c failover.Rou
 	return nil
 }
 
+// group lets the routers of a sync group move together.
+func (d *Director) group() error {
+	groups := make(map[string][]*failover.Router)
+	var names []string
+	for i, m := range d.members {
+		name := d.cfg.Setup.Routers[i].SyncGroup
+		if name == "" {
+			continue
+		}
+		if groups[name] == nil {
+			names = append(names, name)
+		}
+		groups[name] = append(groups[name], m.router)
+	}
+	for _, name := range names {
+		if _, err := failover.NewGroup(name, groups[name]...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // own makes an owner of addresses, nil if nobody carries any.
-func (d *Director) own(ctx context.Context, list []failover.VirtualAddress) (AddressSet, error) {
+func (d *Director) own(list []failover.VirtualAddress, plan failover.Announcing) (AddressSet, error) {
 	if d.cfg.NewAddresses == nil {
 		return nil, nil
 	}
-	set, err := d.cfg.NewAddresses()
-	if err != nil {
-		return nil, err
-	}
-	return set, set.Set(ctx, list)
+	return d.cfg.NewAddresses(&failover.AddressesConfig{Addresses: list, Announcing: plan, Logger: d.log})
 }
 
 // elect runs all electors until ctx ends and they have left. One that fails
@@ -151,7 +174,7 @@ func (d *Director) reclaim() error {
 
 // named tells which router an error is of.
 func named(router string, err error) error {
-	if router == "" {
+	if router == "" || err == nil {
 		return err
 	}
 	return fmt.Errorf("vrrp %s: %w", router, err)

@@ -4,28 +4,40 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/lvskit/lvskit/failover"
 )
 
 const heartbeatNote = "the heartbeat settings changed: they take effect when the daemon is started again"
 
-// moveAddresses gives each elector the addresses and the priority of a new
-// setup. The roles stay. Trouble with other addresses is told with its own.
-func (d *Director) moveAddresses(ctx context.Context, setup *Setup, others error) {
+// electAnew works out the part in each router of a new setup.
+func (d *Director) electAnew(setup *Setup) ([]failover.RouterConfig, error) {
+	if len(setup.Routers) == 0 || len(d.cfg.Setup.Routers) == 0 {
+		return nil, nil // another mode, as oldElection says, or none
+	}
+	return d.cfg.Elect(setup)
+}
+
+// moveAddresses gives each elector what a new setup has for it: addresses, and
+// with VRRP all that a router can change while it keeps its role. Trouble with
+// other addresses is told with its own.
+func (d *Director) moveAddresses(ctx context.Context, setup *Setup, routers []failover.RouterConfig, others error) {
 	errs := []error{others}
 	for _, m := range d.members {
-		list := setup.Addresses
+		list, plan := setup.Addresses, setup.Announcing
 		if m.router != nil {
-			r := setup.router(m.name)
-			if r == nil {
+			i := setup.routerIndex(m.name)
+			if i < 0 || routers == nil {
 				continue // it goes on as it is, and oldElection says so
 			}
-			list = r.Addresses
-			m.router.SetPriority(r.priority(d.cfg.Identity))
+			list, plan = setup.Routers[i].Addresses, setup.Routers[i].Announcing
+			if m.refused = m.router.Reconfigure(ctx, &routers[i]); m.refused != nil {
+				// The addresses change all the same.
+				errs = append(errs, named(m.name, m.router.SetAddresses(ctx, routers[i].Addresses, nil)))
+			}
 		}
 		if m.addresses != nil {
-			if err := m.addresses.Set(ctx, list); err != nil {
-				errs = append(errs, named(m.name, err))
-			}
+			errs = append(errs, named(m.name, errors.Join(m.addresses.SetAnnouncing(plan), m.addresses.Set(ctx, list))))
 		}
 	}
 	d.addressErr = ""
@@ -35,12 +47,20 @@ func (d *Director) moveAddresses(ctx context.Context, setup *Setup, others error
 	}
 }
 
-// router finds a router of the setup by its name.
-func (s *Setup) router(name string) *RouterSetup {
+// routerIndex finds a router of the setup by its name, -1 if there is none.
+func (s *Setup) routerIndex(name string) int {
 	for i := range s.Routers {
 		if s.Routers[i].Name == name {
-			return &s.Routers[i]
+			return i
 		}
+	}
+	return -1
+}
+
+// router finds a router of the setup by its name.
+func (s *Setup) router(name string) *RouterSetup {
+	if i := s.routerIndex(name); i >= 0 {
+		return &s.Routers[i]
 	}
 	return nil
 }
@@ -58,13 +78,15 @@ func (d *Director) oldElection() (notes []string) {
 		}
 		return notes
 	}
-	for i := range begun.Routers {
+	for i, m := range d.members {
 		was := &begun.Routers[i]
-		switch r := now.router(was.Name); {
+		switch r := now.router(m.name); {
 		case r == nil:
-			notes = append(notes, fmt.Sprintf("vrrp %s is gone from the configuration: it runs until the daemon is started again", was.Name))
-		case r.differs(was):
-			notes = append(notes, fmt.Sprintf("vrrp %s changed: all but its addresses, priority and commands takes effect when the daemon is started again", was.Name))
+			notes = append(notes, fmt.Sprintf("vrrp %s is gone from the configuration: it runs until the daemon is started again", m.name))
+		case m.refused != nil:
+			notes = append(notes, fmt.Sprintf("vrrp %s goes on as it was until the daemon is started again: %v", m.name, onOneLine{m.refused}))
+		case r.SyncGroup != was.SyncGroup:
+			notes = append(notes, fmt.Sprintf("vrrp %s: sync_group changed: it takes effect when the daemon is started again", m.name))
 		}
 	}
 	for i := range now.Routers {

@@ -31,6 +31,10 @@ type RouterSetup struct {
 	KeyFile string
 	// Addresses move with the router.
 	Addresses []failover.VirtualAddress
+	// Announcing is the plan by which neighbours are told of them.
+	Announcing failover.Announcing
+	// SyncGroup names the routers that change together; empty is none.
+	SyncGroup string
 	Hooks     Hooks
 	// Place is where the block begins, as FILE:LINE:COLUMN.
 	Place string
@@ -49,7 +53,11 @@ func (s *Setup) setRouters(c *lvscf.Config) error {
 			return fmt.Errorf("%s: without interface and vrid it cannot run: write both", place)
 		}
 		r := RouterSetup{
-			Name: b.Name, BackupPriority: b.BackupPriority, Auth: b.Auth, KeyFile: b.KeyFile, Place: place,
+			Name: b.Name, BackupPriority: b.BackupPriority, Auth: b.Auth, KeyFile: b.KeyFile, SyncGroup: b.SyncGroup, Place: place,
+			Announcing: announcing(lvscf.Announcing{
+				GARPCount: cmp.Or(b.GARPCount, c.GARPCount), GARPInterval: cmp.Or(b.GARPInterval, c.GARPInterval),
+				GARPRefresh: cmp.Or(b.GARPRefresh, c.GARPRefresh),
+			}),
 			Hooks: Hooks{Master: b.MasterCmd, Backup: b.BackupCmd, Fault: b.FaultCmd, Notify: b.NotifyCmd},
 			Config: failover.RouterConfig{
 				VRID: b.VRID, Device: b.Interface, Version: b.Version, Priority: b.Priority, Interval: b.AdvertInterval,
@@ -250,11 +258,7 @@ func (r *RouterSetup) priority(identity string) uint8 {
 	return r.Config.Priority
 }
 
-// differs tells whether a router that runs cannot become the other one without
-// a new start. Addresses and priorities can change.
-func (r *RouterSetup) differs(o *RouterSetup) bool {
-	a, b := r.Config, o.Config
-	return a.VRID != b.VRID || a.Device != b.Device || a.Version != b.Version || a.Interval != b.Interval || a.DownAdverts != b.DownAdverts ||
-		a.NoPreempt != b.NoPreempt || a.PreemptDelay != b.PreemptDelay || a.Source != b.Source || a.Checksum != b.Checksum ||
-		!slices.Equal(r.Peers, o.Peers) || r.Auth != o.Auth || r.KeyFile != o.KeyFile
+// announcing is a plan of announcements in the terms of the owner of addresses.
+func announcing(a lvscf.Announcing) failover.Announcing {
+	return failover.Announcing{Count: a.GARPCount, Interval: a.GARPInterval, Refresh: a.GARPRefresh}
 }

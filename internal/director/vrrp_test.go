@@ -3,6 +3,7 @@ package director
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/lvskit/lvskit/failover"
 	"github.com/lvskit/lvskit/failover/failovertest"
 	"github.com/lvskit/lvskit/internal/control"
 	"github.com/lvskit/lvskit/ipvs"
@@ -85,17 +87,19 @@ func newVRRPPair(t *testing.T, file string, change func(node int, c *Config)) *v
 	for node := range 2 {
 		s := setupOf(t, file)
 		own := netip.AddrFrom4([4]byte{192, 0, 2, byte(node + 1)})
-		routers, identity, err := s.Elect(PairOptions{Local: func() ([]netip.Addr, error) { return []netip.Addr{own}, nil }})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for link := range routers {
+		for link := range 2 {
 			p.stations[node][link] = p.segments[link].Station(netip.AddrFrom4([4]byte{10, byte(link), 0, byte(node + 1)}))
-			routers[link].Transport = p.stations[node][link]
+		}
+		elect := func(s *Setup) ([]failover.RouterConfig, error) {
+			routers, _, err := s.Elect(PairOptions{Local: func() ([]netip.Addr, error) { return []netip.Addr{own}, nil }})
+			for link := range min(2, len(routers)) {
+				routers[link].Transport = p.stations[node][link]
+			}
+			return routers, err
 		}
 		kernel := ipvstest.New()
 		r := newRig(t, kernel, func(c *Config) {
-			c.Setup, c.Routers, c.Identity = s, routers, identity
+			c.Setup, c.Elect, c.Identity = s, elect, IdentityPrimary
 			c.Logger = slog.New(slog.NewTextHandler(&p.log[node], nil))
 			if change != nil {
 				change(node, c)
@@ -234,10 +238,10 @@ func TestRoutersReload(t *testing.T) {
 			time.Sleep(5 * time.Second)
 			return p.one.status()
 		}
-		st := reload(strings.Replace(sides, "priority = 150\n", "priority = 160\n", 1) +
+		st := reload(strings.Replace(strings.Replace(sides, "priority = 150\n", "priority = 160\n", 1), "advert_interval = 100ms", "advert_interval = 200ms", 1) +
 			"virtual new {\nactive = 1\nvrrp = outside\naddress = 192.0.2.30 eth0\nport = 80\ncheck = none\nserver a {\nactive = 1\naddress = 10.0.0.1\n}\n}\n")
 		r := st.Role.Routers[0]
-		if r.Role != "active" || r.Since != since || r.Priority != 160 || len(r.Addresses) != 2 || st.Config.ReloadError != "" {
+		if r.Role != "active" || r.Since != since || r.Priority != 160 || r.IntervalMS != 200 || len(r.Addresses) != 2 || st.Config.ReloadError != "" {
 			t.Errorf("after the reload: %+v, %+v", r, st.Config)
 		}
 		p.want("with a new service", []string{web, "tcp/192.0.2.30:80"}, []string{mail})
@@ -246,13 +250,33 @@ func TestRoutersReload(t *testing.T) {
 				t.Errorf("note %q, although all has effect", n)
 			}
 		}
-		st = reload(strings.Replace(sides, "advert_interval = 100ms", "advert_interval = 200ms", 1) + "vrrp more {\ninterface = eth3\nvrid = 9\naddress = 192.0.2.99/32 eth3\n}\n")
+		st = reload(strings.Replace(sides, "interface = eth0", "interface = eth5", 1) + "vrrp more {\ninterface = eth3\nvrid = 9\naddress = 192.0.2.99/32 eth3\n}\n")
 		want := []string{
-			"vrrp outside changed: all but its addresses, priority and commands takes effect when the daemon is started again",
+			"vrrp outside goes on as it was until the daemon is started again: failover: device eth5 instead of eth0 makes another router: end this one and run a new one",
 			"vrrp more is new: it and its services run when the daemon is started again",
 		}
 		if diff := cmp.Diff(want, slices.DeleteFunc(st.Notes, func(n string) bool { return !strings.HasPrefix(n, "vrrp") })); diff != "" {
 			t.Errorf("notes (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// Routers of a sync group are active on one director.
+func TestRoutersOfASyncGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		file := strings.ReplaceAll(sides, "advert_interval = 100ms", "advert_interval = 100ms\n\tsync_group = both")
+		file = strings.Replace(file, "priority = 100\n\tbackup_priority = 150", "priority = 150\n\tbackup_priority = 100", 1)
+		p := newVRRPPair(t, file, nil)
+		defer p.one.stop()
+		defer p.two.stop()
+		time.Sleep(5 * time.Second)
+		p.want("the better one has both", []string{web, mail}, nil)
+		p.segments[1].Partition(p.stations[0][1], p.stations[1][1], true)
+		p.stations[0][1].Fail(errors.New("eth1 has no carrier"))
+		time.Sleep(5 * time.Second)
+		p.want("one link of it is down", nil, []string{web, mail})
+		if r := p.one.status().Role.Routers[0]; r.Role != "fault" || !strings.Contains(r.Reason, "eth1") || r.Group != "both" {
+			t.Errorf("the router outside: %+v", r)
 		}
 	})
 }
