@@ -136,6 +136,22 @@ func (l *lockedBuffer) String() string {
 
 func newKeepalived(t *testing.T, host *peer, d *dialect) *keepalived {
 	t.Helper()
+	return keepalivedOf(t, host, keepalivedInstance("test", eth0, 51, d.keepalived, d.vips))
+}
+
+// keepalivedInstance is an instance with the priority 100, unless the lines say
+// another one.
+func keepalivedInstance(name, device string, vrid int, lines string, vips []netip.Prefix) string {
+	var list strings.Builder
+	for _, p := range vips {
+		fmt.Fprintf(&list, " %v\n", p)
+	}
+	return fmt.Sprintf("vrrp_instance %s {\n state BACKUP\n interface %s\n virtual_router_id %d\n priority 100\n %s\n virtual_ipaddress {\n%s }\n}\n",
+		name, device, vrid, lines, list.String())
+}
+
+func keepalivedOf(t *testing.T, host *peer, text string) *keepalived {
+	t.Helper()
 	if _, err := exec.LookPath("keepalived"); err != nil {
 		if os.Getenv(lab.NoSkipVariable) == "1" {
 			t.Fatalf("%v: run internal/tools/deps.sh peers", err)
@@ -143,12 +159,6 @@ func newKeepalived(t *testing.T, host *peer, d *dialect) *keepalived {
 		t.Skipf("%v: run internal/tools/deps.sh peers", err)
 	}
 	dir := t.TempDir()
-	var vips strings.Builder
-	for _, p := range d.vips {
-		fmt.Fprintf(&vips, " %v\n", p)
-	}
-	text := fmt.Sprintf("vrrp_instance test {\n state BACKUP\n interface %s\n virtual_router_id 51\n priority 100\n %s\n virtual_ipaddress {\n%s }\n}\n",
-		eth0, d.keepalived, vips.String())
 	conf := filepath.Join(dir, "keepalived.conf")
 	must(t, os.WriteFile(conf, []byte(text), 0o600))
 	k := &keepalived{t: t, host: host, args: []string{

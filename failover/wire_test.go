@@ -3,7 +3,9 @@
 package failover_test
 
 import (
+	"context"
 	"errors"
+	"io"
 	"net/netip"
 	"testing"
 	"time"
@@ -96,4 +98,70 @@ func (p *peer) kernelAddresses() []netlink.Addr {
 	link, err := p.Handle().LinkByName(eth0)
 	must(p.w.t, err)
 	return dump(p.w.t, func() ([]netlink.Addr, error) { return p.Handle().AddrList(link, netlink.FAMILY_ALL) })
+}
+
+// neighbour returns the hardware address that the host has for ip.
+func (p *peer) neighbour(ip netip.Addr) string {
+	p.w.t.Helper()
+	for _, n := range dump(p.w.t, func() ([]netlink.Neigh, error) { return p.Handle().NeighList(0, netlink.FAMILY_ALL) }) {
+		if a, _ := netip.AddrFromSlice(n.IP); a.Unmap() == ip && len(n.HardwareAddr) == 6 {
+			return n.HardwareAddr.String()
+		}
+	}
+	return ""
+}
+
+// serve answers each TCP connection with the host's name.
+func (p *peer) serve() {
+	t := p.w.t
+	t.Helper()
+	l, err := p.Namespace.Listen("tcp", "[::]:7")
+	must(t, err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(c, p.Name()) // the client may be gone
+			_ = c.Close()
+		}
+	}()
+	t.Cleanup(func() { _ = l.Close(); <-done })
+}
+
+// ask returns who answers at the address, or the error.
+func (p *peer) ask(a netip.Addr) string {
+	ctx, cancel := context.WithTimeout(p.w.t.Context(), 500*time.Millisecond)
+	defer cancel()
+	c, err := p.DialContext(ctx, "tcp", netip.AddrPortFrom(a, 7).String())
+	if err != nil {
+		return err.Error()
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(500 * time.Millisecond))
+	got, err := io.ReadAll(c)
+	if err != nil {
+		return err.Error()
+	}
+	return string(got)
+}
+
+// answeredBy waits until the owner answers at the addresses. One try may fail:
+// a segment on its way to the loser is repeated after a second only.
+func (p *peer) answeredBy(owner *peer, addrs ...netip.Addr) {
+	p.w.t.Helper()
+	for _, a := range addrs {
+		var got string
+		for range 10 {
+			if got = p.ask(a); got == owner.Name() {
+				break
+			}
+		}
+		if got != owner.Name() {
+			p.w.t.Fatalf("%v is answered by %q, want %q", a, got, owner.Name())
+		}
+	}
 }
