@@ -98,6 +98,7 @@ func (c *RouterConfig) fixed(n *RouterConfig) error {
 	differ("device", n.Device, c.Device)
 	differ("version", n.Version, c.Version)
 	differ("source", n.Source, c.Source)
+	differ("virtual MAC", n.VirtualMAC, c.VirtualMAC)
 	family, priority, path := kind(n)
 	wasFamily, wasPriority, wasPath := kind(c)
 	differ("family", family, wasFamily)
