@@ -23,7 +23,9 @@ type Router struct {
 	events  *eventQueue
 	effects *effects
 	poke    chan struct{}
-	remote  *remote // where all of it is with a Beat; nil: here
+	// listening is for who has begun to listen.
+	listening chan struct{}
+	remote    *remote // where all of it is with a Beat; nil: here
 
 	mu      *sync.Mutex // that of the group, if there is one
 	group   *Group      // nil: none
@@ -66,7 +68,8 @@ func NewRouter(cfg *RouterConfig) (*Router, error) {
 		return c.distantRouter()
 	}
 	r := &Router{
-		name: c.name(), cfg: c, own: *c.advert(), start: time.Now(), poke: make(chan struct{}, 1), in: make([]byte, advertBuffer), mu: new(sync.Mutex),
+		name: c.name(), cfg: c, own: *c.advert(), start: time.Now(), mu: new(sync.Mutex),
+		poke: make(chan struct{}, 1), listening: make(chan struct{}, 1), in: make([]byte, advertBuffer),
 	}
 	if len(c.Keys) > 0 {
 		if r.keys, err = c.ring(); err != nil {
@@ -122,6 +125,7 @@ func (r *Router) Run(ctx context.Context) error {
 	telling.Go(func() { r.events.run(tell) })
 	work.Go(r.effects.run)
 	work.Go(func() { r.receive(inner) })
+	work.Go(func() { r.introduce(inner) })
 	r.loop(ctx)
 	stop()
 	work.Wait()
@@ -221,6 +225,7 @@ func (r *Router) step(e vrrp.Event, now time.Duration) {
 		switch a.Kind {
 		case vrrp.ActionState:
 			r.judgeRole(now)
+			r.listens()
 		case vrrp.ActionSend:
 			r.send(a.Priority)
 		case vrrp.ActionAnnounce:

@@ -167,3 +167,62 @@ func TestNetnsRouterFollowsItsDevice(t *testing.T) {
 	host.Addr(eth0, netip.MustParsePrefix("192.0.2.1/24"))
 	is("a new one", failover.RoleActive, "")
 }
+
+// A router of unicast that comes up beside an active one that could not reach it
+// before does not take its silence for its end: it tells where it is, and the
+// active one's adverts come.
+func TestNetnsUnicastRouterIsReachedWhenItComesUp(t *testing.T) {
+	t.Parallel()
+	for _, family := range []struct{ name, one, two, vip string }{
+		{"IPv4", "192.0.2.1/24", "192.0.2.2/24", "192.0.2.100/32"},
+		{"IPv6", "2001:db8::1/64", "2001:db8::2/64", "fe80::100/64"},
+	} {
+		t.Run(family.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWire(t)
+			b1, b2 := w.host("d1", family.one), w.host("d2")
+			one, two := netip.MustParsePrefix(family.one), netip.MustParsePrefix(family.two)
+			unicast := func(host *peer, priority uint8, source, peer netip.Addr) (*failover.Router, *failovertest.Recorder) {
+				rec := new(failovertest.Recorder)
+				r, err := failover.NewRouter(&failover.RouterConfig{
+					VRID: 7, Device: eth0, Priority: priority, Interval: 10 * time.Millisecond, OnEvent: rec.OnEvent,
+					Addresses: []netip.Addr{netip.MustParsePrefix(family.vip).Addr()}, Source: source, Peers: []netip.Addr{peer},
+					Transport: failover.RawIP{Namespace: host.Path()},
+				})
+				must(t, err)
+				return r, rec
+			}
+			run := func(r *failover.Router) (stop func()) {
+				ctx, cancel := context.WithCancel(context.Background())
+				ended := make(chan error, 1)
+				go func() { ended <- r.Run(ctx) }()
+				return func() { cancel(); must(t, <-ended) }
+			}
+			r1, _ := unicast(b1, 200, one.Addr(), two.Addr())
+			defer run(r1)()
+			within(t, patience, "the first serves", func() bool { return r1.Status().Role == failover.RoleActive })
+			for i := range 4 {
+				// It asks for the second once a second; the moment differs.
+				time.Sleep(time.Duration(250+170*i) * time.Millisecond)
+				b2.Addr(eth0, two)
+				r2, rec := unicast(b2, 100, two.Addr(), one.Addr())
+				stop := run(r2)
+				within(t, patience, "the second hears the first", func() bool { return r2.Status().Role == failover.RoleBackup })
+				time.Sleep(100 * time.Millisecond)
+				for _, e := range rec.Events() {
+					if e.Role == failover.RoleActive {
+						t.Errorf("it took over: %v", e)
+					}
+				}
+				stop()
+				b2.RemoveAddr(eth0, two)
+				b1.Down(eth0) // so that it forgets where the second was
+				b1.Up(eth0)
+				if two.Addr().Is6() {
+					b1.Addr(eth0, one) // which IPv6 takes away with the device
+				}
+				within(t, patience, "the first serves again", func() bool { return r1.Status().Role == failover.RoleActive })
+			}
+		})
+	}
+}

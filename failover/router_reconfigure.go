@@ -15,7 +15,7 @@ import (
 // PreemptDelay, Peers, Password, Keys, KeyWindow and Checksum. An active router
 // tells the others at once.
 //
-// VRID, Device, Version, Source and the family make another router; so do the
+// VRID, Device, Version, Source, VirtualMAC and the family make another router; so do the
 // step from or to vrrp.PriorityOwner and that between multicast and unicast. Of
 // these the error names all that differ, and nothing is changed. Owner, OnRole,
 // OnEvent, Transport and Logger stay what they were, whatever cfg has; what the
