@@ -64,24 +64,20 @@ func NewRouter(cfg *RouterConfig) (*Router, error) {
 	if err != nil {
 		return nil, err
 	}
+	virtual, err := newVirtualDevice(c)
+	if err != nil {
+		return nil, err
+	}
 	if c.Beat.apart() {
 		return c.distantRouter()
 	}
 	r := &Router{
-		name: c.name(), cfg: c, own: *c.advert(), start: time.Now(), mu: new(sync.Mutex),
+		name: c.name(), virtual: virtual, cfg: c, own: *c.advert(), start: time.Now(), mu: new(sync.Mutex),
 		poke: make(chan struct{}, 1), listening: make(chan struct{}, 1), in: make([]byte, advertBuffer),
 	}
 	if len(c.Keys) > 0 {
 		if r.keys, err = c.ring(); err != nil {
 			return nil, fmt.Errorf("failover: %w", err)
-		}
-	}
-	if c.VirtualMAC {
-		if r.virtual, err = newVirtualDevice(c); err != nil {
-			return nil, err
-		}
-		if m, ok := c.Owner.(addressMover); ok {
-			m.moveTo(c.Device, r.virtual.name)
 		}
 	}
 	r.events = newEventQueue(c.Logger.With(slog.Int("vrid", int(c.VRID)), slog.String("iface", c.Device)), c.OnEvent)

@@ -58,16 +58,26 @@ type virtualDevice struct {
 	mac       net.HardwareAddr
 }
 
+// newVirtualDevice returns the device of a router, nil without a virtual MAC,
+// and has the addresses of the router's device on it: also in the daemon, which
+// removes them if the beat process is killed.
 func newVirtualDevice(c *RouterConfig) (*virtualDevice, error) {
+	if !c.VirtualMAC {
+		return nil, nil
+	}
 	raw, ok := c.Transport.(RawIP)
 	if !ok {
 		return nil, fmt.Errorf("failover: a virtual MAC needs the transport RawIP, this one is %T", c.Transport)
 	}
 	six := c.six()
-	return &virtualDevice{
+	v := &virtualDevice{
 		namespace: raw.Namespace, parent: c.Device,
 		name: VirtualDevice(c.Device, c.VRID, six), mac: VirtualMAC(c.VRID, six),
-	}, nil
+	}
+	if m, ok := c.Owner.(addressMover); ok {
+		m.moveTo(v.parent, v.name)
+	}
+	return v, nil
 }
 
 // hook returns a role hook that has the device up while h is told of nothing but
