@@ -93,12 +93,7 @@ func (d *daemonProcess) beat() (pid int) {
 
 // has reports whether the host has the address.
 func (d *daemonProcess) has() bool {
-	for _, a := range d.host.kernelAddresses() {
-		if a.IP.String() == "192.0.2.100" {
-			return true
-		}
-	}
-	return false
+	return d.host.holds([]netip.Prefix{netip.MustParsePrefix("192.0.2.100/24")})
 }
 
 func (d *daemonProcess) kill(pid int, s syscall.Signal) {

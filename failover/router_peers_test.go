@@ -11,14 +11,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/vishvananda/netlink"
 
 	"github.com/lvskit/lvskit/failover"
 	"github.com/lvskit/lvskit/failover/failovertest"
@@ -193,22 +190,6 @@ func (k *keepalived) stop() {
 	_ = k.cmd.Wait()
 	timer.Stop()
 	k.cmd = nil
-}
-
-// holds reports whether the host has all of the addresses, on any device.
-func (p *peer) holds(vips []netip.Prefix) bool {
-	list, err := p.Handle().AddrList(nil, netlink.FAMILY_ALL)
-	if err != nil {
-		return false // disturbed by a change
-	}
-	n := 0
-	for _, a := range list {
-		ip, _ := netip.AddrFromSlice(a.IP)
-		if slices.ContainsFunc(vips, func(v netip.Prefix) bool { return v.Addr() == ip.Unmap() }) {
-			n++
-		}
-	}
-	return n == len(vips)
 }
 
 // watchOverlap returns a function that ends the watch and tells for how long

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -230,4 +231,33 @@ func TestNetnsVirtualDeviceComesAndGoes(t *testing.T) {
 	within(t, patience, "the bridge is named", func() bool {
 		return strings.Contains(r4.Status().Error, "it is part of a bridge or a bond: use that")
 	})
+}
+
+// With a beat process the device and the addresses on it are its own, and the
+// daemon removes the addresses if it is killed.
+func TestNetnsVirtualMACInABeatProcess(t *testing.T) {
+	t.Parallel()
+	d1, d2 := routerPair(t, func(_ bool, c *daemonConfig) { c.Router.VirtualMAC = true })
+	device := failover.VirtualDevice(eth0, 7, false)
+	on := func(d *daemonProcess) bool {
+		link, err := d.host.Handle().LinkByName(device)
+		if err != nil {
+			return false
+		}
+		list, err := d.host.Handle().AddrList(link, netlink.FAMILY_V4)
+		return err == nil && len(list) == 1
+	}
+	if !on(d1) {
+		t.Error("the address is not on the virtual device")
+	}
+	d1.kill(d1.beat(), syscall.SIGKILL)
+	onlyAt(t, "the beat process is killed", d2, d1)
+	if !on(d2) {
+		t.Error("the address of the other one is not on its virtual device")
+	}
+	d2.kill(d2.cmd.Process.Pid, syscall.SIGTERM)
+	<-d2.done
+	if _, exists := d2.host.up(device); exists {
+		t.Error("the device stayed")
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -164,4 +165,20 @@ func (p *peer) answeredBy(owner *peer, addrs ...netip.Addr) {
 			p.w.t.Fatalf("%v is answered by %q, want %q", a, got, owner.Name())
 		}
 	}
+}
+
+// holds reports whether the host has all of the addresses, on any device.
+func (p *peer) holds(vips []netip.Prefix) bool {
+	list, err := p.Handle().AddrList(nil, netlink.FAMILY_ALL)
+	if err != nil {
+		return false // disturbed by a change
+	}
+	n := 0
+	for _, a := range list {
+		ip, _ := netip.AddrFromSlice(a.IP)
+		if slices.ContainsFunc(vips, func(v netip.Prefix) bool { return v.Addr() == ip.Unmap() }) {
+			n++
+		}
+	}
+	return n == len(vips)
 }
