@@ -108,7 +108,7 @@ type Addresses struct {
 	announcer Announcer
 	log       *slog.Logger
 	cfg       AddressesConfig
-	distant   func(context.Context, []VirtualAddress) (there bool, err error) // Set, while they are in a beat process
+	distant   func(context.Context) (there bool, err error) // tells the beat process that has the addresses
 
 	watching atomic.Bool
 	changed  chan struct{} // the set is another one
@@ -259,7 +259,7 @@ func (a *Addresses) Set(ctx context.Context, addrs []VirtualAddress) error {
 	a.poke()
 	if distant := a.distant; distant != nil {
 		a.mu.Unlock()
-		if there, err := distant(ctx, addrs); there {
+		if there, err := distant(ctx); there {
 			return err
 		}
 		a.mu.Lock()
@@ -306,9 +306,16 @@ func (a *Addresses) SetAnnouncing(p Announcing) error {
 		return err
 	}
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.plan = p
-	return nil
+	distant := a.distant
+	a.mu.Unlock()
+	if distant == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), statusLimit)
+	defer cancel()
+	_, err := distant(ctx)
+	return err
 }
 
 // Watch tells what others do to the addresses until ctx ends: it hears notices
@@ -378,9 +385,9 @@ func (a *Addresses) config() *AddressesConfig {
 	return &c
 }
 
-// live makes Set ask f, as who holds the addresses is another process. It says
-// whether there is one.
-func (a *Addresses) live(f func(context.Context, []VirtualAddress) (there bool, err error)) {
+// live makes changes of the owner call f, as who holds the addresses is another
+// process. It says whether there is one.
+func (a *Addresses) live(f func(context.Context) (there bool, err error)) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.distant = f

@@ -32,6 +32,7 @@ const maxMembers = 64
 // quick one's link is broken, and is then taken back within a round trip.
 type Group struct {
 	name     string
+	apart    bool // in a beat process
 	routers  []*Router
 	machines []*vrrp.Machine // of the routers
 	start    time.Time       // of all machines
@@ -55,16 +56,22 @@ func NewGroup(name string, routers ...*Router) (*Group, error) {
 		switch {
 		case seen[r]:
 			errs = append(errs, fmt.Errorf("failover: group %q: %s is given twice", name, r))
-		case r.started:
+		case r.started || r.remote.has():
 			errs = append(errs, fmt.Errorf("failover: group %q: %s runs already; make the group before", name, r))
 		case r.group != nil:
 			errs = append(errs, fmt.Errorf("failover: group %q: %s is in group %q already", name, r, r.group.name))
 		}
 		r.mu.Unlock()
+		if r.cfg.Beat.apart() != routers[0].cfg.Beat.apart() || r.remote != nil && r.cfg.Beat != routers[0].cfg.Beat {
+			errs = append(errs, fmt.Errorf("failover: group %q: %s is in another process than %s; give all the same Beat", name, r, routers[0]))
+		}
 		seen[r] = true
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
+	}
+	if routers[0].remote != nil {
+		return g, g.distant()
 	}
 	for _, r := range routers {
 		r.join(g)
@@ -90,6 +97,12 @@ func (g *Group) Routers() []*Router { return g.routers }
 
 // SetFault is [Router.SetFault] for all members.
 func (g *Group) SetFault(reason string) {
+	if g.apart {
+		for _, r := range g.routers {
+			r.SetFault(reason) // the first holds all
+		}
+		return
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.each(func(r *Router) {
@@ -100,6 +113,12 @@ func (g *Group) SetFault(reason string) {
 
 // SetPriority is [Router.SetPriority] for all members, except owners.
 func (g *Group) SetPriority(priority uint8) {
+	if g.apart {
+		for _, r := range g.routers {
+			r.SetPriority(priority)
+		}
+		return
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.each(func(r *Router) { r.setPriority(priority) })

@@ -51,6 +51,9 @@ func (n *Node) Yield() error {
 // partner has not begun to within DeadAfter. The error is ErrActive, ErrFault or
 // ErrNoPartner.
 func (n *Node) Take() error {
+	if n.remote != nil {
+		return n.remote.move(verbTake, ErrFault)
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	switch s, _, _ := n.machine.State(); {

@@ -19,6 +19,9 @@ func (n *Node) SetKeys(keys []pulse.Key) error {
 	if err := pulse.CheckKeys(keys); err != nil {
 		return fmt.Errorf("failover: %w", err)
 	}
+	if n.remote != nil {
+		return n.remote.setKeys(cloneKeys(keys))
+	}
 	return n.setKeys(cloneKeys(keys))
 }
 

@@ -7,8 +7,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/lvskit/lvskit/failover/pulse"
 )
 
 // keeper is the beat process: it runs what the daemon describes.
@@ -17,7 +21,8 @@ type keeper struct {
 	orphan chan struct{} // closed when the daemon is gone
 
 	mu    sync.Mutex
-	wards map[uint64]*ward
+	wards map[uint64]*ward // that run
+	ready map[uint64]*ward // of a group, and not run yet; of the reading goroutine
 	work  sync.WaitGroup
 }
 
@@ -29,10 +34,11 @@ type ward struct {
 	router *Router // or
 	node   *Node
 	owner  *Addresses // nil: none
+	run    func(context.Context) error
 }
 
 func newKeeper(conn io.ReadWriteCloser) *keeper {
-	return &keeper{link: linkOver(conn), orphan: make(chan struct{}), wards: make(map[uint64]*ward)}
+	return &keeper{link: linkOver(conn), orphan: make(chan struct{}), wards: make(map[uint64]*ward), ready: make(map[uint64]*ward)}
 }
 
 // run serves until the daemon has gone, in order or not. What the process is
@@ -86,11 +92,14 @@ func (k *keeper) take(n *note) error {
 	switch {
 	case n.Kind == noteRun && w == nil:
 		return k.start(n)
+	case n.Kind == noteGroup:
+		return k.unite(n)
 	case n.Kind == noteAnswer:
 		k.link.answered(n)
 	case n.Kind == noteStop && w != nil:
 		w.stop()
-	case n.Kind == noteStop: // it has ended
+	case n.Kind == noteStop: // it has ended, or never began
+		delete(k.ready, n.Member)
 	case n.Kind == noteAsk && w != nil:
 		w.ask(n)
 	case n.Kind == noteAsk:
@@ -115,7 +124,12 @@ func (k *keeper) answer(n *note, value any, err error) {
 
 // start makes a router or node and runs it.
 func (k *keeper) start(n *note) error {
-	w := &ward{id: n.Member, keeper: k}
+	w := k.ready[n.Member]
+	united := w != nil
+	delete(k.ready, n.Member)
+	if !united {
+		w = &ward{id: n.Member, keeper: k}
+	}
 	ended := func(err error) {
 		n := &note{Kind: noteEnded, Member: w.id, Err: distant(err)}
 		if w.router != nil || w.node != nil {
@@ -128,8 +142,11 @@ func (k *keeper) start(n *note) error {
 		ended(err)
 		return err
 	}
-	run, err := w.make(&s)
-	if err != nil {
+	prepare := w.make
+	if united {
+		prepare = w.renew
+	}
+	if err := prepare(&s); err != nil {
 		ended(err)
 		return nil
 	}
@@ -142,7 +159,7 @@ func (k *keeper) start(n *note) error {
 	k.wards[w.id] = w
 	k.mu.Unlock()
 	k.work.Go(func() {
-		err := run(ctx)
+		err := w.run(ctx)
 		stop()
 		k.mu.Lock()
 		delete(k.wards, w.id)
@@ -153,13 +170,13 @@ func (k *keeper) start(n *note) error {
 }
 
 // make makes what s describes, with callbacks that lead to the daemon.
-func (w *ward) make(s *memberSpec) (run func(context.Context) error, err error) {
+func (w *ward) make(s *memberSpec) (err error) {
 	log := slog.New(&distantLog{keeper: w.keeper, member: w.id})
 	var owner AddressOwner
 	if s.Addresses != nil {
 		s.Addresses.Logger = log
 		if w.owner, err = NewAddresses(s.Addresses); err != nil {
-			return nil, err
+			return err
 		}
 		owner = w.owner
 	}
@@ -173,19 +190,69 @@ func (w *ward) make(s *memberSpec) (run func(context.Context) error, err error) 
 		c.Owner, c.Transport, c.OnRole, c.OnEvent = owner, s.RawIP, hook, w.event
 		w.router, err = NewRouter(c)
 		if err == nil {
-			run = w.router.Run
+			w.run = w.router.Run
 		}
 	case s.Node != nil:
 		c := s.Node
 		c.Owner, c.Transport, c.OnRole, c.OnEvent = owner, s.UDP, hook, w.event
 		w.node, err = New(c)
 		if err == nil {
-			run = w.node.Run
+			w.run = w.node.Run
 		}
 	default:
 		err = fmt.Errorf("%w: neither a router nor a node", errBroken)
 	}
-	return run, err
+	return err
+}
+
+// unite makes the members of a group, before the first of them runs.
+func (k *keeper) unite(n *note) error {
+	var s groupSpec
+	if err := unpack(n, &s); err != nil {
+		return err
+	}
+	var routers []*Router
+	made := make(map[uint64]*ward)
+	for _, id := range slices.Sorted(maps.Keys(s.Members)) {
+		w := &ward{id: id, keeper: k}
+		if s.Members[id] == nil || s.Members[id].Router == nil {
+			return fmt.Errorf("%w: group %q has a member that is no router", errBroken, s.Name)
+		}
+		if err := w.make(s.Members[id]); err != nil {
+			return err
+		}
+		made[id], routers = w, append(routers, w.router)
+	}
+	if _, err := NewGroup(s.Name, routers...); err != nil {
+		return err
+	}
+	maps.Copy(k.ready, made)
+	return nil
+}
+
+// renew brings a member of a group that was made before to what it is now.
+func (w *ward) renew(s *memberSpec) error {
+	if s.Router == nil {
+		return fmt.Errorf("%w: it was a router", errBroken)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), releaseLimit)
+	defer cancel()
+	if w.owner != nil && s.Addresses != nil {
+		if err := w.own(ctx, s.Addresses); err != nil {
+			return err
+		}
+	}
+	return w.router.Reconfigure(ctx, s.Router)
+}
+
+// own makes the owner what c says.
+func (w *ward) own(ctx context.Context, c *AddressesConfig) error {
+	if err := w.owner.SetAnnouncing(c.Announcing); err != nil {
+		return err
+	}
+	// An address may be what a route of the new set needs, and go with one of
+	// the old.
+	return errors.Join(w.owner.Set(ctx, c.Addresses), w.owner.SetRoutes(ctx, c.Routes))
 }
 
 // event tells the daemon what happened.
@@ -246,6 +313,16 @@ func (w *ward) ask(n *note) {
 	case verbYield:
 		w.keeper.answer(n, nil, w.yield())
 		return
+	case verbTake:
+		if w.node != nil {
+			w.keeper.answer(n, nil, w.node.Take())
+		}
+		return
+	case verbKeys:
+		if keys := []pulse.Key(nil); arg(&keys) && w.node != nil {
+			w.keeper.answer(n, nil, w.node.SetKeys(keys))
+		}
+		return
 	case verbReclaim:
 		if w.router != nil {
 			w.router.Reclaim()
@@ -256,6 +333,11 @@ func (w *ward) ask(n *note) {
 		} else {
 			w.node.Announce()
 		}
+	case verbConfigure:
+		if c := (RouterConfig{}); arg(&c) && w.router != nil {
+			w.keeper.answer(n, nil, w.router.Reconfigure(context.Background(), &c))
+		}
+		return
 	case verbDigest:
 		if d := [32]byte{}; arg(&d) && w.node != nil {
 			w.node.SetDigest(d)
@@ -271,11 +353,11 @@ func (w *ward) ask(n *note) {
 			return
 		}
 	case verbAddresses:
-		if addrs := []VirtualAddress(nil); arg(&addrs) && w.owner != nil {
+		if c := (AddressesConfig{}); arg(&c) && w.owner != nil {
 			w.keeper.work.Go(func() { // it may have to wait for another of its tasks
 				ctx, cancel := context.WithTimeout(context.Background(), releaseLimit)
 				defer cancel()
-				w.keeper.answer(n, nil, w.owner.Set(ctx, addrs))
+				w.keeper.answer(n, nil, w.own(ctx, &c))
 			})
 		}
 		return

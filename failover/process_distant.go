@@ -6,7 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"sync"
 	"time"
+
+	"github.com/lvskit/lvskit/failover/pulse"
 )
 
 // This file is what a Router and a Node do when they are in a beat process.
@@ -18,8 +22,18 @@ func (c *RouterConfig) distantRouter() (*Router, error) {
 		return nil, err
 	}
 	log := c.Logger.With(slog.Int("vrid", int(c.VRID)), slog.String("iface", c.Device))
-	r := &Router{cfg: c, start: time.Now(), events: newEventQueue(log, c.OnEvent)}
+	r := &Router{
+		name: c.name(), cfg: c, own: *c.advert(), start: time.Now(), mu: new(sync.Mutex), events: newEventQueue(log, c.OnEvent),
+	}
 	r.remote = c.Beat.member(spec, owner, c.OnRole, r.events, log)
+	if c.VirtualMAC {
+		if r.remote.mac, err = newVirtualDevice(c); err != nil {
+			return nil, err
+		}
+		if owner != nil {
+			owner.moveTo(c.Device, r.remote.mac.name)
+		}
+	}
 	return r, nil
 }
 
@@ -34,8 +48,49 @@ func (c *Config) distantNode() (*Node, error) {
 	return n, nil
 }
 
+// distant lets routers in a beat process move together: the group is made there.
+func (g *Group) distant() error {
+	g.apart = true
+	d := &distantGroup{name: g.name}
+	for _, r := range g.routers {
+		r.group = g
+		d.members = append(d.members, r.remote)
+		r.remote.group = d
+	}
+	return nil
+}
+
+// distantReconfigure hands a checked configuration on. The caller holds mu.
+func (r *Router) distantReconfigure(c *RouterConfig) error {
+	old := r.cfg
+	c.Owner, c.OnRole, c.OnEvent, c.Transport, c.Logger, c.Beat = old.Owner, old.OnRole, old.OnEvent, old.Transport, old.Logger, old.Beat
+	ctx, cancel := context.WithTimeout(context.Background(), statusLimit)
+	defer cancel()
+	_, err := r.remote.ask(ctx, verbConfigure, c)
+	if errors.Is(err, errNoBeat) {
+		err = nil // a new process is told
+	}
+	var refused *distantError
+	if errors.As(err, &refused) {
+		return err
+	}
+	r.cfg, r.own = c, *c.advert()
+	m := r.remote
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	own := *c
+	m.spec.Router = &own
+	if c.Priority != old.Priority {
+		m.kept = slices.DeleteFunc(m.kept, func(n *note) bool { return n.Verb == verbPriority })
+	}
+	return err
+}
+
 func (r *Router) distantStatus() RouterStatus {
-	s := RouterStatus{VRID: r.cfg.VRID, Device: r.cfg.Device, Version: r.cfg.Version, Priority: r.cfg.Priority, Interval: r.cfg.Interval, Since: r.start}
+	r.mu.Lock()
+	cfg := r.cfg
+	r.mu.Unlock()
+	s := RouterStatus{VRID: cfg.VRID, Device: cfg.Device, Version: cfg.Version, Priority: cfg.Priority, Interval: cfg.Interval, Since: r.start}
 	err := r.remote.status(&s)
 	s.EventsLost += r.events.losses()
 	if err != nil {
@@ -69,12 +124,31 @@ func (n *Node) distantDocument() []byte {
 }
 
 // yield asks for the hand-over; without a process there is nothing to hand over.
-func (m *remote) yield() error {
+func (m *remote) yield() error { return m.move(verbYield, ErrNotActive) }
+
+// move asks for a hand-over in either direction. without says what it fails for
+// if there is no process.
+func (m *remote) move(verb string, without error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), statusLimit)
 	defer cancel()
-	_, err := m.ask(ctx, verbYield, nil)
+	_, err := m.ask(ctx, verb, nil)
 	if errors.Is(err, errNoBeat) {
-		return fmt.Errorf("%w: %w", ErrNotActive, err)
+		return fmt.Errorf("%w: %w", without, err)
 	}
 	return err
+}
+
+// setKeys hands checked keys on, and keeps them for a new process.
+func (m *remote) setKeys(keys []pulse.Key) error {
+	m.mu.Lock()
+	own := *m.spec.Node
+	own.Keys = keys
+	m.spec.Node = &own
+	m.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), statusLimit)
+	defer cancel()
+	if _, err := m.ask(ctx, verbKeys, keys); !errors.Is(err, errNoBeat) {
+		return err
+	}
+	return nil
 }

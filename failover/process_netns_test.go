@@ -4,11 +4,13 @@ package failover_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -292,4 +294,120 @@ func TestNetnsNodeKeepsWhatNobodyTakes(t *testing.T) {
 			t.Error("the address is gone")
 		}
 	})
+}
+
+// Routers of a group live in one process, follow each other there, and are
+// changed from here.
+func TestNetnsGroupInABeatProcess(t *testing.T) {
+	t.Parallel()
+	w := newWire(t)
+	host := w.host("d1", "192.0.2.1/24")
+	beat, err := failover.NewBeat(nil)
+	must(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	var work sync.WaitGroup
+	t.Cleanup(func() { cancel(); work.Wait() })
+	work.Go(func() {
+		if err := beat.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	var routers []*failover.Router
+	var owners []*failover.Addresses
+	config := func(i int) *failover.RouterConfig {
+		return &failover.RouterConfig{
+			VRID: uint8(7 + i), Device: eth0, Priority: 100, Interval: 20 * time.Millisecond,
+			Addresses: []netip.Addr{netip.MustParseAddr(fmt.Sprintf("192.0.2.10%d", i))},
+			Transport: failover.RawIP{Namespace: host.Path()}, Beat: beat,
+		}
+	}
+	for i := range 2 {
+		c := config(i)
+		owner, err := failover.NewAddresses(&failover.AddressesConfig{
+			Addresses: oneAddress(fmt.Sprintf("192.0.2.10%d/24", i)), Namespace: host.Path(),
+		})
+		must(t, err)
+		c.Owner = owner
+		r, err := failover.NewRouter(c)
+		must(t, err)
+		routers, owners = append(routers, r), append(owners, owner)
+	}
+	group, err := failover.NewGroup("both", routers...)
+	must(t, err)
+	for _, r := range routers {
+		work.Go(func() {
+			if err := r.Run(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("beat %+v\nrouters %+v\n%+v", beat.Status(), routers[0].Status(), routers[1].Status())
+		}
+	})
+	both := func(what string, role failover.Role) {
+		t.Helper()
+		within(t, patience, what, func() bool {
+			for _, r := range routers {
+				if s := r.Status(); s.Role != role || s.Serving != (role == failover.RoleActive) || s.Group != "both" {
+					return false
+				}
+			}
+			return true
+		})
+	}
+	has := func(what string, want ...string) {
+		t.Helper()
+		var got []string
+		for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+			got = host.addresses()
+			if slices.Sort(got); slices.Equal(got, want) {
+				return
+			}
+		}
+		t.Fatalf("%s: addresses %q, want %q", what, got, want)
+	}
+	both("start", failover.RoleActive)
+	has("start", "192.0.2.1/24 eth0", "192.0.2.100/24 eth0", "192.0.2.101/24 eth0")
+	routers[1].SetFault("a cable")
+	both("one has a fault", failover.RoleFault)
+	if s := routers[0].Status(); s.Reason != `fault: group "both" is held by eth0 8: a cable` {
+		t.Errorf("reason %q", s.Reason)
+	}
+	routers[1].SetFault("")
+	both("none has a fault", failover.RoleActive)
+	group.SetPriority(50)
+	within(t, patience, "the priority", func() bool { return routers[0].Status().Priority == 50 && routers[1].Status().Priority == 50 })
+
+	c := config(0)
+	c.Interval = 50 * time.Millisecond
+	must(t, routers[0].Reconfigure(ctx, c))
+	if s := routers[0].Status(); s.Interval != c.Interval || s.Priority != 50 {
+		t.Errorf("reconfigured: %+v", s)
+	}
+	c.VRID = 9
+	if err := routers[0].Reconfigure(ctx, c); err == nil {
+		t.Error("another VRID is no other router")
+	}
+	must(t, routers[0].SetAddresses(ctx, []netip.Addr{netip.MustParseAddr("192.0.2.110")}, oneAddress("192.0.2.110/24")))
+	has("other addresses", "192.0.2.1/24 eth0", "192.0.2.101/24 eth0", "192.0.2.110/24 eth0")
+	must(t, owners[1].Set(ctx, oneAddress("192.0.2.111/24")))
+	has("set by the owner", "192.0.2.1/24 eth0", "192.0.2.110/24 eth0", "192.0.2.111/24 eth0")
+
+	// Another process knows all of that.
+	first := beat.Status().Pid
+	must(t, syscall.Kill(first, syscall.SIGKILL))
+	within(t, patience, "another process", func() bool { s := beat.Status(); return s.Pid != first && s.Priority != "" })
+	both("again", failover.RoleActive)
+	has("again", "192.0.2.1/24 eth0", "192.0.2.110/24 eth0", "192.0.2.111/24 eth0")
+	if s := routers[0].Status(); s.Interval != 50*time.Millisecond || s.Priority != 50 {
+		t.Errorf("again: %+v", s)
+	}
+	cancel()
+	work.Wait()
+	has("stopped", "192.0.2.1/24 eth0")
+	if s := routers[0].Status(); s.Role != failover.RoleLeaving {
+		t.Errorf("stopped: %+v", s)
+	}
 }

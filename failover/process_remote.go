@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
@@ -15,6 +16,8 @@ const (
 	verbFault     = "fault"
 	verbPriority  = "priority"
 	verbYield     = "yield"
+	verbTake      = "take"
+	verbKeys      = "keys"
 	verbReclaim   = "reclaim"
 	verbAnnounce  = "announce"
 	verbStatus    = "status"
@@ -22,6 +25,7 @@ const (
 	verbDocument  = "document"
 	verbPartner   = "partner-document"
 	verbAddresses = "addresses"
+	verbConfigure = "configure"
 	verbRole      = "role" // to the daemon: the role hook
 )
 
@@ -34,7 +38,9 @@ type remote struct {
 	log    *slog.Logger
 	hook   func(context.Context, Role) error // nil: none
 	owner  *Addresses                        // nil: none
+	mac    *virtualDevice                    // nil: none
 	ended  chan error
+	group  *distantGroup // nil: none
 
 	mu      sync.Mutex
 	started bool
@@ -54,7 +60,7 @@ func (b *Beat) member(spec memberSpec, owner *Addresses, hook func(context.Conte
 	b.mu.Unlock()
 	m.hooks.wake = make(chan struct{}, 1)
 	if owner != nil {
-		owner.live(m.setAddresses)
+		owner.live(m.own)
 	}
 	return m
 }
@@ -115,9 +121,13 @@ func (m *remote) end() error {
 	m.beat.leave(m) // before one comes and begins again
 	m.hooks.drop()
 	m.events.emit(Event{Kind: EventRole, From: from, Role: RoleLeaving, Reason: "stopping, without a beat process"})
-	if m.owner != nil && touched {
-		if err := m.owner.Release(ctx); err != nil {
-			m.events.emit(Event{Kind: EventAddressTrouble, Err: err})
+	if touched {
+		err := m.release(ctx)
+		if m.mac != nil {
+			err = errors.Join(err, m.mac.remove())
+		}
+		if err != nil {
+			m.events.emit(Event{Kind: EventAddressTrouble, Err: fmt.Errorf("release addresses: %w", err)})
 		}
 	}
 	if m.hook != nil && touched {
@@ -134,17 +144,76 @@ func (m *remote) end() error {
 func (m *remote) begin(l *link) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	spec := m.spec
-	spec.Kept = m.kept
-	if m.owner != nil {
-		spec.Addresses = m.owner.config()
+	if m.group != nil {
+		m.group.begin(l, m)
 	}
-	body, err := json.Marshal(&spec)
+	body, err := json.Marshal(m.describe())
 	if err == nil {
 		err = l.put(&note{Kind: noteRun, Member: m.id, Body: body})
 	}
 	if err != nil {
-		m.finish(fmt.Errorf("failover: hand the %s to the beat process: %w", spec.kind(), err))
+		m.finish(fmt.Errorf("failover: hand the %s to the beat process: %w", m.spec.kind(), err))
+	}
+}
+
+// describe returns what it is now. The caller holds mu.
+func (m *remote) describe() *memberSpec {
+	spec := m.spec
+	spec.Kept = slices.Clone(m.kept)
+	if m.owner != nil {
+		spec.Addresses = m.owner.config()
+	}
+	return &spec
+}
+
+// has reports whether there is one that runs.
+func (m *remote) has() bool {
+	if m == nil {
+		return false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.started
+}
+
+// distantGroup are members that are a Group in the process.
+type distantGroup struct {
+	name    string
+	members []*remote
+	told    *link // that knows of it; under the mutex of the Beat
+}
+
+// groupSpec describes a group to another process.
+type groupSpec struct {
+	Name    string                 `json:"name"`
+	Members map[uint64]*memberSpec `json:"members"`
+}
+
+// begin tells a process of the group, once. first begins to run, and its mutex
+// is held.
+func (g *distantGroup) begin(l *link, first *remote) {
+	if g.told == l {
+		return
+	}
+	g.told = l
+	s := groupSpec{Name: g.name, Members: make(map[uint64]*memberSpec)}
+	for _, m := range g.members {
+		if m != first {
+			m.mu.Lock()
+		}
+		s.Members[m.id] = m.describe()
+		if m != first {
+			m.mu.Unlock()
+		}
+	}
+	body, err := json.Marshal(&s)
+	if err == nil {
+		err = l.put(&note{Kind: noteGroup, Body: body})
+	}
+	if err != nil {
+		for _, m := range g.members {
+			m.finish(fmt.Errorf("failover: hand group %q to the beat process: %w", g.name, err))
+		}
 	}
 }
 
@@ -163,16 +232,28 @@ func (m *remote) keeps() bool { return m.spec.Node != nil && !m.partner }
 // orphaned removes the addresses, as the process that held them is gone.
 func (m *remote) orphaned() {
 	m.mu.Lock()
-	release := m.owner != nil && m.touched && !m.keeps()
+	release := m.touched && !m.keeps()
 	m.mu.Unlock()
 	if !release {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), releaseLimit)
 	defer cancel()
-	if err := m.owner.Release(ctx); err != nil {
+	if err := m.release(ctx); err != nil {
 		m.events.emit(Event{Kind: EventAddressTrouble, Err: fmt.Errorf("release addresses: %w", err)})
 	}
+}
+
+// release takes away what the process may have left.
+func (m *remote) release(ctx context.Context) error {
+	var errs []error
+	if m.mac != nil {
+		errs = append(errs, m.mac.setUp(false))
+	}
+	if m.owner != nil {
+		errs = append(errs, m.owner.Release(ctx))
+	}
+	return errors.Join(errs...)
 }
 
 // lost notes that the process is gone.
@@ -299,15 +380,16 @@ func (m *remote) ask(ctx context.Context, verb string, value any) (json.RawMessa
 	}
 }
 
-// setAddresses is Set of the owner: the addresses are in the other process.
-func (m *remote) setAddresses(ctx context.Context, addrs []VirtualAddress) (here bool, err error) {
+// own tells the other process, which has the addresses, what the owner is now.
+// there is false if there is none.
+func (m *remote) own(ctx context.Context) (there bool, err error) {
 	m.mu.Lock()
 	started := m.started
 	m.mu.Unlock()
 	if l, _, _ := m.beat.present(); l == nil || !started {
 		return false, nil // a new process is told the present set
 	}
-	_, err = m.ask(ctx, verbAddresses, addrs)
+	_, err = m.ask(ctx, verbAddresses, m.owner.config())
 	return true, err
 }
 

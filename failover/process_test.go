@@ -398,7 +398,7 @@ func TestOnlyWhatCanBeDescribedGoesApart(t *testing.T) {
 }
 
 func TestErrorsKeepTheirMeaning(t *testing.T) {
-	for _, err := range []error{fs.ErrPermission, fs.ErrNotExist, errors.ErrUnsupported, ErrNotActive, ErrNoPartner} {
+	for _, err := range []error{fs.ErrPermission, fs.ErrNotExist, errors.ErrUnsupported, ErrNotActive, ErrNoPartner, ErrActive, ErrFault} {
 		b, bad := json.Marshal(distant(errors.Join(errors.New("text"), err)))
 		if bad != nil {
 			t.Fatal(bad)

@@ -30,6 +30,7 @@ const (
 	noteHello  = "hello"  // to the daemon: the process is ready; Body is a processReport
 	noteReport = "report" // to the daemon: Body is a processReport that says something new
 	noteRun    = "run"    // to the process: run what Body describes
+	noteGroup  = "group"  // to the process: Body describes members that move together, before any of them runs
 	noteStop   = "stop"   // to the process: end it in order
 	noteEnded  = "ended"  // to the daemon: it has ended
 	noteEvent  = "event"  // to the daemon: Body is an event
@@ -237,6 +238,8 @@ var keptErrors = [...]struct {
 	{"unsupported", errors.ErrUnsupported},
 	{"not-active", ErrNotActive},
 	{"no-partner", ErrNoPartner},
+	{"active", ErrActive},
+	{"fault", ErrFault},
 }
 
 // distant makes an error ready for the way; nil stays nil.

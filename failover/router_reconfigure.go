@@ -18,7 +18,7 @@ import (
 // VRID, Device, Version, Source, VirtualMAC and the family make another router; so do the
 // step from or to vrrp.PriorityOwner and that between multicast and unicast. Of
 // these the error names all that differ, and nothing is changed. Owner, OnRole,
-// OnEvent, Transport and Logger stay what they were, whatever cfg has; what the
+// OnEvent, Transport, Logger and Beat stay what they were, whatever cfg has; what the
 // owner owns changes by [Router.SetAddresses].
 //
 // A priority that differs from the last configured one takes the place of what
@@ -45,6 +45,9 @@ func (r *Router) reconfigure(c *RouterConfig) error {
 	old := r.cfg
 	if err := old.fixed(c); err != nil {
 		return err
+	}
+	if r.remote != nil {
+		return r.distantReconfigure(c)
 	}
 	keys := r.keys
 	if c.KeyWindow != old.KeyWindow || c.Interval != old.Interval || !slices.EqualFunc(c.Keys, old.Keys, vrrp.Key.Equal) {
@@ -142,7 +145,7 @@ func (r *Router) SetAddresses(ctx context.Context, advertised []netip.Addr, owne
 	}
 	err = owner.Set(ctx, owned)
 	if other {
-		r.effects.announce() // Set did it once, and frames get lost
+		r.Announce() // Set did it once, and frames get lost
 	}
 	return err
 }

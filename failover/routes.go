@@ -138,6 +138,14 @@ func (a *Addresses) SetRoutes(ctx context.Context, routes []VirtualRoute) error 
 	a.staleRoutes = slices.DeleteFunc(a.staleRoutes, func(r VirtualRoute) bool { return slices.Contains(routes, r) })
 	a.routes = routes
 	a.poke()
+	if distant := a.distant; distant != nil {
+		a.mu.Unlock()
+		there, err := distant(ctx)
+		a.mu.Lock()
+		if there {
+			return err
+		}
+	}
 	errs := []error{a.dropStaleRoutes(ctx)}
 	if a.held {
 		_, err := a.ensureRoutes(ctx)
