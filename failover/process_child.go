@@ -318,6 +318,20 @@ func (w *ward) ask(n *note) {
 			w.keeper.answer(n, nil, w.node.Take())
 		}
 		return
+	case verbVerdicts:
+		if data := []byte(nil); arg(&data) && w.node != nil {
+			_, list, err := pulse.ParseVerdicts(data)
+			if err == nil {
+				err = w.node.SetVerdicts(list)
+			}
+			w.keeper.answer(n, nil, err)
+		}
+		return
+	case verbPartnerVerdicts:
+		if w.node != nil {
+			w.keeper.answer(n, w.partnerVerdicts(), nil)
+			return
+		}
 	case verbKeys:
 		if keys := []pulse.Key(nil); arg(&keys) && w.node != nil {
 			w.keeper.answer(n, nil, w.node.SetKeys(keys))
@@ -388,6 +402,15 @@ func (w *ward) status() any {
 	}
 	s := w.node.Status()
 	return wireStatus{s, s.Partner.Digest}
+}
+
+func (w *ward) partnerVerdicts() []byte {
+	list, age, ok := w.node.PartnerVerdicts()
+	if !ok {
+		return nil
+	}
+	data, _ := pulse.AppendVerdicts(nil, age, list) // it came as one
+	return data
 }
 
 func (w *ward) setFault(reason string) {

@@ -16,7 +16,7 @@ import (
 // This file is what a Router and a Node do when they are in a beat process.
 
 // distantRouter returns a router that is in the beat process.
-func (c *RouterConfig) distantRouter() (*Router, error) {
+func (c *RouterConfig) distantRouter(mac *virtualDevice) (*Router, error) {
 	spec, owner, err := routerSpec(c)
 	if err != nil {
 		return nil, err
@@ -26,14 +26,7 @@ func (c *RouterConfig) distantRouter() (*Router, error) {
 		name: c.name(), cfg: c, own: *c.advert(), start: time.Now(), mu: new(sync.Mutex), events: newEventQueue(log, c.OnEvent),
 	}
 	r.remote = c.Beat.member(spec, owner, c.OnRole, r.events, log)
-	if c.VirtualMAC {
-		if r.remote.mac, err = newVirtualDevice(c); err != nil {
-			return nil, err
-		}
-		if owner != nil {
-			owner.moveTo(c.Device, r.remote.mac.name)
-		}
-	}
+	r.remote.mac = mac
 	return r, nil
 }
 
@@ -121,6 +114,20 @@ func (n *Node) distantDocument() []byte {
 		return nil
 	}
 	return document
+}
+
+// distantVerdicts asks for the partner's list, which comes as it is on the wire:
+// its age is in the place of the clock.
+func (n *Node) distantVerdicts() (list []pulse.Verdict, age time.Duration, ok bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), statusLimit)
+	defer cancel()
+	body, err := n.remote.ask(ctx, verbPartnerVerdicts, nil)
+	var data []byte
+	if err != nil || json.Unmarshal(body, &data) != nil || data == nil {
+		return nil, 0, false
+	}
+	age, list, err = pulse.ParseVerdicts(data)
+	return list, age, err == nil
 }
 
 // yield asks for the hand-over; without a process there is nothing to hand over.

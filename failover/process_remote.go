@@ -17,6 +17,7 @@ const (
 	verbPriority  = "priority"
 	verbYield     = "yield"
 	verbTake      = "take"
+	verbVerdicts  = "verdicts"
 	verbKeys      = "keys"
 	verbReclaim   = "reclaim"
 	verbAnnounce  = "announce"
@@ -27,6 +28,8 @@ const (
 	verbAddresses = "addresses"
 	verbConfigure = "configure"
 	verbRole      = "role" // to the daemon: the role hook
+
+	verbPartnerVerdicts = "partner-verdicts"
 )
 
 // remote is a router or node in the beat process, as the daemon has it.

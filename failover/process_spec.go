@@ -45,7 +45,6 @@ func routerSpec(c *RouterConfig) (memberSpec, *Addresses, error) {
 // nodeSpec does the same for a node.
 func nodeSpec(c *Config) (memberSpec, *Addresses, error) {
 	own := *c
-	own.Key = nil // it is the first of Keys
 	s := memberSpec{Node: &own, Hook: c.OnRole != nil}
 	owner, err := describable(c.Owner)
 	switch t := c.Transport.(type) {

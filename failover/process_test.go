@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/lvskit/lvskit/failover/pulse"
 	"github.com/lvskit/lvskit/failover/vrrp"
 )
 
@@ -474,3 +475,70 @@ func (o *oneWay) Write(p []byte) (int, error) { return len(p), nil }
 func (o *oneWay) Close() error                { return nil }
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// Two nodes in two processes tell each other everything that nodes tell.
+func TestPairInBeatProcesses(t *testing.T) {
+	at := freePorts(t)
+	digests := [2][32]byte{{1}, {2}}
+	var nodes [2]*Node
+	for i := range nodes {
+		nodes[i], _, _, _, _ = apart(t, func(c *Config) {
+			c.Primary, c.Key, c.Digest = i == 0, []byte("fedcba9876543210"), digests[i]
+			c.Channels = []Channel{{Name: "only", Local: at[i], Peer: at[1-i]}}
+			c.DeadAfter = 10 * time.Second // a busy machine is no silence
+		})
+		if err := nodes[i].SetDocument(digests[i], []byte{'a' + byte(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waitFor(t, "a pair", func() bool { return nodes[0].Status().Serving && nodes[1].Status().Partner.Role == RoleActive })
+	waitFor(t, "the documents", func() bool {
+		return string(nodes[0].PartnerDocument()) == "b" && string(nodes[1].PartnerDocument()) == "a"
+	})
+	if d := nodes[0].Status().Partner.Digest; d != digests[1] {
+		t.Errorf("digest %x", d)
+	}
+	nodes[1].SetDigest(digests[0])
+	waitFor(t, "the digests agree", func() bool { return !nodes[0].Status().DigestMismatch && !nodes[1].Status().DigestMismatch })
+	verdict := pulse.Verdict{ID: 7, State: 2, Age: -1, Lasts: -1}
+	if err := nodes[0].SetVerdicts([]pulse.Verdict{verdict}); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the verdicts", func() bool {
+		list, _, ok := nodes[1].PartnerVerdicts()
+		return ok && len(list) == 1 && list[0] == verdict
+	})
+	old, renewed := pulse.Key{Secret: []byte("fedcba9876543210")}, pulse.Key{ID: 1, Secret: []byte("0123456789abcdef")}
+	for _, keys := range [][]pulse.Key{{old, renewed}, {renewed, old}, {renewed}} {
+		for _, n := range nodes {
+			if err := n.SetKeys(keys); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := nodes[0].Take(); !errors.Is(err, ErrActive) {
+		t.Errorf("Take of the active node: %v", err)
+	}
+	if err := nodes[1].Take(); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the other one serves", func() bool { return nodes[1].Status().Serving && nodes[0].Status().Role == RoleBackup })
+	if err := nodes[1].Yield(); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the first one serves", func() bool { return nodes[0].Status().Serving && nodes[1].Status().Role == RoleBackup })
+}
+
+// freePorts returns two addresses that nobody uses.
+func freePorts(t *testing.T) (at [2]netip.AddrPort) {
+	t.Helper()
+	for i := range at {
+		c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		at[i] = c.LocalAddr().(*net.UDPAddr).AddrPort()
+	}
+	return at
+}

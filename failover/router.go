@@ -69,7 +69,7 @@ func NewRouter(cfg *RouterConfig) (*Router, error) {
 		return nil, err
 	}
 	if c.Beat.apart() {
-		return c.distantRouter()
+		return c.distantRouter(virtual)
 	}
 	r := &Router{
 		name: c.name(), virtual: virtual, cfg: c, own: *c.advert(), start: time.Now(), mu: new(sync.Mutex),

@@ -47,10 +47,15 @@ func (n *Node) SetVerdicts(list []pulse.Verdict) error {
 	defer n.mu.Unlock()
 	v := &n.verdicts
 	same := slices.EqualFunc(v.last, list, func(a, b pulse.Verdict) bool { return a.ID == b.ID && a.State == b.State })
-	if same && (v.number != 0 || v.waiting != nil) && now-v.lastAt < verdictRefresh {
+	if same && (v.number != 0 || v.waiting != nil || n.remote != nil) && now-v.lastAt < verdictRefresh {
 		return nil
 	}
 	v.last, v.lastAt, v.waiting = slices.Clone(list), now, data
+	if n.remote != nil {
+		v.waiting = nil
+		n.remote.tell(verbVerdicts, data, false) // a new process is told the next list
+		return nil
+	}
 	n.nextVerdicts()
 	return nil
 }
@@ -60,6 +65,9 @@ func (n *Node) SetVerdicts(list []pulse.Verdict) error {
 // there is none: the partner has not told one in its present run, or its digest
 // is not ours. The list of a partner that fell silent stays, and ages.
 func (n *Node) PartnerVerdicts() (list []pulse.Verdict, age time.Duration, ok bool) {
+	if n.remote != nil {
+		return n.distantVerdicts()
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	v := &n.verdicts
