@@ -20,7 +20,8 @@ type AdvertPacket struct {
 	Payload []byte
 }
 
-// AdvertConn is the socket of a [Router].
+// AdvertConn is the socket of a [Router]. Send, Receive and Check are not called
+// at once; Wait comes from another goroutine, and Close from any.
 type AdvertConn interface {
 	// Source is the address that packets are sent from.
 	Source() netip.Addr

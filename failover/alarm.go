@@ -6,8 +6,8 @@ import "time"
 type alarm interface {
 	// rings returns the channel that is told.
 	rings() <-chan time.Time
-	// set lets it ring once, after d, instead of what was set before.
-	set(d time.Duration)
+	// set lets it ring once, at the moment at, instead of what was set before.
+	set(at time.Time)
 	// stop ends it.
 	stop()
 }
@@ -36,5 +36,5 @@ func newAlarm(transport any) alarm {
 type runtimeAlarm struct{ timer *time.Timer }
 
 func (a *runtimeAlarm) rings() <-chan time.Time { return a.timer.C }
-func (a *runtimeAlarm) set(d time.Duration)     { a.timer.Reset(d) }
+func (a *runtimeAlarm) set(at time.Time)        { a.timer.Reset(time.Until(at)) }
 func (a *runtimeAlarm) stop()                   { a.timer.Stop() }

@@ -17,6 +17,12 @@ type kernelAlarm struct {
 	raw  syscall.RawConn
 	c    chan time.Time
 	done chan struct{}
+
+	// One moment by both clocks, and what set works on.
+	start  time.Time
+	zero   time.Duration
+	spec   unix.ItimerSpec
+	arming func(fd uintptr)
 }
 
 // newAlarm returns an alarm of the kernel's.
@@ -32,6 +38,12 @@ func (RawIP) newAlarm() (alarm, error) {
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("failover: make a timer: %w", err), a.file.Close())
+	}
+	a.arming = func(fd uintptr) {
+		_ = unix.TimerfdSettime(int(fd), unix.TFD_TIMER_ABSTIME, &a.spec, nil) // fails for times that are none
+	}
+	if a.start, a.zero, err = clocksNow(); err != nil {
+		return nil, errors.Join(err, a.file.Close())
 	}
 	go a.run()
 	return a, nil
@@ -53,11 +65,28 @@ func (a *kernelAlarm) run() {
 
 func (a *kernelAlarm) rings() <-chan time.Time { return a.c }
 
-func (a *kernelAlarm) set(d time.Duration) {
-	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(max(d, 1)))} // 0 would disarm it
-	_ = a.raw.Control(func(fd uintptr) {
-		_ = unix.TimerfdSettime(int(fd), 0, &spec, nil) // fails for times that are none
-	})
+func (a *kernelAlarm) set(at time.Time) {
+	// A moment, and no time from now on: what stops this process between here
+	// and the kernel makes it no later. 0 would disarm it.
+	a.spec.Value = unix.NsecToTimespec(int64(max(a.zero+at.Sub(a.start), 1)))
+	_ = a.raw.Control(a.arming) // fails when it is stopped
+}
+
+// clocksNow returns one moment by the runtime's clock and by the kernel's, the
+// closest of some pairs.
+func clocksNow() (now time.Time, kernel time.Duration, err error) {
+	least := time.Duration(1<<63 - 1)
+	for range 5 {
+		var ts unix.Timespec
+		before := time.Now()
+		if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+			return now, 0, fmt.Errorf("failover: read the clock: %w", err)
+		}
+		if gap := time.Since(before); gap < least {
+			least, now, kernel = gap, before.Add(gap/2), time.Duration(ts.Nano())
+		}
+	}
+	return now, kernel, nil
 }
 
 func (a *kernelAlarm) stop() {

@@ -30,6 +30,15 @@ func (t RawIP) ListenAdverts(_ context.Context, s AdvertSocket) (AdvertConn, err
 		return nil, err
 	}
 	c := &rawConn{namespace: t.Namespace, device: s.Device, index: index, source: source, six: s.Group.Is6()}
+	if c.six {
+		c.io.init(unix.PktInfo6(&unix.Inet6Pktinfo{Addr: source.As16(), Ifindex: uint32(index)}))
+	} else {
+		c.io.init(unix.PktInfo4(&unix.Inet4Pktinfo{Ifindex: int32(index), Spec_dst: source.As4()}))
+	}
+	c.calls()
+	if c.request, err = unix.NewIfreq(s.Device); err != nil {
+		return nil, fmt.Errorf("failover: device %q: %w", s.Device, err)
+	}
 	err = inNamespace(t.Namespace, func() error {
 		family := unix.AF_INET
 		if c.six {
@@ -100,7 +109,24 @@ type rawConn struct {
 	index     int
 	source    netip.Addr
 	six       bool
-	oob       [256]byte // of Receive
+
+	// Of Receive, Send and Check, which are not called at once, and of Wait.
+	io        rawIO
+	receiving func(fd uintptr)
+	buffer    []byte
+	packet    AdvertPacket
+	got       bool
+	sending   func(fd uintptr)
+	payload   []byte
+	to        netip.Addr
+	checking  func(fd uintptr)
+	request   *unix.Ifreq
+	number    error
+	flags     error
+	present   int
+	up        uint16
+	peeking   func(fd uintptr) bool
+	peeked    unix.Errno
 }
 
 func (c *rawConn) prepare(fd int, group netip.Addr) error {
@@ -161,64 +187,83 @@ func (c *rawConn) Close() error { return c.file.Close() }
 
 // Wait returns when there is a packet, which stays where it is.
 func (c *rawConn) Wait() error {
-	var failed error
-	err := c.raw.Read(func(fd uintptr) bool {
+	err := c.raw.Read(c.peeking)
+	return both(err, c.peeked)
+}
+
+// calls makes the functions that the descriptor is lent to.
+func (c *rawConn) calls() {
+	c.peeking = func(fd uintptr) bool {
 		for {
-			_, _, failed = unix.Recvfrom(int(fd), nil, unix.MSG_PEEK|unix.MSG_DONTWAIT)
-			if !errors.Is(failed, unix.EINTR) {
-				return !errors.Is(failed, unix.EAGAIN)
+			if c.peeked = peek(fd); c.peeked != unix.EINTR {
+				return c.peeked != unix.EAGAIN
 			}
 		}
-	})
-	return errors.Join(err, failed)
+	}
+	c.receiving = func(fd uintptr) {
+		for range drainLimit {
+			switch c.io.receive(fd, c.buffer); c.io.errno {
+			case unix.EINTR:
+				continue
+			case 0:
+				if c.packet, c.got = c.read(c.buffer[:c.io.inSize]); c.got {
+					return
+				}
+			default:
+				return
+			}
+		}
+	}
+	c.sending = func(fd uintptr) {
+		for range 3 {
+			if c.io.send(fd, c.payload, c.to, c.index); c.io.errno != unix.EINTR {
+				return
+			}
+		}
+	}
+	c.checking = func(fd uintptr) {
+		if c.number = unix.IoctlIfreq(int(fd), unix.SIOCGIFINDEX, c.request); c.number == nil {
+			c.present = int(c.request.Uint32())
+			if c.flags = unix.IoctlIfreq(int(fd), unix.SIOCGIFFLAGS, c.request); c.flags == nil {
+				c.up = c.request.Uint16()
+			}
+		}
+	}
 }
 
 // Receive takes the next packet from the socket. What is not to be read as one
 // is passed over.
 func (c *rawConn) Receive(b []byte) (p AdvertPacket, ok bool, err error) {
-	var failed error
-	err = c.raw.Control(func(fd uintptr) {
-		for range drainLimit {
-			var n, oobn int
-			var from unix.Sockaddr
-			n, oobn, _, from, failed = unix.Recvmsg(int(fd), b, c.oob[:], unix.MSG_DONTWAIT)
-			switch {
-			case errors.Is(failed, unix.EINTR):
-				continue
-			case errors.Is(failed, unix.EAGAIN):
-				failed = nil
-				return
-			case failed != nil:
-				return
-			}
-			if p, ok = c.read(b[:n], c.oob[:oobn], from); ok {
-				return
-			}
-		}
-	})
-	return p, ok, errors.Join(err, failed)
+	c.buffer, c.got = b, false
+	err = c.raw.Control(c.receiving)
+	c.buffer = nil
+	if c.io.errno == unix.EAGAIN {
+		c.io.errno = 0
+	}
+	return c.packet, c.got, both(err, c.io.errno)
 }
 
 // read puts together what the kernel told of a packet.
-func (c *rawConn) read(b, oob []byte, from unix.Sockaddr) (p AdvertPacket, ok bool) {
-	if from6, is6 := from.(*unix.SockaddrInet6); c.six && is6 {
-		p.Source, p.Payload = netip.AddrFrom16(from6.Addr), b
+func (c *rawConn) read(b []byte) (p AdvertPacket, ok bool) {
+	if from, is6 := c.io.source(); c.six && is6 {
+		p.Source, p.Payload = from, b
 	} else if p, ok = cutIPv4(b); !ok {
 		return p, false
 	}
-	messages, err := unix.ParseSocketControlMessage(oob)
-	if err != nil {
-		return p, false
-	}
-	for _, m := range messages {
-		switch {
-		case m.Header.Level == unix.SOL_SOCKET && m.Header.Type == unix.SCM_TIMESTAMPNS:
-			p.At = kernelTime(m.Data)
-		case m.Header.Level == unix.IPPROTO_IPV6 && m.Header.Type == unix.IPV6_HOPLIMIT && len(m.Data) >= 4:
-			p.TTL = uint8(binary.NativeEndian.Uint32(m.Data))
-		case m.Header.Level == unix.IPPROTO_IPV6 && m.Header.Type == unix.IPV6_PKTINFO && len(m.Data) >= 16:
-			p.Destination = netip.AddrFrom16([16]byte(m.Data))
+	for rest := c.io.control(); len(rest) >= unix.CmsgLen(0); {
+		header, data, next, err := unix.ParseOneSocketControlMessage(rest)
+		if err != nil {
+			return p, false
 		}
+		switch {
+		case header.Level == unix.SOL_SOCKET && header.Type == unix.SCM_TIMESTAMPNS:
+			p.At = kernelTime(data)
+		case header.Level == unix.IPPROTO_IPV6 && header.Type == unix.IPV6_HOPLIMIT && len(data) >= 4:
+			p.TTL = uint8(binary.NativeEndian.Uint32(data))
+		case header.Level == unix.IPPROTO_IPV6 && header.Type == unix.IPV6_PKTINFO && len(data) >= 16:
+			p.Destination = netip.AddrFrom16([16]byte(data))
+		}
+		rest = next
 	}
 	return p, p.Destination.IsValid()
 }
@@ -236,25 +281,11 @@ func kernelTime(b []byte) time.Time {
 
 // Send sends one payload from the source, out of the device.
 func (c *rawConn) Send(payload []byte, to netip.Addr) error {
-	var oob []byte
-	var sa unix.Sockaddr
-	if c.six {
-		oob = unix.PktInfo6(&unix.Inet6Pktinfo{Addr: c.source.As16(), Ifindex: uint32(c.index)})
-		sa = &unix.SockaddrInet6{Addr: to.As16(), ZoneId: uint32(c.index)}
-	} else {
-		oob = unix.PktInfo4(&unix.Inet4Pktinfo{Ifindex: int32(c.index), Spec_dst: c.source.As4()})
-		sa = &unix.SockaddrInet4{Addr: to.As4()}
-	}
-	var failed error
-	err := c.raw.Control(func(fd uintptr) {
-		for range 3 {
-			_, failed = unix.SendmsgN(int(fd), payload, oob, sa, unix.MSG_DONTWAIT)
-			if !errors.Is(failed, unix.EINTR) {
-				return
-			}
-		}
-	})
-	switch err = errors.Join(err, failed); {
+	c.payload, c.to = payload, to
+	err := c.raw.Control(c.sending)
+	c.payload = nil
+	switch err = both(err, c.io.errno); {
+	case err == nil:
 	case errors.Is(err, unix.EPERM):
 		return fmt.Errorf("%w: a firewall drops it: let protocol %d out", err, vrrp.Protocol)
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EADDRNOTAVAIL), errors.Is(err, unix.ENETUNREACH):
@@ -281,24 +312,11 @@ func (c *rawConn) lostSource() bool {
 
 // Check looks whether the device is the one that it was, up and connected.
 func (c *rawConn) Check() error {
-	var number, flags error
-	var index uint32
-	var up uint16
-	err := c.raw.Control(func(fd uintptr) {
-		request, err := unix.NewIfreq(c.device)
-		if err != nil {
-			number = err
-			return
-		}
-		if number = unix.IoctlIfreq(int(fd), unix.SIOCGIFINDEX, request); number == nil {
-			index = request.Uint32()
-			if flags = unix.IoctlIfreq(int(fd), unix.SIOCGIFFLAGS, request); flags == nil {
-				up = request.Uint16()
-			}
-		}
-	})
+	c.number, c.flags = nil, nil
+	err := c.raw.Control(c.checking)
+	number, flags, up := c.number, c.flags, c.up
 	switch err = errors.Join(err, number, flags); {
-	case errors.Is(err, unix.ENODEV) || err == nil && int(index) != c.index:
+	case errors.Is(err, unix.ENODEV) || err == nil && c.present != c.index:
 		return fmt.Errorf("failover: device %q: %w; it is gone, or another one has its name", c.device, fs.ErrNotExist)
 	case err != nil:
 		return fmt.Errorf("failover: device %q: %w", c.device, err)

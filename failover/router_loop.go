@@ -213,10 +213,9 @@ func (r *Router) loop(ctx context.Context) {
 			wake = linkPoll
 		}
 		planned = min(r.machine.Next(), now+wake)
-		wait := max(planned-r.clock(), 0)
 		r.mu.Unlock()
 
-		timer.set(wait)
+		timer.set(r.start.Add(planned))
 		select {
 		case <-timer.rings():
 		case <-r.poke:
