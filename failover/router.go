@@ -55,6 +55,10 @@ type Router struct {
 	drops    [vrrp.DropCount]uint64
 	told     [vrrp.DropCount]time.Duration // when a refusal was last told; 0 is never
 	refused  refusal
+	// Another router is configured in another way: when we complained last (0
+	// is never), and whether we are at it.
+	complained  time.Duration
+	complaining bool
 }
 
 // NewRouter returns a router, which does nothing before Run. The error lists

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/lvskit/lvskit/failover/vrrp"
@@ -35,6 +34,7 @@ func (r *Router) take(p *AdvertPacket) {
 	}
 	at := r.arrival(p.At, now)
 	r.remember(p.Source, &a, form, at)
+	r.complain(&a, now)
 	if r.role != RoleActive && a.Priority != vrrp.PriorityStop {
 		r.effects.letGo(r.takeOverTime())
 	}
@@ -81,8 +81,7 @@ func (r *Router) judge(p *AdvertPacket) (a vrrp.Advert, form vrrp.Checksum, drop
 	return a, form, vrrp.DropNone
 }
 
-// remember notes what a router said of itself, and tells when its configuration
-// begins or ceases to differ from ours.
+// remember notes what a router said of itself.
 func (r *Router) remember(from netip.Addr, a *vrrp.Advert, form vrrp.Checksum, at time.Duration) {
 	i := slices.IndexFunc(r.peers, func(p *routerPeer) bool { return p.addr == from })
 	if i < 0 {
@@ -97,24 +96,8 @@ func (r *Router) remember(from netip.Addr, a *vrrp.Advert, form vrrp.Checksum, a
 	if a.Version == 3 && !r.cfg.six() {
 		p.form = form
 	}
-	if a.Priority == vrrp.PriorityStop {
-		p.advert.Priority = a.Priority // a last word says nothing else of interest
-		return
-	}
 	p.advert = *a
-	was := p.mismatch
-	if p.mismatch = vrrp.Compare(&r.own, a); p.mismatch == 0 {
-		p.explained = nil
-		if was != 0 {
-			r.events.emit(Event{Kind: EventMismatchGone, Peer: from})
-		}
-		return
-	}
-	lines := p.mismatch.Explain(&r.own, a)
-	if !slices.Equal(lines, p.explained) {
-		p.explained = lines
-		r.events.emit(Event{Kind: EventMismatch, Peer: from, Reason: strings.Join(lines, "; ")})
-	}
+	r.compare(p, a)
 }
 
 // send sends an advert to all, without waiting. The caller holds mu.
@@ -150,12 +133,14 @@ func (r *Router) send(priority uint8) {
 		}
 	}
 	r.setSendErr(errors.Join(errs...))
+	r.expire(r.clock())
 }
 
-// transmit sends one payload. The last word of a router that gives way would
-// teach the switch the wrong port for the virtual MAC.
+// transmit sends one payload. The last word of a router that gives way, and the
+// complaint of a backup, would teach the switch the wrong port for the virtual
+// MAC.
 func (r *Router) transmit(b []byte, to netip.Addr, priority uint8) error {
-	if s, _, _ := r.machine.State(); s != vrrp.StateActive && priority != vrrp.PriorityStop {
+	if s, _, _ := r.machine.State(); s != vrrp.StateActive && (priority != vrrp.PriorityStop || r.complaining) {
 		if c, ok := r.conn.(plainSender); ok {
 			return c.SendPlain(b, to)
 		}

@@ -67,8 +67,7 @@ func (r *Router) reconfigure(c *RouterConfig) error {
 	for _, p := range r.peers {
 		// Those that stopped speaking may have been changed, too.
 		if p.mismatch != 0 {
-			p.mismatch, p.explained = 0, nil
-			r.events.emit(Event{Kind: EventMismatchGone, Peer: p.addr})
+			r.mended(p, "we are configured anew")
 		}
 	}
 	params := c.params()

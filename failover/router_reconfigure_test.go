@@ -45,12 +45,16 @@ func tapGaps(g *failovertest.Segment) *gaps {
 	start := time.Now()
 	w := &gaps{last: make(map[netip.Addr]time.Duration), longest: make(map[netip.Addr]time.Duration), advert: make(map[netip.Addr]vrrp.Advert)}
 	g.Tap(func(p failover.AdvertPacket) {
+		a, _, _, err := vrrp.Parse(p.Payload, vrrp.Path{Source: p.Source, Destination: p.Destination})
+		if err != nil || a.Priority == vrrp.PriorityStop {
+			return // a complaint
+		}
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		now := time.Since(start)
 		w.longest[p.Source] = max(w.longest[p.Source], now-w.last[p.Source])
 		w.last[p.Source] = now
-		w.advert[p.Source], _, _, _ = vrrp.Parse(p.Payload, vrrp.Path{Source: p.Source, Destination: p.Destination})
+		w.advert[p.Source] = a
 	})
 	return w
 }

@@ -68,7 +68,8 @@ type RouterPeer struct {
 	Addr      netip.Addr `json:"addr"`
 	LastHeard time.Time  `json:"last_heard"`
 	// Priority, Version, Interval and Addresses are what it told last; a
-	// priority of 0 says that it stopped.
+	// priority of 0 says that it stopped, or that it is a backup which complains
+	// of a mismatch.
 	Priority  uint8         `json:"priority"`
 	Version   uint8         `json:"version"`
 	Interval  time.Duration `json:"interval"`
