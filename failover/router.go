@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -35,7 +36,8 @@ type Router struct {
 	started bool
 	leaving bool
 	machine vrrp.Machine
-	keys    *vrrp.Keys // nil: nothing is signed
+	actions []vrrp.Action // of the last step
+	keys    *vrrp.Keys    // nil: nothing is signed
 	role    Role
 	since   time.Duration
 	fault   string // the operator's
@@ -46,6 +48,7 @@ type Router struct {
 	again   bool          // sending found that the socket is of no more use
 	emptyAt time.Duration // when the socket was last seen empty
 	in, out []byte        // buffers
+	addrs   []netip.Addr  // of the packet that is looked at
 
 	peers    []*routerPeer
 	sent     uint64
@@ -77,7 +80,7 @@ func NewRouter(cfg *RouterConfig) (*Router, error) {
 	}
 	r := &Router{
 		name: c.name(), virtual: virtual, cfg: c, own: *c.advert(), start: time.Now(), mu: new(sync.Mutex),
-		poke: make(chan struct{}, 1), listening: make(chan struct{}, 1), in: make([]byte, advertBuffer),
+		poke: make(chan struct{}, 1), listening: make(chan struct{}, 1), in: make([]byte, advertBuffer), addrs: make([]netip.Addr, 0, vrrp.MaxAddrs),
 	}
 	if len(c.Keys) > 0 {
 		if r.keys, err = c.ring(); err != nil {
@@ -219,8 +222,8 @@ func (r *Router) clock() time.Duration { return time.Since(r.start) }
 // waits for anything.
 func (r *Router) step(e vrrp.Event, now time.Duration) {
 	planned := r.machine.Next()
-	next, actions := r.machine.Step(e, now)
-	r.machine = next
+	next, actions := r.machine.StepInto(r.actions[:0], e, now)
+	r.machine, r.actions = next, actions
 	for _, a := range actions {
 		switch a.Kind {
 		case vrrp.ActionState:

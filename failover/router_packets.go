@@ -51,10 +51,9 @@ func (r *Router) judge(p *AdvertPacket) (a vrrp.Advert, form vrrp.Checksum, drop
 	if multicast && p.TTL != vrrp.TTL {
 		return a, form, vrrp.DropTTL
 	}
-	a, form, rest, err := vrrp.Parse(p.Payload, vrrp.Path{Source: p.Source, Destination: p.Destination})
+	a, form, rest, err := vrrp.ParseInto(r.addrs, p.Payload, vrrp.Path{Source: p.Source, Destination: p.Destination})
 	if err != nil {
-		errors.As(err, &drop)
-		return a, form, drop
+		return a, form, dropOf(err)
 	}
 	switch {
 	case a.VRID != r.cfg.VRID:
@@ -72,13 +71,18 @@ func (r *Router) judge(p *AdvertPacket) (a vrrp.Advert, form vrrp.Checksum, drop
 	case r.keys != nil:
 		message := p.Payload[:len(p.Payload)-len(rest)]
 		if err := r.keys.Open(message, rest, p.Source, time.Now(), len(r.cfg.Peers)); err != nil {
-			errors.As(err, &drop)
-			return a, form, drop
+			return a, form, dropOf(err)
 		}
 	case len(rest) == vrrp.TrailerSize:
 		return a, form, vrrp.DropSigned
 	}
 	return a, form, vrrp.DropNone
+}
+
+// dropOf returns the reason that an error of the codec is.
+func dropOf(err error) vrrp.Drop {
+	d, _ := errors.AsType[vrrp.Drop](err)
+	return d
 }
 
 // remember notes what a router said of itself.
@@ -96,7 +100,9 @@ func (r *Router) remember(from netip.Addr, a *vrrp.Advert, form vrrp.Checksum, a
 	if a.Version == 3 && !r.cfg.six() {
 		p.form = form
 	}
+	addrs := append(p.advert.Addrs[:0], a.Addrs...) // a's are a buffer
 	p.advert = *a
+	p.advert.Addrs = addrs
 	r.compare(p, a)
 }
 
@@ -128,8 +134,10 @@ func (r *Router) send(priority uint8) {
 		one(to, r.formOf(to))
 	}
 	if len(r.cfg.Peers) == 0 {
-		for _, form := range r.forms() {
-			one(vrrp.Group(r.cfg.six()), form)
+		for _, form := range [...]vrrp.Checksum{vrrp.WithPseudoHeader, vrrp.MessageOnly} {
+			if r.speaks(form) {
+				one(vrrp.Group(r.cfg.six()), form)
+			}
 		}
 	}
 	r.setSendErr(errors.Join(errs...))
@@ -173,22 +181,22 @@ func (r *Router) formOf(peer netip.Addr) vrrp.Checksum {
 	return r.cfg.Checksum
 }
 
-// forms returns the forms that multicast goes out in: those of the routers that
-// were heard. Of the one form that all have, mostly.
-func (r *Router) forms() []vrrp.Checksum {
+// speaks reports whether multicast goes out in this form: that of any router
+// that was heard. It is the one form that all have, mostly.
+func (r *Router) speaks(form vrrp.Checksum) bool {
 	if r.cfg.Version == 2 || r.cfg.six() {
-		return []vrrp.Checksum{vrrp.WithPseudoHeader} // there is but one
+		return form == vrrp.WithPseudoHeader // there is but one
 	}
-	var forms []vrrp.Checksum
+	heard := false
 	for _, p := range r.peers {
-		if p.advert.Version == 3 && !slices.Contains(forms, p.form) {
-			forms = append(forms, p.form)
+		if p.advert.Version == 3 {
+			heard = true
+			if p.form == form {
+				return true
+			}
 		}
 	}
-	if len(forms) == 0 {
-		return []vrrp.Checksum{r.cfg.Checksum}
-	}
-	return forms
+	return !heard && form == r.cfg.Checksum
 }
 
 // refusal is the last packet of our number that was refused, so that a router

@@ -208,6 +208,12 @@ func (a *Advert) check(p Path) error {
 // advert is returned in rest: the padding of Ethernet, or a trailer (see
 // [Keys]). The error is a [Drop]. The advert refers to nothing of b.
 func Parse(b []byte, p Path) (a Advert, form Checksum, rest []byte, err error) {
+	return ParseInto(nil, b, p)
+}
+
+// ParseInto is [Parse] that takes the room for the addresses from addrs, which
+// saves an allocation where there is enough.
+func ParseInto(addrs []netip.Addr, b []byte, p Path) (a Advert, form Checksum, rest []byte, err error) {
 	switch {
 	case p.check() != nil:
 		return a, form, nil, DropSource
@@ -280,9 +286,12 @@ func Parse(b []byte, p Path) (a Advert, form Checksum, rest []byte, err error) {
 	if a.Interval == 0 { // erratum 8301
 		return a, form, nil, DropInterval
 	}
-	a.Addrs = make([]netip.Addr, count)
-	for i := range a.Addrs {
-		a.Addrs[i], _ = netip.AddrFromSlice(message[headerSize+i*each:][:each])
+	if a.Addrs = addrs[:0]; cap(addrs) < count {
+		a.Addrs = make([]netip.Addr, 0, count)
+	}
+	for i := range count {
+		addr, _ := netip.AddrFromSlice(message[headerSize+i*each:][:each])
+		a.Addrs = append(a.Addrs, addr)
 	}
 	if p.six() && !a.Addrs[0].IsLinkLocalUnicast() { // erratum 8300
 		return a, form, nil, DropAddresses

@@ -132,8 +132,10 @@ func (m *Machine) DownInterval() time.Duration {
 // what is to be done, in order. On the way to active an advert comes before the
 // state, on the way from it an advert of priority 0 does: so the addresses
 // move after the other router knows.
-func (m Machine) Step(e Event, now time.Duration) (Machine, []Action) {
-	var out []Action
+func (m Machine) Step(e Event, now time.Duration) (Machine, []Action) { return m.StepInto(nil, e, now) }
+
+// StepInto is [Machine.Step] that appends what is to be done to out.
+func (m Machine) StepInto(out []Action, e Event, now time.Duration) (Machine, []Action) {
 	switch e.Kind {
 	case EventStart:
 		m.start(now, &out)

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"maps"
 	"net/netip"
 	"time"
@@ -69,6 +70,10 @@ type Keys struct {
 	window  time.Duration
 	last    Stamp
 	senders map[netip.Addr]heard
+	// What hashing needs, made once: the keys' hashes, and room for a
+	// pseudo-header, zeros and a hash.
+	macs    [256]hash.Hash
+	scratch [20 + 16 + sha256.Size]byte
 }
 
 type heard struct {
@@ -126,10 +131,10 @@ func (k *Keys) Sign(message []byte, source netip.Addr, now time.Time) []byte {
 		stamp = k.last + 1
 	}
 	k.last = stamp
-	trailer := make([]byte, trailerMAC, TrailerSize)
-	trailer[0], trailer[1] = trailerSHA256, k.signer
-	binary.BigEndian.PutUint64(trailer[4:], uint64(stamp))
-	return append(append(message, trailer...), k.mac(k.keys[k.signer], message, trailer, source)...)
+	n := len(message)
+	message = append(message, trailerSHA256, k.signer, 0, 0)
+	message = binary.BigEndian.AppendUint64(message, uint64(stamp))
+	return append(message, k.mac(k.signer, message[:n], message[n:], source)...)
 }
 
 // Open checks the trailer of a message. peers is how many senders are
@@ -144,7 +149,7 @@ func (k *Keys) Open(message, trailer []byte, source netip.Addr, now time.Time, p
 	case k.keys[trailer[1]] == nil:
 		return DropKey
 	}
-	if !hmac.Equal(trailer[trailerMAC:], k.mac(k.keys[trailer[1]], message, trailer[:trailerMAC], source)) {
+	if !hmac.Equal(trailer[trailerMAC:], k.mac(trailer[1], message, trailer[:trailerMAC], source)) {
 		return DropMAC
 	}
 	stamp := Stamp(binary.BigEndian.Uint64(trailer[4:]))
@@ -176,28 +181,39 @@ func (k *Keys) forget() {
 }
 
 // mac signs a pseudo-header, the message with a checksum of zero, and the
-// trailer with a signature of zero; half of the hash is used.
-func (k *Keys) mac(secret, message, trailer []byte, source netip.Addr) []byte {
-	h := hmac.New(sha256.New, secret)
-	var pseudo [20]byte
+// trailer with a signature of zero; half of the hash is used. The result is
+// good until the next call.
+func (k *Keys) mac(id uint8, message, trailer []byte, source netip.Addr) []byte {
+	h := k.macs[id]
+	if h == nil {
+		h = hmac.New(sha256.New, k.keys[id])
+		k.macs[id] = h
+	}
+	h.Reset()
+	pseudo := k.scratch[:20]
+	clear(pseudo)
 	pseudo[0] = 4
 	if source.Is6() && !source.Is4In6() {
 		pseudo[0] = 6
+		six := source.As16()
+		copy(pseudo[4:], six[:])
+	} else if source.IsValid() {
+		four := source.Unmap().As4()
+		copy(pseudo[4:], four[:])
 	}
 	if len(message) >= headerSize {
 		pseudo[1], pseudo[2] = message[0]>>4, message[1]
 	}
-	copy(pseudo[4:], source.Unmap().WithZone("").AsSlice())
-	h.Write(pseudo[:])
+	zero := k.scratch[20:36]
+	h.Write(pseudo)
 	if len(message) >= headerSize {
 		h.Write(message[:checksumOffset])
-		h.Write([]byte{0, 0})
+		h.Write(zero[:2])
 		h.Write(message[checksumOffset+2:])
 	} else {
 		h.Write(message)
 	}
 	h.Write(trailer)
-	var zero [TrailerSize - trailerMAC]byte
-	h.Write(zero[:])
-	return h.Sum(nil)[:len(zero)]
+	h.Write(zero)
+	return h.Sum(k.scratch[36:36])[:TrailerSize-trailerMAC]
 }
