@@ -21,6 +21,7 @@ func (n *Node) params() pulse.Params {
 		Primary:  n.cfg.Primary,
 		Boot:     n.guard.Boot(),
 		Channels: len(n.chans), Interval: n.cfg.Interval, DeadAfter: n.cfg.DeadAfter,
+		Clearance: n.cfg.Witness != nil || n.cfg.Fence != nil,
 	}
 }
 
@@ -171,6 +172,7 @@ func (n *Node) step(e pulse.Event, now time.Duration) {
 			n.handOver(a.Kind)
 		}
 	}
+	n.followClearance()
 	n.wakeLoop() // what is due next may have changed
 }
 
@@ -179,8 +181,11 @@ func (n *Node) step(e pulse.Event, now time.Duration) {
 func (n *Node) reason(now time.Duration) string {
 	_, r, _ := n.machine.State()
 	text := r.String()
-	if r == pulse.ReasonFault && n.fault != "" {
+	switch {
+	case r == pulse.ReasonFault && n.fault != "":
 		text = "fault: " + n.fault
+	case r == pulse.ReasonUncleared && n.clearance.text != "":
+		text += ": " + n.clearance.text
 	}
 	switch d := n.refused(now); {
 	case d == pulse.DropNone:

@@ -60,6 +60,26 @@ type Config struct {
 	// Digest of the configuration. The nodes tell each other and complain if
 	// they differ. Zero means none and is equal to all.
 	Digest [32]byte
+	// Witness, if set, is asked before the node takes over on silence, also
+	// after its start: is this node connected at all? It is not called when the
+	// partner itself says that it stops, yields or has a fault. A node that hears
+	// neither partner nor witness may be the one that is cut off; it does not take
+	// over, says so and asks again every interval. why is for people. So a pair
+	// whose witness is down has no take-over on silence, and none at its start
+	// while one node is off. A node that is active stays so, whatever its witness
+	// says: two nodes that both lost the network must not both give up.
+	// [PingWitness] asks a host. Beats do not wait for it.
+	Witness func(ctx context.Context) (ok bool, why string)
+	// WitnessTimeout is when the context of one question ends, at most
+	// DeadAfter; 0 means Interval.
+	WitnessTimeout time.Duration
+	// Fence, if set, is called before the node takes over on silence, when the
+	// witness agrees, to make sure that the partner does not serve: it cuts its
+	// power, or its ports off. While it fails the node does not serve; it is
+	// called again with growing pauses, so it must be fit for that. It has all the
+	// time it needs, but its context ends when the partner is heard again or the
+	// node stops. Beats do not wait for it.
+	Fence func(ctx context.Context, reason string) error
 	// Owner takes and gives back the virtual addresses; nil means
 	// [NoAddresses].
 	Owner AddressOwner `json:"-"`
@@ -104,6 +124,12 @@ func (c *Config) fill() (*Config, error) {
 		complain("interval %v is out of range; use %v to %v", f.Interval, MinInterval, pulse.MaxInterval)
 	} else if f.DeadAfter < 2*f.Interval || f.DeadAfter > pulse.MaxDeadAfter {
 		complain("dead time %v is out of range; use at least two intervals (%v) and at most %v", f.DeadAfter, 2*f.Interval, pulse.MaxDeadAfter)
+	}
+	if f.WitnessTimeout == 0 {
+		f.WitnessTimeout = f.Interval
+	}
+	if f.WitnessTimeout < 0 || f.WitnessTimeout > f.DeadAfter {
+		complain("witness time-out %v is out of range; use at most the dead time (%v)", f.WitnessTimeout, f.DeadAfter)
 	}
 	if n := len(f.Channels); n > pulse.MaxChannels {
 		complain("%d channels; at most %d are possible", n, pulse.MaxChannels)

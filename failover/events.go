@@ -95,6 +95,11 @@ const (
 	// EventVerdicts: a new list of the partner is there, see
 	// [Node.PartnerVerdicts]; or, with Err, a broken one. Logged for debugging.
 	EventVerdicts
+	// EventTakeOverHeld: the partner is silent, and witness or fence do not
+	// agree to a take-over; they are asked again. Told once a minute for each of
+	// the two. Reason. EventTakeOverFree: they agree.
+	EventTakeOverHeld
+	EventTakeOverFree
 	// EventHandOver: the partner was asked to take over or to hand over, or has
 	// begun to take over; nothing has moved yet. EventHandedOver: the partner
 	// serves, so this node lets go. EventHandOverFailed: it was not to be; an
@@ -135,6 +140,8 @@ var eventNames = [...]string{
 	EventClocksDiffer:   "clocks-differ",
 	EventClocksAgree:    "clocks-agree",
 	EventVerdicts:       "partner-verdicts",
+	EventTakeOverHeld:   "take-over-held",
+	EventTakeOverFree:   "take-over-free",
 	EventHandOver:       "hand-over",
 	EventHandedOver:     "handed-over",
 	EventHandOverFailed: "hand-over-failed",
@@ -293,6 +300,8 @@ func (q *eventQueue) tell(e Event) {
 		level = slog.LevelWarn
 	case EventVerdicts:
 		level = slog.LevelDebug
+	case EventTakeOverHeld: // of the heartbeat
+		level = slog.LevelWarn
 	}
 	var attrs []slog.Attr
 	add := func(key, value string) {

@@ -43,6 +43,7 @@ type Node struct {
 	compared  [2][32]byte // the digests told last, ours and the partner's
 	docs      documents
 	verdicts  verdicts
+	clearance clearance
 	fault     string
 	deaf      deafness
 	refusals  refusals
@@ -59,6 +60,7 @@ func New(cfg *Config) (*Node, error) {
 		return c.distantNode()
 	}
 	n := &Node{cfg: c, start: time.Now(), poke: make(chan struct{}, 1), digest: c.Digest, clocks: clocks{now: time.Now}}
+	n.clearance.ask = make(chan struct{}, 1)
 	n.events = newEventQueue(c.Logger, c.OnEvent)
 	n.effects = newEffects(c.Owner, c.OnRole, n.events.emit)
 	n.effects.settled = n.settled
@@ -121,6 +123,7 @@ func (n *Node) Run(ctx context.Context) error {
 	for _, c := range n.chans {
 		work.Go(func() { n.receive(inner, c) })
 	}
+	work.Go(func() { n.clearances(inner) })
 	n.loop(ctx)
 	stop()
 	work.Wait()

@@ -22,6 +22,9 @@ type Status struct {
 	// HandOver is how far it has come while the node asks its partner to take
 	// over, or to hand over; empty otherwise.
 	HandOver string `json:"hand_over,omitempty"`
+	// Clearance is how far witness and fence have come in the present silence
+	// of the partner; empty if none had to be asked.
+	Clearance string `json:"clearance,omitempty"`
 	// AddressError is the trouble with hook or addresses, empty if none.
 	AddressError string `json:"address_error,omitempty"`
 	// Rival: both nodes are active.
@@ -101,7 +104,7 @@ func (n *Node) Status() Status {
 	if verdicts > 0 {
 		age = n.verdictAge(now)
 	}
-	s := Status{Reason: n.reason(now), Primary: n.cfg.Primary, DigestMismatch: n.mismatch, Rival: m.Rival(), HandOver: handOverText(&m)}
+	s := Status{Reason: n.reason(now), Primary: n.cfg.Primary, DigestMismatch: n.mismatch, Rival: m.Rival(), HandOver: handOverText(&m), Clearance: n.clearance.text}
 	n.mu.Unlock()
 
 	state, _, since := m.State()

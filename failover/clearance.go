@@ -1,0 +1,136 @@
+package failover
+
+import (
+	"context"
+	"time"
+
+	"github.com/lvskit/lvskit/failover/pulse"
+)
+
+// clearance is what has to agree before silence alone makes a node active: the
+// witness and the fence, in this order, in a goroutine of their own.
+type clearance struct {
+	waits  bool               // the machine waits for us
+	cancel context.CancelFunc // of the question under way
+	ask    chan struct{}
+	text   string    // how far it has come, of this silence
+	step   string    // what was told of last
+	told   time.Time // and when
+}
+
+// heldEvery limits EventTakeOverHeld of one step.
+const heldEvery = time.Minute
+
+// follow starts and ends questions as the machine wants. The caller holds mu.
+func (n *Node) followClearance() {
+	c := &n.clearance
+	waits := n.machine.Waits()
+	if n.machine.Hears() {
+		c.text = ""
+	}
+	if waits == c.waits {
+		return
+	}
+	c.waits = waits
+	if !waits {
+		if c.cancel != nil {
+			c.cancel()
+		}
+		return
+	}
+	c.step, c.told, c.text = "", time.Time{}, "about to be asked for"
+	select {
+	case c.ask <- struct{}{}:
+	default:
+	}
+}
+
+// clearances answers the machine until ctx ends.
+func (n *Node) clearances(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-n.clearance.ask:
+		}
+		n.clear(ctx)
+	}
+}
+
+// clear asks witness and fence until both agree or the machine waits no more.
+func (n *Node) clear(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	n.mu.Lock()
+	if !n.clearance.waits {
+		n.mu.Unlock()
+		return
+	}
+	n.clearance.cancel = cancel
+	n.mu.Unlock()
+
+	witness, fence := n.cfg.Witness == nil, n.cfg.Fence == nil
+	pause := firstRetry
+	for !witness || !fence {
+		wait := time.Now().Add(n.cfg.Interval)
+		if !witness {
+			n.clearing("asking the witness")
+			var why string
+			limit, done := context.WithTimeout(ctx, n.cfg.WitnessTimeout)
+			if witness, why = n.cfg.Witness(limit); !witness {
+				n.held(ctx, "witness", "the witness is not reached ("+why+"), so this node may be the one that is cut off")
+			}
+			done()
+		}
+		if witness && !fence {
+			n.clearing("fencing the partner")
+			err := n.cfg.Fence(ctx, pulse.ReasonPartnerSilent.String())
+			if fence = err == nil; !fence {
+				n.held(ctx, "fence", "the partner cannot be fenced: "+err.Error())
+				wait = time.Now().Add(pause)
+				pause = min(2*pause, lastRetry)
+			}
+		}
+		if witness && fence {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Until(wait)):
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	// A silence that ended while we asked has ended ctx, whatever came after it.
+	if ctx.Err() == nil && n.clearance.waits {
+		n.clearance.text = "cleared"
+		n.events.emit(Event{Kind: EventTakeOverFree})
+		n.step(pulse.Event{Kind: pulse.EventCleared}, n.clock())
+	}
+}
+
+// clearing notes what is being asked, unless a trouble with it is noted.
+func (n *Node) clearing(text string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.clearance.step == "" || text == "fencing the partner" && n.clearance.step != "fence" {
+		n.clearance.text = text
+	}
+}
+
+// held notes and tells why the take-over is held.
+func (n *Node) held(ctx context.Context, step, text string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if ctx.Err() != nil {
+		return // an answer that nobody waits for
+	}
+	c := &n.clearance
+	c.text = text
+	if c.step == step && time.Since(c.told) < heldEvery {
+		return
+	}
+	c.step, c.told = step, time.Now()
+	n.events.emit(Event{Kind: EventTakeOverHeld, Reason: text})
+}

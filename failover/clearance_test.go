@@ -1,0 +1,245 @@
+package failover_test
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lvskit/lvskit/failover"
+)
+
+// oracle is a witness and a fence that answer as a test says.
+type oracle struct {
+	reached atomic.Bool
+	fenced  atomic.Bool
+	hang    atomic.Bool // until the context ends
+	asked   atomic.Int64
+	fences  atomic.Int64
+}
+
+func (o *oracle) wait(ctx context.Context) {
+	if o.hang.Load() {
+		<-ctx.Done()
+	}
+}
+
+func (o *oracle) witness(ctx context.Context) (bool, string) {
+	o.asked.Add(1)
+	o.wait(ctx)
+	return o.reached.Load(), "no answer"
+}
+
+func (o *oracle) fence(ctx context.Context, reason string) error {
+	o.fences.Add(1)
+	o.wait(ctx)
+	if reason == "" {
+		return errors.New("no reason was given")
+	}
+	if !o.fenced.Load() {
+		return errors.New("the socket strip does not answer")
+	}
+	return nil
+}
+
+// held returns what the events so far say of a take-over that waits.
+func held(s *side) (out []string) {
+	synctest.Wait()
+	for _, e := range s.Events() {
+		switch e.Kind {
+		case failover.EventTakeOverHeld, failover.EventTakeOverFree, failover.EventRivalSeen:
+			out = append(out, e.String())
+		}
+	}
+	return out
+}
+
+const (
+	cutOff    = "the witness is not reached (no answer), so this node may be the one that is cut off"
+	unfenced  = "the partner cannot be fenced: the socket strip does not answer"
+	uncleared = "the partner is silent on all channels, and the take-over is not cleared yet: "
+)
+
+func TestClearance(t *testing.T) {
+	tests := []struct {
+		name           string
+		witness, fence bool
+		run            func(*testing.T, *pair, *oracle) // o is the backup's
+	}{
+		{"who reaches nobody does not take over, says so and goes on asking", true, false, func(t *testing.T, p *pair, o *oracle) {
+			p.net.Partition(p.primary.host, p.backup.host)
+			time.Sleep(decided)
+			o.asked.Store(0)
+			time.Sleep(10*time.Second - interval/2)
+			p.want(failover.RoleActive, failover.RoleBackup)
+			if n := o.asked.Load(); n < 90 || n > 101 {
+				t.Errorf("asked %d times in ten seconds", n)
+			}
+			st := p.backup.node.Status()
+			if st.Reason != uncleared+cutOff || st.Clearance != cutOff {
+				t.Errorf("reason %q, clearance %q", st.Reason, st.Clearance)
+			}
+			p.net.Heal()
+			time.Sleep(time.Second)
+			p.want(failover.RoleActive, failover.RoleBackup)
+			if st := p.backup.node.Status(); st.Clearance != "" || st.Reason != "the partner is active" {
+				t.Errorf("reason %q, clearance %q", st.Reason, st.Clearance)
+			}
+			if diff := cmp.Diff([]string{"take-over-held: " + cutOff}, held(p.backup)); diff != "" {
+				t.Errorf("events (-want +got):\n%s", diff)
+			}
+			if r := held(p.primary); len(r) != 0 {
+				t.Errorf("events of the primary: %q", r)
+			}
+		}},
+		{"who reaches the witness again takes over", true, false, func(t *testing.T, p *pair, o *oracle) {
+			p.primary.kill(t)
+			time.Sleep(time.Second)
+			o.reached.Store(true)
+			within(t, 2*interval, "backup active", func() bool { return p.backup.role() == failover.RoleActive })
+			if diff := cmp.Diff([]string{"take-over-held: " + cutOff, "take-over-free"}, held(p.backup)); diff != "" {
+				t.Errorf("events (-want +got):\n%s", diff)
+			}
+		}},
+		{"a witness that answers costs no time", true, true, func(t *testing.T, p *pair, o *oracle) {
+			o.reached.Store(true)
+			o.fenced.Store(true)
+			begin := time.Now()
+			p.primary.kill(t)
+			within(t, decided, "backup active", func() bool { return p.backup.role() == failover.RoleActive })
+			if took := time.Since(begin); took > deadAfter+interval || o.asked.Load() != 1 || o.fences.Load() != 1 {
+				t.Errorf("after %v, asked %d times, fenced %d times", took, o.asked.Load(), o.fences.Load())
+			}
+		}},
+		{"while the fence fails nobody serves, and it is tried again", true, true, func(t *testing.T, p *pair, o *oracle) {
+			o.reached.Store(true)
+			p.primary.kill(t)
+			time.Sleep(10 * time.Second)
+			if r := p.backup.role(); r != failover.RoleBackup {
+				t.Errorf("the backup is %v", r)
+			}
+			if n := o.fences.Load(); n < 3 || n > 10 || o.asked.Load() != 1 {
+				t.Errorf("fenced %d times, asked %d times", n, o.asked.Load())
+			}
+			if st := p.backup.node.Status(); st.Clearance != unfenced || st.Reason != uncleared+unfenced {
+				t.Errorf("reason %q, clearance %q", st.Reason, st.Clearance)
+			}
+			o.fenced.Store(true)
+			within(t, 6*time.Second, "backup active", func() bool { return p.backup.role() == failover.RoleActive })
+			if diff := cmp.Diff([]string{"take-over-held: " + unfenced, "take-over-free"}, held(p.backup)); diff != "" {
+				t.Errorf("events (-want +got):\n%s", diff)
+			}
+		}},
+		{"beats do not wait for either, and a partner that returns ends both", true, true, func(t *testing.T, p *pair, o *oracle) {
+			o.hang.Store(true)
+			o.reached.Store(true)
+			o.fenced.Store(true) // it would succeed, too late
+			p.net.Partition(p.primary.host, p.backup.host)
+			time.Sleep(decided)
+			sent := p.backup.node.Status().Channels[0].Sent
+			time.Sleep(10 * time.Second)
+			if n := p.backup.node.Status().Channels[0].Sent - sent; n < 99 || n > 102 {
+				t.Errorf("%d beats in ten seconds", n)
+			}
+			if o.asked.Load() != 1 || o.fences.Load() != 1 {
+				t.Errorf("asked %d times, fenced %d times", o.asked.Load(), o.fences.Load())
+			}
+			p.net.Heal()
+			time.Sleep(time.Second)
+			p.want(failover.RoleActive, failover.RoleBackup)
+			// The next silence asks anew.
+			o.hang.Store(false)
+			p.primary.kill(t)
+			time.Sleep(decided)
+			if r := p.backup.role(); r != failover.RoleActive || o.asked.Load() != 2 || o.fences.Load() != 2 {
+				t.Errorf("the backup is %v, asked %d times, fenced %d times", r, o.asked.Load(), o.fences.Load())
+			}
+		}},
+		{"a node that stops does not wait for an answer", true, true, func(t *testing.T, p *pair, o *oracle) {
+			o.hang.Store(true)
+			p.primary.kill(t)
+			time.Sleep(decided)
+			begin := time.Now()
+			p.backup.stop(t)
+			if took := time.Since(begin); took > interval {
+				t.Errorf("after %v", took)
+			}
+		}},
+		{"a partner that speaks needs neither", true, true, func(t *testing.T, p *pair, o *oracle) {
+			p.primary.node.SetFault("test")
+			time.Sleep(interval)
+			p.want(failover.RoleFault, failover.RoleActive)
+			p.primary.node.SetFault("")
+			time.Sleep(decided)
+			if err := p.backup.node.Yield(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(interval)
+			p.want(failover.RoleActive, failover.RoleBackup)
+			p.primary.stop(t)
+			time.Sleep(interval)
+			if r := p.backup.role(); r != failover.RoleActive || o.asked.Load() != 0 || o.fences.Load() != 0 {
+				t.Errorf("the backup is %v, asked %d times, fenced %d times", r, o.asked.Load(), o.fences.Load())
+			}
+		}},
+		{"an active node that loses partner and witness stays active", true, true, func(t *testing.T, p *pair, o *oracle) {
+			if err := p.primary.node.Yield(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(interval)
+			p.primary.kill(t)
+			time.Sleep(10 * time.Second)
+			if r := p.backup.role(); r != failover.RoleActive || o.asked.Load() != 0 {
+				t.Errorf("the backup is %v, asked %d times", r, o.asked.Load())
+			}
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, inBubble(func(t *testing.T) {
+			o := new(oracle)
+			tt.run(t, both(t, func(_, b *failover.Config) {
+				if tt.witness {
+					b.Witness = o.witness
+				}
+				if tt.fence {
+					b.Fence = o.fence
+				}
+			}), o)
+		}))
+	}
+}
+
+// A node that starts and hears nobody asks too.
+func TestClearanceAtTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := new(oracle)
+		p := newPair(t, func(a, _ *failover.Config) { a.Witness = o.witness })
+		p.primary.start(t)
+		time.Sleep(5 * time.Second)
+		if st := p.primary.node.Status(); st.Role != failover.RoleInit || st.Reason != uncleared+cutOff {
+			t.Errorf("%v (%s)", st.Role, st.Reason)
+		}
+		o.reached.Store(true)
+		time.Sleep(2 * interval)
+		if r := p.primary.role(); r != failover.RoleActive {
+			t.Errorf("the primary is %v", r)
+		}
+	})
+}
+
+func TestPingWitnessNamesTheHostAndTheTrouble(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, host := range []string{"192.0.2.1", "2001:db8::1"} {
+		ok, why := failover.PingWitness(netip.MustParseAddr(host))(ctx)
+		if ok || !strings.HasPrefix(why, "ping "+host+": ") {
+			t.Errorf("%v, %q", ok, why)
+		}
+	}
+}
