@@ -21,7 +21,7 @@ func (n *Node) params() pulse.Params {
 		Primary:  n.cfg.Primary,
 		Boot:     n.guard.Boot(),
 		Channels: len(n.chans), Interval: n.cfg.Interval, DeadAfter: n.cfg.DeadAfter,
-		Clearance: n.cfg.Witness != nil || n.cfg.Fence != nil,
+		Legacy: n.cfg.Legacy, Clearance: n.cfg.Witness != nil || n.cfg.Fence != nil,
 	}
 }
 
@@ -151,7 +151,7 @@ func (n *Node) step(e pulse.Event, now time.Duration) {
 		case pulse.ActionPartnerLost:
 			e := Event{Kind: EventPartnerLost}
 			if d := n.refused(now); d != pulse.DropNone {
-				e.Reason = complaint(d)
+				e.Reason = n.complaint(d)
 			}
 			n.events.emit(e)
 		case pulse.ActionChannelFound:
@@ -159,6 +159,7 @@ func (n *Node) step(e pulse.Event, now time.Duration) {
 		case pulse.ActionChannelLost:
 			n.events.emit(Event{Kind: EventChannelLost, Channel: n.chans[a.Channel].Name})
 		case pulse.ActionRivalSeen:
+			n.legacy.last = n.cfg.Legacy
 			n.events.emit(Event{Kind: EventRivalSeen, Reason: "both nodes are active"})
 		case pulse.ActionRivalGone:
 			n.events.emit(Event{Kind: EventRivalGone})
@@ -191,9 +192,9 @@ func (n *Node) reason(now time.Duration) string {
 	case d == pulse.DropNone:
 		return text
 	case r == pulse.ReasonPartnerSilent:
-		return complaint(d)
+		return n.complaint(d)
 	default:
-		return text + "; " + complaint(d)
+		return text + "; " + n.complaint(d)
 	}
 }
 
@@ -300,6 +301,10 @@ func (n *Node) loop(ctx context.Context) {
 
 // encode seals the next beat for each channel. The caller holds mu.
 func (n *Node) encode(packets [][]byte, now time.Duration) {
+	if n.cfg.Legacy {
+		n.encodeLegacy(packets)
+		return
+	}
 	s, _, _ := n.machine.State()
 	n.seq++
 	b := pulse.Beat{

@@ -92,7 +92,11 @@ func (n *Node) read(c *channel, conn PacketConn) (got bool, err error) {
 		at := n.clock()
 		got = true
 		c.received.Add(1)
-		if netip.AddrPortFrom(from.Addr().Unmap(), from.Port()) != netip.AddrPortFrom(c.Peer.Addr().Unmap(), c.Peer.Port()) {
+		if n.cfg.Legacy && from.Addr().Unmap() == c.Peer.Addr().Unmap() {
+			n.readLegacy(c, buf[:size], at)
+			continue
+		}
+		if n.cfg.Legacy || netip.AddrPortFrom(from.Addr().Unmap(), from.Port()) != netip.AddrPortFrom(c.Peer.Addr().Unmap(), c.Peer.Port()) {
 			n.refuse(c, pulse.DropSource)
 			continue
 		}
@@ -126,7 +130,7 @@ func (n *Node) refuse(c *channel, d pulse.Drop) {
 	}
 	reason := d.String()
 	if why == d {
-		reason = complaint(d)
+		reason = n.complaint(d)
 	}
 	now := time.Now()
 	c.mu.Lock()

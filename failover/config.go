@@ -47,6 +47,14 @@ type Config struct {
 	// Keys replace Key: the first one seals, all of them open; at most
 	// pulse.MaxKeys. [Node.SetKeys] has the way to change them.
 	Keys []pulse.Key
+	// Legacy speaks to a partner that runs Piranha's pulse, by its heartbeat of
+	// four bytes, for a pair of which one node is new; set it on no pair of two
+	// new ones. That heartbeat is NOT AUTHENTICATED: whoever can send from the
+	// partner's address decides which node serves, and keys are not used. Beyond
+	// role and silence nothing is told: no digest, document, verdict, clock or
+	// request to hand over. Primary must be true on the node that is the primary
+	// of lvs.cf. An event warns of it at the start.
+	Legacy bool
 	// Interval is the time between two beats, 1 ms to 1 min; 0 means
 	// DefaultInterval.
 	Interval time.Duration
@@ -134,7 +142,7 @@ func (c *Config) fill() (*Config, error) {
 	if n := len(f.Channels); n > pulse.MaxChannels {
 		complain("%d channels; at most %d are possible", n, pulse.MaxChannels)
 	}
-	if len(f.Channels) > 0 {
+	if len(f.Channels) > 0 && !f.Legacy {
 		switch {
 		case len(f.Keys) == 0:
 			f.Keys = []pulse.Key{{Secret: f.Key}}

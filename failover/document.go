@@ -70,6 +70,9 @@ const (
 // channel in turn, if there is anything to tell. The caller holds mu.
 func (n *Node) encodePieces(packets [][]byte, now time.Duration) [][]byte {
 	packets = packets[:0]
+	if n.cfg.Legacy {
+		return packets
+	}
 	burst := min(int((now-n.lastPiece)/pieceEvery), pieceBurst)
 	for i := range burst {
 		p, ok := n.nextPiece(i%2 == 0)

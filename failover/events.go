@@ -100,6 +100,8 @@ const (
 	// the two. Reason. EventTakeOverFree: they agree.
 	EventTakeOverHeld
 	EventTakeOverFree
+	// EventLegacy: the node starts with [Config].Legacy. Reason.
+	EventLegacy
 	// EventHandOver: the partner was asked to take over or to hand over, or has
 	// begun to take over; nothing has moved yet. EventHandedOver: the partner
 	// serves, so this node lets go. EventHandOverFailed: it was not to be; an
@@ -142,6 +144,7 @@ var eventNames = [...]string{
 	EventVerdicts:       "partner-verdicts",
 	EventTakeOverHeld:   "take-over-held",
 	EventTakeOverFree:   "take-over-free",
+	EventLegacy:         "legacy",
 	EventHandOver:       "hand-over",
 	EventHandedOver:     "handed-over",
 	EventHandOverFailed: "hand-over-failed",
@@ -300,7 +303,7 @@ func (q *eventQueue) tell(e Event) {
 		level = slog.LevelWarn
 	case EventVerdicts:
 		level = slog.LevelDebug
-	case EventTakeOverHeld: // of the heartbeat
+	case EventLegacy, EventTakeOverHeld: // of the heartbeat
 		level = slog.LevelWarn
 	}
 	var attrs []slog.Attr

@@ -48,8 +48,8 @@ func (n *Node) Yield() error {
 
 // Take asks the active partner to hand over to this node, as if Yield were
 // called there. It returns when that is asked; EventHandOverFailed tells that the
-// partner has not begun to within DeadAfter. The error is ErrActive, ErrFault or
-// ErrNoPartner.
+// partner has not begun to within DeadAfter. The error is ErrActive, ErrFault,
+// ErrNoPartner or ErrLegacy.
 func (n *Node) Take() error {
 	if n.remote != nil {
 		return n.remote.move(verbTake, ErrFault)
@@ -61,6 +61,8 @@ func (n *Node) Take() error {
 		return ErrActive
 	case s == pulse.StateFault:
 		return ErrFault
+	case n.cfg.Legacy:
+		return ErrLegacy
 	case !n.machine.CanTake():
 		return ErrNoPartner
 	}

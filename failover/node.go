@@ -20,6 +20,7 @@ type Node struct {
 	events  *eventQueue
 	effects *effects
 	chans   []*channel
+	legacy  legacy // under mu
 	keys    atomic.Pointer[[]pulse.Key]
 	poke    chan struct{}
 	remote  *remote // where all of it is with a Beat; nil: here
@@ -67,7 +68,8 @@ func New(cfg *Config) (*Node, error) {
 	for i, ch := range c.Channels {
 		n.chans = append(n.chans, &channel{Channel: ch, index: i})
 	}
-	if len(n.chans) > 0 {
+	n.legacy.little = nativeLittle()
+	if len(n.chans) > 0 && !c.Legacy {
 		if err := n.setKeys(c.Keys); err != nil {
 			return nil, err
 		}
@@ -114,6 +116,9 @@ func (n *Node) Run(ctx context.Context) error {
 	n.step(pulse.Event{Kind: pulse.EventFault, On: n.fault != ""}, now)
 	n.mu.Unlock()
 	n.countOpen()
+	if n.cfg.Legacy && len(n.chans) > 0 {
+		n.events.emit(Event{Kind: EventLegacy, Reason: "the partner's heartbeat is Piranha's, which is not authenticated: whoever can send from its address decides who serves; end this when both routers are new"})
+	}
 
 	var work, telling sync.WaitGroup
 	// Events end after everything else, so that the last one is told.

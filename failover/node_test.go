@@ -465,7 +465,7 @@ func TestPair(t *testing.T) {
 			synctest.Wait()
 			got := p.backup.node.Status().Channels[0].Drops
 			delete(got, "unproven") // of the first contact
-			if diff := cmp.Diff(map[string]uint64{"wrong-source": 1, "wrong-size": 1, "bad-magic": 2}, got); diff != "" {
+			if diff := cmp.Diff(map[string]uint64{"wrong-source": 1, "legacy": 1, "bad-magic": 2}, got); diff != "" {
 				t.Errorf("drops (-want +got):\n%s", diff)
 			}
 		}},

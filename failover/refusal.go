@@ -61,11 +61,19 @@ func (n *Node) refused(now time.Duration) pulse.Drop {
 }
 
 // complaint names a reason to refuse with what mends it.
-func complaint(d pulse.Drop) string {
+func (n *Node) complaint(d pulse.Drop) string {
 	text := "the partner's heartbeats are refused (" + d.String() + "): "
 	switch d {
+	case pulse.DropSize, pulse.DropMagic:
+		if n.cfg.Legacy {
+			return text + "this router is configured for a partner that runs Piranha's pulse, and that one does not"
+		}
 	case pulse.DropKey:
 		return text + "give both routers the same key"
+	case pulse.DropLegacy:
+		return text + "it runs Piranha's pulse; run this program there too, or say so in the configuration for the time of the migration"
+	case pulse.DropMode:
+		return text + "it runs Piranha's pulse for fos, and this router balances"
 	case pulse.DropUnknownKey:
 		return text + "it seals with a key whose id this router does not have; add that key here"
 	case pulse.DropUnproven:

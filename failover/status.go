@@ -16,6 +16,9 @@ type Status struct {
 	Reason string    `json:"reason"`
 	// Primary is the configured precedence.
 	Primary bool `json:"primary"`
+	// Legacy: the partner is spoken to by Piranha's heartbeat, which is not
+	// authenticated.
+	Legacy bool `json:"legacy,omitempty"`
 	// Serving: the role hook and the addresses are through. It follows Role
 	// with the time that they take.
 	Serving bool `json:"serving"`
@@ -104,7 +107,7 @@ func (n *Node) Status() Status {
 	if verdicts > 0 {
 		age = n.verdictAge(now)
 	}
-	s := Status{Reason: n.reason(now), Primary: n.cfg.Primary, DigestMismatch: n.mismatch, Rival: m.Rival(), HandOver: handOverText(&m), Clearance: n.clearance.text}
+	s := Status{Reason: n.reason(now), Primary: n.cfg.Primary, Legacy: n.cfg.Legacy, DigestMismatch: n.mismatch, Rival: m.Rival(), HandOver: handOverText(&m), Clearance: n.clearance.text}
 	n.mu.Unlock()
 
 	state, _, since := m.State()

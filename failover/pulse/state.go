@@ -71,6 +71,11 @@ const (
 	DropUnproven
 	// DropReplay: the sequence did not grow.
 	DropReplay
+	// DropLegacy: a heartbeat of Piranha's pulse, which a node must be
+	// configured for.
+	DropLegacy
+	// DropMode: a heartbeat of Piranha's pulse that is not about balancing.
+	DropMode
 	// DropChannel: sent on another channel than it came in on. The partner
 	// lists its channels in another order; it counts as alive nevertheless.
 	DropChannel
@@ -91,6 +96,8 @@ var dropNames = [...]string{
 	DropOwn:        "own-packet",
 	DropUnproven:   "unproven",
 	DropReplay:     "replay",
+	DropLegacy:     "legacy",
+	DropMode:       "other-mode",
 	DropChannel:    "wrong-channel",
 }
 

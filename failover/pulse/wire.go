@@ -118,8 +118,8 @@ func (c *Codec) Append(dst []byte, b *Beat) []byte {
 }
 
 // Open checks a packet and reads it into b. The error is a [Drop]: DropSize,
-// DropMagic, DropVersion, DropUnknownKey, DropKey or DropField; b is changed
-// only if it is nil. Open says nothing of freshness: that is the [Guard]'s part.
+// DropLegacy, DropMagic, DropVersion, DropUnknownKey, DropKey or DropField; b is
+// changed only if it is nil. Open says nothing of freshness: that is the [Guard]'s part.
 func (c *Codec) Open(p []byte, b *Beat) error {
 	if d := c.open(p, b); d != DropNone {
 		return d
@@ -130,6 +130,9 @@ func (c *Codec) Open(p []byte, b *Beat) error {
 func (c *Codec) open(p []byte, b *Beat) Drop {
 	// The version comes before the length, for another one has another.
 	if len(p) < 12 {
+		if _, _, err := ParseLegacy(p); err == nil {
+			return DropLegacy
+		}
 		return DropSize
 	}
 	if string(p[:4]) != magic {

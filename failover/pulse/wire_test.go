@@ -78,7 +78,7 @@ func TestCodecRefusesAndNamesTheReason(t *testing.T) {
 		want   Drop
 	}{
 		{"nothing", nil, DropSize},
-		{"a heartbeat of the old program", []byte{0xbd, 0xad, 0xdb, 0xda}, DropSize},
+		{"a heartbeat of the old program", []byte{0xbd, 0xad, 0xdb, 0xda}, DropLegacy},
 		{"one byte short", good[:Size-1], DropSize},
 		{"one byte long", append(bytes.Clone(good), 0), DropSize},
 		{"other magic", edit(0, 'x'), DropMagic},
