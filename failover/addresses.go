@@ -70,6 +70,11 @@ type AddressesConfig struct {
 	// Namespace is the path of a network namespace, as /run/netns/blue; empty
 	// means the one of the process.
 	Namespace string
+	// Gateways are neighbours of the addresses that are asked after a take-over
+	// whether they believe it, by ICMP echo from the address; nil means the
+	// gateway of the default route by the address's device. Who answers none is
+	// not suspected.
+	Gateways []netip.Addr
 	// Announcing is when the neighbours are told after a take-over.
 	Announcing Announcing
 	// Announcer teaches the neighbours; nil means gratuitous ARP and
@@ -112,6 +117,7 @@ type Addresses struct {
 
 	watching atomic.Bool
 	changed  chan struct{} // the set is another one
+	verify   chan struct{} // neighbours are to be asked
 
 	mu    sync.Mutex
 	plan  Announcing
@@ -124,6 +130,7 @@ type Addresses struct {
 
 	routes      []VirtualRoute
 	staleRoutes []VirtualRoute
+	standings   map[place]*standing
 }
 
 // NewAddresses returns the owner of the addresses of cfg and changes nothing
@@ -146,6 +153,11 @@ func NewAddresses(cfg *AddressesConfig) (*Addresses, error) {
 func newAddresses(cfg *AddressesConfig, keeper addressKeeper, announcer Announcer) (*Addresses, error) {
 	addrs, err := checkAddresses(cfg.Addresses)
 	routes, wrong := checkRoutes(cfg.Routes)
+	for _, g := range cfg.Gateways {
+		if !g.IsValid() || g.IsUnspecified() || g.IsMulticast() || g.Is4In6() || g.Zone() != "" {
+			wrong = errors.Join(wrong, fmt.Errorf("failover: gateway %v: give the unicast address of a neighbour, without a zone", g))
+		}
+	}
 	if err = errors.Join(err, wrong, cfg.Announcing.check()); err != nil {
 		return nil, err
 	}
@@ -154,16 +166,12 @@ func newAddresses(cfg *AddressesConfig, keeper addressKeeper, announcer Announce
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &Addresses{
-		keeper: keeper, announcer: announcer, log: log, cfg: *cfg, addrs: addrs, routes: routes, plan: cfg.Announcing, changed: make(chan struct{}, 1),
+		keeper: keeper, announcer: announcer, log: log, cfg: *cfg, addrs: addrs, routes: routes, plan: cfg.Announcing, changed: make(chan struct{}, 1), verify: make(chan struct{}, 1),
 	}, nil
 }
 
 func checkAddresses(in []VirtualAddress) ([]VirtualAddress, error) {
 	var errs []error
-	type place struct {
-		addr   netip.Addr
-		device string
-	}
 	seen := make(map[place]VirtualAddress)
 	var out []VirtualAddress
 	for _, v := range in {
@@ -206,6 +214,12 @@ func (a *Addresses) Acquire(ctx context.Context) error {
 	routes, wrong := a.ensureRoutes(ctx)
 	if again && len(routes) > 0 {
 		a.log.Warn("failover: routes had been removed or changed by someone else and are back", slog.Any("routes", routes))
+	}
+	if !again || len(added)+len(routes) > 0 {
+		for _, k := range a.standings {
+			k.belief, k.reason = BeliefUnknown, "nobody was asked yet"
+		}
+		a.askNeighbours()
 	}
 	return errors.Join(err, wrong)
 }
@@ -256,6 +270,9 @@ func (a *Addresses) Set(ctx context.Context, addrs []VirtualAddress) error {
 		}
 	}
 	a.addrs, a.stale, a.fresh = addrs, gone, true
+	for _, v := range gone {
+		delete(a.standings, place{v.Prefix.Addr(), v.Device})
+	}
 	a.poke()
 	if distant := a.distant; distant != nil {
 		a.mu.Unlock()
@@ -286,6 +303,7 @@ func (a *Addresses) Set(ctx context.Context, addrs []VirtualAddress) error {
 	}
 	a.mu.Unlock()
 	if len(added) > 0 {
+		a.askNeighbours()
 		errs = append(errs, a.announcer.Announce(ctx, added))
 	}
 	return errors.Join(errs...)
@@ -356,6 +374,20 @@ func (a *Addresses) watched() (addrs []VirtualAddress, also []string, fresh bool
 		}
 	}
 	return slices.Clone(a.addrs), also, fresh
+}
+
+// set returns the addresses.
+func (a *Addresses) set() []VirtualAddress {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.addrs)
+}
+
+// holds reports whether the addresses are held.
+func (a *Addresses) holds() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.held
 }
 
 // acquisitions returns how often the addresses were acquired.

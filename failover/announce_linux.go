@@ -28,14 +28,24 @@ func (l linkAnnouncer) Announce(ctx context.Context, addrs []VirtualAddress) err
 	var errs []error
 	names, by := devices(addrs)
 	for _, name := range names {
-		if err := l.device(ctx, name, by[name]); err != nil {
+		list := by[name]
+		err := l.send(ctx, name, len(list), func(i int, hw net.HardwareAddr, router bool) ([]byte, error) {
+			if a := list[i].Prefix.Addr(); a.Is6() {
+				return neighbourAdvertisement(hw, a, router), nil
+			}
+			return gratuitousARP(hw, list[i].Prefix.Addr())
+		})
+		if err != nil {
 			errs = append(errs, fmt.Errorf("failover: announce on %q: %w", name, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (l linkAnnouncer) device(ctx context.Context, name string, addrs []VirtualAddress) error {
+// send sends n frames on a device, spread over time. frame makes each, for the
+// device's hardware address; router says whether the device forwards IPv6. It
+// sends nothing where nobody is to be told.
+func (l linkAnnouncer) send(ctx context.Context, name string, n int, frame func(i int, hw net.HardwareAddr, router bool) ([]byte, error)) error {
 	var (
 		ifi    *net.Interface
 		conn   *packet.Conn
@@ -65,7 +75,7 @@ func (l linkAnnouncer) device(ctx context.Context, name string, addrs []VirtualA
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetWriteDeadline(time.Now()) })
 	defer stop()
 
-	for i, v := range addrs {
+	for i := range n {
 		// A frame after the role is lost would teach the neighbours wrongly.
 		if err := ctx.Err(); err != nil {
 			return err
@@ -77,16 +87,12 @@ func (l linkAnnouncer) device(ctx context.Context, name string, addrs []VirtualA
 			case <-time.After(announcePause):
 			}
 		}
-		var frame []byte
-		if a := v.Prefix.Addr(); a.Is4() {
-			if frame, err = gratuitousARP(ifi.HardwareAddr, a); err != nil {
-				return err
-			}
-		} else {
-			frame = neighbourAdvertisement(ifi.HardwareAddr, a, router)
+		f, err := frame(i, ifi.HardwareAddr, router)
+		if err != nil {
+			return err
 		}
-		if _, err := conn.WriteTo(frame, &packet.Addr{HardwareAddr: frame[:6]}); err != nil {
-			return fmt.Errorf("%v: %w", v.Prefix.Addr(), err)
+		if _, err := conn.WriteTo(f, &packet.Addr{HardwareAddr: f[:6]}); err != nil {
+			return fmt.Errorf("frame %d of %d: %w", i+1, n, err)
 		}
 	}
 	return nil

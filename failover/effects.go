@@ -110,6 +110,14 @@ func (e *effects) status() (serving bool, err error) {
 	return e.serving, e.err
 }
 
+// addresses is what the owner knows of them, nil if it says nothing.
+func (e *effects) addresses() []AddressStatus {
+	if o, ok := e.owner.(interface{ Status() []AddressStatus }); ok {
+		return o.Status()
+	}
+	return nil
+}
+
 // run works until RoleLeaving is done or given up.
 func (e *effects) run() {
 	defer close(e.done)

@@ -10,10 +10,11 @@ import (
 )
 
 const (
-	etherTypeARP    = 0x0806
-	etherTypeIPv6   = 0x86dd
-	protoICMPv6     = 58
-	neighbourAdvert = 136
+	etherTypeARP     = 0x0806
+	etherTypeIPv6    = 0x86dd
+	protoICMPv6      = 58
+	neighbourSolicit = 135
+	neighbourAdvert  = 136
 
 	// Lengths with the header of Ethernet: all of ARP; a neighbour
 	// advertisement without options.
@@ -64,23 +65,41 @@ func neighbourAdvertisement(hw net.HardwareAddr, addr netip.Addr, router bool) [
 	return append(f, icmp...)
 }
 
+// askFrame returns the Ethernet frame by which an address asks for the hardware
+// address of a neighbour: a request of ARP, or a neighbour solicitation with
+// the source's link-layer address to the neighbour's solicited-node group (RFC
+// 4861 section 7.2.2).
+func askFrame(hw net.HardwareAddr, from, to netip.Addr) ([]byte, error) {
+	if from.Is4() {
+		p, err := arp.NewPacket(arp.OperationRequest, hw, from, make(net.HardwareAddr, len(hw)), to)
+		if err != nil {
+			return nil, fmt.Errorf("failover: ask for %v from %v: %w", to, from, err)
+		}
+		body, err := p.MarshalBinary()
+		if err != nil {
+			return nil, fmt.Errorf("failover: ask for %v from %v: %w", to, from, err)
+		}
+		return append(ethernet(net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, hw, etherTypeARP), body...), nil
+	}
+	target, src := to.As16(), from.As16()
+	dst := netip.MustParseAddr("ff02::1:ff00:0").As16()
+	copy(dst[13:], target[13:])
+	const length = 32
+	f := ethernet(net.HardwareAddr{0x33, 0x33, dst[12], dst[13], dst[14], dst[15]}, hw, etherTypeIPv6)
+	f = append(f, 0x60, 0, 0, 0, 0, length, protoICMPv6, 255)
+	f = append(f, src[:]...)
+	f = append(f, dst[:]...)
+	icmp := append([]byte{neighbourSolicit, 0, 0, 0, 0, 0, 0, 0}, target[:]...)
+	icmp = append(icmp, 1, 1)
+	icmp = append(icmp, hw[:6]...)
+	binary.BigEndian.PutUint16(icmp[2:], ^sum6(src[:], dst[:], icmp))
+	return append(f, icmp...), nil
+}
+
 // sum6 is the sum of a message of ICMPv6 with its pseudo-header of source,
 // destination, length and next header (RFC 8200 section 8.1).
 func sum6(src, dst, icmp []byte) uint16 {
-	var sum uint32
-	for _, b := range [...][]byte{src, dst, icmp} {
-		for ; len(b) > 1; b = b[2:] {
-			sum += uint32(binary.BigEndian.Uint16(b))
-		}
-		if len(b) == 1 {
-			sum += uint32(b[0]) << 8
-		}
-	}
-	sum += uint32(len(icmp)) + protoICMPv6
-	for sum > 0xffff {
-		sum = sum>>16 + sum&0xffff
-	}
-	return uint16(sum)
+	return fold16(sum16(sum16(sum16(uint32(len(icmp))+protoICMPv6, src), dst), icmp))
 }
 
 // claimFrame is the longest frame that is read for a claim. Neighbour

@@ -44,6 +44,9 @@ type RouterStatus struct {
 	Serving bool `json:"serving"`
 	// AddressError is the trouble with hook or addresses, empty if none.
 	AddressError string `json:"address_error,omitempty"`
+	// Addresses is what the owner knows of them, if it is [Addresses] or has a
+	// Status like it.
+	Addresses []AddressStatus `json:"addresses,omitempty"`
 	// Open: the socket is there. Error is why not, why the device carries no
 	// packets, or why sending fails.
 	Open  bool   `json:"open"`
@@ -86,6 +89,7 @@ func (r *Router) Status() RouterStatus {
 	if r.remote != nil {
 		return r.distantStatus()
 	}
+	addresses := r.effects.addresses() // before mu, which no address may hold up
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m := &r.machine
@@ -93,7 +97,7 @@ func (r *Router) Status() RouterStatus {
 		Role: r.role, Since: r.start.Add(r.since), Reason: r.reason(r.clock()),
 		VRID: r.cfg.VRID, Device: r.cfg.Device, Version: r.cfg.Version,
 		Priority: m.Priority(), Interval: r.cfg.Interval, Down: m.DownInterval(), Rival: m.Rival(),
-		Open: r.conn != nil, Sent: r.sent, Received: r.received, Stalls: r.stalls, EventsLost: r.events.losses(),
+		Open: r.conn != nil, Sent: r.sent, Received: r.received, Stalls: r.stalls, EventsLost: r.events.losses(), Addresses: addresses,
 	}
 	if r.virtual != nil {
 		s.VirtualDevice = r.virtual.name

@@ -65,7 +65,13 @@ type watchedDevice struct {
 }
 
 func (k linkKeeper) watch(ctx context.Context, a *Addresses, see func(Sighting)) error {
-	w := &linkWatch{keeper: k, owner: a, see: see, dirty: make(chan struct{}, 1), devices: make(map[string]*watchedDevice), told: make(map[loss]bool)}
+	w := &linkWatch{keeper: k, owner: a, dirty: make(chan struct{}, 1), devices: make(map[string]*watchedDevice), told: make(map[loss]bool)}
+	w.see = func(s Sighting) {
+		if s.Kind == SightingClaimed {
+			a.claimedBy(s)
+		}
+		see(s)
+	}
 	notices, err := k.notices()
 	if err != nil {
 		return err
@@ -78,6 +84,9 @@ func (k linkKeeper) watch(ctx context.Context, a *Addresses, see func(Sighting))
 		w.ended.Wait()
 	}()
 	w.ended.Go(func() { w.readNotices(notices) })
+	asking, enough := context.WithCancel(ctx)
+	defer enough()
+	w.ended.Go(func() { w.verify(asking) })
 	for {
 		switch err := w.look(ctx); {
 		case errors.Is(err, netlink.ErrDumpInterrupted):

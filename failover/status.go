@@ -30,6 +30,9 @@ type Status struct {
 	Clearance string `json:"clearance,omitempty"`
 	// AddressError is the trouble with hook or addresses, empty if none.
 	AddressError string `json:"address_error,omitempty"`
+	// Addresses is what the owner knows of them, if it is [Addresses] or has a
+	// Status like it.
+	Addresses []AddressStatus `json:"addresses,omitempty"`
 	// Rival: both nodes are active.
 	Rival bool `json:"rival"`
 	// DigestMismatch: the partner runs another configuration.
@@ -100,6 +103,7 @@ func (n *Node) Status() Status {
 	if n.remote != nil {
 		return n.distantStatus()
 	}
+	addresses := n.effects.addresses() // before mu, which no address may hold up
 	n.mu.Lock()
 	m, beat, clocks, now := n.machine, n.beat, n.clocks, n.clock()
 	refused := n.refused(now)
@@ -107,7 +111,10 @@ func (n *Node) Status() Status {
 	if verdicts > 0 {
 		age = n.verdictAge(now)
 	}
-	s := Status{Reason: n.reason(now), Primary: n.cfg.Primary, Legacy: n.cfg.Legacy, DigestMismatch: n.mismatch, Rival: m.Rival(), HandOver: handOverText(&m), Clearance: n.clearance.text}
+	s := Status{
+		Reason: n.reason(now), Primary: n.cfg.Primary, Legacy: n.cfg.Legacy, DigestMismatch: n.mismatch, Rival: m.Rival(),
+		HandOver: handOverText(&m), Clearance: n.clearance.text, Addresses: addresses,
+	}
 	n.mu.Unlock()
 
 	state, _, since := m.State()

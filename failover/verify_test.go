@@ -1,0 +1,132 @@
+package failover
+
+import (
+	"encoding/json"
+	"errors"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestWhatAnswersMean(t *testing.T) {
+	own := netip.MustParseAddr("192.0.2.1")
+	ask := func(tries, ownHeard int, own netip.Addr) question {
+		return question{
+			device: "eth0", address: netip.MustParseAddr("192.0.2.100"), neighbour: netip.MustParseAddr("192.0.2.254"),
+			own: own, tries: tries, ownHeard: ownHeard,
+		}
+	}
+	believed, failed := ask(1, 0, own), ask(3, 0, own)
+	believed.believed = true
+	failed.trouble = errors.New("no route")
+	for _, tt := range []struct {
+		name   string
+		q      question
+		want   Belief
+		reason string
+	}{
+		{"the address is answered", believed, BeliefVerified, ""},
+		{"only our own is, once", ask(1, 1, own), BeliefUnknown, "not yet"},
+		{"only our own is, twice of two", ask(2, 2, own), BeliefUnknown, "not yet"},
+		{"only our own is, always", ask(3, 3, own), BeliefDoubted, "still sends that to another machine"},
+		{"only our own is, mostly", ask(3, 2, own), BeliefDoubted, "still sends that to another machine"},
+		{"only our own is, once of three", ask(3, 1, own), BeliefUnknown, "not yet"},
+		{"neither is", ask(3, 0, own), BeliefUnknown, "answers no echo requests"},
+		{"there is no own", ask(3, 0, netip.Addr{}), BeliefUnknown, "no other address on eth0 to compare"},
+		{"asking fails", failed, BeliefUnknown, "no route"},
+	} {
+		if got, reason := tt.q.judge(); got != tt.want || !strings.Contains(reason, tt.reason) || (reason == "") != (tt.reason == "") {
+			t.Errorf("%s: %v, %q", tt.name, got, reason)
+		}
+	}
+}
+
+func TestEchoesAreWrittenAndRead(t *testing.T) {
+	token := [8]byte{1, 2, 3, 4, 5, 6, 7, 8}
+	reply4 := func() []byte {
+		m := echoMessage(false, 0x1234, 77, token)
+		if fold16(sum16(0, m)) != 0xffff {
+			t.Fatal("the checksum is wrong")
+		}
+		m[0], m[2], m[3] = echoReply4, 0, 0
+		sum := ^fold16(sum16(0, m))
+		m[2], m[3] = byte(sum>>8), byte(sum)
+		return append([]byte{0x45, 0, 0, 36, 0, 0, 0, 0, 64, 1, 0, 0, 192, 0, 2, 254, 192, 0, 2, 100}, m...)
+	}
+	reply6 := func() []byte {
+		m := echoMessage(true, 0x1234, 77, token)
+		m[0] = echoReply6
+		return m
+	}
+	if n, ok := readEcho(reply4(), false, 0x1234, token); !ok || n != 77 {
+		t.Errorf("IPv4: %d, %t", n, ok)
+	}
+	if n, ok := readEcho(reply6(), true, 0x1234, token); !ok || n != 77 {
+		t.Errorf("IPv6: %d, %t", n, ok)
+	}
+	for name, change := range map[string]func(b []byte){
+		"a request":     func(b []byte) { b[0] = 9 },
+		"a code":        func(b []byte) { b[1] = 1 },
+		"another one's": func(b []byte) { b[4]++ },
+		"a guess":       func(b []byte) { b[15]++ },
+	} {
+		b := reply4()
+		change(b[20:])
+		if _, ok := readEcho(b, false, 0x1234, token); ok {
+			t.Errorf("%s is read with IPv4", name)
+		}
+		b = reply6()
+		change(b)
+		if _, ok := readEcho(b, true, 0x1234, token); ok {
+			t.Errorf("%s is read with IPv6", name)
+		}
+	}
+}
+
+func FuzzEcho(f *testing.F) {
+	token := [8]byte{1, 2, 3, 4, 5, 6, 7, 8}
+	f.Add(echoMessage(true, 0x1234, 7, token), true)
+	f.Add([]byte{0x45, 0, 0, 36, 0, 0, 0, 0, 64, 1, 0, 0, 192, 0, 2, 254, 192, 0, 2, 100, 0, 0, 0, 0}, false)
+	f.Fuzz(func(t *testing.T, b []byte, six bool) {
+		if _, ok := readEcho(b, six, 0x1234, token); ok && len(b) < echoLength {
+			t.Fatalf("%x is read", b)
+		}
+	})
+}
+
+// A request to a neighbour, as tcpdump reads it: who-has 192.0.2.254 tell
+// 192.0.2.100; who has 2001:db8::12:3456 to ff02::1:ff12:3456.
+func TestAskFrames(t *testing.T) {
+	hw := net.HardwareAddr{2, 0, 0, 0, 0, 1}
+	for _, tt := range []struct{ from, to, want string }{
+		{"192.0.2.100", "192.0.2.254", "ffffffffffff 020000000001 0806 0001 0800 06 04 0001 020000000001 c0000264 000000000000 c00002fe"},
+		{
+			"2001:db8::100", "2001:db8::12:3456", "3333ff123456 020000000001 86dd 60000000 0020 3a ff 20010db8000000000000000000000100" +
+				"ff0200000000000000000001ff123456 8700 b25b 00000000 20010db8000000000000000000123456 0101 020000000001",
+		},
+	} {
+		got, err := askFrame(hw, netip.MustParseAddr(tt.from), netip.MustParseAddr(tt.to))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(frameOf(t, tt.want), got); diff != "" {
+			t.Errorf("%s asks for %s (-want +got):\n%s", tt.from, tt.to, diff)
+		}
+	}
+}
+
+func TestBeliefsAreWrittenAndRead(t *testing.T) {
+	for b := range BeliefDoubted + 3 {
+		text, err := json.Marshal(AddressStatus{Belief: b})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var again AddressStatus
+		if err := json.Unmarshal(text, &again); err != nil || again.Belief != b {
+			t.Errorf("%s is read as %v, %v", text, again.Belief, err)
+		}
+	}
+}
