@@ -38,7 +38,8 @@ nanny in one process. It stays in the foreground and logs to standard error.
   TERM  leave: hand the addresses over and take our services out of the table
 
 After a kill -9 the kernel's table goes on serving, and the next start finds
-it and changes nothing that is right already.
+it and changes nothing that is right already. Where there is another router to
+serve, the beat process gives the addresses back to it at once.
 
 With failover_mode = pulse two routers need a key that both share, so that
 nobody else can speak for the partner:
@@ -65,6 +66,10 @@ programs such as keepalived understand.`,
 			&cli.StringSliceFlag{
 				Name:  "heartbeat",
 				Usage: "a heartbeat path `NAME=LOCAL:PORT,PEER:PORT` in place of those of the file; may be given up to eight times",
+			},
+			&cli.StringFlag{
+				Name: "beat", Value: "auto",
+				Usage: "where the election runs, a `MODE`: process (a small process beside the daemon that nothing keeps busy, and that gives the addresses back if the daemon is killed), inline (in the daemon), or auto: a process if there are other routers and it can be had",
 			},
 			&cli.StringFlag{Name: "key-file", Value: defaultKey, Usage: "the `FILE` with the key that both routers share"},
 			&cli.StringFlag{Name: "state", Value: defaultState, Usage: "the `FILE` that remembers which services are ours"},
@@ -104,6 +109,12 @@ func runDaemon(c *cli.Context) error {
 	case director.KindAuto, director.KindKernel, director.KindUserspace:
 	default:
 		return usagef("data plane %q: want auto, kernel or userspace", c.String("dataplane"))
+	}
+
+	switch c.String("beat") {
+	case "auto", "process", "inline":
+	default:
+		return usagef("beat %q: want auto, process or inline", c.String("beat"))
 	}
 
 	path := c.String("config")
@@ -159,6 +170,9 @@ func runDaemon(c *cli.Context) error {
 			return owner, nil
 		}
 	}
+	if conf.Beat, conf.BeatReason, err = newBeat(c.String("beat"), elected, log); err != nil {
+		return err
+	}
 	d, err := director.New(c.Context, conf)
 	if err != nil {
 		return err
@@ -188,6 +202,24 @@ func elect(setup *director.Setup, o director.PairOptions) (e election, err error
 	}
 	_, e.identity, err = setup.Elect(o)
 	return e, err
+}
+
+// newBeat is the process for the election, nil for none, and why.
+func newBeat(mode string, e election, log *slog.Logger) (*failover.Beat, string, error) {
+	switch {
+	case mode == "inline":
+		return nil, "asked for", nil
+	case mode == "auto" && e.routers == nil && len(e.node.Channels) == 0:
+		return nil, "there is no other router", nil
+	}
+	beat, err := failover.NewBeat(&failover.BeatConfig{Logger: log})
+	switch {
+	case err == nil:
+		return beat, "", nil
+	case mode == "auto":
+		return nil, err.Error(), nil
+	}
+	return nil, "", err
 }
 
 func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {

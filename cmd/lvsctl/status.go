@@ -187,6 +187,9 @@ func partnerTroubles(p *control.Partner) []string {
 	} else if !p.HearsUs {
 		ts = append(ts, "DOES NOT HEAR US")
 	}
+	if p.ClocksDiffer {
+		ts = append(ts, fmt.Sprintf("ITS CLOCK IS %v FROM OURS", msText(p.ClockOffsetMS).Round(time.Millisecond)))
+	}
 	if p.ConfigDiffers {
 		ts = append(ts, "ITS CONFIGURATION DIFFERS FROM OURS")
 	}

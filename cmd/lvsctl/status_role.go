@@ -40,6 +40,64 @@ func writeElection(w io.Writer, r *control.Role, now time.Time) {
 	if r.Error != "" {
 		fmt.Fprintf(w, "\tTROUBLE\t%s\n", r.Error)
 	}
+	if r.HandOver != "" {
+		fmt.Fprintf(w, "hand-over\t\t%s\n", r.HandOver)
+	}
+	for _, s := range r.Sightings {
+		fmt.Fprintf(w, "%s\t%d times\t%s, last %s: %s\n", strings.Replace(s.Kind, "-", " ", 1), s.Count, s.Address, agoText(s.At, now), s.Reason)
+	}
+	for _, t := range r.Tracked {
+		writeTracked(w, &t)
+	}
+	writeBeat(w, &r.Beat, now)
+}
+
+// writeTracked says whether something is there that is needed.
+func writeTracked(w io.Writer, t *control.Tracked) {
+	state := "ok"
+	switch {
+	case !t.OK:
+		state = "FAILS"
+	case t.Since == nil:
+		state = "not known yet"
+	}
+	name := t.Name
+	if t.Router != "" {
+		name += " (vrrp " + t.Router + ")"
+	}
+	if t.Error != "" {
+		name += ": " + t.Error
+	}
+	fmt.Fprintf(w, "tracked\t%s\t%s\n", state, name)
+}
+
+// writeBeat says where the election runs, and what is lost there.
+func writeBeat(w io.Writer, b *control.Beat, now time.Time) {
+	switch {
+	case b.Mode == "":
+		return // an older daemon
+	case b.Mode == "inline":
+		fmt.Fprintf(w, "election\tinline\tin the daemon: %s\n", b.Reason)
+	case b.PID == 0:
+		fmt.Fprintf(w, "election\tTROUBLE\tthere is no beat process at the moment: %s\n", b.Error)
+	default:
+		locked := ", memory may be paged out"
+		if b.MemoryLocked {
+			locked = ", memory locked"
+		}
+		since := ""
+		if b.Since != nil {
+			since = ", since " + now.Sub(*b.Since).Round(time.Second).String()
+		}
+		again := ""
+		if b.Starts > 1 {
+			again = fmt.Sprintf(", started %d times (%s)", b.Starts, b.Error)
+		}
+		fmt.Fprintf(w, "election\tprocess\tpid %d%s, %s%s%s\n", b.PID, since, b.Priority, locked, again)
+	}
+	for _, l := range b.Limits {
+		fmt.Fprintf(w, "\tLIMITED\t%s\n", l)
+	}
 }
 
 func writeChannel(w io.Writer, ch *control.Channel, now time.Time) {

@@ -164,7 +164,9 @@ func TestKernelVRRPPair(t *testing.T) {
 		if from == nil {
 			return
 		}
-		from.await(what+": the sync daemon is exchanged", func(st *control.Status) bool { return slices.Equal(st.Role.SyncDaemons, []string{"backup on priv, id 7"}) })
+		from.await(what+": the sync daemon is exchanged", func(st *control.Status) bool {
+			return slices.Equal(st.Role.SyncDaemons, []string{"backup on priv, id 7"})
+		})
 		if a, b := syncRoles(t, at), syncRoles(t, not); a != "master priv 7" || b != "backup priv 7" {
 			t.Errorf("%s: sync daemons %q here and %q there", what, a, b)
 		}

@@ -80,10 +80,64 @@ type Role struct {
 	// Refused counts heartbeats, or adverts of VRRP, that were not believed, by
 	// reason.
 	Refused map[string]uint64 `json:"refused"`
+	// Beat is the process that the election runs in.
+	Beat Beat `json:"beat"`
+	// Tracked is what this director needs to serve, and whether it has it.
+	Tracked []Tracked `json:"tracked,omitempty"`
+	// HandOver is how far a hand-over has come, empty while there is none.
+	HandOver string `json:"hand_over,omitempty"`
+	// Sightings are what others did to the addresses while they were held here,
+	// the last of each kind for each address.
+	Sightings []Sighting `json:"sightings,omitempty"`
 	// SyncDaemons are the kernel's connection synchronisation as far as it runs
 	// for the configuration, SyncError is the trouble with it.
 	SyncDaemons []string `json:"sync_daemons,omitempty"`
 	SyncError   string   `json:"sync_error,omitempty"`
+}
+
+// Beat is where the election runs.
+type Beat struct {
+	// Mode is "process" or "inline", which is this process, for the Reason
+	// given.
+	Mode   string `json:"mode"`
+	Reason string `json:"reason,omitempty"`
+	// PID is that of the process, 0 while there is none; Since it runs, and
+	// Starts counts how often one was started.
+	PID    int        `json:"pid,omitempty"`
+	Since  *time.Time `json:"since,omitempty"`
+	Starts uint64     `json:"starts,omitempty"`
+	// Priority is what it runs with, as "real-time 10", and MemoryLocked that
+	// its memory is never paged out.
+	Priority     string `json:"priority,omitempty"`
+	MemoryLocked bool   `json:"memory_locked,omitempty"`
+	// Limits say what is not permitted here, what is lost by it, and what
+	// mends it.
+	Limits []string `json:"limits,omitempty"`
+	// Error is why there is no process, or why the last one ended.
+	Error string `json:"error,omitempty"`
+}
+
+// Tracked is something that a director or a router of it needs.
+type Tracked struct {
+	Name string `json:"name"`
+	// Router is the router of VRRP that needs it, empty for the director.
+	Router string `json:"router,omitempty"`
+	// OK and Since; nil if it was not looked at yet.
+	OK    bool       `json:"ok"`
+	Since *time.Time `json:"since,omitempty"`
+	Error string     `json:"error,omitempty"`
+}
+
+// Sighting is something that others did to a floating address.
+type Sighting struct {
+	At time.Time `json:"at"`
+	// Kind is "address-removed", "address-claimed", "address-duplicate" or
+	// "address-unbelieved", with the address and the reason in words.
+	Kind    string `json:"kind"`
+	Address string `json:"address"`
+	Reason  string `json:"reason"`
+	// Count is how often it was told since the start.
+	Count uint64 `json:"count"`
 }
 
 // Router is one virtual router of VRRP. Role, Reason and Since are as in Role.
@@ -144,9 +198,19 @@ type Partner struct {
 	Role string `json:"role"`
 	// Alive: heard on at least one channel; HearsUs: it says that it hears
 	// this router.
-	Alive         bool `json:"alive"`
-	HearsUs       bool `json:"hears_us"`
+	Alive   bool `json:"alive"`
+	HearsUs bool `json:"hears_us"`
+	// Serving: it holds the addresses, and its neighbours know.
+	Serving       bool `json:"serving"`
 	ConfigDiffers bool `json:"config_differs"`
+	// ClockOffsetMS is how far its clock of day is ahead of ours; ClocksDiffer
+	// tells that this is more than a second.
+	ClockOffsetMS float64 `json:"clock_offset_ms"`
+	ClocksDiffer  bool    `json:"clocks_differ"`
+	// Verdicts is how many servers it told the state of, VerdictsAgeMS how long
+	// ago.
+	Verdicts      int     `json:"verdicts"`
+	VerdictsAgeMS float64 `json:"verdicts_age_ms"`
 	// Differences are the first of them, from our value to the partner's, and
 	// MoreDifferences counts the others. DifferencesUnknown says why there are
 	// none here although the configurations differ.

@@ -21,6 +21,18 @@ func (d *Director) describeRole() control.Role {
 		r = d.describeRouters()
 	}
 	r.Identity = d.cfg.Identity
+	r.Beat = d.describeBeat()
+	r.Sightings = d.loop.sightings.list()
+	for i, m := range d.members {
+		for _, t := range d.tracks.status(i) {
+			out := control.Tracked{Name: t.Name, Router: m.name, OK: t.OK || !t.Known, Error: t.Error}
+			if t.Known {
+				since := t.Since
+				out.Since = &since
+			}
+			r.Tracked = append(r.Tracked, out)
+		}
+	}
 	runs, err := d.loop.syncing.status()
 	for _, s := range runs {
 		r.SyncDaemons = append(r.SyncDaemons, syncText(s))
@@ -39,11 +51,13 @@ func (d *Director) describeNode(m *member) control.Role {
 	r := control.Role{
 		Mode: lvscf.PulseMode.String(), Role: n.Role.String(), Reason: n.Reason, Since: n.Since, Rival: n.Rival,
 		Channels: make([]control.Channel, 0, len(n.Channels)), Addresses: addressTexts(d.setup.Addresses, m),
-		Refused: make(map[string]uint64), PartnerRefused: n.Partner.Refused, Error: n.AddressError,
+		Refused: make(map[string]uint64), PartnerRefused: n.Partner.Refused, Error: n.AddressError, HandOver: n.HandOver,
 	}
 	if n.Partner.Known {
 		r.Partner = &control.Partner{
-			Role: n.Partner.Role.String(), Alive: n.Partner.Alive, HearsUs: n.Partner.Hears, ConfigDiffers: n.DigestMismatch,
+			Role: n.Partner.Role.String(), Alive: n.Partner.Alive, HearsUs: n.Partner.Hears, Serving: n.Partner.Serving, ConfigDiffers: n.DigestMismatch,
+			ClockOffsetMS: millis(n.Partner.ClockOffset), ClocksDiffer: n.Partner.ClocksDiffer,
+			Verdicts: n.Partner.Verdicts, VerdictsAgeMS: millis(n.Partner.VerdictsAge),
 		}
 		d.partner.describe(r.Partner)
 	}
@@ -147,6 +161,21 @@ func (d *Director) describeRouter(m *member, s *failover.RouterStatus) control.R
 		r.Refused[reason] = n
 	}
 	return r
+}
+
+// describeBeat tells where the election runs.
+func (d *Director) describeBeat() control.Beat {
+	if d.cfg.Beat == nil {
+		return control.Beat{Mode: "inline", Reason: d.cfg.BeatReason}
+	}
+	s := d.cfg.Beat.Status()
+	b := control.Beat{
+		Mode: "process", PID: s.Pid, Starts: s.Starts, Priority: s.Priority, MemoryLocked: s.MemoryLocked, Limits: s.Limits, Error: s.Error,
+	}
+	if !s.Since.IsZero() {
+		b.Since = &s.Since
+	}
+	return b
 }
 
 // addressTexts are the addresses of an elector, none if nobody carries them.

@@ -43,6 +43,10 @@ type Config struct {
 	// Elect works out the part in each virtual router of a setup with VRRP, as
 	// [Setup.Elect] does; it is asked at the start and on each reload.
 	Elect func(*Setup) ([]failover.RouterConfig, error)
+	// Beat is the process that the election runs in; nil is this one. Run runs
+	// it, too. BeatReason says why it is so.
+	Beat       *failover.Beat
+	BeatReason string
 	// Identity is "primary", "backup" or "alone", for people.
 	Identity string
 	// NewAddresses makes an owner of floating addresses for the node, or for
@@ -85,7 +89,7 @@ type Director struct {
 	partner *partner     // nil with VRRP
 	paths   *dsr.Manager // nil without the kernel's table
 	watched *watched     // nil without hints
-	faults  *faults
+	tracks  *tracking
 	// statics carries the addresses that are always here, nil if nobody does;
 	// staticErr is the trouble with it.
 	statics    AddressSet
@@ -114,11 +118,6 @@ func New(_ context.Context, cfg Config) (*Director, error) {
 	}
 	d := &Director{cfg: cfg, log: cfg.Logger, setup: setup, started: time.Now(), loaded: time.Now(), drain: setup.Drain}
 	d.loop = newLoop(d.log, cfg.Dataplane, owned, setup)
-	d.faults = &faults{found: make(map[string]string), set: func(reason string) {
-		for _, m := range d.members {
-			m.SetFault(reason)
-		}
-	}}
 	if d.paths, err = managePaths(&cfg); err != nil {
 		return nil, err
 	}
@@ -147,6 +146,9 @@ func New(_ context.Context, cfg Config) (*Director, error) {
 		return nil, err
 	}
 	if err := d.newMembers(); err != nil {
+		return nil, err
+	}
+	if d.tracks, err = newTracking(d.log, d.members, cfg.Identity, setup); err != nil {
 		return nil, err
 	}
 	if d.statics, err = d.own(setup.Statics, failover.Announcing{}); err != nil {
@@ -193,6 +195,7 @@ func (d *Director) Run(ctx context.Context) error {
 	if d.cfg.Control != nil {
 		g.Go(func() error { return control.Serve(work, d.cfg.Control, d) })
 	}
+	g.Go(func() error { return d.tracks.run(work) })
 	g.Go(func() error { d.reloads(work); return nil })
 
 	// A part that fails ends the electors, and so all of it.
@@ -244,19 +247,18 @@ func stanceOf(r failover.Role) stance {
 	return stanceWithdraw
 }
 
-// onEvent follows the roles for those who are told of them. An elector does not
-// wait for it.
-func (d *Director) onEvent(router string, e failover.Event) {
+// onEvent follows the roles for those who are told of them, and what is seen of
+// the addresses. An elector does not wait for it.
+func (d *Director) onEvent(m *member, e failover.Event) {
 	if e.Kind != failover.EventRole {
+		d.loop.inbox.order(func(context.Context) { d.loop.sightings.take(e) })
 		return
 	}
 	var priority uint8
-	for _, m := range d.members {
-		if m.name == router && m.router != nil {
-			priority = m.router.Status().Priority
-		}
+	if m.router != nil {
+		priority = m.router.Status().Priority
 	}
-	d.loop.inbox.order(func(context.Context) { d.loop.becomes(router, e.Role, priority) })
+	d.loop.inbox.order(func(context.Context) { d.loop.becomes(m.name, e.Role, priority) })
 }
 
 // setTimeouts hands the configuration's connection time-outs to a data plane
@@ -331,6 +333,9 @@ func (d *Director) adopt(ctx context.Context, setup *Setup) error {
 	d.loop.settle(ctx)
 	// Table first, then addresses, as on taking over.
 	d.moveAddresses(ctx, setup, routers, staticErr)
+	if err := d.tracks.set(setup); err != nil {
+		d.log.Error("what was tracked before is tracked still", "err", err)
+	}
 	for _, n := range setup.Notes {
 		d.log.Warn(n)
 	}

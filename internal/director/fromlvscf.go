@@ -142,6 +142,11 @@ func FromLVSCF(c *lvscf.Config) (*Setup, error) {
 			Interface: c.SyncdIface, SyncID: uint32(c.SyncdID), MaxLength: c.SyncdMaxLen, Group: c.SyncdGroup, Port: c.SyncdPort, TTL: c.SyncdTTL,
 		}
 	}
+	if c.MonitorLinks && alone {
+		s.note("monitor_links = 1 has no effect without a backup router: nobody is there to hand over to")
+	} else if c.MonitorLinks {
+		s.Links = ownLinks(c)
+	}
 	s.Timeouts = ipvs.Timeouts{TCP: c.TCPTimeout, TCPFin: c.TCPFinTimeout, UDP: c.UDPTimeout}
 	s.Heartbeat = heartbeat(c)
 	if h := &s.Heartbeat; h.Enabled && h.DeadAfter < 2*h.Interval {
@@ -193,9 +198,6 @@ func FromLVSCF(c *lvscf.Config) (*Setup, error) {
 		return nil, err
 	}
 	s.noteIdle(c)
-	if c.MonitorLinks {
-		s.note("monitor_links = 1 has no effect yet: a dead link is noticed by silent heartbeats only")
-	}
 	return s, nil
 }
 
@@ -204,6 +206,19 @@ func (s *Setup) note(format string, args ...any) {
 	if text := fmt.Sprintf(format, args...); !slices.Contains(s.Notes, text) {
 		s.Notes = append(s.Notes, text)
 	}
+}
+
+// ownLinks are the public and private addresses of both routers, as far as the
+// file has them.
+func ownLinks(c *lvscf.Config) (links [2][]netip.Addr) {
+	for i, list := range [2][2]lvscf.Host{{c.Primary, c.PrimaryPrivate}, {c.Backup, c.BackupPrivate}} {
+		for _, h := range list {
+			if h.Addr.IsValid() && !slices.Contains(links[i], h.Addr) {
+				links[i] = append(links[i], h.Addr)
+			}
+		}
+	}
+	return links
 }
 
 func heartbeat(c *lvscf.Config) Heartbeat {

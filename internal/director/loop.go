@@ -51,8 +51,10 @@ type loop struct {
 	groups   map[string]pool.Group
 	commands *commands
 	syncing  *syncing
-	log      *slog.Logger
-	stances  stances
+	// sightings are what others did to the addresses.
+	sightings sightings
+	log       *slog.Logger
+	stances   stances
 	// read: the table was read, so what it holds can be planned with.
 	read bool
 	// giveUp asks the partner to serve in our place; once for each trouble.
@@ -65,7 +67,7 @@ func newLoop(log *slog.Logger, plane Dataplane, owned *ipvs.Ownership, setup *Se
 	l := &loop{
 		inbox: newInbox(), giveUp: func() {}, over: make(chan struct{}), log: log,
 		groups: make(map[string]pool.Group), commands: newCommands(log), stances: make(stances),
-		syncing: newSyncing(log, plane),
+		syncing: newSyncing(log, plane), sightings: make(sightings),
 	}
 	l.control = askControl
 	l.rec = ipvs.NewReconciler(plane, &ipvs.ReconcilerConfig{

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -16,8 +13,8 @@ import (
 // elector decides whether this director serves: the node of a pair that
 // exchanges heartbeats, or one virtual router of VRRP.
 type elector interface {
+	failover.Tracked
 	Run(context.Context) error
-	SetFault(reason string)
 	Yield() error
 }
 
@@ -65,9 +62,9 @@ func (d *Director) addNode() error {
 	d.partner = &partner{log: d.log, key: f.Key, own: d.setup}
 	f.OnEvent = func(e failover.Event) {
 		d.partner.onEvent(e)
-		d.onEvent("", e)
+		d.onEvent(m, e)
 	}
-	f.Logger = d.log
+	f.Logger, f.Beat = d.log, d.cfg.Beat
 	var err error
 	if m.addresses, err = d.own(d.setup.Addresses, d.setup.Announcing); err != nil {
 		return err
@@ -86,8 +83,8 @@ func (d *Director) addNode() error {
 func (d *Director) addRouter(s *RouterSetup, c failover.RouterConfig) error {
 	m := &member{name: s.Name}
 	c.OnRole = d.onRole(s.Name)
-	c.OnEvent = func(e failover.Event) { d.onEvent(s.Name, e) }
-	c.Logger = d.log
+	c.OnEvent = func(e failover.Event) { d.onEvent(m, e) }
+	c.Logger, c.Beat = d.log, d.cfg.Beat
 	var err error
 	if m.addresses, err = d.own(s.Addresses, s.Announcing); err != nil {
 		return fmt.Errorf("%s: %w", s.Place, onOneLine{err})
@@ -137,6 +134,9 @@ func (d *Director) own(list []failover.VirtualAddress, plan failover.Announcing)
 // ends the others.
 func (d *Director) elect(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
+	if d.cfg.Beat != nil {
+		g.Go(func() error { return d.cfg.Beat.Run(ctx) })
+	}
 	for _, m := range d.members {
 		g.Go(func() error { return m.Run(ctx) })
 	}
@@ -178,33 +178,4 @@ func named(router string, err error) error {
 		return err
 	}
 	return fmt.Errorf("vrrp %s: %w", router, err)
-}
-
-// faults are the reasons for which this director must not serve, by who found
-// them. It is safe for concurrent use.
-type faults struct {
-	mu    sync.Mutex
-	found map[string]string
-	told  string
-	set   func(reason string)
-}
-
-// report takes a reason of one who looks after something; an empty one ends it.
-func (f *faults) report(who, reason string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if reason == "" {
-		delete(f.found, who)
-	} else {
-		f.found[who] = reason
-	}
-	var all []string
-	for _, r := range f.found {
-		all = append(all, r)
-	}
-	slices.Sort(all)
-	if text := strings.Join(all, "; "); text != f.told {
-		f.told = text
-		f.set(text)
-	}
 }

@@ -35,7 +35,9 @@ type RouterSetup struct {
 	Announcing failover.Announcing
 	// SyncGroup names the routers that change together; empty is none.
 	SyncGroup string
-	Hooks     Hooks
+	// Track are further devices that must be up.
+	Track []string
+	Hooks Hooks
 	// Place is where the block begins, as FILE:LINE:COLUMN.
 	Place string
 }
@@ -53,7 +55,7 @@ func (s *Setup) setRouters(c *lvscf.Config) error {
 			return fmt.Errorf("%s: without interface and vrid it cannot run: write both", place)
 		}
 		r := RouterSetup{
-			Name: b.Name, BackupPriority: b.BackupPriority, Auth: b.Auth, KeyFile: b.KeyFile, SyncGroup: b.SyncGroup, Place: place,
+			Name: b.Name, BackupPriority: b.BackupPriority, Auth: b.Auth, KeyFile: b.KeyFile, SyncGroup: b.SyncGroup, Track: b.TrackInterfaces, Place: place,
 			Announcing: announcing(lvscf.Announcing{
 				GARPCount: cmp.Or(b.GARPCount, c.GARPCount), GARPInterval: cmp.Or(b.GARPInterval, c.GARPInterval),
 				GARPRefresh: cmp.Or(b.GARPRefresh, c.GARPRefresh),
@@ -61,7 +63,7 @@ func (s *Setup) setRouters(c *lvscf.Config) error {
 			Hooks: Hooks{Master: b.MasterCmd, Backup: b.BackupCmd, Fault: b.FaultCmd, Notify: b.NotifyCmd},
 			Config: failover.RouterConfig{
 				VRID: b.VRID, Device: b.Interface, Version: b.Version, Priority: b.Priority, Interval: b.AdvertInterval,
-				DownAdverts: int(b.DownAdverts), NoPreempt: !b.Preempt, PreemptDelay: b.PreemptDelay, Source: b.UnicastSource.Addr,
+				DownAdverts: int(b.DownAdverts), NoPreempt: !b.Preempt, PreemptDelay: b.PreemptDelay, Source: b.UnicastSource.Addr, VirtualMAC: b.VirtualMAC,
 			},
 		}
 		if b.Checksum == lvscf.VRRPMessageOnly {

@@ -42,7 +42,10 @@ type Setup struct {
 	// Statics are addresses that every router carries all the time.
 	Statics   []failover.VirtualAddress
 	Heartbeat Heartbeat
-	Timeouts  ipvs.Timeouts
+	// Links are the own addresses of the primary and of the backup router
+	// whose links are watched, none of them if that is not wanted.
+	Links    [2][]netip.Addr
+	Timeouts ipvs.Timeouts
 	// Sync is the connection synchronisation, nil for none of ours.
 	Sync *ipvs.SyncDaemon
 	// Active and Inactive are programs to run when this director becomes
