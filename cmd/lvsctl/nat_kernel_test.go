@@ -52,14 +52,6 @@ func (w *web) start() {
 
 func (w *web) kill() { w.srv.Close() }
 
-// daemonIn is a daemon that runs in a namespace.
-func daemonIn(t *testing.T, at *lab.Namespace, conf string, args ...string) *daemon {
-	d := newDaemon(t, conf, args...)
-	// The daemon looks after its process itself, so not at.Start.
-	d.launch = func(cmd *exec.Cmd) error { return at.Do(cmd.Start) }
-	return d
-}
-
 func clientIn(at *lab.Namespace) *http.Client {
 	return &http.Client{
 		Timeout:   10 * time.Second,

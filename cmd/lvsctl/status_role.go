@@ -40,6 +40,9 @@ func writeElection(w io.Writer, r *control.Role, now time.Time) {
 	if r.Error != "" {
 		fmt.Fprintf(w, "\tTROUBLE\t%s\n", r.Error)
 	}
+	for _, c := range r.Causes {
+		fmt.Fprintf(w, "\tCAUSE\t%s\n", c)
+	}
 	if r.HandOver != "" {
 		fmt.Fprintf(w, "hand-over\t\t%s\n", r.HandOver)
 	}

@@ -203,6 +203,7 @@ func (d *Director) Run(ctx context.Context) error {
 	defer quit()
 	stop := context.AfterFunc(work, quit)
 	defer stop()
+	d.tracks.ready(active)
 	err := d.elect(active)
 
 	// A director that could not even begin must not take back what an earlier

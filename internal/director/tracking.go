@@ -7,11 +7,16 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/lvskit/lvskit/failover"
 )
+
+// firstLook bounds how long the start waits for the first look at what is
+// tracked.
+const firstLook = 2 * time.Second
 
 // tracking watches what electors need, and keeps those in fault that lack it;
 // in a sync group one member's fault holds all.
@@ -28,19 +33,33 @@ type tracking struct {
 // faultOnly is a target whose priority is its own.
 type faultOnly struct{ failover.Tracked }
 
-// newTracking readies the trackers of a setup. Nobody serves before everything
-// was looked at once.
+// newTracking readies the trackers of a setup.
 func newTracking(log *slog.Logger, members []*member, identity string, s *Setup) (*tracking, error) {
 	t := &tracking{log: log, members: members, identity: identity, changed: make(chan struct{}, 1)}
-	if err := t.set(s); err != nil {
-		return nil, err
-	}
-	for _, tracker := range t.trackers {
-		if len(tracker.Status().Tracks) > 0 {
-			tracker.Hold()
+	return t, t.set(s)
+}
+
+// ready waits until everything was looked at once, or for a while, so that who
+// must not serve does not begin to.
+func (t *tracking) ready(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, firstLook)
+	defer cancel()
+	for {
+		known := true
+		t.mu.Lock()
+		for _, tracker := range t.trackers {
+			known = known && tracker.Status().Known
+		}
+		t.mu.Unlock()
+		if known {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(5 * time.Millisecond):
 		}
 	}
-	return t, nil
 }
 
 // set replaces the trackers by those of another setup.

@@ -9,7 +9,7 @@ packages() {
 	case "$1" in
 	make) echo make ;;
 	host) echo gcc libc6-dev xz-utils mandoc vim ;;
-	netns) echo iproute2 ;;
+	netns) echo iproute2 nftables ;;
 	peers)
 		echo nginx-light wrk keepalived frr redis-server memcached dnsmasq-base bird2 leafnode
 		echo postfix dovecot-imapd dovecot-pop3d vsftpd kamailio tomcat10-common monitoring-plugins-basic
