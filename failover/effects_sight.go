@@ -69,6 +69,24 @@ type sights struct {
 
 	claimant net.HardwareAddr // told last
 	toldAt   time.Time
+
+	claimedBy net.HardwareAddr // heard last
+	claimedAt time.Time
+}
+
+// claimedFor is how long a claim is worth telling of: two that hold an address
+// answer each other every second.
+const claimedFor = 5 * time.Second
+
+// rival returns the MAC of a machine that claimed our addresses just now, nil
+// if there is none.
+func (e *effects) rival() net.HardwareAddr {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.want != RoleActive || time.Since(e.sights.claimedAt) > claimedFor {
+		return nil
+	}
+	return e.sights.claimedBy
 }
 
 // sighted takes in what was seen. It never waits.
@@ -139,6 +157,7 @@ func (e *effects) removedBy(s Sighting, now time.Time) {
 // claimed answers another machine that says it has an address.
 func (e *effects) claimed(s Sighting, now time.Time) {
 	v := &e.sights
+	v.claimedBy, v.claimedAt = s.MAC, now
 	since := now.Sub(v.toldAt)
 	if since >= claimEvery || since >= claimPause && v.claimant.String() != s.MAC.String() {
 		v.claimant, v.toldAt = s.MAC, now

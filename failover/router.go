@@ -352,6 +352,11 @@ func (r *Router) reason(now time.Duration) string {
 		}
 	case s == vrrp.StateActive && r.machine.Rival():
 		text += fmt.Sprintf("; %v is active too, with priority %d", active, priority)
+	case s == vrrp.StateActive:
+		if mac := r.effects.rival(); mac != nil {
+			text += fmt.Sprintf("; %v has the addresses, too, and no advert of it comes here: let protocol %d to %v in, at the firewall of this machine first, or end what else holds them",
+				mac, vrrp.Protocol, vrrp.Group(r.cfg.six()))
+		}
 	case s == vrrp.StateBackup && active.IsValid():
 		text += fmt.Sprintf(": %v with priority %d", active, priority)
 	}
