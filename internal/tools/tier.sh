@@ -110,6 +110,7 @@ fuzz() {
 
 bench() {
 	dataplane
+	moves
 	tally run -v -tier "bench of picks" -- \
 		go test -C internal/bench -json -timeout 9m -bench Pick -benchtime "$BENCHTIME" -cpu 1,2 ./picks
 	tally run -v -tier bench -- go test -json -run '^$' -bench . -benchmem -benchtime "$BENCHTIME" ./...
@@ -137,6 +138,22 @@ dataplane() {
 	done
 	tally run -v -tier "bench of the data plane" -- \
 		go test -C internal/bench -json -timeout 9m -tags peers -bench Peers -benchtime "$BENCHTIME" ./dataplane
+}
+
+# moves measures what a client notices of a move beside keepalived, in network
+# namespaces.
+moves() {
+	local why
+	if ! why=$(unshare -n true 2>&1); then
+		tally skip -tier "bench of failover" "network namespaces: ${why##*: }: run as root"
+		return 0
+	fi
+	if ! command -v keepalived >/dev/null; then
+		tally skip -tier "bench of failover" "keepalived is missing: internal/tools/deps.sh own"
+		return 0
+	fi
+	tally run -v -tier "bench of failover" -- \
+		go test -C internal/bench -json -timeout 5m -tags peers -bench Peers -benchtime "$BENCHTIME" ./failover
 }
 
 [ $# -gt 0 ] || {

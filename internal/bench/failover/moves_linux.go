@@ -1,0 +1,203 @@
+package failover
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// move is something that happens to the host that serves.
+type move struct {
+	name string
+	do   func(p *pair, host int) error
+	// mend brings the host back, which may take its time.
+	mend func(p *pair, host int) error
+	// apart: only where the process that speaks is not the one that was started.
+	apart bool
+	// one: how long it takes until one host alone has the address is of
+	// interest, too.
+	one bool
+}
+
+// The rows of a move in the table.
+func (m *move) gap(t tempo) string { return fmt.Sprintf("%v: %s, gap in ms", t, m.name) }
+
+func (m *move) lost(t tempo) string {
+	return fmt.Sprintf("%v: %s, packets lost, one each 0.25 ms", t, m.name)
+}
+
+func (m *move) effect(t tempo) string {
+	return fmt.Sprintf("%v: %s, ms from the first advert to the announcement", t, m.name)
+}
+
+func (m *move) alone(t tempo) string {
+	return fmt.Sprintf("%v: %s, ms until one host alone has the address", t, m.name)
+}
+
+var (
+	dies = move{
+		name: "node dies",
+		do: func(p *pair, host int) error {
+			return errors.Join(p.cut(host), p.nodes[host].perish())
+		},
+		mend: func(p *pair, host int) error {
+			return errors.Join(p.join(host), p.nodes[host].start())
+		},
+	}
+	yields = move{
+		name: "planned move",
+		do:   func(p *pair, host int) error { return p.nodes[host].yield() },
+		mend: func(p *pair, host int) error { return p.nodes[host].reclaim() },
+		one:  true,
+	}
+	stops = move{
+		name: "daemon stops",
+		do:   func(p *pair, host int) error { return p.nodes[host].terminate() },
+		mend: func(p *pair, host int) error {
+			return errors.Join(p.nodes[host].stop(), p.nodes[host].start())
+		},
+		one: true,
+	}
+	killed = move{
+		name: "kill -9 of the daemon",
+		do: func(p *pair, host int) error {
+			pid, err := p.nodes[host].daemon()
+			return errors.Join(err, syscall.Kill(pid, syscall.SIGKILL))
+		},
+		mend: revive,
+		one:  true,
+	}
+	silenced = move{
+		name: "kill -9 of its process that speaks",
+		do: func(p *pair, host int) error {
+			pid, err := p.nodes[host].speaker()
+			return errors.Join(err, syscall.Kill(pid, syscall.SIGKILL))
+		},
+		mend:  revive,
+		apart: true,
+		one:   true,
+	}
+)
+
+func revive(p *pair, host int) error {
+	return errors.Join(p.nodes[host].perish(), p.forget(host), p.nodes[host].start())
+}
+
+// window keeps the measurements of all pairs apart; what is mended meanwhile
+// is not in the way.
+type window struct {
+	turn sync.Mutex
+	mu   sync.Mutex // of the rest
+	res  results
+	// pauses are those of the client that were longer than askedLate.
+	pauses, windows int
+	// kept are the moves that came to nothing.
+	kept int
+}
+
+// together is the interval from which on the pairs are measured side by side:
+// what they do to each other is little against seconds.
+const together = time.Second
+
+// askedLate is a pause of the client that is too long for a figure to go by.
+const askedLate = 2 * time.Millisecond
+
+// play plays one move of one pair, at a phase from 0 to 1 between two beats, and
+// mends what it did.
+func (w *window) play(who string, p *pair, m *move, phase float64) error {
+	host, err := p.settle()
+	if err != nil {
+		return fmt.Errorf("before: %w", err)
+	}
+	if err := w.measure(who, p, m, host, phase); err != nil {
+		return err
+	}
+	if err := m.mend(p, host); err != nil {
+		return fmt.Errorf("mend: %w", err)
+	}
+	return nil
+}
+
+func (w *window) measure(who string, p *pair, m *move, host int, phase float64) error {
+	if p.t.interval < together {
+		w.turn.Lock()
+		defer w.turn.Unlock()
+	}
+	if m.apart {
+		daemon, err := p.nodes[host].daemon()
+		speaker, err2 := p.nodes[host].speaker()
+		if err := errors.Join(err, err2); err != nil || daemon == speaker {
+			return err
+		}
+	}
+	if err := p.client.begin(); err != nil {
+		return err
+	}
+	// The phase is the same for all contestants of a round, and another one in
+	// each, so that it does not decide who is faster.
+	n, last := p.beats[host].count()
+	if n == 0 {
+		return errors.New("who has the address sends no beats")
+	}
+	ahead := max(2*p.t.interval, 20*time.Millisecond)
+	time.Sleep(time.Until(last.Add(ahead)) - p.t.interval)
+	_, last = p.beats[host].count()
+	if wait := time.Until(last.Add(p.t.interval + time.Duration(phase*float64(p.t.interval)))); wait > 0 {
+		precise(wait)
+	}
+	p.beats[1-host].arm()
+	at := time.Now()
+	if err := m.do(p, host); err != nil {
+		return err
+	}
+	long := p.t.dead()
+	if m.one {
+		long += 150 * time.Millisecond // who has the address may be decided later than who serves
+	}
+	time.Sleep(long)
+	s, err := p.client.end()
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.windows++
+	if s.Pause > askedLate {
+		w.pauses++
+	}
+	p.mu.Lock()
+	moved := slices.ContainsFunc(p.changes, func(c change) bool { return c.at.After(at) && c.holds[1-host] })
+	p.mu.Unlock()
+	if !moved {
+		// As may be on a busy machine after a yield: the first host serves on.
+		w.kept++
+		return nil
+	}
+	w.res.note(m.gap(p.t), who, milliseconds(s.Gap))
+	w.res.note(m.lost(p.t), who, float64(s.Lost))
+	// Our nodes beat all the time.
+	if d, ok := p.beats[1-host].effect(); ok && p.nodes[host].router() {
+		w.res.note(m.effect(p.t), who, milliseconds(d))
+	}
+	if m.one {
+		took, ok := p.oneSince(at)
+		if !ok {
+			w.res.note(m.alone(p.t), who, never)
+		} else {
+			w.res.note(m.alone(p.t), who, milliseconds(took))
+		}
+	}
+	return nil
+}
+
+// precise sleeps; a timer of the runtime might ring a millisecond late.
+func precise(d time.Duration) {
+	t := unix.NsecToTimespec(int64(d))
+	for unix.Nanosleep(&t, &t) == unix.EINTR {
+	}
+}
