@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"os/signal"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,6 +21,22 @@ import (
 // daemonVariable in the environment makes the test binary a daemon with a
 // router or a node in a beat process, so that tests can kill either of them.
 const daemonVariable = "LVSKIT_TEST_FAILOVER_DAEMON"
+
+// burnVariable makes it so many busy loops, until its input ends.
+const burnVariable = "LVSKIT_TEST_BURN"
+
+func burn(n int) {
+	runtime.GOMAXPROCS(n + 1)
+	for range n {
+		go func() {
+			runtime.LockOSThread()
+			for { //nolint:staticcheck // that is what it is for
+			}
+		}()
+	}
+	_, _ = io.Copy(io.Discard, os.Stdin) // ends as it should
+	os.Exit(0)
+}
 
 // daemonConfig says what the daemon is.
 type daemonConfig struct {
@@ -32,6 +51,9 @@ type daemonConfig struct {
 // daemonMain runs the daemon if this process is to be it. It writes a line for
 // each event.
 func daemonMain() {
+	if n, err := strconv.Atoi(os.Getenv(burnVariable)); err == nil {
+		burn(n)
+	}
 	text := os.Getenv(daemonVariable)
 	if text == "" {
 		return
