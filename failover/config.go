@@ -77,7 +77,7 @@ type Config struct {
 	// while one node is off. A node that is active stays so, whatever its witness
 	// says: two nodes that both lost the network must not both give up.
 	// [PingWitness] asks a host. Beats do not wait for it.
-	Witness func(ctx context.Context) (ok bool, why string)
+	Witness func(ctx context.Context) (ok bool, why string) `json:"-"`
 	// WitnessTimeout is when the context of one question ends, at most
 	// DeadAfter; 0 means Interval.
 	WitnessTimeout time.Duration
@@ -87,7 +87,7 @@ type Config struct {
 	// called again with growing pauses, so it must be fit for that. It has all the
 	// time it needs, but its context ends when the partner is heard again or the
 	// node stops. Beats do not wait for it.
-	Fence func(ctx context.Context, reason string) error
+	Fence func(ctx context.Context, reason string) error `json:"-"`
 	// Owner takes and gives back the virtual addresses; nil means
 	// [NoAddresses].
 	Owner AddressOwner `json:"-"`

@@ -195,6 +195,12 @@ func (w *ward) make(s *memberSpec) (err error) {
 	case s.Node != nil:
 		c := s.Node
 		c.Owner, c.Transport, c.OnRole, c.OnEvent = owner, s.UDP, hook, w.event
+		if s.Witness {
+			c.Witness = w.witness
+		}
+		if s.Fence {
+			c.Fence = w.fence
+		}
 		w.node, err = New(c)
 		if err == nil {
 			w.run = w.node.Run
@@ -262,30 +268,61 @@ func (w *ward) event(e Event) {
 	}
 }
 
-// hook has the daemon call its role hook. If the call is abandoned meanwhile
-// it is not waited for: a hook that hangs holds no address. Without a daemon
-// there is nothing to make ready.
-func (w *ward) hook(ctx context.Context, r Role) error {
-	body, err := json.Marshal(r)
+// errOrphan: there is no daemon.
+var errOrphan = errors.New("failover: the daemon is gone")
+
+// call has the daemon make a callback. If that is abandoned meanwhile it is not
+// waited for.
+func (w *ward) call(ctx context.Context, verb string, value any) (json.RawMessage, error) {
+	body, err := json.Marshal(value)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	answer, forget, err := w.keeper.link.question(note{Kind: noteAsk, Member: w.id, Verb: verbRole, Body: body})
+	answer, forget, err := w.keeper.link.question(note{Kind: noteAsk, Member: w.id, Verb: verb, Body: body})
 	if errors.Is(err, io.ErrClosedPipe) {
-		return nil
+		return nil, errOrphan
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer forget()
 	select {
 	case n := <-answer:
-		return n.Err.err()
+		return n.Body, n.Err.err()
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
 	case <-w.keeper.orphan:
+		return nil, errOrphan
+	}
+}
+
+// hook is OnRole. One that hangs holds no address; without a daemon there is
+// nothing to make ready.
+func (w *ward) hook(ctx context.Context, r Role) error {
+	_, err := w.call(ctx, verbRole, r)
+	if errors.Is(err, errOrphan) {
 		return nil
 	}
+	return err
+}
+
+// witness is Witness. Without a daemon nobody knows.
+func (w *ward) witness(ctx context.Context) (ok bool, why string) {
+	var t testimony
+	body, err := w.call(ctx, verbWitness, nil)
+	if err == nil {
+		err = json.Unmarshal(body, &t)
+	}
+	if err != nil {
+		return false, err.Error()
+	}
+	return t.OK, t.Why
+}
+
+// fence is Fence. Without a daemon nobody is fenced.
+func (w *ward) fence(ctx context.Context, reason string) error {
+	_, err := w.call(ctx, verbFence, reason)
+	return err
 }
 
 // ask does what the daemon asks for.

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/lvskit/lvskit/failover/pulse"
+	"github.com/lvskit/lvskit/failover/vrrp"
 )
 
 // This file is what a Router and a Node do when they are in a beat process.
@@ -25,9 +27,49 @@ func (c *RouterConfig) distantRouter(mac *virtualDevice) (*Router, error) {
 	r := &Router{
 		name: c.name(), cfg: c, own: *c.advert(), start: time.Now(), mu: new(sync.Mutex), events: newEventQueue(log, c.OnEvent),
 	}
-	r.remote = c.Beat.member(spec, owner, c.OnRole, r.events, log)
-	r.remote.mac = mac
+	r.remote = c.Beat.member(spec, owner, callbacks{role: c.OnRole}, r.events, log)
+	r.remote.mac, r.remote.lastWord = mac, r.lastWord
 	return r, nil
+}
+
+// lastWord tells the others that the router stops, as the process that would
+// have cannot: they take over after their skew, and not after the down interval.
+func (r *Router) lastWord(ctx context.Context) {
+	r.mu.Lock()
+	c, socket := r.cfg, r.socket()
+	r.mu.Unlock()
+	conn, err := c.Transport.ListenAdverts(ctx, socket)
+	if err != nil {
+		return // the others find out by the silence
+	}
+	defer conn.Close()
+	var keys *vrrp.Keys
+	if len(c.Keys) > 0 {
+		if keys, err = c.ring(); err != nil {
+			return
+		}
+	}
+	a := c.advert()
+	a.Priority = vrrp.PriorityStop
+	to, forms := c.Peers, []vrrp.Checksum{vrrp.WithPseudoHeader}
+	if len(to) == 0 {
+		to = []netip.Addr{vrrp.Group(c.six())}
+	}
+	if c.Version == 3 && !c.six() {
+		forms = append(forms, vrrp.MessageOnly) // who knows which one they take
+	}
+	for _, to := range to {
+		for _, form := range forms {
+			b, err := vrrp.Append(nil, a, vrrp.Path{Source: conn.Source(), Destination: to}, form)
+			if err != nil {
+				return
+			}
+			if keys != nil {
+				b = keys.Sign(b, conn.Source(), time.Now())
+			}
+			_ = conn.Send(b, to) // as above
+		}
+	}
 }
 
 // distantNode returns a node that is in the beat process.
@@ -37,7 +79,7 @@ func (c *Config) distantNode() (*Node, error) {
 		return nil, err
 	}
 	n := &Node{cfg: c, start: time.Now(), events: newEventQueue(c.Logger, c.OnEvent)}
-	n.remote = c.Beat.member(spec, owner, c.OnRole, n.events, c.Logger)
+	n.remote = c.Beat.member(spec, owner, callbacks{c.OnRole, c.Witness, c.Fence}, n.events, c.Logger)
 	return n, nil
 }
 

@@ -28,7 +28,7 @@ const (
 	// normalPriority follows in the variable if no other one is wanted.
 	normalPriority = "normal"
 	// lastWords bounds what is kept of what a process wrote when it died.
-	lastWords = 4 << 10
+	lastWords = 1 << 10
 )
 
 // BeatMain makes a second run of the program the beat process of the first. It
@@ -82,7 +82,9 @@ func beatProcess(how string) error {
 		report.Priority = normalPriority
 	} else {
 		report = realTime()
-		watchRunaway(k, report)
+		if report.Priority != normalPriority {
+			go watchRunaway(k, report)
+		}
 	}
 	return k.run(report)
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/lvskit/lvskit/failover"
+	"github.com/lvskit/lvskit/failover/failovertest"
 )
 
 // onlyAt waits until exactly this one of the two has the address and returns
@@ -190,7 +191,8 @@ func TestNetnsGroupInABeatProcess(t *testing.T) {
 	t.Parallel()
 	w := newWire(t)
 	host := w.host("d1", "192.0.2.1/24")
-	beat, err := failover.NewBeat(nil)
+	rec := new(failovertest.Recorder)
+	beat, err := failover.NewBeat(&failover.BeatConfig{OnEvent: rec.OnEvent})
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	var work sync.WaitGroup
@@ -285,12 +287,28 @@ func TestNetnsGroupInABeatProcess(t *testing.T) {
 
 	// Another process knows all of that.
 	first := beat.Status().Pid
-	must(t, syscall.Kill(first, syscall.SIGKILL))
+	realTime := strings.HasPrefix(beat.Status().Priority, "real-time")
+	must(t, syscall.Kill(first, syscall.SIGABRT)) // as a program ends that has a mistake
+	within(t, patience, "its last words", func() bool {
+		for _, e := range rec.Events() {
+			if e.Kind == failover.EventBeatLost && strings.Contains(e.Err.Error(), "SIGABRT: abort") {
+				return true
+			}
+		}
+		return false
+	})
 	within(t, patience, "another process", func() bool { s := beat.Status(); return s.Pid != first && s.Priority != "" })
 	both("again", failover.RoleActive)
 	has("again", "192.0.2.1/24 eth0", "192.0.2.110/24 eth0", "192.0.2.111/24 eth0")
 	if s := routers[0].Status(); s.Interval != 50*time.Millisecond || s.Priority != 50 {
 		t.Errorf("again: %+v", s)
+	}
+	if realTime { // the kernel says that a thread does not pause
+		must(t, syscall.Kill(beat.Status().Pid, syscall.SIGXCPU))
+		within(t, patience, "it gives way", func() bool { s := beat.Status(); return s.Priority == "normal" && len(s.Limits) > 0 })
+		if rec.Count(failover.EventBeatLimited) == 0 {
+			t.Errorf("events %v", rec.Events())
+		}
 	}
 	cancel()
 	work.Wait()

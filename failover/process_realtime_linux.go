@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,6 +30,8 @@ const (
 	// it: by RLIMIT_RTTIME (getrlimit(2)), in microseconds.
 	runawaySoft = 200_000
 	runawayHard = 2_000_000
+	// runawayPause is how long it does without priority then.
+	runawayPause = time.Minute
 )
 
 // realTime gives this process what keeps a busy machine from stopping it, as
@@ -41,15 +44,13 @@ func realTime() processReport {
 	limit := unix.Rlimit{Cur: runawaySoft, Max: runawayHard}
 	err := unix.Setrlimit(unix.RLIMIT_RTTIME, &limit)
 	if err == nil {
-		err = eachThread(func(tid int) error {
-			return unix.SchedSetAttr(tid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: beatPriority}, 0)
-		})
+		err = eachThread(realTimeThread)
 	}
 	switch {
 	case err == nil:
 		r.Priority = fmt.Sprintf("real-time %d", beatPriority)
 	default:
-		r.Priority = "normal"
+		r.Priority = normalPriority
 		if eachThread(func(tid int) error { return unix.Setpriority(unix.PRIO_PROCESS, tid, beatNice) }) == nil {
 			r.Priority = fmt.Sprintf("nice %d", beatNice)
 		}
@@ -145,22 +146,33 @@ func populateProgram() {
 	}
 }
 
-// watchRunaway gives the priority up when the kernel says that a thread has
-// computed without a pause: the machine is worth more than a heartbeat.
+// watchRunaway gives the priority up for a while when the kernel says that a
+// thread has computed without a pause: the machine is worth more than a
+// heartbeat. It runs as long as the process.
 func watchRunaway(k *keeper, r processReport) {
 	warned := make(chan os.Signal, 1)
 	signal.Notify(warned, unix.SIGXCPU)
-	go func() {
-		<-warned
-		signal.Ignore(unix.SIGXCPU)
-		err := eachThread(func(tid int) error {
-			return unix.SchedSetAttr(tid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL}, 0)
-		})
-		limit := "the beat process computed without a pause, so it has given its real-time priority up: please report that"
-		if err != nil {
-			limit += fmt.Sprintf(" (%v)", err)
+	for range warned {
+		less := processReport{Priority: normalPriority, MemoryLocked: r.MemoryLocked, Limits: append(slices.Clone(r.Limits), fmt.Sprintf(
+			"a thread of the beat process computed for %v without a pause, so it has no real-time priority for %v: look for a flood of packets, and report it if there is none",
+			runawaySoft*time.Microsecond, runawayPause))}
+		_ = eachThread(normalThread) // those that refuse are stopped at runawayHard
+		k.report(noteReport, less)
+		time.Sleep(runawayPause)
+		select {
+		case <-warned: // from before
+		default:
 		}
-		r.Priority, r.Limits = "normal", append(slices.Clone(r.Limits), limit)
-		k.report(noteReport, r)
-	}()
+		if eachThread(realTimeThread) == nil {
+			k.report(noteReport, r)
+		}
+	}
+}
+
+func realTimeThread(tid int) error {
+	return unix.SchedSetAttr(tid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: beatPriority}, 0)
+}
+
+func normalThread(tid int) error {
+	return unix.SchedSetAttr(tid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL}, 0)
 }

@@ -27,7 +27,11 @@ const (
 	verbPartner   = "partner-document"
 	verbAddresses = "addresses"
 	verbConfigure = "configure"
-	verbRole      = "role" // to the daemon: the role hook
+
+	// To the daemon: its callbacks.
+	verbRole    = "role"
+	verbWitness = "witness"
+	verbFence   = "fence"
 
 	verbPartnerVerdicts = "partner-verdicts"
 )
@@ -39,11 +43,15 @@ type remote struct {
 	spec   memberSpec
 	events *eventQueue
 	log    *slog.Logger
-	hook   func(context.Context, Role) error // nil: none
-	owner  *Addresses                        // nil: none
-	mac    *virtualDevice                    // nil: none
+	calls  callbacks
+	hooks  hooks
+	owner  *Addresses     // nil: none
+	mac    *virtualDevice // nil: none
 	ended  chan error
-	group  *distantGroup // nil: none
+	// lastWord says for a process that is gone what it cannot say any more; nil
+	// is nothing.
+	lastWord func(context.Context)
+	group    *distantGroup // nil: none
 
 	mu      sync.Mutex
 	started bool
@@ -53,15 +61,13 @@ type remote struct {
 	touched bool // the addresses may be here
 	last    json.RawMessage
 	final   bool // last is: it has ended
-	hooks   hookRunner
 }
 
-func (b *Beat) member(spec memberSpec, owner *Addresses, hook func(context.Context, Role) error, events *eventQueue, log *slog.Logger) *remote {
+func (b *Beat) member(spec memberSpec, owner *Addresses, calls callbacks, events *eventQueue, log *slog.Logger) *remote {
 	b.mu.Lock()
 	b.serial++
-	m := &remote{beat: b, id: b.serial, spec: spec, owner: owner, hook: hook, events: events, log: log, ended: make(chan error, 1)}
+	m := &remote{beat: b, id: b.serial, spec: spec, owner: owner, calls: calls, hooks: newHooks(), events: events, log: log, ended: make(chan error, 1)}
 	b.mu.Unlock()
-	m.hooks.wake = make(chan struct{}, 1)
 	if owner != nil {
 		owner.live(m.own)
 	}
@@ -81,7 +87,7 @@ func (m *remote) run(ctx context.Context) error {
 	tell, quiet := context.WithCancel(context.WithoutCancel(ctx))
 	telling.Go(func() { m.events.run(tell) })
 	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
-	work.Go(func() { m.hooks.run(inner, m.hook) })
+	work.Go(func() { m.hooks.run(inner) })
 	m.beat.enter(m)
 	var err error
 	select {
@@ -133,9 +139,12 @@ func (m *remote) end() error {
 			m.events.emit(Event{Kind: EventAddressTrouble, Err: fmt.Errorf("release addresses: %w", err)})
 		}
 	}
-	if m.hook != nil && touched {
+	if m.calls.role != nil && touched {
 		answer := make(chan error, 1)
-		m.hooks.put(&hookCall{ctx: ctx, role: RoleLeaving, answer: func(err error) { answer <- err }})
+		m.hooks[verbRole].put(&hookCall{
+			ctx: ctx, do: func(ctx context.Context) (any, error) { return nil, m.calls.role(ctx, RoleLeaving) },
+			answer: func(_ any, err error) { answer <- err },
+		})
 		if err := <-answer; err != nil {
 			m.events.emit(Event{Kind: EventAddressTrouble, Err: fmt.Errorf("role hook after serving: %w", err)})
 		}
@@ -235,13 +244,16 @@ func (m *remote) keeps() bool { return m.spec.Node != nil && !m.partner }
 // orphaned removes the addresses, as the process that held them is gone.
 func (m *remote) orphaned() {
 	m.mu.Lock()
-	release := m.touched && !m.keeps()
+	release, active := m.touched && !m.keeps(), m.role == RoleActive
 	m.mu.Unlock()
 	if !release {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), releaseLimit)
 	defer cancel()
+	if active && m.lastWord != nil {
+		m.lastWord(ctx)
+	}
 	if err := m.release(ctx); err != nil {
 		m.events.emit(Event{Kind: EventAddressTrouble, Err: fmt.Errorf("release addresses: %w", err)})
 	}
@@ -285,14 +297,12 @@ func (m *remote) take(l *link, n *note) {
 			line.log(m.log)
 		}
 	case noteAsk:
-		var role Role
-		if n.Verb != verbRole || unpack(n, &role) != nil || m.hook == nil {
-			_ = l.put(&note{Kind: noteAnswer, Serial: n.Serial, Err: distant(fmt.Errorf("failover: the daemon knows no %q", n.Verb))})
+		do, err := m.calls.bind(n)
+		if err != nil {
+			answering(l, n.Serial)(nil, err)
 			return
 		}
-		m.hooks.put(&hookCall{ctx: context.Background(), serial: n.Serial, role: role, answer: func(err error) {
-			_ = l.put(&note{Kind: noteAnswer, Serial: n.Serial, Err: distant(err)}) // if it is gone nobody asks
-		}})
+		m.hooks[n.Verb].put(&hookCall{ctx: context.Background(), serial: n.Serial, do: do, answer: answering(l, n.Serial)})
 	case noteNever:
 		m.hooks.cancel(n.Serial)
 	case noteEnded:
@@ -426,85 +436,6 @@ func (m *remote) present() Role {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.role
-}
-
-// hookCall is one call of a role hook that the process asked for.
-type hookCall struct {
-	ctx    context.Context
-	serial uint64
-	role   Role
-	answer func(error)
-}
-
-// hookRunner makes the calls one after another. Only the latest waits: who
-// asks again has given up on what it asked before.
-type hookRunner struct {
-	wake chan struct{}
-
-	mu      sync.Mutex
-	waiting *hookCall
-	current *hookCall
-	stop    context.CancelFunc
-}
-
-func (h *hookRunner) put(c *hookCall) {
-	h.mu.Lock()
-	h.waiting = c
-	h.mu.Unlock()
-	select {
-	case h.wake <- struct{}{}:
-	default:
-	}
-}
-
-// cancel ends the context of a call that nobody awaits.
-func (h *hookRunner) cancel(serial uint64) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.waiting != nil && h.waiting.serial == serial {
-		h.waiting = nil
-	}
-	if h.current != nil && h.current.serial == serial {
-		h.stop()
-	}
-}
-
-// drop ends the contexts of all calls.
-func (h *hookRunner) drop() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.waiting = nil
-	if h.current != nil {
-		h.stop()
-	}
-}
-
-func (h *hookRunner) run(ctx context.Context, hook func(context.Context, Role) error) {
-	for {
-		h.mu.Lock()
-		c := h.waiting
-		h.waiting, h.current = nil, c
-		var inner context.Context
-		if c != nil {
-			inner, h.stop = context.WithCancel(c.ctx)
-		}
-		stop := h.stop
-		h.mu.Unlock()
-		if c != nil {
-			err := hook(inner, c.role)
-			h.mu.Lock()
-			h.current = nil
-			h.mu.Unlock()
-			stop()
-			c.answer(err)
-			continue
-		}
-		select {
-		case <-h.wake:
-		case <-ctx.Done():
-			return
-		}
-	}
 }
 
 // unpack reads the body of a message.

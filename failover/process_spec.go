@@ -14,8 +14,10 @@ type memberSpec struct {
 	UDP    UDP           `json:"udp"`
 	// Addresses are those of an owner; nil is NoAddresses.
 	Addresses *AddressesConfig `json:"addresses,omitempty"`
-	// Hook: there is an OnRole.
-	Hook bool `json:"hook"`
+	// Hook, Witness and Fence: there is such a callback.
+	Hook    bool `json:"hook"`
+	Witness bool `json:"witness,omitempty"`
+	Fence   bool `json:"fence,omitempty"`
 	// Kept are the orders that were given so far.
 	Kept []*note `json:"kept,omitempty"`
 }
@@ -45,7 +47,7 @@ func routerSpec(c *RouterConfig) (memberSpec, *Addresses, error) {
 // nodeSpec does the same for a node.
 func nodeSpec(c *Config) (memberSpec, *Addresses, error) {
 	own := *c
-	s := memberSpec{Node: &own, Hook: c.OnRole != nil}
+	s := memberSpec{Node: &own, Hook: c.OnRole != nil, Witness: c.Witness != nil, Fence: c.Fence != nil}
 	owner, err := describable(c.Owner)
 	switch t := c.Transport.(type) {
 	case UDP:

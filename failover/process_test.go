@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -272,7 +273,7 @@ func TestConfigurationCrosses(t *testing.T) {
 		not  []string // stays in the daemon
 	}{
 		{"router", &RouterConfig{}, []string{"Owner", "OnRole", "OnEvent", "Transport", "Logger", "Beat"}},
-		{"node", &Config{}, []string{"Owner", "OnRole", "OnEvent", "Transport", "Logger", "Beat"}},
+		{"node", &Config{}, []string{"Witness", "Fence", "Owner", "OnRole", "OnEvent", "Transport", "Logger", "Beat"}},
 		{"addresses", &AddressesConfig{}, []string{"Announcer", "Logger"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -427,8 +428,7 @@ func FuzzNote(f *testing.F) {
 	f.Add([]byte("\xff\xff\xff\xff"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		l := linkOver(&oneWay{b: b})
-		daemon := &remote{beat: newBeat(&BeatConfig{}, nil), events: newEventQueue(discard(), nil), log: discard(), ended: make(chan error, 1)}
-		daemon.hooks.wake = make(chan struct{}, 1)
+		daemon := &remote{beat: newBeat(&BeatConfig{}, nil), events: newEventQueue(discard(), nil), log: discard(), hooks: newHooks(), ended: make(chan error, 1)}
 		beat := daemon.beat
 		beat.members[1] = daemon
 		k := newKeeper(&oneWay{})
@@ -541,4 +541,29 @@ func freePorts(t *testing.T) (at [2]netip.AddrPort) {
 		at[i] = c.LocalAddr().(*net.UDPAddr).AddrPort()
 	}
 	return at
+}
+
+// Witness and fence are asked in the daemon.
+func TestClearanceInABeatProcess(t *testing.T) {
+	at := freePorts(t)
+	var fenced, asked atomic.Int32
+	n, _, _, s, _ := apart(t, func(c *Config) {
+		c.Key = []byte("fedcba9876543210")
+		c.Channels = []Channel{{Name: "only", Local: at[0], Peer: at[1]}} // nobody is there
+		c.WitnessTimeout = c.Interval
+		c.Witness = func(context.Context) (bool, string) { return asked.Add(1) > 2, "the gateway is silent" }
+		c.Fence = func(_ context.Context, reason string) error {
+			if fenced.Add(1) == 1 {
+				return errors.New("no power switch")
+			}
+			if reason == "" {
+				return errors.New("no reason")
+			}
+			return nil
+		}
+	})
+	waitFor(t, "it serves", func() bool { return n.Status().Serving })
+	if fenced.Load() != 2 || !s.has("the gateway is silent") || !s.has("no power switch") {
+		t.Errorf("fenced %d times, events %q", fenced.Load(), s.lines)
+	}
 }

@@ -24,13 +24,18 @@ const (
 	stallEvery = time.Minute
 )
 
+// socket says what socket the router wants. The caller holds mu.
+func (r *Router) socket() AdvertSocket {
+	return AdvertSocket{
+		Device: r.cfg.Device, Source: r.cfg.Source, Virtual: r.notSources(), Group: vrrp.Group(r.cfg.six()), Peers: r.cfg.Peers,
+	}
+}
+
 // open opens the socket and starts the machine, or ends the fault that the
 // want of a socket was.
 func (r *Router) open(ctx context.Context) error {
 	r.mu.Lock()
-	transport, socket := r.cfg.Transport, AdvertSocket{
-		Device: r.cfg.Device, Source: r.cfg.Source, Virtual: r.notSources(), Group: vrrp.Group(r.cfg.six()), Peers: r.cfg.Peers,
-	}
+	transport, socket := r.cfg.Transport, r.socket()
 	r.mu.Unlock()
 	conn, err := transport.ListenAdverts(ctx, socket)
 	if err == nil && r.virtual != nil {
@@ -94,7 +99,7 @@ func (r *Router) receive(ctx context.Context) {
 	stop := context.AfterFunc(ctx, r.close)
 	defer stop()
 	defer r.close()
-	pause := firstRetry
+	pause, flood := firstRetry, false
 	for ctx.Err() == nil {
 		r.mu.Lock()
 		conn := r.conn
@@ -107,9 +112,14 @@ func (r *Router) receive(ctx context.Context) {
 					r.broken(conn, fmt.Errorf("failover: receive: %w", err), r.clock())
 				}
 			} else if r.conn == conn {
-				r.drain()
+				flood = !r.drain()
 			}
 			r.mu.Unlock()
+			if flood {
+				// A process of real-time priority would have the machine.
+				flood = false
+				time.Sleep(time.Millisecond)
+			}
 			if err == nil {
 				pause = firstRetry
 			}
@@ -136,24 +146,26 @@ func (r *Router) close() {
 }
 
 // drain takes in all packets that have arrived. They are read and judged under
-// mu, so whoever holds mu and has drained has seen all that there is.
-func (r *Router) drain() {
+// mu, so whoever holds mu and has drained has seen all that there is. It reports
+// false if there are too many for that.
+func (r *Router) drain() bool {
 	for range drainLimit {
 		if r.conn == nil {
-			return
+			return true
 		}
 		before := r.clock()
 		p, ok, err := r.conn.Receive(r.in)
 		if err != nil {
 			r.broken(r.conn, fmt.Errorf("failover: receive: %w", err), r.clock())
-			return
+			return true
 		}
 		if !ok {
 			r.emptyAt = before
-			return
+			return true
 		}
 		r.take(&p)
 	}
+	return false
 }
 
 // arrival is when a packet came, on the machine's clock. The day's clock may
