@@ -73,4 +73,14 @@
 // [Addresses] owns real addresses on Linux, [NoAddresses] is for directors
 // whose addresses are there anyway. Package failovertest has an in-memory
 // network for tests.
+//
+// # A process of its own
+//
+// With a [Beat] routers and nodes live in a small process beside the daemon, a
+// second run of the same program with real-time priority, locked memory and no
+// garbage collection: what keeps the daemon or the machine busy costs no
+// heartbeat. Types and methods are the same, callbacks are made in the daemon.
+// Each of the two removes the addresses when the other one is killed. What the
+// system does not allow is told once, by [EventBeatLimited] and [Beat.Status],
+// with what is lost by it and what mends it.
 package failover

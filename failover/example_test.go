@@ -106,3 +106,43 @@ func Example_pair() {
 	// first: leaving
 	// second: active
 }
+
+// A router in a process of its own. The program calls BeatMain before anything
+// else, as it is the same program that runs there.
+func ExampleBeat() {
+	failover.BeatMain() // first in main
+
+	beat, err := failover.NewBeat(&failover.BeatConfig{
+		OnEvent: func(e failover.Event) { fmt.Println(e) }, // a process that died, a privilege that is missing
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	vip := netip.MustParsePrefix("192.0.2.100/24")
+	owner, err := failover.NewAddresses(&failover.AddressesConfig{
+		Addresses: []failover.VirtualAddress{{Prefix: vip, Device: "eth0"}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	router, err := failover.NewRouter(&failover.RouterConfig{
+		VRID: 51, Device: "eth0", Priority: 150, Interval: 10 * time.Millisecond,
+		Addresses: []netip.Addr{vip.Addr()},
+		Owner:     owner,
+		Beat:      beat,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	done := make(chan error, 1)
+	go func() { done <- beat.Run(ctx) }() // the router's Run waits for it
+	if err := router.Run(ctx); err != nil {
+		log.Fatal(err)
+	}
+	stop()
+	if err := <-done; err != nil {
+		log.Fatal(err)
+	}
+}

@@ -168,9 +168,12 @@ func (b *Beat) Run(ctx context.Context) error {
 		}
 		pause = min(max(2*pause, firstRetry), lastRetry)
 		b.mu.Lock()
+		was := b.status.Error
 		b.status.Error = err.Error()
 		b.mu.Unlock()
-		b.events.emit(Event{Kind: EventBeatLost, Err: err, Reason: fmt.Sprintf("another one is started in %v", pause)})
+		if was != err.Error() {
+			b.events.emit(Event{Kind: EventBeatLost, Err: err, Reason: fmt.Sprintf("another one is started in %v", pause)})
+		}
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
