@@ -214,7 +214,14 @@ func TestGroup(t *testing.T) {
 			if err := high.members[1].router.Yield(); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(pace)
+			for range 1000 {
+				time.Sleep(time.Millisecond)
+				for i, s := range high.members {
+					if !s.Held() && !low.members[i].Held() {
+						t.Fatalf("nobody holds the addresses of link %d", i)
+					}
+				}
+			}
 			low.is(failover.RoleActive)
 			time.Sleep(time.Minute)
 			high.is(failover.RoleBackup)
@@ -233,8 +240,19 @@ func TestGroup(t *testing.T) {
 			time.Sleep(2 * listened)
 			high.is(failover.RoleActive)
 		}},
-		{"a stop is taken over within an interval, by all members at once", func(t *testing.T) {
+		{"a stop is taken over within an interval, by all members at once, and they serve until then", func(t *testing.T) {
 			_, high, low := pairOfTeams(t, nil)
+			for _, s := range high.members {
+				s.cancel()
+			}
+			for range 1000 {
+				time.Sleep(time.Millisecond)
+				for i, s := range high.members {
+					if !s.Held() && !low.members[i].Held() {
+						t.Fatalf("nobody holds the addresses of link %d", i)
+					}
+				}
+			}
 			high.stop()
 			low.is(failover.RoleActive)
 			a, b := low.members[0].router.Status(), low.members[1].router.Status()

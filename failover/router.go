@@ -278,7 +278,12 @@ func (r *Router) takeOverTime() time.Duration {
 // come any more. Who has a fault has nothing to serve with.
 func (r *Router) holdFor(was Role) time.Duration {
 	_, why, _ := r.machine.State()
+	serving, _ := r.effects.status()
 	switch {
+	case r.leaving && was == RoleBackup && serving:
+		// It gave way a moment ago, by order or with a member of its group that
+		// stopped first.
+		return r.skewLimit() + takeOverTime
 	case was != RoleActive || r.role == RoleFault:
 		return 0
 	case r.leaving: // the others wait for their skew, an interval at most
