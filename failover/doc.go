@@ -63,6 +63,22 @@
 // tries again: the partner may fail for the same reason. Whoever knows better
 // calls [Node.SetFault].
 //
+// # Routers together, and what they need
+//
+// A [Group] lets Routers of one node be active together or not at all. A
+// [Tracker] watches what they need, as an uplink, a route, a file or a program,
+// and feeds them with a fault or with a priority. [Router.Reconfigure] and
+// [Router.SetAddresses] change a router that runs: its adverts go on and its
+// role stays.
+//
+// Routers that are configured in different ways are one all the same: other
+// intervals, addresses or versions are an alarm on both nodes (EventMismatch),
+// with what differs and the cure, and one serves. The exception is what decides
+// whether a packet can be believed, which are password, keys, and multicast or
+// unicast: routers that differ there refuse each other, so both serve. Both say
+// so, in the role's reason, in the status and by EventRefused once a minute, with
+// the cure.
+//
 // # Effects
 //
 // Hook, addresses and announcements run one after another beside the beat

@@ -2,12 +2,15 @@ package failover_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"net/netip"
 	"os/signal"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/lvskit/lvskit/failover"
 	"github.com/lvskit/lvskit/failover/failovertest"
@@ -69,6 +72,68 @@ func ExampleRouter() {
 	if err := router.Run(ctx); err != nil {
 		log.Fatal(err)
 	}
+}
+
+// The two sides of a balancer that move together, with a priority that falls
+// while the uplink has no carrier, and a fault while the disk is full.
+func ExampleGroup() {
+	var routers []*failover.Router
+	for device, vip := range map[string]string{"eth0": "192.0.2.100", "eth1": "10.0.0.100"} {
+		r, err := failover.NewRouter(&failover.RouterConfig{
+			VRID: 51, Device: device, Priority: 150, Addresses: []netip.Addr{netip.MustParseAddr(vip)},
+		})
+		if err != nil {
+			log.Fatal(err)
+		}
+		routers = append(routers, r)
+	}
+	group, err := failover.NewGroup("balancer", routers...)
+	if err != nil {
+		log.Fatal(err)
+	}
+	tracker, err := failover.NewTracker(&failover.TrackerConfig{
+		Priority: 150, Targets: []failover.Tracked{group},
+		Tracks: []failover.Track{
+			{Name: "uplink", Source: failover.TrackDevice{Device: "eth2"}, Weight: -100},
+			{Name: "disk", Source: failover.TrackProgram{Path: "/usr/local/sbin/disk-is-free"}, Interval: 10 * time.Second, Fall: 3},
+		},
+		OnChange: func(s failover.TrackerStatus) { fmt.Println(s.Reason, s.Fault) },
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	tracker.Hold()
+	var work errgroup.Group
+	work.Go(func() error { return tracker.Run(ctx) })
+	for _, r := range routers {
+		work.Go(func() error { return r.Run(ctx) })
+	}
+	if err := work.Wait(); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// A tracker alone, that is told what it tracks.
+func ExampleTracker() {
+	tracker, err := failover.NewTracker(&failover.TrackerConfig{
+		Priority: 150, Tracks: []failover.Track{{Name: "pool", Weight: -20}, {Name: "disk"}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for name, result := range map[string]error{"pool": errors.New("2 of 8 servers"), "disk": nil} {
+		if err := tracker.Tell(name, result); err != nil {
+			log.Fatal(err)
+		}
+	}
+	fmt.Println(tracker.Status().Reason)
+	_ = tracker.Tell("disk", errors.New("full"))
+	fmt.Println(tracker.Status().Fault)
+	// Output:
+	// track pool: 2 of 8 servers, priority 150 - 20 = 130
+	// track disk: full
 }
 
 // Two nodes in one process over an in-memory network: the primary stops, and

@@ -72,10 +72,13 @@ type RouterConfig struct {
 	// not checked, as peers may be behind a router.
 	Peers []netip.Addr
 	// Password authenticates version 2 in clear, at most vrrp.MaxPassword
-	// bytes; empty is none. It hinders slips, not attackers.
+	// bytes; empty is none. It hinders slips, not attackers. Routers with
+	// different ones refuse each other, so that both serve, and say so.
 	Password string
 	// Keys sign the adverts, and what is not signed is refused: the trailer of
 	// keepalived from 2.4 on. The first one signs. None: nothing is signed.
+	// Routers without a common one refuse each other, so that both serve, and
+	// say so.
 	Keys []vrrp.Key
 	// KeyWindow is how far the clock of another router may be from ours; 0
 	// means DefaultKeyWindow or three intervals, whichever is longer; negative

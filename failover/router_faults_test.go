@@ -15,8 +15,8 @@ import (
 	"github.com/lvskit/lvskit/failover/vrrp"
 )
 
-// advertOf is an advert by multicast, as somebody on the link can send it.
-func advertOf(t *testing.T, from int, priority uint8) failover.AdvertPacket {
+// advertFrom is an advert by multicast, as somebody on the link can send it.
+func advertFrom(t *testing.T, from int, priority uint8) failover.AdvertPacket {
 	t.Helper()
 	p := failover.AdvertPacket{Source: source(from), Destination: vrrp.Group(false), TTL: vrrp.TTL}
 	var err error
@@ -165,7 +165,7 @@ func TestStopOfAStranger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, high, low := duo(t)
 		low.Events()
-		p := advertOf(t, 9, vrrp.PriorityStop)
+		p := advertFrom(t, 9, vrrp.PriorityStop)
 		var answers []time.Time
 		g.Tap(func(p failover.AdvertPacket) { answers = append(answers, p.At) })
 		for range 1000 {
@@ -221,9 +221,9 @@ func TestRefusalsDoNotFloodTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, _, low := duo(t)
 		low.Events()
-		bad := advertOf(t, 9, 250)
+		bad := advertFrom(t, 9, 250)
 		bad.TTL = 0 // as where it could not be had
-		worse := advertOf(t, 9, 250)
+		worse := advertFrom(t, 9, 250)
 		worse.Payload[6] ^= 1
 		for range 6000 {
 			time.Sleep(pace) // the active router's adverts are accepted

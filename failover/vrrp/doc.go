@@ -27,4 +27,7 @@
 // two active routers: a packet of version 2 with another interval than ours is
 // a sign of life, not refused, and one with other addresses is, too. Both are
 // told as a [Mismatch].
+//
+// Several machines of one node may be active together or not at all: [Agree]
+// says when they move.
 package vrrp
