@@ -174,6 +174,7 @@ func (n *Node) step(e pulse.Event, now time.Duration) {
 		}
 	}
 	n.followClearance()
+	n.effects.stepAside(n.machine.Yielding())
 	n.wakeLoop() // what is due next may have changed
 }
 

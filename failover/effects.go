@@ -35,6 +35,7 @@ type effects struct {
 	hold    time.Time          // what is held is not released before
 	most    time.Duration      // of a hold, from hurry; 0 is no bound
 	again   bool               // announce anew
+	aside   bool               // see stepAside
 	abandon context.CancelFunc // ends the acquisition in progress
 	serving bool
 	err     error
@@ -87,6 +88,23 @@ func (e *effects) hurry(most time.Duration) {
 	e.most = most
 	e.mu.Unlock()
 	e.letGo(most)
+}
+
+// stepAside stops the announcements while another one takes over at our wish,
+// and leaves its own unanswered: what is here is served all the same. If it
+// comes to nothing, the neighbours are told anew.
+func (e *effects) stepAside(on bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.aside == on {
+		return
+	}
+	e.aside = on
+	if !on && e.want == RoleActive {
+		e.again = true
+	}
+	e.sights.defendAt = time.Time{}
+	e.poke()
 }
 
 // announce begins the schedule of announcements anew, if active.
@@ -142,8 +160,9 @@ func (e *effects) run() {
 	defer timer.Stop()
 	for {
 		e.mu.Lock()
-		want, again, hold := e.want, e.again, e.hold
-		e.again = false
+		want, hold, aside := e.want, e.hold, e.aside
+		again := e.again && !aside
+		e.again = e.again && aside
 		e.mu.Unlock()
 
 		if want != last {
@@ -160,11 +179,10 @@ func (e *effects) run() {
 			}
 			told, retry, round, base = RoleActive, 0, 0, time.Now()
 			continue
+		case want == RoleActive && aside:
 		case want == RoleActive:
 			now := time.Now()
-			e.mu.Lock()
-			repair, defend, next := e.sights.take(now)
-			e.mu.Unlock()
+			repair, defend, next := e.due(now)
 			if again || repair || defend {
 				round, base = 0, now
 			}

@@ -17,6 +17,10 @@ const (
 	firstRepair   = time.Second
 	slowestRepair = 30 * time.Second
 	calm          = time.Minute
+	// defendAfter is left for the news that whoever claims an address is the
+	// rightful one by now: its advert may still be on the way through this
+	// process.
+	defendAfter = 10 * time.Millisecond
 	// defendEvery is the least time between two answers to claims. Each is a
 	// whole plan of announcements, whose first second holds four of them.
 	defendEvery = time.Second
@@ -66,6 +70,7 @@ type sights struct {
 
 	defendAt time.Time // announce anew; zero: nobody claims anything
 	defended time.Time // when that was done last
+	claim    Sighting  // the last one
 
 	claimant net.HardwareAddr // told last
 	toldAt   time.Time
@@ -116,7 +121,10 @@ func (e *effects) sighted(s Sighting) {
 		e.sights.repairAt = now
 		e.poke()
 	case SightingClaimed:
-		e.claimed(s, now)
+		if !e.aside {
+			e.sights.claim, e.sights.claimedBy, e.sights.claimedAt = s, s.MAC, now
+			e.defend(now)
+		}
 	case SightingUnbelieved:
 		e.emit(Event{Kind: EventUnbelieved, Channel: s.Device, Address: s.Address, Peer: s.Neighbour, Reason: fmt.Sprintf(
 			"%v answers our own address and not %v: it still sends that to another machine, or drops it; "+
@@ -154,31 +162,38 @@ func (e *effects) removedBy(s Sighting, now time.Time) {
 	e.emit(Event{Kind: EventRemoved, Channel: s.Device, Address: s.Address, Reason: reason})
 }
 
-// claimed answers another machine that says it has an address.
-func (e *effects) claimed(s Sighting, now time.Time) {
+// defend announces anew soon, or as soon as that may be done again.
+func (e *effects) defend(now time.Time) {
 	v := &e.sights
-	v.claimedBy, v.claimedAt = s.MAC, now
-	since := now.Sub(v.toldAt)
-	if since >= claimEvery || since >= claimPause && v.claimant.String() != s.MAC.String() {
+	if !v.defendAt.IsZero() {
+		return
+	}
+	v.defendAt = now.Add(defendAfter)
+	if next := v.defended.Add(defendEvery); next.After(v.defendAt) {
+		v.defendAt = next
+	}
+	if e.serving { // else what fails would be tried again as often as others speak
+		e.poke()
+	}
+}
+
+// due returns what is to be done now about what was seen, and when the next of
+// it is; zero if there is none.
+func (e *effects) due(now time.Time) (repair, defend bool, next time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	v := &e.sights
+	repair, defend, next = v.take(now)
+	s, since := v.claim, now.Sub(v.toldAt)
+	if defend && s.Kind == SightingClaimed && (since >= claimEvery || since >= claimPause && v.claimant.String() != s.MAC.String()) {
 		v.claimant, v.toldAt = s.MAC, now
 		e.emit(Event{Kind: EventClaimed, Channel: s.Device, Address: s.Address, MAC: s.MAC, Reason: fmt.Sprintf(
 			"%v told the network that it has %v; it is announced from here again: find that machine, and take the address from it", s.MAC, s.Address)})
 	}
-	e.defend(now)
-}
-
-// defend announces anew at once, or as soon as that may be done again.
-func (e *effects) defend(now time.Time) {
-	v := &e.sights
-	if v.defendAt.IsZero() {
-		v.defendAt = now
-		if next := v.defended.Add(defendEvery); next.After(now) {
-			v.defendAt = next
-		}
-		if e.serving { // else what fails would be tried again as often as others speak
-			e.poke()
-		}
+	if defend {
+		v.claim = Sighting{}
 	}
+	return repair, defend, next
 }
 
 // take returns what of it is due now, and when the rest is; zero if there is

@@ -179,7 +179,7 @@ func TestSightings(t *testing.T) {
 		{"a claim is answered at once", func(t *testing.T) {
 			w, _ := serving(t)
 			w.see(claimed)
-			synctest.Wait()
+			time.Sleep(15 * time.Millisecond)
 			if diff := cmp.Diff([]string{"announce"}, w.Effects()); diff != "" {
 				t.Errorf("effects (-want +got):\n%s", diff)
 			}
@@ -223,12 +223,21 @@ func TestSightings(t *testing.T) {
 		{"a neighbour that does not believe is told again", func(t *testing.T) {
 			w, _ := serving(t)
 			w.see(failover.Sighting{Kind: failover.SightingUnbelieved, Device: "eth0", Address: seenAddress, Neighbour: netip.MustParseAddr("192.0.2.254")})
-			synctest.Wait()
+			time.Sleep(15 * time.Millisecond)
 			if diff := cmp.Diff([]string{"announce"}, w.Effects()); diff != "" {
 				t.Errorf("effects (-want +got):\n%s", diff)
 			}
 			if got := w.told(failover.EventUnbelieved); len(got) != 1 || !strings.Contains(got[0].Reason, "192.0.2.254 answers our own address") {
 				t.Errorf("events %v", got)
+			}
+		}},
+		{"a claim is no news when the role is lost just after it", func(t *testing.T) {
+			w, n := serving(t)
+			w.see(claimed)
+			n.SetFault("test")
+			time.Sleep(time.Second)
+			if got := w.told(failover.EventClaimed); len(got) != 0 || count(w.Effects(), "announce") != 0 {
+				t.Errorf("events %v, or an announcement", got)
 			}
 		}},
 		{"the rightful owner's announcements are no news to a node that does not serve", func(t *testing.T) {

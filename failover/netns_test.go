@@ -40,9 +40,15 @@ func (nobody) Announce(context.Context, []failover.VirtualAddress) error { retur
 
 func director(t *testing.T, b *peer, i int, announcer failover.Announcer) *side {
 	t.Helper()
+	return directorOf(t, b, i, announcer, nil)
+}
+
+// directorOf is a director that asks gateways whether they believe it.
+func directorOf(t *testing.T, b *peer, i int, announcer failover.Announcer, gateways []netip.Addr) *side {
+	t.Helper()
 	locals := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:539"), netip.MustParseAddrPort("192.0.2.2:539")}
 	owner, err := failover.NewAddresses(&failover.AddressesConfig{
-		Addresses: []failover.VirtualAddress{vip4, vip6}, Namespace: b.Path(), Announcer: announcer,
+		Addresses: []failover.VirtualAddress{vip4, vip6}, Namespace: b.Path(), Announcer: announcer, Gateways: gateways,
 	})
 	must(t, err)
 	s := &side{Recorder: new(failovertest.Recorder)}

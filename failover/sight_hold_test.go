@@ -15,6 +15,13 @@ type heldOwner struct {
 	mu    sync.Mutex
 	calls []string
 	see   func(Sighting)
+
+	announced int
+}
+
+func (o *heldOwner) Announce(context.Context) error {
+	o.announced++
+	return nil
 }
 
 func (o *heldOwner) Release(context.Context) error {
@@ -52,6 +59,36 @@ func TestTheOtherOnesAnnouncementEndsTheHold(t *testing.T) {
 		synctest.Wait()
 		if !slices.Equal(o.calls, []string{"release"}) {
 			t.Errorf("after the other one announced: %v", o.calls)
+		}
+		e.request(RoleLeaving, 0)
+		<-e.done
+	})
+}
+
+// While another one takes over at our wish, its announcements are right, and
+// ours would be wrong.
+func TestWhoHandsOverDoesNotAnnounce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := new(heldOwner)
+		e := newEffects(o, nil, func(e Event) { t.Errorf("event %v", e) })
+		go e.run()
+		e.request(RoleActive, 0)
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		before := o.announced
+		e.stepAside(true)
+		o.see(Sighting{Kind: SightingClaimed, Device: "eth0"})
+		e.announce()
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if o.announced != before || len(o.calls) > 0 {
+			t.Errorf("%d announcements, calls %v", o.announced-before, o.calls)
+		}
+		e.stepAside(false) // it came to nothing
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if o.announced != before+6 {
+			t.Errorf("%d announcements afterwards, want a whole plan", o.announced-before)
 		}
 		e.request(RoleLeaving, 0)
 		<-e.done

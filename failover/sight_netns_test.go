@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mdlayher/packet"
+	raw "github.com/mdlayher/packet"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -238,20 +238,36 @@ func TestNetnsWatchBearsAFlood(t *testing.T) {
 // sendFrames lets f send frames out of eth0 of a host.
 func sendFrames(t *testing.T, ns *lab.Namespace, f func(send func([]byte))) {
 	t.Helper()
-	var conn *packet.Conn
-	must(t, ns.Do(func() error {
+	conn, err := frameConn(ns)
+	must(t, err)
+	defer conn.Close()
+	f(func(frame []byte) {
+		_, err := conn.WriteTo(frame, &raw.Addr{HardwareAddr: frame[:6]})
+		must(t, err)
+	})
+}
+
+// sendOn sends one frame.
+func sendOn(ns *lab.Namespace, frame []byte) error {
+	conn, err := frameConn(ns)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_, err = conn.WriteTo(frame, &raw.Addr{HardwareAddr: frame[:6]})
+	return err
+}
+
+func frameConn(ns *lab.Namespace) (conn *raw.Conn, err error) {
+	err = ns.Do(func() error {
 		ifi, err := net.InterfaceByName("eth0")
 		if err != nil {
 			return err
 		}
-		conn, err = packet.Listen(ifi, packet.Raw, 0, nil)
+		conn, err = raw.Listen(ifi, raw.Raw, 0, nil)
 		return err
-	}))
-	defer conn.Close()
-	f(func(frame []byte) {
-		_, err := conn.WriteTo(frame, &packet.Addr{HardwareAddr: frame[:6]})
-		must(t, err)
 	})
+	return conn, err
 }
 
 // An address that was added with a look for duplicates while another host has

@@ -44,6 +44,8 @@ type peer struct {
 	box
 	w    *wire
 	port string // on the bridge
+
+	lossy bool // see losing
 }
 
 func (w *wire) host(name string, prefixes ...string) *peer {
