@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/mdlayher/packet"
+	raw "github.com/mdlayher/packet"
 
 	"github.com/lvskit/lvskit/failover"
 	"github.com/lvskit/lvskit/failover/vrrp"
@@ -20,7 +20,7 @@ import (
 // forger sends frames that it has built by hand from a host.
 type forger struct {
 	*peer
-	conn *packet.Conn
+	conn *raw.Conn
 	mac  net.HardwareAddr
 }
 
@@ -34,7 +34,7 @@ func newForger(p *peer) *forger {
 			return err
 		}
 		f.mac = ifi.HardwareAddr
-		f.conn, err = packet.Listen(ifi, packet.Raw, 0, nil)
+		f.conn, err = raw.Listen(ifi, raw.Raw, 0, nil)
 		return err
 	}))
 	t.Cleanup(func() { _ = f.conn.Close() })
@@ -70,7 +70,7 @@ func (f *forger) send(p forged) {
 		frame = append(frame, 0x86, 0xdd, 0x6c, 0, 0, 0, 0, byte(len(p.payload)), 112, p.ttl)
 		frame = append(append(frame, p.from.AsSlice()...), p.to.AsSlice()...)
 	}
-	_, err := f.conn.WriteTo(append(frame, p.payload...), &packet.Addr{HardwareAddr: frame[:6]})
+	_, err := f.conn.WriteTo(append(frame, p.payload...), &raw.Addr{HardwareAddr: frame[:6]})
 	must(f.w.t, err)
 }
 
