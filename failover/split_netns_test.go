@@ -40,9 +40,9 @@ func TestNetnsSplitByAFirewallIsNamedOnBothSides(t *testing.T) {
 				return st.Role == failover.RoleActive && !st.Rival && strings.Contains(st.Reason,
 					b1.mac()+" has the addresses, too, and no advert of it comes here: let protocol 112 to ")
 			})
-			if rec1.Count(failover.EventRivalSeen) == 0 || rec2.Count(failover.EventClaimed) == 0 {
-				t.Errorf("events %v and %v", rec1.Events(), rec2.Events())
-			}
+			within(t, patience, "both say it", func() bool {
+				return rec1.Count(failover.EventRivalSeen) > 0 && rec2.Count(failover.EventClaimed) > 0
+			})
 			b2.Run("nft", "delete table inet f")
 			within(t, patience, "one gives way", func() bool { return r2.Status().Role == failover.RoleBackup && !r1.Status().Rival })
 			if reason := r1.Status().Reason; strings.Contains(reason, "active too") {
