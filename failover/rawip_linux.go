@@ -97,7 +97,7 @@ func (t RawIP) place(s *AdvertSocket) (index int, source netip.Addr, err error) 
 	case six:
 		kind = "global IPv6 address"
 	}
-	return 0, source, fmt.Errorf("failover: device %q has no %s to send adverts from: give it one, or name the source", s.Device, kind)
+	return 0, source, fmt.Errorf("failover: device %q has no %s to send adverts from, but for virtual ones: give it one, name the source, or have another device carry the adverts", s.Device, kind)
 }
 
 // rawConn is a raw socket on one device.
