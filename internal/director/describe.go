@@ -92,6 +92,9 @@ func (l *loop) describeService(v *VirtualService, entry ipvs.Entry, in bool, mon
 		if decided {
 			srv.WhySince = &d.Since
 		}
+		if k := l.servers[WatchID(v.Name, r.Name)]; k != nil && k.lent != health.Unknown {
+			srv.Why += fmt.Sprintf("; until it answers here it counts as %v, as the partner found it", k.lent)
+		}
 		if held, ok := l.wave.Held(WatchID(v.Name, r.Name)); ok {
 			srv.Why = fmt.Sprintf("still counts as %v: %s", held, l.wave.Why())
 		}

@@ -90,6 +90,7 @@ type Director struct {
 	paths   *dsr.Manager // nil without the kernel's table
 	watched *watched     // nil without hints
 	tracks  *tracking
+	news    chan struct{} // the partner told of servers
 	// statics carries the addresses that are always here, nil if nobody does;
 	// staticErr is the trouble with it.
 	statics    AddressSet
@@ -116,7 +117,7 @@ func New(_ context.Context, cfg Config) (*Director, error) {
 	if err != nil {
 		cfg.Logger.Warn("starting without the list of own services", "err", err)
 	}
-	d := &Director{cfg: cfg, log: cfg.Logger, setup: setup, started: time.Now(), loaded: time.Now(), drain: setup.Drain}
+	d := &Director{cfg: cfg, log: cfg.Logger, setup: setup, started: time.Now(), loaded: time.Now(), drain: setup.Drain, news: make(chan struct{}, 1)}
 	d.loop = newLoop(d.log, cfg.Dataplane, owned, setup)
 	if d.paths, err = managePaths(&cfg); err != nil {
 		return nil, err
@@ -196,6 +197,9 @@ func (d *Director) Run(ctx context.Context) error {
 		g.Go(func() error { return control.Serve(work, d.cfg.Control, d) })
 	}
 	g.Go(func() error { return d.tracks.run(work) })
+	if m := d.members[0]; m.node != nil && len(d.cfg.Failover.Channels) > 0 {
+		g.Go(func() error { return d.exchange(work, m) })
+	}
 	g.Go(func() error { d.reloads(work); return nil })
 
 	// A part that fails ends the electors, and so all of it.
@@ -251,7 +255,15 @@ func stanceOf(r failover.Role) stance {
 // onEvent follows the roles for those who are told of them, and what is seen of
 // the addresses. An elector does not wait for it.
 func (d *Director) onEvent(m *member, e failover.Event) {
-	if e.Kind != failover.EventRole {
+	switch e.Kind {
+	case failover.EventRole:
+	case failover.EventVerdicts:
+		select {
+		case d.news <- struct{}{}:
+		default:
+		}
+		return
+	default:
 		d.loop.inbox.order(func(context.Context) { d.loop.sightings.take(e) })
 		return
 	}

@@ -16,6 +16,9 @@ type known struct {
 	// says is the state by its checks; counts is the one that counts, which is
 	// another one while a wave of failures is held back.
 	says, counts health.State
+	// lent is the partner's, which counts in place of ours while it is not
+	// Unknown.
+	lent health.State
 	// told is the weight that its check tells.
 	told *int
 	gear *gear
@@ -24,6 +27,9 @@ type known struct {
 // facts are those of the plan.
 func (k *known) facts() facts {
 	f := facts{state: k.counts, told: k.told}
+	if k.lent != health.Unknown {
+		f.state = k.lent
+	}
 	if k.server.TellsShare && k.told != nil && *k.told > 0 {
 		f.told, f.share = nil, float64(*k.told)/100
 	}
@@ -69,7 +75,7 @@ func (l *loop) learn(setup *Setup, states map[string]health.State, now time.Time
 			id := WatchID(v.Name, r.Name)
 			k := &known{service: i, server: r, gear: gearOf(v, r)}
 			if was := old[id]; was != nil {
-				k.says, k.counts = was.says, was.counts
+				k.says, k.counts, k.lent = was.says, was.counts, was.lent
 				if r.TellsWeight {
 					k.told = was.told
 				}
@@ -129,7 +135,7 @@ func (l *loop) hear(id string, s health.State, now time.Time) {
 	if k == nil {
 		return
 	}
-	k.says = s
+	k.says, k.lent = s, health.Unknown
 	if s != health.Down {
 		l.wave.Rose(id)
 	} else if k.counts != health.Down && !l.wave.Fell(l.setup.Alarm, id, k.counts, l.standing-1, now) {
