@@ -20,6 +20,7 @@ import (
 type Router struct {
 	name    string
 	virtual *virtualDevice // nil without a virtual MAC
+	filter  *acceptFilter  // nil: what comes for the addresses is accepted
 	start   time.Time
 	events  *eventQueue
 	effects *effects
@@ -75,11 +76,15 @@ func NewRouter(cfg *RouterConfig) (*Router, error) {
 	if err != nil {
 		return nil, err
 	}
+	filter, err := newAcceptFilter(c)
+	if err != nil {
+		return nil, err
+	}
 	if c.Beat.apart() {
 		return c.distantRouter(virtual)
 	}
 	r := &Router{
-		name: c.name(), virtual: virtual, cfg: c, own: *c.advert(), start: time.Now(), mu: new(sync.Mutex),
+		name: c.name(), virtual: virtual, filter: filter, cfg: c, own: *c.advert(), start: time.Now(), mu: new(sync.Mutex),
 		poke: make(chan struct{}, 1), listening: make(chan struct{}, 1), in: make([]byte, advertBuffer), addrs: make([]netip.Addr, 0, vrrp.MaxAddrs),
 	}
 	if len(c.Keys) > 0 {
@@ -101,7 +106,7 @@ func (r *Router) String() string { return r.name }
 // others, releases the addresses when one of them serves or none has come within
 // an interval and a quarter of a second, calls the role hook and returns nil. It
 // returns an error at once if the socket may not be opened for want of
-// permission, or if the system has none; any other trouble is reported and
+// permission, if the system has none, or if NoAccept cannot be had; any other trouble is reported and
 // tried again. A router runs once.
 func (r *Router) Run(ctx context.Context) error {
 	if r.remote != nil {
@@ -115,6 +120,12 @@ func (r *Router) Run(ctx context.Context) error {
 	r.started = true
 	r.mu.Unlock()
 
+	if r.filter != nil {
+		if err := r.filter.set(r.cfg.Addresses); err != nil {
+			return err
+		}
+		defer r.filter.close() // after the addresses are released
+	}
 	if err := r.open(ctx); errors.Is(err, fs.ErrPermission) || errors.Is(err, errors.ErrUnsupported) {
 		return err
 	}

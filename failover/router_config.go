@@ -64,6 +64,13 @@ type RouterConfig struct {
 	// arp_ignore and arp_announce are raised meanwhile. It works with RawIP only;
 	// clouds and hypervisors often let no second MAC through.
 	VirtualMAC bool
+	// NoAccept drops what comes for Addresses themselves, as RFC 9568 has it by
+	// default (Accept_Mode, section 6.1): they are answered for in ARP and
+	// neighbour discovery and forwarded through, as addresses of gateways. It is
+	// nothing for a balancer, and an owner accepts all the same. It works with
+	// RawIP only and needs nf_tables of Linux 5.12 or newer; the rules are in a
+	// table of their own, which is gone when Run or the process ends.
+	NoAccept bool
 	// Source is the address of this router that adverts are sent from; the
 	// zero address is chosen by the transport, see [AdvertSocket].
 	Source netip.Addr

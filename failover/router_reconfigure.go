@@ -15,11 +15,11 @@ import (
 // PreemptDelay, Peers, Password, Keys, KeyWindow and Checksum. An active router
 // tells the others at once.
 //
-// VRID, Device, Version, Source, VirtualMAC and the family make another router; so do the
-// step from or to vrrp.PriorityOwner and that between multicast and unicast. Of
-// these the error names all that differ, and nothing is changed. Owner, OnRole,
-// OnEvent, Transport, Logger and Beat stay what they were, whatever cfg has; what the
-// owner owns changes by [Router.SetAddresses].
+// VRID, Device, Version, Source, VirtualMAC, NoAccept and the family make another
+// router; so do the step from or to vrrp.PriorityOwner and that between multicast
+// and unicast. Of these the error names all that differ, and nothing is changed.
+// Owner, OnRole, OnEvent, Transport, Logger and Beat stay what they were, whatever
+// cfg has; what the owner owns changes by [Router.SetAddresses].
 //
 // A priority that differs from the last configured one takes the place of what
 // SetPriority gave. Routers that are changed one after another differ meanwhile:
@@ -35,6 +35,11 @@ func (r *Router) Reconfigure(ctx context.Context, cfg *RouterConfig) error {
 	if err != nil {
 		return err
 	}
+	settle, err := r.dropAlso(c.Addresses)
+	if err != nil {
+		return err
+	}
+	defer settle()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.reconfigure(c)
@@ -101,6 +106,7 @@ func (c *RouterConfig) fixed(n *RouterConfig) error {
 	differ("version", n.Version, c.Version)
 	differ("source", n.Source, c.Source)
 	differ("virtual MAC", n.VirtualMAC, c.VirtualMAC)
+	differ("refusal to accept", n.NoAccept, c.NoAccept)
 	family, priority, path := kind(n)
 	wasFamily, wasPriority, wasPath := kind(c)
 	differ("family", family, wasFamily)
@@ -124,6 +130,11 @@ type AddressSetter interface {
 // changed, or says why nothing did; it is errors.ErrUnsupported for an owner
 // that is no [AddressSetter].
 func (r *Router) SetAddresses(ctx context.Context, advertised []netip.Addr, owned []VirtualAddress) error {
+	settle, err := r.dropAlso(advertised)
+	if err != nil {
+		return err
+	}
+	defer settle()
 	r.mu.Lock()
 	before := r.own
 	c := *r.cfg

@@ -184,11 +184,11 @@ func TestReconfigureRefusesAnotherRouter(t *testing.T) {
 		before := high.router.Status()
 		c := failover.RouterConfig{
 			VRID: 52, Device: "eth1", Version: 2, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.7")}, Priority: vrrp.PriorityOwner,
-			Interval: time.Second, Source: source(9), VirtualMAC: true, Peers: []netip.Addr{source(2)},
+			Interval: time.Second, Source: source(9), VirtualMAC: true, NoAccept: true, Peers: []netip.Addr{source(2)},
 		}
 		err := high.router.Reconfigure(t.Context(), &c)
 		for _, want := range []string{
-			"VRID 52 instead of 51", "device eth1 instead of eth0", "version 2 instead of 3", "source 192.0.2.9", "virtual MAC true instead of false", "that of an owner", "path unicast instead of multicast",
+			"VRID 52 instead of 51", "device eth1 instead of eth0", "version 2 instead of 3", "source 192.0.2.9", "virtual MAC true instead of false", "refusal to accept true instead of false", "that of an owner", "path unicast instead of multicast",
 		} {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%q is not in %v", want, err)

@@ -78,12 +78,12 @@ func TestEthernetAdvert(t *testing.T) {
 	}
 }
 
-func TestVirtualMACNeedsRawSockets(t *testing.T) {
-	_, err := NewRouter(&RouterConfig{
-		VRID: 51, Device: "eth0", VirtualMAC: true, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.100")}, Transport: otherTransport{},
-	})
-	if err == nil || !strings.Contains(err.Error(), "needs the transport RawIP") {
-		t.Errorf("%v", err)
+func TestVirtualMACAndNoAcceptNeedRawSockets(t *testing.T) {
+	for _, c := range []RouterConfig{{VirtualMAC: true}, {NoAccept: true}} {
+		c.VRID, c.Device, c.Addresses, c.Transport = 51, "eth0", []netip.Addr{netip.MustParseAddr("192.0.2.100")}, otherTransport{}
+		if _, err := NewRouter(&c); err == nil || !strings.Contains(err.Error(), "needs the transport RawIP") {
+			t.Errorf("%v", err)
+		}
 	}
 }
 
