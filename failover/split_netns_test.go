@@ -102,8 +102,8 @@ func TestNetnsStubbornNeighboursFollow(t *testing.T) {
 			r2 := start(b2, 100)
 			within(t, patience, "the other one is backup", func() bool { return r2.Status().Role == failover.RoleBackup })
 			for range 3 {
-				must(t, r1.Yield())
-				within(t, patience, "hand-over", func() bool { return r2.Status().Serving && !r1.Status().Serving })
+				handOver(t, r1, r2)
+				within(t, patience, "it lets go", func() bool { return !r1.Status().Serving })
 				client.answeredBy(b2, vip)
 				r1.Reclaim()
 				within(t, patience, "back", func() bool { return r1.Status().Serving && !r2.Status().Serving })

@@ -121,7 +121,7 @@ func TestNetnsVirtualMACMovesThePortAlone(t *testing.T) {
 				t.Logf("%s: %v", what, took)
 			}
 			serves("start", r1, b1, b2)
-			must(t, r1.Yield())
+			handOver(t, r1, r2)
 			serves("hand-over", r2, b2, b1)
 			r1.Reclaim()
 			serves("preemption", r1, b1, b2)
@@ -144,7 +144,8 @@ func TestNetnsVirtualMACMovesThePortAlone(t *testing.T) {
 				}
 			}
 			for _, e := range rec.Events() {
-				if e.Kind == failover.EventRefused || e.Kind == failover.EventMismatch || e.Kind == failover.EventAddressTrouble {
+				switch e.Kind {
+				case failover.EventRefused, failover.EventMismatch, failover.EventAddressTrouble, failover.EventClaimed, failover.EventRemoved, failover.EventDuplicate:
 					t.Errorf("event %v", e)
 				}
 			}
