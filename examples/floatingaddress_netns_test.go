@@ -94,64 +94,67 @@ func (m *machine) end() {
 func TestNetnsFloatingAddress(t *testing.T) {
 	exe := build(t, "floating-address")
 	const vip = "192.0.2.100"
+	var all sync.WaitGroup // they mostly wait
+	defer all.Wait()
 	for name, more := range map[string][2][]string{
 		"by multicast":       {},
 		"by unicast":         {{"-peer", "192.0.2.2"}, {"-peer", "192.0.2.1"}},
 		"with a virtual MAC": {{"-virtual-mac"}, {"-virtual-mac"}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			l := lab.New(t)
-			sw := l.Namespace("switch")
-			sw.Bridge("br0")
-			host := func(name, addr string) *lab.Namespace {
-				n := l.Namespace(name)
-				l.Veth(n, "eth0", sw, "p-"+name)
-				sw.Attach("p-"+name, "br0")
-				n.Addr("eth0", netip.MustParsePrefix(addr))
-				return n
-			}
-			one, two := &machine{Namespace: host("one", "192.0.2.1/24"), t: t}, &machine{Namespace: host("two", "192.0.2.2/24"), t: t}
-			client := host("client", "192.0.2.9/24")
-			await := func(what, want string) {
-				t.Helper()
-				var got string
-				for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-					ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
-					c, err := client.DialContext(ctx, "tcp", vip+":80")
-					cancel()
-					if err != nil {
-						got = err.Error()
-						continue
-					}
-					_ = c.SetDeadline(time.Now().Add(500 * time.Millisecond))
-					b, _ := io.ReadAll(c)
-					c.Close()
-					if got = string(b); got == want {
-						return
-					}
+		all.Go(func() {
+			t.Run(name, func(t *testing.T) {
+				l := lab.New(t)
+				sw := l.Namespace("switch")
+				sw.Bridge("br0")
+				host := func(name, addr string) *lab.Namespace {
+					n := l.Namespace(name)
+					l.Veth(n, "eth0", sw, "p-"+name)
+					sw.Attach("p-"+name, "br0")
+					n.Addr("eth0", netip.MustParsePrefix(addr))
+					return n
 				}
-				t.Fatalf("%s: the address answers %q, want %q", what, got, want)
-			}
-			one.serve()
-			two.serve()
-			args := []string{"-address", vip + "/32", "-service", "127.0.0.1:80"}
-			one.float(exe, append(append(args, "-priority", "200"), more[0]...)...)
-			await("start", "one")
-			two.float(exe, append(append(args, "-priority", "100"), more[1]...)...)
-			await("another one comes", "one")
-			one.service.Close()
-			await("the service ends", "two")
-			if text := one.out.String(); !strings.Contains(text, "the service does not answer: dial tcp 127.0.0.1:80") {
-				t.Errorf("no reason in %q", text)
-			}
-			one.serve()
-			await("the service is back", "one")
-			one.end()
-			await("the program ends", "two")
-			if text := two.out.String(); !strings.Contains(text, "role backup -> active") || !strings.Contains(text, "the active router stops") {
-				t.Errorf("no reason in %q", text)
-			}
+				one, two := &machine{Namespace: host("one", "192.0.2.1/24"), t: t}, &machine{Namespace: host("two", "192.0.2.2/24"), t: t}
+				client := host("client", "192.0.2.9/24")
+				await := func(what, want string) {
+					t.Helper()
+					var got string
+					for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+						ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+						c, err := client.DialContext(ctx, "tcp", vip+":80")
+						cancel()
+						if err != nil {
+							got = err.Error()
+							continue
+						}
+						_ = c.SetDeadline(time.Now().Add(500 * time.Millisecond))
+						b, _ := io.ReadAll(c)
+						c.Close()
+						if got = string(b); got == want {
+							return
+						}
+					}
+					t.Fatalf("%s: the address answers %q, want %q", what, got, want)
+				}
+				one.serve()
+				two.serve()
+				args := []string{"-address", vip + "/32", "-service", "127.0.0.1:80"}
+				one.float(exe, append(append(args, "-priority", "200"), more[0]...)...)
+				await("start", "one")
+				two.float(exe, append(append(args, "-priority", "100"), more[1]...)...)
+				await("another one comes", "one")
+				one.service.Close()
+				await("the service ends", "two")
+				if text := one.out.String(); !strings.Contains(text, "the service does not answer: dial tcp 127.0.0.1:80") {
+					t.Errorf("no reason in %q", text)
+				}
+				one.serve()
+				await("the service is back", "one")
+				one.end()
+				await("the program ends", "two")
+				if text := two.out.String(); !strings.Contains(text, "role backup -> active") || !strings.Contains(text, "the active router stops") {
+					t.Errorf("no reason in %q", text)
+				}
+			})
 		})
 	}
 }

@@ -107,6 +107,7 @@ func summed(p forged) forged {
 // ours. In the end it comes unforged, and has the effect that the others would
 // have had.
 func TestNetnsRouterRefusesForgeries(t *testing.T) {
+	t.Parallel()
 	secrets := []vrrp.Key{{ID: 1, Secret: bytes.Repeat([]byte{1}, 32)}, {ID: 2, Secret: bytes.Repeat([]byte{2}, 32)}, {ID: 1, Secret: bytes.Repeat([]byte{3}, 32)}}
 	sign := func(key vrrp.Key, at time.Time) func(forged) forged {
 		return func(p forged) forged {

@@ -58,6 +58,7 @@ func (p *peer) up(device string) (up, exists bool) {
 // The address has one MAC for ever: the neighbour learns it once, and only the
 // switch follows the service.
 func TestNetnsVirtualMACMovesThePortAlone(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name string
 		vips []string
@@ -67,6 +68,7 @@ func TestNetnsVirtualMACMovesThePortAlone(t *testing.T) {
 		{"IPv6", []string{"fe80::100/64", "2001:db8::100/128"}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			w := newWire(t)
 			b1, b2 := w.host("d1", "192.0.2.1/24", "2001:db8::1/64"), w.host("d2", "192.0.2.2/24", "2001:db8::2/64")
 			client := w.host("cl", "192.0.2.9/24", "2001:db8::9/64")
@@ -156,6 +158,7 @@ func TestNetnsVirtualMACMovesThePortAlone(t *testing.T) {
 // Two routers with virtual MACs on one device, a device that somebody removes,
 // and one that is there from a run that was killed.
 func TestNetnsVirtualDeviceComesAndGoes(t *testing.T) {
+	t.Parallel()
 	w := newWire(t)
 	host := w.host("d1", "192.0.2.1/24", "2001:db8::1/64")
 	host.Sysctl("net.ipv4.conf.eth0.arp_announce", "1")
