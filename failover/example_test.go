@@ -211,3 +211,42 @@ func ExampleBeat() {
 		log.Fatal(err)
 	}
 }
+
+// Two routers of VRRP in one process over a link in memory: the better one
+// serves until it stops, and the other one says why it takes over.
+func Example_routers() {
+	link := new(failovertest.Segment)
+	start := func(source string, priority uint8) (told <-chan string, stop func()) {
+		lines := make(chan string, 16)
+		router, err := failover.NewRouter(&failover.RouterConfig{
+			VRID: 51, Device: "eth0", Priority: priority, Interval: 20 * time.Millisecond, DownAdverts: 25,
+			Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.100")},
+			Transport: link.Station(netip.MustParseAddr(source)),
+			OnEvent: func(e failover.Event) {
+				if e.Kind == failover.EventRole {
+					lines <- fmt.Sprintf("%v: %s", e.Role, e.Reason)
+				}
+			},
+		})
+		if err != nil {
+			log.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- router.Run(ctx) }()
+		return lines, func() { cancel(); <-done }
+	}
+	high, stopHigh := start("192.0.2.1", 200)
+	fmt.Println("high is", <-high)
+	low, stopLow := start("192.0.2.2", 100)
+	fmt.Println("low is", <-low)
+	stopHigh()
+	fmt.Println("high is", <-high)
+	fmt.Println("low is", <-low)
+	stopLow()
+	// Output:
+	// high is active: no active router was heard
+	// low is backup: another router is active: 192.0.2.1 with priority 200
+	// high is leaving: stopping
+	// low is active: the active router stops
+}
