@@ -127,6 +127,7 @@ type Addresses struct {
 	held  bool
 	times uint64           // that they were acquired
 	stale []VirtualAddress // dropped from the set, not removed yet
+	ready preparation      // nil: none
 
 	routes      []VirtualRoute
 	staleRoutes []VirtualRoute
@@ -207,7 +208,7 @@ func (a *Addresses) Acquire(ctx context.Context) error {
 	again := a.held
 	a.held = true
 	a.times++
-	added, err := a.keeper.ensure(ctx, a.addrs)
+	added, err := a.ensure(ctx)
 	if again && len(added) > 0 {
 		a.log.Warn("failover: addresses had been removed or changed by someone else and are back", slog.Any("addresses", added))
 	}
@@ -246,7 +247,17 @@ func (a *Addresses) Release(ctx context.Context) error {
 func (a *Addresses) Announce(ctx context.Context) error {
 	a.mu.Lock()
 	addrs := slices.Clone(a.addrs)
+	ready := a.ready
+	a.ready = nil
 	a.mu.Unlock()
+	if ready != nil {
+		defer ready.close()
+		if a.cfg.Announcer == nil {
+			if ok, err := ready.announce(ctx, addrs); ok {
+				return err
+			}
+		}
+	}
 	return a.announcer.Announce(ctx, addrs)
 }
 

@@ -26,51 +26,95 @@ type linkAnnouncer struct{ namespace string }
 
 func (l linkAnnouncer) Announce(ctx context.Context, addrs []VirtualAddress) error {
 	var errs []error
+	var sockets []*announceSocket
 	names, by := devices(addrs)
 	for _, name := range names {
-		list := by[name]
-		err := l.send(ctx, name, len(list), func(i int, hw net.HardwareAddr, router bool) ([]byte, error) {
-			if a := list[i].Prefix.Addr(); a.Is6() {
-				return neighbourAdvertisement(hw, a, router), nil
-			}
-			return gratuitousARP(hw, list[i].Prefix.Addr())
-		})
-		if err != nil {
-			errs = append(errs, fmt.Errorf("failover: announce on %q: %w", name, err))
+		s, err := l.open(name)
+		if err == nil {
+			sockets = append(sockets, s)
+			err = s.tell(ctx, by[name])
 		}
+		errs = append(errs, announceError(name, err))
 	}
+	closeSockets(sockets)
 	return errors.Join(errs...)
 }
 
-// send sends n frames on a device, spread over time. frame makes each, for the
-// device's hardware address; router says whether the device forwards IPv6. It
-// sends nothing where nobody is to be told.
-func (l linkAnnouncer) send(ctx context.Context, name string, n int, frame func(i int, hw net.HardwareAddr, router bool) ([]byte, error)) error {
-	var (
-		ifi    *net.Interface
-		conn   *packet.Conn
-		router bool
-	)
+func announceError(device string, err error) error {
+	if err != nil {
+		return fmt.Errorf("failover: announce on %q: %w", device, err)
+	}
+	return nil
+}
+
+// announceSocket is a packet socket on one device.
+type announceSocket struct {
+	device *net.Interface
+	conn   *packet.Conn // nil for loopback and tunnels: nobody to tell
+	router bool
+}
+
+func (l linkAnnouncer) open(name string) (*announceSocket, error) {
+	s := &announceSocket{}
 	err := inNamespace(l.namespace, func() (err error) {
-		if ifi, err = net.InterfaceByName(name); err != nil {
+		if s.device, err = net.InterfaceByName(name); err != nil {
 			return err
 		}
-		if len(ifi.HardwareAddr) != 6 {
-			return nil // loopback, tunnels: nobody to tell
+		if len(s.device.HardwareAddr) != 6 {
+			return nil
 		}
 		v, err := os.ReadFile("/proc/sys/net/ipv6/conf/" + name + "/forwarding")
-		router = err == nil && strings.TrimSpace(string(v)) != "0"
+		s.router = err == nil && strings.TrimSpace(string(v)) != "0"
 		// Protocol 0 receives nothing.
-		conn, err = packet.Listen(ifi, packet.Raw, 0, nil)
+		s.conn, err = packet.Listen(s.device, packet.Raw, 0, nil)
 		if errors.Is(err, fs.ErrPermission) {
 			err = fmt.Errorf("%w; run as root or give CAP_NET_RAW", err)
 		}
 		return err
 	})
-	if err != nil || conn == nil {
+	return s, err
+}
+
+// closeSockets closes them without waiting, as the kernel takes some ten
+// milliseconds for each, until no processor may be using it any more.
+func closeSockets(sockets []*announceSocket) {
+	go func() {
+		for _, s := range sockets {
+			if s.conn != nil {
+				_ = s.conn.Close() // nothing is buffered in it
+			}
+		}
+	}()
+}
+
+// send sends n frames on a device; frame makes each, as that of announceSocket.
+func (l linkAnnouncer) send(ctx context.Context, name string, n int, frame func(i int, hw net.HardwareAddr, router bool) ([]byte, error)) error {
+	s, err := l.open(name)
+	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer closeSockets([]*announceSocket{s})
+	return s.send(ctx, n, frame)
+}
+
+// tell tells the neighbours of addresses.
+func (s *announceSocket) tell(ctx context.Context, addrs []VirtualAddress) error {
+	return s.send(ctx, len(addrs), func(i int, hw net.HardwareAddr, router bool) ([]byte, error) {
+		if a := addrs[i].Prefix.Addr(); a.Is6() {
+			return neighbourAdvertisement(hw, a, router), nil
+		}
+		return gratuitousARP(hw, addrs[i].Prefix.Addr())
+	})
+}
+
+// send sends n frames, spread over time. frame makes each, for the device's
+// hardware address; router says whether the device forwards IPv6. It sends
+// nothing where nobody is to be told.
+func (s *announceSocket) send(ctx context.Context, n int, frame func(i int, hw net.HardwareAddr, router bool) ([]byte, error)) error {
+	conn := s.conn
+	if conn == nil {
+		return nil
+	}
 	// A driver that takes nothing must not hold up the next role.
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetWriteDeadline(time.Now()) })
 	defer stop()
@@ -87,7 +131,7 @@ func (l linkAnnouncer) send(ctx context.Context, name string, n int, frame func(
 			case <-time.After(announcePause):
 			}
 		}
-		f, err := frame(i, ifi.HardwareAddr, router)
+		f, err := frame(i, s.device.HardwareAddr, s.router)
 		if err != nil {
 			return err
 		}

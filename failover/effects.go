@@ -36,6 +36,7 @@ type effects struct {
 	most    time.Duration      // of a hold, from hurry; 0 is no bound
 	again   bool               // announce anew
 	aside   bool               // see stepAside
+	near    bool               // a take-over may be near
 	abandon context.CancelFunc // ends the acquisition in progress
 	serving bool
 	err     error
@@ -115,6 +116,17 @@ func (e *effects) announce() {
 	e.poke()
 }
 
+// prepare says that a take-over may be near: what can be done before it is.
+func (e *effects) prepare() {
+	if _, ok := e.owner.(standby); !ok {
+		return
+	}
+	e.mu.Lock()
+	e.near = true
+	e.mu.Unlock()
+	e.poke()
+}
+
 func (e *effects) poke() {
 	select {
 	case e.wake <- struct{}{}:
@@ -139,6 +151,9 @@ func (e *effects) addresses() []AddressStatus {
 // run works until RoleLeaving is done or given up.
 func (e *effects) run() {
 	defer close(e.done)
+	if s, ok := e.owner.(standby); ok {
+		defer s.rest()
+	}
 	if w, ok := e.owner.(AddressWatcher); ok {
 		ctx, stop := context.WithCancel(context.Background())
 		var watching sync.WaitGroup
@@ -163,6 +178,8 @@ func (e *effects) run() {
 		want, hold, aside := e.want, e.hold, e.aside
 		again := e.again && !aside
 		e.again = e.again && aside
+		near := e.near
+		e.near = false
 		e.mu.Unlock()
 
 		if want != last {
@@ -225,6 +242,11 @@ func (e *effects) run() {
 			continue
 		case want == RoleLeaving:
 			return
+		case near && want == RoleBackup:
+			if s, ok := e.owner.(standby); ok {
+				s.prepare()
+			}
+			continue
 		}
 		var expired <-chan time.Time
 		if wait > 0 {

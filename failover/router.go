@@ -48,8 +48,10 @@ type Router struct {
 	sendErr error         // why sending fails
 	again   bool          // sending found that the socket is of no more use
 	emptyAt time.Duration // when the socket was last seen empty
-	in, out []byte        // buffers
-	addrs   []netip.Addr  // of the packet that is looked at
+	// anticipated is the moment of the take-over that was prepared last.
+	anticipated time.Duration
+	in, out     []byte       // buffers
+	addrs       []netip.Addr // of the packet that is looked at
 
 	peers    []*routerPeer
 	sent     uint64

@@ -220,6 +220,7 @@ func (r *Router) loop(ctx context.Context) {
 				r.step(vrrp.Event{Kind: vrrp.EventTick}, now)
 			}
 		}
+		r.anticipate(now)
 		wake := r.cfg.Interval
 		if r.connErr != nil {
 			wake = linkPoll
@@ -236,6 +237,17 @@ func (r *Router) loop(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// anticipate lets the effects prepare a take-over, once for each silence, when an
+// advert is overdue or the active router stops. The caller holds mu.
+func (r *Router) anticipate(now time.Duration) {
+	next := r.machine.Next()
+	if r.role != RoleBackup || next == r.anticipated || next-now > r.machine.DownInterval()-3*r.cfg.Interval/2 {
+		return
+	}
+	r.anticipated = next
+	r.effects.prepare()
 }
 
 func (r *Router) stalled(late, now time.Duration) {
