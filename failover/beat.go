@@ -38,7 +38,10 @@ func randomID() uint64 {
 // heard takes an authentic packet in.
 func (n *Node) heard(c *channel, b *pulse.Beat, at time.Duration) {
 	n.mu.Lock()
-	proof, drop := n.guard.Accept(c.index, b, randomID())
+	proof, drop := n.guard.Accept(c.index, b, n.spare)
+	if n.guard.Challenge() == n.spare {
+		n.spare = randomID() // for the next partner
+	}
 	if proof.Fresh {
 		n.beat, n.refusals = *b, refusals{}
 	}

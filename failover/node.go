@@ -29,6 +29,7 @@ type Node struct {
 	started  bool
 	machine  pulse.Machine
 	guard    pulse.Guard
+	spare    uint64 // the next challenge
 	seal     *pulse.Codec
 	newerKey uint32 // of the partner's, told last
 	seq      uint64
@@ -74,7 +75,7 @@ func New(cfg *Config) (*Node, error) {
 			return nil, err
 		}
 	}
-	n.guard = pulse.NewGuard(randomID(), randomID())
+	n.guard, n.spare = pulse.NewGuard(randomID(), randomID()), randomID()
 	n.machine = pulse.NewMachine(n.params(), 0)
 	return n, nil
 }
