@@ -28,8 +28,10 @@ const maxMembers = 64
 // contradict each other, each node being better in one member, nobody preempts:
 // whoever serves goes on, and after both served apart from each other one of
 // them gets all, by chance. Members had better have one Interval, too: the
-// quickest member decides for a slower one, which may be wrong where only the
-// quick one's link is broken, and is then taken back within a round trip.
+// quickest member decides for a slower one, which is wrong where only the quick
+// one's link is broken. The other router's answer takes it back within a round
+// trip, and from then on all members have to find the silence themselves, until
+// that link works again.
 type Group struct {
 	name     string
 	apart    bool // in a beat process
@@ -39,6 +41,7 @@ type Group struct {
 	mu       *sync.Mutex     // that of all routers
 	settling bool
 	because  *Router // whom the last move was due to
+	up       *Router // who made it active last
 }
 
 // NewGroup lets routers move together from now on. It is for routers that have
@@ -207,14 +210,19 @@ func (g *Group) move() (changed bool) {
 	}
 	g.because = g.routers[by]
 	e := vrrp.Event{Kind: vrrp.EventFollow}
+	var wrong *Router
 	if v == vrrp.VerdictUp {
-		e.State = vrrp.StateActive
+		e.State, g.up = vrrp.StateActive, g.because
 	} else {
 		// Another group may have given way to this one at the same moment. It
 		// is not to come back at the same moment, too.
 		e.State, e.Wait = vrrp.StateBackup, rand.N(g.because.cfg.Interval)
+		if _, why, _ := g.because.machine.State(); why == vrrp.ReasonHigherHeard && g.because != g.up {
+			wrong = g.up
+		}
 	}
 	for _, r := range g.routers {
+		e.On = r == wrong
 		r.step(e, r.clock())
 	}
 	return true

@@ -209,6 +209,35 @@ func TestGroup(t *testing.T) {
 				low.stop()
 			}
 		}},
+		{"where the quick one of two links is broken, the slow one corrects it once", func(t *testing.T) {
+			ts, high, low := pairOfTeams(t, func(_, link int, c *failover.RouterConfig) {
+				if link == 0 {
+					c.Interval = pace / 10
+				}
+			})
+			time.Sleep(pace / 7) // between two adverts of both
+			for _, s := range low.members {
+				s.Events()
+			}
+			ts.cut(0, 1, 0, true)
+			time.Sleep(10 * time.Minute)
+			high.is(failover.RoleActive)
+			low.is(failover.RoleBackup)
+			for _, s := range low.members {
+				if n := s.Count(failover.EventRole); n > 2 {
+					t.Errorf("%d changes: %v", n, s.Events())
+				}
+			}
+			low.members[0].says(`group "vips" leaves the service to 192.0.2.1, which eth1 51 hears`)
+			// It is healed, and broken again.
+			ts.cut(0, 1, 0, false)
+			time.Sleep(time.Second)
+			low.members[0].says("another router is active: 192.0.2.1")
+			ts.cut(0, 1, 1, true)
+			ts.cut(0, 1, 0, true)
+			time.Sleep(pace)
+			low.is(failover.RoleActive)
+		}},
 		{"a yield of one member is one of all, and so is its end", func(t *testing.T) {
 			_, high, low := pairOfTeams(t, nil)
 			if err := high.members[1].router.Yield(); err != nil {

@@ -1,6 +1,10 @@
 package vrrp
 
-import "github.com/lvskit/lvskit/failover/internal/enum"
+import (
+	"time"
+
+	"github.com/lvskit/lvskit/failover/internal/enum"
+)
 
 // Verdict is what a group has to do, see [Agree].
 type Verdict uint8
@@ -26,10 +30,12 @@ func (v Verdict) String() string { return enum.Name("verdict", verdictNames[:], 
 //
 // One member that is ready takes all. It has to wait for a member that is no
 // backup or has not listened yet after a start or a fault, and for one that has
-// heard a better router since: since the advert was due that the ready one
-// missed first. So a dead node is found by the quickest member, and where only
-// one of several links is broken nothing moves, as the members that still hear
-// the active node would have to give way again. Members whose priorities
+// heard a better router since: within the last interval, when the ready one had
+// missed all adverts but the last that it may miss. So a dead node is found by
+// the quickest member, and where only one of several links is broken nothing
+// moves, as the members that still hear the active node would have to give way
+// again: where the intervals differ that happens once, and then all have to be
+// ready. Members whose priorities
 // contradict each other come to rest by the same rule: whoever serves goes on.
 func Agree(members []*Machine) (v Verdict, by int) {
 	active, idle := 0, -1
@@ -57,11 +63,13 @@ func Agree(members []*Machine) (v Verdict, by int) {
 // Waiting returns the first member that the ready one of the number i waits
 // for, or -1.
 func Waiting(members []*Machine, i int) int {
-	due := members[i].base + members[i].learned
+	m := members[i]
+	doubted := m.doubted
+	due := m.base + time.Duration(m.p.DownAdverts-1)*m.learned
 	for j, m := range members {
 		switch {
 		case j == i || m.ready:
-		case m.state != StateBackup, m.reason == ReasonStart, m.reason == ReasonFaultCleared, !m.soon && m.base > due:
+		case doubted, m.state != StateBackup, m.reason == ReasonStart, m.reason == ReasonFaultCleared, !m.soon && m.base > due:
 			return j
 		}
 	}

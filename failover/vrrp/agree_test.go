@@ -28,16 +28,20 @@ func member(t *testing.T, s string) *Machine {
 	case "mended":
 		do(Event{Kind: EventFault, On: true}, -second)
 		do(Event{Kind: EventFault}, 0)
-	case "ready": // it missed an advert first 2 s ago
+	case "ready": // the second advert that it missed was due 1 s ago
 		do(advert(-3*second, 200, high), -3*second)
 		do(Event{Kind: EventTick}, down)
 	case "hears": // has heard since
-		do(advert(-second, 200, high), -second)
+		do(advert(-second/2, 200, high), -second/2)
 	case "heard": // has not heard since
-		do(advert(-2*second, 200, high), -2*second)
-	case "stopped": // has heard a stop since
 		do(advert(-second, 200, high), -second)
-		do(advert(-second, 0, high), -second)
+	case "doubted": // ready, and was wrong before
+		do(advert(-4*second, 200, high), -4*second)
+		do(Event{Kind: EventFollow, State: StateBackup, On: true}, -4*second)
+		do(Event{Kind: EventTick}, down)
+	case "stopped": // has heard a stop since
+		do(advert(-second/2, 200, high), -second/2)
+		do(advert(-second/2, 0, high), -second/2)
 	case "active":
 		do(Event{Kind: EventTick}, -second)
 		do(Event{Kind: EventFollow, State: StateActive}, 0)
@@ -69,6 +73,8 @@ func TestAgree(t *testing.T) {
 		{"one ready, the other has heard nothing since", []string{"heard", "ready"}, VerdictUp, 1},
 		{"one ready, the other has heard since", []string{"ready", "hears"}, VerdictStay, -1},
 		{"one ready, the other has heard a stop since", []string{"ready", "stopped"}, VerdictUp, 0},
+		{"one that was wrong before, the other has heard nothing since", []string{"doubted", "heard"}, VerdictStay, -1},
+		{"one that was wrong before, the other ready", []string{"doubted", "ready"}, VerdictUp, 0},
 		{"one ready, the other listens after its start", []string{"ready", "listens"}, VerdictStay, -1},
 		{"one ready, the other listens after a fault", []string{"ready", "mended"}, VerdictStay, -1},
 		{"one ready, the other in fault", []string{"ready", "fault"}, VerdictStay, -1},
@@ -148,5 +154,29 @@ func TestMemberWaitsAfterGivingWay(t *testing.T) {
 func TestVerdictNames(t *testing.T) {
 	if got := fmt.Sprint(VerdictStay, VerdictUp, VerdictDown, Verdict(9)); got != "stay up down verdict(9)" {
 		t.Error(got)
+	}
+}
+
+// A member that was wrong is believed again when it hears a better router.
+func TestMemberIsBelievedAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*Params)
+		event  Event
+		want   bool // doubted
+	}{
+		"better":                   {func(*Params) {}, advert(0, 200, high), false},
+		"worse":                    {func(*Params) {}, advert(0, 50, low), true},
+		"worse, and not preempted": {func(p *Params) { p.NoPreempt = true }, advert(0, 50, low), false},
+		"worse, and left for now":  {func(p *Params) { p.PreemptDelay = time.Minute }, advert(0, 50, low), true},
+		"stop":                     {func(*Params) {}, advert(0, 0, high), true},
+		"tick":                     {func(*Params) {}, Event{Kind: EventTick}, true},
+	} {
+		p := grouped
+		c.change(&p)
+		m := in(t, StateBackup, p)
+		m, _ = m.Step(Event{Kind: EventFollow, State: StateBackup, On: true}, 0)
+		if m, _ = m.Step(c.event, 0); m.doubted != c.want {
+			t.Errorf("%s: doubted %v", name, m.doubted)
+		}
 	}
 }

@@ -65,7 +65,9 @@ const (
 	EventReclaim
 	// EventFollow: the group becomes active, if State is StateActive, or ceases
 	// to be. After it ceased the router waits for Wait more than it would
-	// otherwise, unless somebody goes on serving.
+	// otherwise, unless somebody goes on serving. On says that it was this
+	// router that had made the group active, and that another member found a
+	// better one: its silence proves nothing any more, until it hears one itself.
 	EventFollow
 	// EventSource: Source is that of our adverts from now on.
 	EventSource
@@ -80,7 +82,7 @@ const (
 // Event is an input of the [Machine].
 type Event struct {
 	Kind     EventKind
-	On       bool          // EventFault
+	On       bool          // EventFault, EventFollow
 	Priority uint8         // EventHeard, EventPriority
 	Interval time.Duration // EventHeard
 	Source   netip.Addr    // EventHeard, EventSource

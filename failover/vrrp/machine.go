@@ -70,6 +70,7 @@ type Machine struct {
 	stalls     uint8
 	waived     bool // handed over by order: no preemption
 	ready      bool // would be active, but for the group
+	doubted    bool // made the group active, and was wrong: does so alone no more
 	// The group gave way then, and waits for so much longer if it was the last
 	// that happened.
 	contested time.Duration
@@ -216,7 +217,7 @@ func (m *Machine) configure(p Params, now time.Duration, out *[]Action) {
 // listen waits for a whole down interval from now on.
 func (m *Machine) listen(r Reason, now time.Duration, out *[]Action) {
 	m.learned = m.p.Interval
-	m.base, m.soon, m.lowerSince, m.ready = now, false, 0, false
+	m.base, m.soon, m.lowerSince, m.ready, m.doubted = now, false, 0, false, false
 	m.active, m.activePrio = netip.Addr{}, 0
 	m.enter(StateBackup, r, now, out)
 }
@@ -252,6 +253,9 @@ func (m *Machine) heardInBackup(e Event, now time.Duration, out *[]Action) {
 	if e.Priority >= m.priority {
 		m.lowerSince = 0
 	}
+	if e.Priority >= m.priority || m.p.NoPreempt {
+		m.doubted = false // and not where preemption only waits
+	}
 	m.learned = e.Interval
 	m.base, m.soon, m.ready = max(m.base, e.At), false, false
 	m.enter(StateBackup, ReasonActiveHeard, now, out)
@@ -285,7 +289,7 @@ func (m *Machine) heardInActive(e Event, now time.Duration, out *[]Action) {
 			*out = append(*out, Action{Kind: ActionRivalGone})
 		}
 		m.learned = e.Interval
-		m.base, m.soon, m.lowerSince = e.At, false, 0
+		m.base, m.soon, m.lowerSince, m.doubted = e.At, false, 0, false
 		m.active, m.activePrio, m.activeAt = e.Source, e.Priority, e.At
 		m.enter(StateBackup, ReasonHigherHeard, now, out)
 	default:
@@ -337,6 +341,7 @@ func (m *Machine) follow(e Event, now time.Duration, out *[]Action) {
 		m.leave(StateBackup, ReasonGroup, now, out)
 	}
 	m.contested, m.patience = now, e.Wait
+	m.doubted = m.doubted || e.On
 }
 
 func (m *Machine) tick(now time.Duration, out *[]Action) {
