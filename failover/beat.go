@@ -155,6 +155,8 @@ func (n *Node) step(e pulse.Event, now time.Duration) {
 			e := Event{Kind: EventPartnerLost}
 			if d := n.refused(now); d != pulse.DropNone {
 				e.Reason = n.complaint(d)
+			} else {
+				e.Reason = n.failing()
 			}
 			n.events.emit(e)
 		case pulse.ActionChannelFound:
@@ -179,27 +181,6 @@ func (n *Node) step(e pulse.Event, now time.Duration) {
 	n.followClearance()
 	n.effects.stepAside(n.machine.Yielding())
 	n.wakeLoop() // what is due next may have changed
-}
-
-// reason says why the node is in its role. A partner that is refused is not
-// called silent. The caller holds mu.
-func (n *Node) reason(now time.Duration) string {
-	_, r, _ := n.machine.State()
-	text := r.String()
-	switch {
-	case r == pulse.ReasonFault && n.fault != "":
-		text = "fault: " + n.fault
-	case r == pulse.ReasonUncleared && n.clearance.text != "":
-		text += ": " + n.clearance.text
-	}
-	switch d := n.refused(now); {
-	case d == pulse.DropNone:
-		return text
-	case r == pulse.ReasonPartnerSilent:
-		return n.complaint(d)
-	default:
-		return text + "; " + n.complaint(d)
-	}
 }
 
 // sendNow asks the loop for a beat; only the loop writes, so that sequences

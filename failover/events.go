@@ -19,7 +19,8 @@ const (
 	// EventRole: the role changed. Role, From, Reason.
 	EventRole EventKind = 1 + iota
 	// EventPartnerFound, EventPartnerLost: heard, or silent on all channels.
-	// Reason of a loss, if the partner is not silent but refused.
+	// Reason of a loss, if the partner is not silent but refused, or if nothing
+	// can be sent to it.
 	EventPartnerFound
 	EventPartnerLost
 	// EventChannelFound, EventChannelLost: the partner is heard on this
