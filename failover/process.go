@@ -59,6 +59,7 @@ type Beat struct {
 	cfg    BeatConfig
 	events *eventQueue
 	spawn  func(*BeatConfig) (*process, error) // nil: all in this process
+	limit  time.Duration                       // lifeLimit
 
 	mu      sync.Mutex
 	started bool
@@ -124,7 +125,7 @@ func NewBeat(cfg *BeatConfig) (*Beat, error) {
 }
 
 func newBeat(cfg *BeatConfig, spawn func(*BeatConfig) (*process, error)) *Beat {
-	b := &Beat{cfg: *cfg, spawn: spawn, members: make(map[uint64]*remote), changed: make(chan struct{})}
+	b := &Beat{cfg: *cfg, spawn: spawn, limit: lifeLimit, members: make(map[uint64]*remote), changed: make(chan struct{})}
 	if b.cfg.Logger == nil {
 		b.cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -216,7 +217,7 @@ func (b *Beat) once(ctx context.Context) error {
 	b.mu.Unlock()
 	var work sync.WaitGroup
 	work.Go(p.link.pump)
-	life := &lifeWatch{link: p.link}
+	life := &lifeWatch{link: p.link, limit: b.limit}
 	watch, stop := context.WithCancel(context.Background())
 	work.Go(func() { life.run(watch, p.kill) })
 	work.Go(func() { b.dismiss(ctx, watch, p.link) })
@@ -383,7 +384,8 @@ func (b *Beat) present() (l *link, over bool, changed <-chan struct{}) {
 
 // lifeWatch kills a process that gives no sign of life.
 type lifeWatch struct {
-	link *link
+	link  *link
+	limit time.Duration
 
 	mu   sync.Mutex
 	at   time.Time
@@ -421,8 +423,8 @@ func (w *lifeWatch) run(ctx context.Context, kill func()) {
 			w.at = now
 		}
 		switch {
-		case now.Sub(w.at) > lifeLimit:
-			w.late = fmt.Sprintf("it gave no sign of life for %v and was killed", lifeLimit)
+		case now.Sub(w.at) > w.limit:
+			w.late = fmt.Sprintf("it gave no sign of life for %v and was killed", w.limit)
 		case errors.Is(err, errOutbox):
 			w.late = "it did not read what it was told and was killed"
 		}

@@ -225,11 +225,12 @@ func TestSilentBeatProcessIsReplaced(t *testing.T) {
 		}
 		return world.spawn(c)
 	})
+	beat.limit = 300 * time.Millisecond
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- beat.Run(ctx) }()
 	waitFor(t, "another one", func() bool { return beat.Status().Priority == "in memory" })
-	if !s.has("gave no sign of life for 2s") {
+	if !s.has("gave no sign of life for 300ms") {
 		t.Errorf("events %q", s.lines)
 	}
 	cancel()
