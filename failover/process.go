@@ -344,10 +344,13 @@ func (b *Beat) take(p *process, n *note) {
 	b.mu.Lock()
 	m := b.members[n.Member]
 	b.mu.Unlock()
-	if m == nil {
-		return // it has left
+	var line wireLog
+	switch {
+	case m != nil:
+		m.take(p.link, n)
+	case n.Kind == noteLog && n.Member == 0 && unpack(n, &line) == nil:
+		line.log(b.cfg.Logger) // of the process itself
 	}
-	m.take(p.link, n)
 }
 
 // enter makes m a member, and leave ends that.

@@ -4,9 +4,11 @@ package failover_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -316,4 +318,53 @@ func TestNetnsGroupInABeatProcess(t *testing.T) {
 	if s := routers[0].Status(); s.Role != failover.RoleLeaving {
 		t.Errorf("stopped: %+v", s)
 	}
+}
+
+// Without privileges it runs all the same, and says what is lost, with the cure.
+func TestNetnsBeatProcessWithoutPrivilege(t *testing.T) {
+	t.Parallel()
+	text, err := json.Marshal(daemonConfig{Node: &failover.Config{}})
+	must(t, err)
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Dir = "/"
+	cmd.Env = append(os.Environ(), daemonVariable+"="+string(text))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	out := new(lockedText)
+	cmd.Stdout, cmd.Stderr = out, out
+	must(t, cmd.Start())
+	within(t, patience, "it serves", func() bool {
+		return strings.Contains(out.String(), "init -> active") && strings.Contains(out.String(), "\nbeat ")
+	})
+	must(t, cmd.Process.Signal(syscall.SIGTERM))
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	for _, want := range []string{
+		"beat-limited: no real-time priority (operation not permitted), but normal: a busy machine may delay heartbeats; ",
+		"RLIMIT_RTPRIO of 10 (systemd: LimitRTPRIO=10)",
+		"memory not locked (", "an unlimited RLIMIT_MEMLOCK (systemd: LimitMEMLOCK=infinity)",
+		" normal locked=false",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+}
+
+// lockedText is written while it is read.
+type lockedText struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }

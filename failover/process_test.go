@@ -101,8 +101,14 @@ func waitFor(t *testing.T, what string, f func() bool) {
 // apart runs a beat with one node alone, whose configuration may be changed.
 func apart(t *testing.T, change func(*Config)) (*Node, *Beat, *inMemory, *script, func()) {
 	t.Helper()
+	return apartWith(t, &BeatConfig{}, change)
+}
+
+func apartWith(t *testing.T, b *BeatConfig, change func(*Config)) (*Node, *Beat, *inMemory, *script, func()) {
+	t.Helper()
 	world, s := new(inMemory), new(script)
-	beat := newBeat(&BeatConfig{OnEvent: s.event}, world.spawn)
+	b.OnEvent = s.event
+	beat := newBeat(b, world.spawn)
 	c := &Config{Beat: beat, OnRole: s.hook, OnEvent: s.event, Interval: 10 * time.Millisecond}
 	if change != nil {
 		change(c)
@@ -207,6 +213,83 @@ func TestBrokenMessagesArePassedOver(t *testing.T) {
 				t.Errorf("replaced: %v, want %v", again, tt.again)
 			}
 		})
+	}
+}
+
+// The process goes on after a message that it cannot read, and leaves as if the
+// daemon were gone when it cannot find the next one.
+func TestBrokenMessagesToTheProcess(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		bytes string
+		again bool // the process is replaced
+		want  string
+	}{
+		{"no JSON", "\x00\x00\x00\x03{{{", false, "broken message"},
+		{"an unknown kind", "\x00\x00\x00\x0f" + `{"kind":"sing"}`, false, `\"sing\" is not known`},
+		{"a run of nothing", "\x00\x00\x00\x23" + `{"kind":"run","member":9,"body":[]}`, false, "broken message"},
+		{"an order without sense", "\x00\x00\x00\x34" + `{"kind":"ask","member":1,"verb":"fault","body":[1] }`, false, "broken message"},
+		{"a length out of bounds", "\xff\xff\xff\xff", true, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var text lockedText
+			n, beat, _, _, _ := apartWith(t, &BeatConfig{Logger: slog.New(slog.NewTextHandler(&text, nil))}, func(c *Config) {
+				c.Logger = slog.New(slog.NewTextHandler(&text, nil))
+			})
+			waitFor(t, "active", func() bool { return n.Status().Serving })
+			l, _, _ := beat.present()
+			_, _ = l.conn.Write([]byte(tt.bytes))
+			if tt.again {
+				waitFor(t, "another one", func() bool { return beat.Status().Starts == 2 })
+			}
+			if tt.want != "" {
+				waitFor(t, "the log", func() bool { return strings.Contains(text.String(), tt.want) })
+			}
+			waitFor(t, "active", func() bool { return n.Status().Serving })
+			if again := beat.Status().Starts > 1; again != tt.again {
+				t.Errorf("replaced: %v, want %v", again, tt.again)
+			}
+		})
+	}
+}
+
+// lockedText is written while it is read.
+type lockedText struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// Where there is no such process everything runs in this one, and what that
+// costs is told.
+func TestBeatOfASystemWithoutProcesses(t *testing.T) {
+	s := new(script)
+	beat := newBeat(&BeatConfig{OnEvent: s.event}, nil)
+	beat.status.Limits = []string{"no beat process on plan10"}
+	n, err := New(&Config{Beat: beat})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var work sync.WaitGroup
+	work.Go(func() { _ = beat.Run(ctx) })
+	work.Go(func() { _ = n.Run(ctx) })
+	waitFor(t, "it serves", func() bool { return n.Status().Serving && s.has("beat-limited: no beat process on plan10") })
+	cancel()
+	work.Wait()
+	if n.remote != nil || beat.Status().Pid != 0 {
+		t.Errorf("status %+v", beat.Status())
 	}
 }
 
