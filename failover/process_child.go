@@ -7,12 +7,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"time"
-
-	"github.com/lvskit/lvskit/failover/pulse"
 )
 
 // keeper is the beat process: it runs what the daemon describes.
@@ -211,46 +207,6 @@ func (w *ward) make(s *memberSpec) (err error) {
 	return err
 }
 
-// unite makes the members of a group, before the first of them runs.
-func (k *keeper) unite(n *note) error {
-	var s groupSpec
-	if err := unpack(n, &s); err != nil {
-		return err
-	}
-	var routers []*Router
-	made := make(map[uint64]*ward)
-	for _, id := range slices.Sorted(maps.Keys(s.Members)) {
-		w := &ward{id: id, keeper: k}
-		if s.Members[id] == nil || s.Members[id].Router == nil {
-			return fmt.Errorf("%w: group %q has a member that is no router", errBroken, s.Name)
-		}
-		if err := w.make(s.Members[id]); err != nil {
-			return err
-		}
-		made[id], routers = w, append(routers, w.router)
-	}
-	if _, err := NewGroup(s.Name, routers...); err != nil {
-		return err
-	}
-	maps.Copy(k.ready, made)
-	return nil
-}
-
-// renew brings a member of a group that was made before to what it is now.
-func (w *ward) renew(s *memberSpec) error {
-	if s.Router == nil {
-		return fmt.Errorf("%w: it was a router", errBroken)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), releaseLimit)
-	defer cancel()
-	if w.owner != nil && s.Addresses != nil {
-		if err := w.own(ctx, s.Addresses); err != nil {
-			return err
-		}
-	}
-	return w.router.Reconfigure(ctx, s.Router)
-}
-
 // own makes the owner what c says.
 func (w *ward) own(ctx context.Context, c *AddressesConfig) error {
 	if err := w.owner.SetAnnouncing(c.Announcing); err != nil {
@@ -325,146 +281,6 @@ func (w *ward) fence(ctx context.Context, reason string) error {
 	return err
 }
 
-// ask does what the daemon asks for.
-func (w *ward) ask(n *note) {
-	arg := func(to any) bool {
-		err := unpack(n, to)
-		if err != nil {
-			w.keeper.answer(n, nil, err)
-			w.keeper.complain(err)
-		}
-		return err == nil
-	}
-	switch n.Verb {
-	case verbStatus:
-		w.keeper.answer(n, w.status(), nil)
-		return
-	case verbFault:
-		if reason := ""; arg(&reason) {
-			w.setFault(reason)
-		}
-	case verbPriority:
-		if priority := uint8(0); arg(&priority) && w.router != nil {
-			w.router.SetPriority(priority)
-		}
-	case verbYield:
-		w.keeper.answer(n, nil, w.yield())
-		return
-	case verbTake:
-		if w.node != nil {
-			w.keeper.answer(n, nil, w.node.Take())
-		}
-		return
-	case verbVerdicts:
-		if data := []byte(nil); arg(&data) && w.node != nil {
-			_, list, err := pulse.ParseVerdicts(data)
-			if err == nil {
-				err = w.node.SetVerdicts(list)
-			}
-			w.keeper.answer(n, nil, err)
-		}
-		return
-	case verbPartnerVerdicts:
-		if w.node != nil {
-			w.keeper.answer(n, w.partnerVerdicts(), nil)
-			return
-		}
-	case verbKeys:
-		if keys := []pulse.Key(nil); arg(&keys) && w.node != nil {
-			w.keeper.answer(n, nil, w.node.SetKeys(keys))
-		}
-		return
-	case verbReclaim:
-		if w.router != nil {
-			w.router.Reclaim()
-		}
-	case verbAnnounce:
-		if w.router != nil {
-			w.router.Announce()
-		} else {
-			w.node.Announce()
-		}
-	case verbConfigure:
-		if c := (RouterConfig{}); arg(&c) && w.router != nil {
-			w.keeper.answer(n, nil, w.router.Reconfigure(context.Background(), &c))
-		}
-		return
-	case verbDigest:
-		if d := [32]byte{}; arg(&d) && w.node != nil {
-			w.node.SetDigest(d)
-		}
-	case verbDocument:
-		if d := (wireDocument{}); arg(&d) && w.node != nil {
-			w.keeper.answer(n, nil, w.node.SetDocument(d.Digest, d.Document))
-		}
-		return
-	case verbPartner:
-		if w.node != nil {
-			w.keeper.answer(n, w.node.PartnerDocument(), nil)
-			return
-		}
-	case verbAddresses:
-		if c := (AddressesConfig{}); arg(&c) && w.owner != nil {
-			w.keeper.work.Go(func() { // it may have to wait for another of its tasks
-				ctx, cancel := context.WithTimeout(context.Background(), releaseLimit)
-				defer cancel()
-				w.keeper.answer(n, nil, w.own(ctx, &c))
-			})
-		}
-		return
-	default:
-		err := fmt.Errorf("%w: the verb %.40q is not known", errBroken, n.Verb)
-		w.keeper.answer(n, nil, err)
-		w.keeper.complain(err)
-		return
-	}
-	w.keeper.answer(n, nil, nil)
-}
-
-// wireDocument is the argument of verbDocument.
-type wireDocument struct {
-	Digest   [32]byte `json:"digest"`
-	Document []byte   `json:"document"`
-}
-
-// wireStatus is a Status with what its own form in JSON leaves out.
-type wireStatus struct {
-	Status
-	PartnerDigest [32]byte `json:"partner_digest"`
-}
-
-func (w *ward) status() any {
-	if w.router != nil {
-		return w.router.Status()
-	}
-	s := w.node.Status()
-	return wireStatus{s, s.Partner.Digest}
-}
-
-func (w *ward) partnerVerdicts() []byte {
-	list, age, ok := w.node.PartnerVerdicts()
-	if !ok {
-		return nil
-	}
-	data, _ := pulse.AppendVerdicts(nil, age, list) // it came as one
-	return data
-}
-
-func (w *ward) setFault(reason string) {
-	if w.router != nil {
-		w.router.SetFault(reason)
-	} else {
-		w.node.SetFault(reason)
-	}
-}
-
-func (w *ward) yield() error {
-	if w.router != nil {
-		return w.router.Yield()
-	}
-	return w.node.Yield()
-}
-
 // needed reports whether nobody else would serve the addresses: they stay
 // although the daemon is gone, as the kernel goes on serving.
 func (w *ward) needed() bool { return w.node != nil && !w.node.Status().Partner.Alive }
@@ -521,32 +337,3 @@ func (k *keeper) onlyNeeded() bool {
 	}
 	return true
 }
-
-// distantLog is the slog.Handler that hands lines to the daemon.
-type distantLog struct {
-	keeper *keeper
-	member uint64
-	attrs  []slog.Attr
-}
-
-func (d *distantLog) Enabled(context.Context, slog.Level) bool { return true }
-
-func (d *distantLog) Handle(_ context.Context, r slog.Record) error {
-	attrs := make(map[string]any)
-	add := func(a slog.Attr) bool {
-		attrs[a.Key] = fmt.Sprint(a.Value.Resolve().Any())
-		return true
-	}
-	for _, a := range d.attrs {
-		add(a)
-	}
-	r.Attrs(add)
-	d.keeper.log(d.member, r.Level, r.Message, attrs)
-	return nil
-}
-
-func (d *distantLog) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &distantLog{d.keeper, d.member, append(append([]slog.Attr(nil), d.attrs...), attrs...)}
-}
-
-func (d *distantLog) WithGroup(string) slog.Handler { return d }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"os/signal"
 	"runtime"
@@ -30,7 +29,8 @@ func burn(n int) {
 	for range n {
 		go func() {
 			runtime.LockOSThread()
-			for { //nolint:staticcheck // that is what it is for
+			for i := uint8(0); ; i++ { // for ever
+				runtime.KeepAlive(i)
 			}
 		}()
 	}
@@ -138,9 +138,4 @@ func daemon(text string) error {
 	}
 	say("status " + string(last))
 	return err
-}
-
-// oneAddress is a virtual address on eth0.
-func oneAddress(s string) []failover.VirtualAddress {
-	return []failover.VirtualAddress{{Prefix: netip.MustParsePrefix(s), Device: "eth0"}}
 }

@@ -83,18 +83,6 @@ func (c *Config) distantNode() (*Node, error) {
 	return n, nil
 }
 
-// distant lets routers in a beat process move together: the group is made there.
-func (g *Group) distant() error {
-	g.apart = true
-	d := &distantGroup{name: g.name}
-	for _, r := range g.routers {
-		r.group = g
-		d.members = append(d.members, r.remote)
-		r.remote.group = d
-	}
-	return nil
-}
-
 // distantReconfigure hands a checked configuration on. The caller holds mu.
 func (r *Router) distantReconfigure(c *RouterConfig) error {
 	old := r.cfg

@@ -125,3 +125,8 @@ func routerPair(t *testing.T, change func(first bool, c *daemonConfig)) (d1, d2 
 	within(t, patience, "the second watches", func() bool { return d[1].count("init -> backup") > 0 && d[1].beat() != 0 })
 	return d[0], d[1]
 }
+
+// oneAddress is a virtual address on eth0.
+func oneAddress(s string) []failover.VirtualAddress {
+	return []failover.VirtualAddress{{Prefix: netip.MustParsePrefix(s), Device: "eth0"}}
+}

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
-	"time"
 )
 
 // Verbs of questions and orders to a router or node.
@@ -186,47 +185,6 @@ func (m *remote) has() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.started
-}
-
-// distantGroup are members that are a Group in the process.
-type distantGroup struct {
-	name    string
-	members []*remote
-	told    *link // that knows of it; under the mutex of the Beat
-}
-
-// groupSpec describes a group to another process.
-type groupSpec struct {
-	Name    string                 `json:"name"`
-	Members map[uint64]*memberSpec `json:"members"`
-}
-
-// begin tells a process of the group, once. first begins to run, and its mutex
-// is held.
-func (g *distantGroup) begin(l *link, first *remote) {
-	if g.told == l {
-		return
-	}
-	g.told = l
-	s := groupSpec{Name: g.name, Members: make(map[uint64]*memberSpec)}
-	for _, m := range g.members {
-		if m != first {
-			m.mu.Lock()
-		}
-		s.Members[m.id] = m.describe()
-		if m != first {
-			m.mu.Unlock()
-		}
-	}
-	body, err := json.Marshal(&s)
-	if err == nil {
-		err = l.put(&note{Kind: noteGroup, Body: body})
-	}
-	if err != nil {
-		for _, m := range g.members {
-			m.finish(fmt.Errorf("failover: hand group %q to the beat process: %w", g.name, err))
-		}
-	}
 }
 
 // finish has Run return.
@@ -436,48 +394,4 @@ func (m *remote) present() Role {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.role
-}
-
-// unpack reads the body of a message.
-func unpack(n *note, to any) error {
-	if err := json.Unmarshal(n.Body, to); err != nil {
-		return fmt.Errorf("%w: %s: %w", errBroken, n.Kind, err)
-	}
-	return nil
-}
-
-// wireEvent is an Event on its way.
-type wireEvent struct {
-	Event
-	Err *distantError `json:"distant,omitempty"`
-}
-
-func packEvent(e Event) wireEvent {
-	w := wireEvent{Event: e, Err: distant(e.Err)}
-	w.Event.Err = nil
-	return w
-}
-
-func (w *wireEvent) event() Event {
-	e := w.Event
-	e.Err = w.Err.err()
-	return e
-}
-
-// wireLog is a line of a log on its way.
-type wireLog struct {
-	Level slog.Level     `json:"level"`
-	Text  string         `json:"text"`
-	Attrs map[string]any `json:"attrs,omitempty"`
-	Time  time.Time      `json:"time"`
-}
-
-func (w *wireLog) log(to *slog.Logger) {
-	r := slog.NewRecord(w.Time, w.Level, w.Text, 0)
-	for k, v := range w.Attrs {
-		r.Add(k, v)
-	}
-	if ctx := context.Background(); to.Enabled(ctx, w.Level) {
-		_ = to.Handler().Handle(ctx, r) // as slog.Logger does
-	}
 }
