@@ -352,7 +352,7 @@ func TestGroup(t *testing.T) {
 			high.is(failover.RoleActive)
 		}},
 		{"contradicting priorities come to rest", func(t *testing.T) {
-			for range 20 {
+			for range 6 {
 				ts := newTeams(t, nil, []uint8{200, 100}, []uint8{100, 200})
 				for link := range 2 {
 					ts.cut(0, 1, link, true)
@@ -417,7 +417,7 @@ func (ts *teams) serving(t *testing.T) (list []int) {
 // Whatever happens to links, members and nodes, a group is never active in
 // part, and when all is well one node serves, and goes on serving.
 func TestGroupRandomSchedules(t *testing.T) {
-	for range 40 {
+	for range 12 {
 		seed := rand.Uint64()
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 8))

@@ -374,7 +374,7 @@ func TestRandomSchedulesOfGroups(t *testing.T) {
 		}
 		return otherwise
 	}
-	first, count := number("LVSKIT_VRRP_SEED", rand.Uint64()), number("LVSKIT_VRRP_SCHEDULES", 500)
+	first, count := number("LVSKIT_VRRP_SEED", rand.Uint64()), number("LVSKIT_VRRP_SCHEDULES", 200)
 	for i := range count {
 		w, broken := tryGroup(first + i)
 		if broken != "" {
