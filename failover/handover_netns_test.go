@@ -37,7 +37,7 @@ func (p *peer) echo() {
 
 // stream sends a numbered datagram every half millisecond while f runs, and
 // returns how many were sent, how many were never answered, and the longest time
-// between two that were answered.
+// in which none that was sent was: 0 if all were.
 func (p *peer) stream(to netip.AddrPort, f func()) (sent, lost int, gap time.Duration) {
 	t := p.w.t
 	t.Helper()
@@ -84,25 +84,25 @@ func (p *peer) stream(to netip.AddrPort, f func()) (sent, lost int, gap time.Dur
 	time.Sleep(200 * time.Millisecond) // the last answers
 	_ = c.SetReadDeadline(time.Now())
 	<-read
-	var last time.Time
+	last := -1
 	for i, when := range at {
 		if !answered[uint32(i)] {
 			lost++
 			continue
 		}
-		if !last.IsZero() {
-			gap = max(gap, when.Sub(last))
+		if last >= 0 && last < i-1 {
+			gap = max(gap, when.Sub(at[last]))
 		}
-		last = when
+		last = i
 	}
-	if last.IsZero() {
+	if last < 0 {
 		t.Fatal("no datagram was answered")
 	}
 	return len(at), lost, gap
 }
 
 // A client that sends every half millisecond through planned moves to and fro,
-// and through a stop, sees no more of them than noise.
+// and through a stop, notices none of them.
 func TestNetnsPlannedMovesHaveNoGap(t *testing.T) {
 	t.Parallel()
 	w := newWire(t)
@@ -127,11 +127,11 @@ func TestNetnsPlannedMovesHaveNoGap(t *testing.T) {
 			time.Sleep(50 * time.Millisecond)
 		})
 		t.Logf("%s: %d datagrams, %d lost, longest gap %v", what, sent, lost, gap)
-		if gap > 100*time.Millisecond || lost > 20 {
+		if gap > 100*time.Millisecond || lost > 5 {
 			t.Errorf("%s: %d of %d lost, longest gap %v", what, lost, sent, gap)
 		}
 	}
-	for range 3 {
+	for range 2 {
 		move("yield", d1, d2, func() { must(t, d1.node.Yield()) })
 		move("take", d2, d1, func() { must(t, d1.node.Take()) })
 	}
