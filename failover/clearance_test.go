@@ -215,6 +215,40 @@ func TestClearance(t *testing.T) {
 	}
 }
 
+// What is answered after its silence has ended says nothing of the next one.
+func TestClearanceOfAnotherSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		var calls atomic.Int64
+		p := both(t, func(_, b *failover.Config) {
+			b.Fence = func(context.Context, string) error {
+				if calls.Add(1) == 1 {
+					<-release // it does not mind its context
+					return nil
+				}
+				return errors.New("no")
+			}
+		})
+		for range 2 {
+			p.net.Partition(p.primary.host, p.backup.host)
+			time.Sleep(time.Second)
+			p.net.Heal()
+			time.Sleep(time.Second)
+		}
+		p.net.Partition(p.primary.host, p.backup.host)
+		time.Sleep(time.Second)
+		close(release)
+		time.Sleep(10 * time.Second)
+		p.want(failover.RoleActive, failover.RoleBackup)
+		if n := calls.Load(); n < 2 {
+			t.Errorf("the new silence was asked for %d times", n-1)
+		}
+		if n := p.backup.Count(failover.EventTakeOverFree); n != 0 {
+			t.Errorf("cleared %d times", n)
+		}
+	})
+}
+
 // A node that starts and hears nobody asks too.
 func TestClearanceAtTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -223,13 +223,15 @@ func TestVerdictsOfAHostilePartner(t *testing.T) {
 	for name, tt := range map[string]struct {
 		data   []byte
 		number uint32
+		digest byte // the beats say 2
 		events int
 		ok     bool
 	}{
-		"an honest one":         {good, 1, 1, true},
-		"no list":               {good[:50], 1, 1, false},
-		"too long a list":       {append(make([]byte, 8), make([]byte, 17*(pulse.MaxVerdicts+1))...), 1, 1, false},
-		"a list without number": {good, 0, 0, false},
+		"an honest one":         {good, 1, 2, 1, true},
+		"no list":               {good[:50], 1, 2, 1, false},
+		"too long a list":       {append(make([]byte, 8), make([]byte, 17*(pulse.MaxVerdicts+1))...), 1, 2, 1, false},
+		"a list without number": {good, 0, 2, 0, false},
+		"of another digest":     {good, 1, 3, 0, false},
 	} {
 		t.Run(name, inBubble(func(t *testing.T) {
 			p := newPair(t)
@@ -240,7 +242,7 @@ func TestVerdictsOfAHostilePartner(t *testing.T) {
 				u.round(false, func([]byte) {}, func() []byte {
 					at := i % pieces * pulse.PieceData
 					return u.codec.AppendPiece(nil, &pulse.Piece{
-						Kind: pulse.PieceVerdicts, Number: tt.number, Boot: 7, Seq: u.seq, Digest: [32]byte{2}, Sum: sha256.Sum256(tt.data),
+						Kind: pulse.PieceVerdicts, Number: tt.number, Boot: 7, Seq: u.seq, Digest: [32]byte{tt.digest}, Sum: sha256.Sum256(tt.data),
 						Total: uint32(len(tt.data)), Offset: uint32(at), Data: tt.data[at:min(at+pulse.PieceData, len(tt.data))],
 					})
 				})

@@ -561,12 +561,17 @@ func TestMachine(t *testing.T) {
 			s.step(Event{Kind: EventBlind})
 			s.step(Event{Kind: EventCleared})
 			s.want(StateActive, ReasonPartnerSilent)
+			s.partner(StateActive, serves)
+			s.want(StateBackup, ReasonRivalPreferred)
+			s.until(s.now + 2*dead)
+			s.want(StateBackup, ReasonUncleared) // cleared for one silence only
+			s.step(Event{Kind: EventCleared})
 			s.partner(StateBackup)
 			s.step(Event{Kind: EventFault, On: true})
 			s.until(s.now + 2*dead)
 			s.step(Event{Kind: EventFault})
 			s.until(s.now + 2*dead)
-			s.want(StateInit, ReasonUncleared) // cleared for one silence only
+			s.want(StateInit, ReasonUncleared)
 		}},
 		{"words of a partner need no clearance", func(t *testing.T) {
 			params := backupParams()
