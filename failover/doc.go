@@ -19,7 +19,7 @@
 //	backup   leaves the service to the partner
 //	active   serves: hook, then addresses, then announcements
 //	fault    kept from serving by SetFault
-//	leaving  stopping: the partner is told and takes over at once
+//	leaving  stopping: serves until the partner does, then releases
 //
 // What decides, in this order:
 //
@@ -27,13 +27,15 @@
 //   - Neither is active: the primary takes it as soon as it hears the other
 //     one, the backup if the primary has not done so within two intervals.
 //   - The partner stops, has a fault or hands over: take it at once.
-//   - The partner is silent on all channels for DeadAfter: take it. One silent
+//   - The partner is silent on all channels for DeadAfter: take it, once the
+//     witness and the fence of [Config] agree, if there are any. One silent
 //     channel is told and changes nothing.
 //   - A node that returns and hears an active partner becomes backup, also the
-//     primary: nothing fails back by itself. [Node.Yield] does.
-//   - Both are active, as after a partition: the primary stays and announces
-//     again, the other one gives way. If it cannot hear us, so that it never
-//     will, the primary gives way after DeadAfter instead.
+//     primary: nothing fails back by itself. [Node.Yield] and [Node.Take] do.
+//   - Both are active, as after a partition: of two that serve, or two that do
+//     not yet, the primary stays and announces again, and the other one gives
+//     way; and who does not serve yet to who does. If the other one cannot hear
+//     us, so that it never will, the primary gives way after DeadAfter instead.
 //   - Our own stall is not the partner's silence: a loop that wakes late by
 //     more than an interval listens for two intervals before it believes any
 //     silence, and every verdict waits for a settle time until the sockets are
@@ -44,11 +46,33 @@
 // The tests of package pulse prove it for every world that two nodes reach in
 // some intervals of losses, stalls, restarts, faults and hand-overs.
 //
+// # Handing over
+//
+// A planned move leaves no gap: who hands over, by Yield, by a Take of the
+// partner or as it stops, serves until the partner says that its hook and
+// addresses are through and the neighbours know. A partner that refuses, falls
+// silent or does not come to serve leaves everything as it was. The tests in
+// network namespaces lose no packet of a client that sends every half
+// millisecond. A fault is no planned move: it releases at once.
+//
+// # What else the nodes tell each other
+//
+// Beside the beats, and never a reason for a role: digests of the
+// configurations, and what they stand for ([Node.SetDocument]); what each knows
+// of targets that both check ([Node.SetVerdicts]); clocks of day, for an alarm
+// when they differ.
+//
+// # A partner that runs Piranha's pulse
+//
+// For a pair of which one router is new, Config.Legacy speaks the heartbeat of
+// Piranha. It is not authenticated; the next section does not hold then.
+//
 // # Safety
 //
 // Heartbeats are authenticated and cannot be replayed; package pulse says what
 // attacker they withstand. Each refused packet is counted under its reason in
-// [Status], and the unusual reasons are events.
+// [Status], and the unusual reasons are events. [Node.SetKeys] changes the keys
+// of a running pair.
 //
 // Packets from the partner's own address that are refused, as with another
 // key, are no sign of life: anyone can send them, and a node that waited for

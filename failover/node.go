@@ -81,10 +81,11 @@ func New(cfg *Config) (*Node, error) {
 }
 
 // Run takes part in the pair until ctx ends; then it tells the partner, serves
-// until the partner does if that is able to, releases the addresses, calls the
-// role hook and returns nil. It returns an
-// error at once if no channel may be opened for want of permission; any other
-// trouble is reported and tried again. A node runs once.
+// until the partner does if that is able to (which may take DeadAfter for it to
+// begin, and ten seconds more for its hook and addresses), releases the
+// addresses, calls the role hook and returns nil. It returns an error at once if
+// no channel may be opened for want of permission; any other trouble is reported
+// and tried again. A node runs once.
 func (n *Node) Run(ctx context.Context) error {
 	if n.remote != nil {
 		return n.remote.run(ctx)
@@ -151,8 +152,8 @@ func (n *Node) SetDigest(d [32]byte) {
 }
 
 // SetFault keeps the node from being active, for the reason given, and if it is
-// releases what it has at once; the empty reason ends the fault. A node whose fault ends
-// listens before it takes anything over.
+// releases what it has at once; the empty reason ends the fault. A node whose
+// fault ends listens before it takes anything over.
 func (n *Node) SetFault(reason string) {
 	if n.remote != nil {
 		n.remote.tell(verbFault, reason, true)

@@ -64,6 +64,21 @@
 // A piece is a comfort and never a sign of life: beats and what is decided by
 // them are the same with it and without.
 //
+// # Keys
+//
+// Every packet names its key. A node knows several, seals with the first and
+// opens what any of them sealed, so a pair changes its key in three steps, each
+// done on both nodes before the next, and no packet is refused: add the new one
+// as the last, make it the first, remove the old one.
+//
+// # Handing over
+//
+// An active node that yields stays active, with a flag, and its partner becomes
+// active beside it; they are no rivals. When the partner says that it serves, the
+// node becomes backup. If it says anything else, or nothing, the flag goes and
+// nothing has happened. A node that asks to take over does it by a flag of its
+// own, and the answer is the yielding of the other one.
+//
 // # What attacker it withstands
 //
 // Anyone who can send from any address, who reads every packet and keeps all
