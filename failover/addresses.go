@@ -103,8 +103,8 @@ type addressKeeper interface {
 }
 
 // Addresses is the [AddressOwner] of addresses on this machine's devices, and of
-// routes that need them. It works on Linux only. It never touches an address that is not in its set, nor
-// the state of a device; where the kernel removes the other IPv4 addresses of a
+// routes that need them. It works on Linux only. It never touches an address that
+// is not in its set, nor the state of a device; where the kernel removes the other IPv4 addresses of a
 // network along with its first one, they are put back at once, but routes that
 // went with them are not: set the sysctl promote_secondaries where that matters.
 // It is safe for concurrent use.
@@ -197,7 +197,7 @@ func (a *Addresses) moveTo(from, to string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.moved = [2]string{from, to}
-	a.addrs = movedTo(a.addrs, from, to)
+	a.addrs, a.routes = movedTo(a.addrs, from, to), routesMovedTo(a.routes, from, to)
 }
 
 // Acquire adds the addresses that are missing; those that are there stay

@@ -110,9 +110,26 @@
 // counts. Nothing is touched before the first decision, so that a director
 // that is killed and started again finds its addresses in place.
 //
-// [Addresses] owns real addresses on Linux, [NoAddresses] is for directors
-// whose addresses are there anyway. Package failovertest has an in-memory
-// network for tests.
+// [Addresses] owns real addresses on Linux, and routes that need them;
+// [NoAddresses] is for directors whose addresses are there anyway. Package
+// failovertest has an in-memory network for tests.
+//
+// # Neighbours
+//
+// The neighbours are told by the plan of [Announcing] where the addresses are,
+// in the forms that move an entry also within a second of its last change. The
+// addresses are watched while a Node or Router runs ([AddressWatcher]):
+//
+//   - what someone else removes is back at once, and slower if he goes on;
+//     EventRemoved says what to look for;
+//   - who claims an address of an active node is answered by a new plan, at
+//     most once a second, and told by EventClaimed;
+//   - who hands over lets go when the successor's announcement is heard, and
+//     announces nothing meanwhile;
+//   - a device that comes back, also another one of the same name or with
+//     another hardware address, has its addresses and announces them;
+//   - the gateway is asked from each address after a take-over, and
+//     EventUnbelieved tells if it answers our own address alone.
 //
 // # A process of its own
 //

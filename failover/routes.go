@@ -111,6 +111,19 @@ func checkRoutes(in []VirtualRoute) ([]VirtualRoute, error) {
 	return out, errors.Join(errs...)
 }
 
+// routesMovedTo returns the routes with those of the device from on another one,
+// as the addresses are: what a route is used for would otherwise be sent, and
+// asked for, from the wrong hardware address.
+func routesMovedTo(routes []VirtualRoute, from, to string) []VirtualRoute {
+	out := slices.Clone(routes)
+	for i := range out {
+		if out[i].Device == from {
+			out[i].Device = to
+		}
+	}
+	return out
+}
+
 // routeKeeper is the system's side of the routes of Addresses.
 type routeKeeper interface {
 	// ensureRoutes adds those that are missing, in order, and returns them.
@@ -130,6 +143,9 @@ func (a *Addresses) SetRoutes(ctx context.Context, routes []VirtualRoute) error 
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if from, to := a.moved[0], a.moved[1]; to != "" {
+		routes = routesMovedTo(routes, from, to)
+	}
 	for _, r := range a.routes {
 		if !slices.Contains(routes, r) && !slices.Contains(a.staleRoutes, r) {
 			a.staleRoutes = append(a.staleRoutes, r)

@@ -48,6 +48,24 @@ func TestRoutesComeAfterTheAddressesAndGoBefore(t *testing.T) {
 	step("what could not be removed is not forgotten", func() error { return o.Release(ctx) }, "-"+r2.String(), "-"+b)
 }
 
+func TestRoutesFollowTheAddressesToAnotherDevice(t *testing.T) {
+	k := &fakeKeeper{}
+	onLink := VirtualRoute{Prefix: netip.MustParsePrefix("192.0.2.0/24"), Device: "eth0"}
+	inner := VirtualRoute{Prefix: netip.MustParsePrefix("10.0.0.0/8"), Device: "eth1"}
+	o, err := newAddresses(&AddressesConfig{Addresses: vips("192.0.2.1/32"), Routes: []VirtualRoute{onLink, inner}}, k, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.moveTo("eth0", "vrrp.7")
+	if err := errors.Join(o.Acquire(t.Context()), o.SetRoutes(t.Context(), []VirtualRoute{onLink})); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"+192.0.2.1/32", "+192.0.2.0/24 dev vrrp.7", "+10.0.0.0/8 dev eth1", "-10.0.0.0/8 dev eth1"}
+	if diff := cmp.Diff(want, k.calls); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+}
+
 func TestRoutesAreRefusedWithAReason(t *testing.T) {
 	p, a := netip.MustParsePrefix, netip.MustParseAddr
 	for want, r := range map[string]VirtualRoute{

@@ -89,7 +89,8 @@ type place struct {
 }
 
 // Status returns what is known of each address, in the order of the set.
-// Without Watch only whether it is held.
+// Without Watch that is only whether it is held. Of addresses in a beat process
+// the status of the [Node] or [Router] tells.
 func (a *Addresses) Status() []AddressStatus {
 	a.mu.Lock()
 	defer a.mu.Unlock()
