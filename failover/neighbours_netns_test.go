@@ -10,7 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
+
 	"github.com/lvskit/lvskit/failover"
+	"github.com/lvskit/lvskit/failover/failovertest"
 	"github.com/lvskit/lvskit/internal/lab"
 )
 
@@ -211,5 +214,58 @@ func TestNetnsMeddlingIsUndone(t *testing.T) {
 	st := d.node.Status().Addresses
 	if len(st) != 2 || !st[0].Held || st[0].ClaimedBy != rival.mac() || st[1].ClaimedBy != rival.mac() {
 		t.Errorf("status %+v", st)
+	}
+}
+
+// An active node whose device comes back, or comes anew, has its addresses
+// there and its neighbours taught at once, not with the next refresh.
+func TestNetnsDeviceThatComesBackServes(t *testing.T) {
+	t.Parallel()
+	w := newWire(t)
+	b1 := w.host("d1", "192.0.2.1/24", "2001:db8::1/64")
+	client := w.host("cl", "192.0.2.9/24", "2001:db8::9/64")
+	unmoved(client)
+	b1.serve()
+	owner, err := failover.NewAddresses(&failover.AddressesConfig{
+		Addresses: []failover.VirtualAddress{vip4, vip6}, Namespace: b1.Path(), Announcing: failover.Announcing{Count: 1}, // the next is in a minute
+	})
+	must(t, err)
+	d := &side{Recorder: new(failovertest.Recorder)}
+	d.cfg = failover.Config{Owner: owner, OnEvent: d.OnEvent} // alone, so that it stays active
+	d.start(t)
+	t.Cleanup(func() { d.stop(t) })
+	within(t, patience, "it serves", func() bool { return d.node.Status().Serving })
+	a4, a6 := vip4.Prefix.Addr(), vip6.Prefix.Addr()
+	client.answeredBy(b1, a4, a6)
+
+	// While it is unplugged the client learns something else.
+	b1.plug(false)
+	link, err := client.Handle().LinkByName(eth0)
+	must(t, err)
+	for _, a := range []netip.Addr{a4, a6} {
+		must(t, client.Handle().NeighSet(&netlink.Neigh{
+			LinkIndex: link.Attrs().Index, IP: a.AsSlice(), State: netlink.NUD_REACHABLE, HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 9},
+		}))
+	}
+	b1.plug(true)
+	took := within(t, patience, "plugged in: the client is taught", func() bool {
+		return client.neighbour(a4) == b1.mac() && client.neighbour(a6) == b1.mac()
+	})
+	t.Logf("taught %v after it was plugged in", took)
+
+	link, err = b1.Handle().LinkByName(eth0)
+	must(t, err)
+	must(t, b1.Handle().LinkDel(link))
+	w.Veth(b1.Namespace, eth0, w.sw, b1.port)
+	w.sw.Attach(b1.port, bridge)
+	took = within(t, patience, "a new device: the addresses are there", func() bool { return len(b1.addresses()) == 2 })
+	within(t, patience, "a new device: the client is taught", func() bool {
+		return client.neighbour(a4) == b1.mac() && client.neighbour(a6) == b1.mac()
+	})
+	b1.Addr(eth0, netip.MustParsePrefix("192.0.2.1/24"), netip.MustParsePrefix("2001:db8::1/64"))
+	client.answeredBy(b1, a4, a6)
+	t.Logf("addresses %v after the device came", took)
+	if n := d.Count(failover.EventRemoved); n != 0 {
+		t.Errorf("events %v", d.Events())
 	}
 }
