@@ -258,6 +258,46 @@ func TestNoticesAreFiltered(t *testing.T) {
 	}
 }
 
+func TestCarrierChangesAreRead(t *testing.T) {
+	attr := func(kind uint16, value ...byte) []byte {
+		b := binary.NativeEndian.AppendUint16(nil, uint16(4+len(value)))
+		b = append(binary.NativeEndian.AppendUint16(b, kind), value...)
+		for len(b)%4 > 0 {
+			b = append(b, 0)
+		}
+		return b
+	}
+	seven := binary.NativeEndian.AppendUint32(nil, 7)
+	message := func(attrs ...[]byte) []byte {
+		b := linkQuestion(3)
+		b = append(b, slices.Concat(attrs...)...)
+		binary.NativeEndian.PutUint32(b, uint32(len(b)))
+		binary.NativeEndian.PutUint16(b[4:], newLink)
+		binary.NativeEndian.PutUint32(b[noticeHead+8:], linkUp|linkRuns)
+		return b
+	}
+	broken := message(attr(3, 'e', 't', 'h', '0', 0), attr(changesOf, seven...))
+	broken[noticeHead+linkHead] = 1 // shorter than itself
+	for name, tt := range map[string]struct {
+		b    []byte
+		want uint32
+	}{
+		"there":       {message(attr(3, 'e', 't', 'h', '0', 0), attr(changesOf, seven...)), 7},
+		"not there":   {message(attr(3, 'e', 't', 'h', '0', 0)), 0},
+		"no length":   {message(attr(changesOf)), 0},
+		"no attrs":    {message(), 0},
+		"broken":      {broken, 0},
+		"header only": {message()[:noticeHead+12], 0},
+	} {
+		b := tt.b
+		binary.NativeEndian.PutUint32(b, uint32(len(b)))
+		n, rest, ok := nextNotice(b)
+		if want := (notice{newLink, 3, linkUp | linkRuns, tt.want}); !ok || n != want || len(rest) > 0 {
+			t.Errorf("%s: %+v, %d octets left, %t; want %+v", name, n, len(rest), ok, want)
+		}
+	}
+}
+
 func TestSightingKindsAreWrittenAndRead(t *testing.T) {
 	for k := range SightingUnbelieved + 3 {
 		text, err := k.MarshalText()

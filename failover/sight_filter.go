@@ -65,7 +65,10 @@ const (
 	dadFailed  = 0x08
 	linkUp     = 1
 	linkRuns   = 1 << 6
+	getLink    = 18
+	changesOf  = 35 // IFLA_CARRIER_CHANGES in linux/if_link.h, since Linux 3.15
 	noticeHead = 16
+	linkHead   = 16              // struct ifinfomsg
 	noticeSize = noticeHead + 12 // as far as we read
 )
 
@@ -98,6 +101,9 @@ type notice struct {
 	kind  uint16
 	index int    // of a link, or of the one an address is on
 	flags uint32 // of a link
+	// changes counts how often the link's carrier came or went; 0 if the kernel
+	// does not tell.
+	changes uint32
 }
 
 // nextNotice reads the first message of b and returns what follows it. It is
@@ -118,6 +124,35 @@ func nextNotice(b []byte) (n notice, rest []byte, ok bool) {
 	case size >= noticeSize && (n.kind == newLink || n.kind == delLink):
 		n.index = int(int32(binary.NativeEndian.Uint32(m[noticeHead+4:])))
 		n.flags = binary.NativeEndian.Uint32(m[noticeHead+8:])
+		n.changes = carrierChanges(m[min(noticeHead+linkHead, len(m)):])
 	}
 	return n, b[min((size+3)&^3, len(b)):], true
+}
+
+// carrierChanges returns that attribute of a link. A link that loses its carrier
+// for less than the kernel takes to tell of it looks the same before and after,
+// but for this count.
+func carrierChanges(attrs []byte) uint32 {
+	for len(attrs) >= 4 {
+		size, kind := int(binary.NativeEndian.Uint16(attrs)), binary.NativeEndian.Uint16(attrs[2:])
+		if size < 4 || size > len(attrs) {
+			break
+		}
+		if kind == changesOf && size == 8 {
+			return binary.NativeEndian.Uint32(attrs[4:])
+		}
+		attrs = attrs[min((size+3)&^3, len(attrs)):]
+	}
+	return 0
+}
+
+// linkQuestion asks the kernel to tell of one link as if something had happened
+// to it.
+func linkQuestion(index int) []byte {
+	b := make([]byte, noticeHead+linkHead)
+	binary.NativeEndian.PutUint32(b, uint32(len(b)))
+	binary.NativeEndian.PutUint16(b[4:], getLink)
+	binary.NativeEndian.PutUint16(b[6:], 1) // NLM_F_REQUEST
+	binary.NativeEndian.PutUint32(b[noticeHead+4:], uint32(index))
+	return b
 }

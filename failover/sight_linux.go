@@ -31,8 +31,9 @@ type linkWatch struct {
 	owner  *Addresses
 	see    func(Sighting)
 
-	dirty chan struct{}
-	ended sync.WaitGroup // readers
+	notices *os.File
+	dirty   chan struct{}
+	ended   sync.WaitGroup // readers
 	// told is what was said to be missing since the acquisition of number
 	// since; it is not said again.
 	told  map[loss]bool
@@ -54,9 +55,10 @@ func lossOf(s Sighting) loss { return loss{s.Kind, s.Address, s.Route, s.Device}
 
 // watchedDevice is what is known of a device with addresses of ours.
 type watchedDevice struct {
-	index int // 0: there is none
-	runs  bool
-	fell  bool // it stopped running since it was looked at
+	index   int // 0: there is none
+	runs    bool
+	fell    bool   // it stopped running since it was looked at
+	changes uint32 // of its carrier; 0: not told yet
 	// until is the number of the acquisition that was the last one when it did
 	// not run: before the next one, it is known that something is missing.
 	until   uint64
@@ -76,6 +78,7 @@ func (k linkKeeper) watch(ctx context.Context, a *Addresses, see func(Sighting))
 	if err != nil {
 		return err
 	}
+	w.notices = notices
 	stop := context.AfterFunc(ctx, func() { _ = notices.Close() })
 	defer func() {
 		stop()
@@ -179,7 +182,10 @@ func (w *linkWatch) mark(m notice) {
 		missing = missing || d.index == 0
 		if d.index == m.index && m.index != 0 {
 			ours = true
-			d.fell = d.fell || m.kind == delLink || m.kind == newLink && m.flags&linkRuns == 0
+			d.fell = d.fell || m.kind == delLink || m.kind == newLink && (m.flags&linkRuns == 0 || d.changes != 0 && m.changes > d.changes)
+			if m.kind == newLink {
+				d.changes = m.changes
+			}
 		}
 	}
 	w.mu.Unlock()
@@ -300,6 +306,10 @@ func (w *linkWatch) lookAt(h *netlink.Handle, name string, addrs []VirtualAddres
 	if now.runs && !restored {
 		now.until = old.until
 	}
+	if old.index == now.index {
+		now.changes = old.changes
+	}
+	ask := now.changes == 0 && now.index != 0
 	keep := !fresh && old.index == now.index && old.mac == now.mac && now.index != 0
 	var gone []*claimReader
 	if keep {
@@ -310,6 +320,9 @@ func (w *linkWatch) lookAt(h *netlink.Handle, name string, addrs []VirtualAddres
 	w.devices[name] = &now
 	w.mu.Unlock()
 	closeAll(gone)
+	if ask {
+		_, _ = w.notices.Write(linkQuestion(now.index)) // or the next notice tells
+	}
 	if !keep && now.index != 0 && len(link.Attrs().HardwareAddr) == len(now.mac) {
 		readers, err := w.listen(name, now.index, now.mac, addrs)
 		if err != nil {
