@@ -192,7 +192,7 @@ func (k linkKeeper) teach(ctx context.Context, questions []*question) error {
 	}
 	for _, name := range names {
 		of := slices.DeleteFunc(slices.Clone(questions), func(q *question) bool { return q.device != name })
-		errs = append(errs, linkAnnouncer{k.namespace}.send(ctx, name, len(of), func(i int, hw net.HardwareAddr, _ bool) ([]byte, error) {
+		errs = append(errs, linkAnnouncer(k).send(ctx, name, len(of), func(i int, hw net.HardwareAddr, _ bool) ([]byte, error) {
 			return askFrame(hw, of[i].address, of[i].neighbour)
 		}))
 	}
