@@ -18,7 +18,7 @@ var effective = map[string][]string{
 	"vrrp": {
 		"interface", "vrid", "priority", "backup_priority", "version", "advert_interval", "down_adverts", "preempt", "preempt_delay",
 		"checksum", "unicast_peer", "unicast_source", "auth", "key_file", "address", "master_cmd", "backup_cmd", "fault_cmd", "notify_cmd",
-		"garp_count", "garp_interval", "garp_refresh", "sync_group", "track_interface", "virtual_mac",
+		"garp_count", "garp_interval", "garp_refresh", "sync_group", "track_interface", "virtual_mac", "accept",
 	},
 	"virtual": {
 		"vrrp",

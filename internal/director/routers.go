@@ -64,7 +64,11 @@ func (s *Setup) setRouters(c *lvscf.Config) error {
 			Config: failover.RouterConfig{
 				VRID: b.VRID, Device: b.Interface, Version: b.Version, Priority: b.Priority, Interval: b.AdvertInterval,
 				DownAdverts: int(b.DownAdverts), NoPreempt: !b.Preempt, PreemptDelay: b.PreemptDelay, Source: b.UnicastSource.Addr, VirtualMAC: b.VirtualMAC,
+				NoAccept: !b.Accept,
 			},
+		}
+		if !b.Accept {
+			s.note("%s: accept = 0 drops what comes for its addresses: they are good as gateways, and no service at them is reached", place)
 		}
 		if b.Checksum == lvscf.VRRPMessageOnly {
 			r.Config.Checksum = vrrp.MessageOnly

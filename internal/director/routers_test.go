@@ -183,3 +183,16 @@ func TestSecretsOfRouters(t *testing.T) {
 		})
 	}
 }
+
+// A router that does not accept is one of gateways.
+func TestSetupOfRoutersThatDoNotAccept(t *testing.T) {
+	s := setupOf(t, "failover_mode = vrrp\nnetwork = nat\n"+
+		vrrpBlock("front", "interface = eth0\nvrid = 1\naddress = 192.0.2.11/24 eth0")+
+		vrrpBlock("back", "interface = eth1\nvrid = 2\naddress = 10.0.0.254/24 eth1\naccept = 0"))
+	if s.Routers[0].Config.NoAccept || !s.Routers[1].Config.NoAccept {
+		t.Errorf("front %v, back %v", s.Routers[0].Config.NoAccept, s.Routers[1].Config.NoAccept)
+	}
+	if notes := strings.Join(s.Notes, "\n"); strings.Count(notes, "accept = 0 drops what comes for its addresses") != 1 {
+		t.Errorf("notes:\n%s", notes)
+	}
+}
