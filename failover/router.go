@@ -277,11 +277,16 @@ func (r *Router) judgeRole(now time.Duration) {
 // until then who gives way to it still serves. Its announcement ends that sooner.
 const takeOverTime = 250 * time.Millisecond
 
-// takeOverTime is 0 with a virtual MAC: once the other one has spoken from it
-// nothing comes here, and an answer of ours would teach the switch wrongly.
+// virtualTakeOverTime is that with a virtual MAC: once the other one has spoken
+// from it nothing comes here, and an answer of ours would teach the switch
+// wrongly. It is not 0 for routers that are containers of one machine: there
+// the one that sets its device down keeps the kernel's lock for ten
+// milliseconds, which the other one needs to set its device up.
+const virtualTakeOverTime = 20 * time.Millisecond
+
 func (r *Router) takeOverTime() time.Duration {
 	if r.virtual != nil {
-		return 0
+		return virtualTakeOverTime
 	}
 	return takeOverTime
 }
