@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -117,7 +118,8 @@ func TestNetnsRouterRefusesForgeries(t *testing.T) {
 			return p
 		}
 	}
-	signed := sign(secrets[0], time.Now())
+	once := sync.OnceValue(time.Now) // the same for a replay
+	signed := func(p forged) forged { return sign(secrets[0], once())(p) }
 	at := func(i int, v byte) func(forged) forged { // a byte that the checksum is right for
 		return func(p forged) forged { p.payload[i] = v; return summed(p) }
 	}
@@ -202,7 +204,7 @@ func TestNetnsRouterRefusesForgeries(t *testing.T) {
 		},
 		{
 			name: "signed",
-			set:  func(c *failover.RouterConfig) { c.Keys = secrets[:1] },
+			set:  func(c *failover.RouterConfig) { c.Keys, c.KeyWindow = secrets[:1], time.Hour/2 },
 			ok:   signed,
 			all: []attempt{
 				{"without a signature", func(p forged) forged { p.payload = p.payload[:len(p.payload)-vrrp.TrailerSize]; return p }, "unsigned"},
@@ -232,7 +234,7 @@ func TestNetnsRouterRefusesForgeries(t *testing.T) {
 			evil := newForger(w.host("evil"))
 			vip := "192.0.2.100/32"
 			right := func() forged {
-				a := vrrp.Advert{Version: 3, VRID: 7, Priority: 200, Interval: 100 * time.Millisecond, Addrs: []netip.Addr{netip.MustParseAddr("192.0.2.100")}}
+				a := vrrp.Advert{Version: 3, VRID: 7, Priority: 200, Interval: time.Second, Addrs: []netip.Addr{netip.MustParseAddr("192.0.2.100")}}
 				p := forged{from: netip.MustParseAddr("192.0.2.2"), to: vrrp.Group(tt.six), mac: host.mac(), ttl: 255}
 				if tt.six {
 					a.Addrs[0], p.from = netip.MustParseAddr("fe80::100"), netip.MustParseAddr("fe80::2")
