@@ -13,6 +13,11 @@
 // differs: VRRP is not authenticated unless keys are given, and effects are the
 // same.
 //
+// With RouterConfig.VirtualMAC the addresses have one MAC wherever they are: a
+// macvlan on the router's device, which is up while the router is active. The
+// first advert from that MAC teaches the switches, and neighbours have nothing
+// to learn. It needs a network that lets a second MAC through on a port.
+//
 // # Roles
 //
 //	init     listens for DeadAfter after the start, or after a fault ended
