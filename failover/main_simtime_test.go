@@ -9,12 +9,16 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/lvskit/lvskit/failover"
 )
 
 // TestMain switches off go test's limit of ten minutes, which would count
 // simulated time; the limit that counts real time is the guest's. The process
 // may also be a router.
 func TestMain(m *testing.M) {
+	failover.BeatMain()
+	daemonMain()
 	if spec := os.Getenv(simRouterVariable); spec != "" {
 		if err := runSimRouter(spec); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -20,6 +20,7 @@ import (
 
 const (
 	simOurs   = "ours"
+	simApart  = "ours with a beat process"
 	simTheirs = "keepalived"
 	simFirst  = 150 // priorities
 	simSecond = 100
@@ -78,8 +79,8 @@ func newSimSpeakers(t *testing.T, d simDialect, programs [2]string, downAdverts 
 	p.client = newSimClient(t, p.w.host("client", "192.0.2.9/24", "2001:db8::9/64"), d.vip())
 	for i, program := range programs {
 		host, priority := p.hosts[i], uint8([]int{simFirst, simSecond}[i])
-		if program == simOurs {
-			p.speakers[i] = newSimRouter(t, &d, host, priority, downAdverts)
+		if program != simTheirs {
+			p.speakers[i] = newSimRouter(t, &d, host, priority, downAdverts, program == simApart)
 		} else {
 			p.speakers[i] = newSimKeepalived(t, &d, host, priority)
 		}
@@ -192,7 +193,7 @@ var simMoves = map[string]func(p *simPair){
 		p.peace(1)
 		m := p.move(1, p.interval/2, p.down(simFirst), simPoll+p.soon(), func() { p.hosts[0].plug(true) })
 		late := simLate
-		if p.programs[0] == simOurs {
+		if p.programs[0] != simTheirs {
 			late += simPoll
 		}
 		p.within("link up", m.blind, p.down(simFirst), late)
@@ -216,7 +217,7 @@ var simMoves = map[string]func(p *simPair){
 		m := p.move(0, p.interval/2, p.skew(simSecond), p.soon(), p.speakers[0].begin)
 		p.t.Logf("stop: taken over after %v, gap of %v, %d lost", m.blind, m.gap, len(m.lost))
 		p.within("taken over", m.blind, p.skew(simSecond), simLate)
-		if p.programs[0] == simOurs {
+		if p.programs[0] != simTheirs {
 			p.spared(m)
 		} else {
 			p.within("gap", m.gap, m.blind-simFine, 4*simFine)
@@ -224,6 +225,18 @@ var simMoves = map[string]func(p *simPair){
 		p.speakers[0].stop()
 		p.hosts[0].lacks(p.vips)
 		m = p.move(1, p.interval/2, p.down(simFirst), p.soon(), p.speakers[0].start)
+		p.back("preemption", m)
+	},
+	// The daemon is killed, and its beat process hands over.
+	"kill": func(p *simPair) {
+		r := p.speakers[0].(*simRouter)
+		m := p.move(0, p.interval/2, p.skew(simSecond), p.soon(), r.kill)
+		p.t.Logf("kill: taken over after %v, gap of %v, %d lost", m.blind, m.gap, len(m.lost))
+		p.within("taken over", m.blind, p.skew(simSecond), simLate)
+		p.spared(m)
+		r.perish()
+		p.hosts[0].lacks(p.vips)
+		m = p.move(1, p.interval/2, p.down(simFirst), p.soon(), r.start)
 		p.back("preemption", m)
 	},
 	"yield": func(p *simPair) {
@@ -257,7 +270,7 @@ func (p *simPair) silence(phase time.Duration, event func()) {
 func (p *simPair) back(what string, m simMove) {
 	p.t.Helper()
 	p.t.Logf("%s: back after %v, gap of %v, %d lost", what, m.blind, m.gap, len(m.lost))
-	if p.programs[1] == simOurs {
+	if p.programs[1] != simTheirs {
 		p.spared(m)
 	}
 	p.peace(0)
@@ -290,6 +303,7 @@ func TestSimRouters(t *testing.T) {
 	tenth := three(100*time.Millisecond, "192.0.2.100/32")
 	six := three(10*time.Millisecond, "fe80::100/64", "2001:db8::100/128")
 	two := simDialect{2, time.Second, simPrefixes("192.0.2.100/24")}
+	apart := [2]string{simApart, simApart}
 	alike, active, backup, others := [2]string{simOurs, simOurs}, [2]string{simOurs, simTheirs}, [2]string{simTheirs, simOurs}, [2]string{simTheirs, simTheirs}
 	every := []string{"power loss", "link", "one way", "stop", "yield"}
 	known := []string{"power loss", "link", "one way", "stop"}
@@ -297,6 +311,7 @@ func TestSimRouters(t *testing.T) {
 	rows := []row{
 		{"10 ms", false, fast, alike, 3, every},
 		{"10 ms", false, fast, alike, 2, []string{"power loss"}},
+		{"10 ms", false, fast, apart, 3, append(every[:len(every):len(every)], "kill")},
 		{"10 ms", false, fast, active, 3, every},
 		{"10 ms", false, fast, backup, 3, known},
 		{"10 ms", true, fast, others, 3, known},

@@ -68,13 +68,14 @@ type simRouterSpec struct {
 	DownAdverts int
 	Interval    time.Duration
 	Addresses   []netip.Prefix
+	Beat        bool // it has a beat process
 }
 
-func newSimRouter(t *testing.T, d *simDialect, host *peer, priority uint8, downAdverts int) *simRouter {
+func newSimRouter(t *testing.T, d *simDialect, host *peer, priority uint8, downAdverts int, beat bool) *simRouter {
 	t.Helper()
 	r := &simRouter{t: t, host: host}
 	var err error
-	r.spec, err = json.Marshal(simRouterSpec{d.version, priority, downAdverts, d.interval, d.vips})
+	r.spec, err = json.Marshal(simRouterSpec{d.version, priority, downAdverts, d.interval, d.vips, beat})
 	must(t, err)
 	t.Cleanup(r.stop)
 	t.Cleanup(func() { r.log.show(t, host.Name()) })
@@ -101,6 +102,16 @@ func runSimRouter(text string) error {
 	if c.Owner, err = failover.NewAddresses(&failover.AddressesConfig{Addresses: own}); err != nil {
 		return err
 	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	if spec.Beat {
+		if c.Beat, err = failover.NewBeat(nil); err != nil {
+			return err
+		}
+		var beating sync.WaitGroup
+		beating.Go(func() { _ = c.Beat.Run(ctx) }) // told as events
+		defer beating.Wait()
+	}
 	r, err := failover.NewRouter(&c)
 	if err != nil {
 		return err
@@ -117,8 +128,6 @@ func runSimRouter(text string) error {
 			}
 		}
 	}()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
 	return r.Run(ctx)
 }
 
@@ -152,11 +161,14 @@ func (r *simRouter) stop() {
 	r.cmd = nil
 }
 
+// perish kills the daemon; its beat process, if it has one, ends by itself.
 func (r *simRouter) perish() {
 	must(r.t, r.cmd.Process.Kill())
 	_ = r.cmd.Wait() // killed
 	r.cmd = nil
 }
+
+func (r *simRouter) kill() { must(r.t, r.cmd.Process.Kill()) }
 
 // simSaid is what a program says, while it is running.
 type simSaid struct {
