@@ -24,7 +24,7 @@ var globalExtensions = []directive{
 	},
 	{
 		name: "heartbeat_key_file", where: inGlobal, kind: "text, a file", example: "/etc/lvs/heartbeat.key", args: 1, since: sinceExtensions,
-		doc: "file with the key that both routers sign their heartbeats with; it should be readable by root alone",
+		doc: "file with the key that both routers sign their heartbeats with; it should be readable by root alone; to change it, write lines of the form key NUMBER SECRET, of which the first one signs and all are believed: add the new key as the last line on both routers and reload them, make it the first line on both, and remove the old one",
 		set: to(filePath, func(s *scope) *string { return &s.c.HeartbeatKeyFile }),
 	},
 	{

@@ -54,7 +54,7 @@ var vrrpDirectives = []directive{
 	},
 	{
 		name: "virtual_mac", where: inVRRP, kind: "boolean", def: "0", example: "1", args: 1, since: sinceExtensions,
-		doc: "1: use the virtual router's own hardware address",
+		doc: "1: use the virtual router's own hardware address, on a device of its own (macvlan) that carries the addresses; clouds often let no second one through",
 		set: to(boolean, func(s *scope) *bool { return &s.r.VirtualMAC }),
 	},
 	{
@@ -79,7 +79,7 @@ var vrrpDirectives = []directive{
 	},
 	{
 		name: "key_file", where: inVRRP, kind: "text, a file", example: "/etc/lvs/vrrp.key", args: 1, since: sinceExtensions,
-		doc: "file whose first line is the password or key of auth; it should be readable by root alone",
+		doc: "file whose first line is the password or key of auth; it should be readable by root alone; keys of hmac may be lines of the form key NUMBER SECRET, as in heartbeat_key_file, and one without has the number 1",
 		set: to(filePath, func(s *scope) *string { return &s.r.KeyFile }),
 	},
 	{

@@ -12,10 +12,13 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/lvskit/lvskit/failover"
+	"github.com/lvskit/lvskit/failover/pulse"
+	"github.com/lvskit/lvskit/health"
 	"github.com/lvskit/lvskit/internal/control"
 	"github.com/lvskit/lvskit/internal/director"
 )
@@ -71,6 +74,18 @@ programs such as keepalived understand.`,
 				Name: "beat", Value: "auto",
 				Usage: "where the election runs, a `MODE`: process (a small process beside the daemon that nothing keeps busy, and that gives the addresses back if the daemon is killed), inline (in the daemon), or auto: a process if there are other routers and it can be had",
 			},
+			&cli.BoolFlag{
+				Name:  "legacy",
+				Usage: "speak Piranha's own heartbeat, for a pair of which the other router still runs it: it is not authenticated, so end it with the migration",
+			},
+			&cli.StringFlag{
+				Name:  "witness",
+				Usage: "ask this `ADDRESS`, as that of the gateway, by ping before taking over from a silent partner: a router that hears neither stays out",
+			},
+			&cli.StringFlag{
+				Name:  "fence",
+				Usage: "run this `COMMAND` before taking over from a silent partner, which makes sure that it does not serve; while it fails this router does not serve either",
+			},
 			&cli.StringFlag{Name: "key-file", Value: defaultKey, Usage: "the `FILE` with the key that both routers share"},
 			&cli.StringFlag{Name: "state", Value: defaultState, Usage: "the `FILE` that remembers which services are ours"},
 			socketFlag("unix socket `PATH` to answer lvsctl status and list on"),
@@ -123,12 +138,15 @@ func runDaemon(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	options := director.PairOptions{Role: c.String("role"), Channels: channels, DefaultKeyFile: c.String("key-file"), Local: localAddrs}
+	options := director.PairOptions{Role: c.String("role"), Channels: channels, Legacy: c.Bool("legacy"), DefaultKeyFile: c.String("key-file"), Local: localAddrs}
 	if c.IsSet("key-file") {
 		options.KeyFile = c.String("key-file")
 	}
 	elected, err := elect(setup, options)
 	if err != nil {
+		return err
+	}
+	if err := elected.beforeTakingOver(c.String("witness"), c.String("fence"), options.Legacy); err != nil {
 		return err
 	}
 	plane, err := director.ChooseDataplane(c.Context, c.String("dataplane"), log)
@@ -158,7 +176,7 @@ func runDaemon(c *cli.Context) error {
 	conf := director.Config{
 		Setup: setup, Load: load, Reload: reload,
 		Dataplane: plane.Dataplane, DataplaneKind: plane.Kind, DataplaneReason: plane.Reason,
-		Failover: elected.node, Elect: elected.routers, Identity: elected.identity, Hints: true,
+		Failover: elected.node, Keys: elected.keys, Elect: elected.routers, Identity: elected.identity, Hints: true,
 		StateFile: c.String("state"), Control: socket, Version: version(), Logger: log,
 	}
 	if c.String("addresses") == "manage" || c.String("addresses") == "auto" && plane.Kind == director.KindKernel {
@@ -184,12 +202,14 @@ func runDaemon(c *cli.Context) error {
 // routers of VRRP.
 type election struct {
 	node     failover.Config
+	keys     func(*director.Setup) ([]pulse.Key, error)
 	routers  func(*director.Setup) ([]failover.RouterConfig, error)
 	identity string
 }
 
 func elect(setup *director.Setup, o director.PairOptions) (e election, err error) {
 	if len(setup.Routers) == 0 {
+		e.keys = func(s *director.Setup) ([]pulse.Key, error) { return s.Keys(o) }
 		e.node, e.identity, err = setup.Pair(o)
 		return e, err
 	}
@@ -204,6 +224,46 @@ func elect(setup *director.Setup, o director.PairOptions) (e election, err error
 	return e, err
 }
 
+// beforeTakingOver sets what is asked and done before a silent partner's place is
+// taken.
+func (e *election) beforeTakingOver(witness, fence string, legacy bool) error {
+	if witness == "" && fence == "" && !legacy {
+		return nil
+	}
+	if e.routers != nil {
+		return usagef("--legacy, --witness and --fence are for failover_mode = pulse")
+	}
+	if len(e.node.Channels) == 0 {
+		return usagef("--legacy, --witness and --fence are for a router with a partner: write backup and backup_active = 1 into the file")
+	}
+	if witness != "" {
+		host, err := netip.ParseAddr(witness)
+		if err != nil {
+			return usagef("witness %q: want an address", witness)
+		}
+		e.node.Witness = failover.PingWitness(host)
+	}
+	if fence != "" {
+		program, err := health.NewExternal(health.ExternalConfig{Command: fence})
+		if err != nil {
+			return usagef("fence %q: %v", fence, err)
+		}
+		e.node.Fence = func(ctx context.Context, _ string) error {
+			ctx, cancel := context.WithTimeout(ctx, fenceWithin)
+			defer cancel()
+			if r := program.Check(ctx, health.Target{Name: "partner"}); r.Verdict != health.OK {
+				return fmt.Errorf("%s: %s", fence, r.Reason)
+			}
+			return nil
+		}
+	}
+	return nil
+}
+
+// fenceWithin is how long a fence may take before it is tried again: switching
+// off a machine takes some seconds.
+const fenceWithin = time.Minute
+
 // newBeat is the process for the election, nil for none, and why.
 func newBeat(mode string, e election, log *slog.Logger) (*failover.Beat, string, error) {
 	switch {
@@ -211,6 +271,11 @@ func newBeat(mode string, e election, log *slog.Logger) (*failover.Beat, string,
 		return nil, "asked for", nil
 	case mode == "auto" && e.routers == nil && len(e.node.Channels) == 0:
 		return nil, "there is no other router", nil
+	case e.node.Witness != nil || e.node.Fence != nil:
+		if mode == "process" {
+			return nil, "", usagef("--beat process: a witness or fence works in the daemon only: use --beat inline")
+		}
+		return nil, "a witness or fence works here only", nil
 	}
 	beat, err := failover.NewBeat(&failover.BeatConfig{Logger: log})
 	switch {

@@ -141,3 +141,48 @@ func TestNetnsSplitByFirewall(t *testing.T) {
 		})
 	}
 }
+
+// What is tracked and fails keeps a router from serving, and the status says
+// what; the other one serves until it is back.
+func TestNetnsTrackedLinks(t *testing.T) {
+	for _, mode := range []string{"vrrp", "pulse"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			l := lab.New(t)
+			one, two, inside := l.Namespace("one"), l.Namespace("two"), l.Namespace("inside")
+			l.Veth(one, "eth0", two, "eth0")
+			key := filepath.Join(t.TempDir(), "key")
+			if err := os.WriteFile(key, []byte("a key that both routers share\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			conf := strings.Replace(splitConf(mode), "service = lvs\n", "primary_private = 10.0.0.1\nbackup_private = 10.0.0.2\nservice = lvs\n", 1)
+			fails := "monitor_links 10.0.0.1: eth1 is down"
+			if mode == "vrrp" {
+				conf = strings.Replace(conf, "monitor_links = 1\n", "", 1)
+				conf = strings.Replace(conf, "interface = eth0\n", "interface = eth0\n\ttrack_interface = eth1\n", 1)
+				fails = "track_interface eth1 (vrrp outside): eth1 is down"
+			}
+			var daemons []*daemon
+			for i, n := range []*lab.Namespace{one, two} {
+				n.Addr("eth0", netip.MustParsePrefix(fmt.Sprintf("192.0.2.%d/24", i+1)))
+				l.Veth(n, "eth1", inside, fmt.Sprintf("eth%d", i+1))
+				n.Addr("eth1", netip.MustParsePrefix(fmt.Sprintf("10.0.0.%d/24", i+1)))
+				daemons = append(daemons, daemonIn(t, n, conf, "--dataplane", "userspace", "--addresses", "manage", "--key-file", key))
+			}
+			a, b := daemons[0], daemons[1]
+			a.start()
+			a.await("the primary serves", func(st *control.Status) bool { return st.Role.AddressesHeld })
+			b.start()
+			b.await("the backup stands by", func(st *control.Status) bool { return st.Role.Role == "backup" })
+			one.Down("eth1")
+			b.await("it serves while the other cannot", func(st *control.Status) bool { return st.Role.AddressesHeld })
+			a.says("the one that lacks a link", "fault (primary)", "eth1 is down", "FAILS", fails, "election", "pid ")
+			one.Up("eth1")
+			a.await("the fault is over", func(st *control.Status) bool { return st.Role.Role != "fault" && st.Role.Tracked[0].OK })
+			// With heartbeats nothing fails back; with VRRP the higher priority takes
+			// over.
+			serves := map[string]*daemon{"vrrp": a, "pulse": b}[mode]
+			serves.await("one serves", func(st *control.Status) bool { return st.Role.AddressesHeld })
+		})
+	}
+}

@@ -40,6 +40,9 @@ func writeElection(w io.Writer, r *control.Role, now time.Time) {
 	if r.Error != "" {
 		fmt.Fprintf(w, "\tTROUBLE\t%s\n", r.Error)
 	}
+	if r.Legacy {
+		fmt.Fprintf(w, "\tLEGACY\tthe heartbeats are Piranha's, which are not authenticated: run lvsctl on both routers, and leave --legacy out\n")
+	}
 	for _, c := range r.Causes {
 		fmt.Fprintf(w, "\tCAUSE\t%s\n", c)
 	}

@@ -214,6 +214,11 @@ func TestKernelVRRPPair(t *testing.T) {
 	l.ask("while it is dead")
 	t.Logf("kill -9: the connection went on after %v", time.Since(began).Round(time.Millisecond))
 	two.await("the backup serves", func(st *control.Status) bool { return serving(3)(st) && st.Role.AddressesHeld })
+	for began := time.Now(); holds(t, first.Namespace, vip) || holds(t, first.Namespace, gateway); time.Sleep(10 * time.Millisecond) {
+		if time.Since(began) > 20*time.Second {
+			t.Fatal("what the killed daemon had is there still: nobody gave it back")
+		}
+	}
 	one.start()
 	moved("after kill -9 and a start", one, two, first.Namespace, second.Namespace)
 

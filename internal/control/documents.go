@@ -87,6 +87,9 @@ type Role struct {
 	Beat Beat `json:"beat"`
 	// Tracked is what this director needs to serve, and whether it has it.
 	Tracked []Tracked `json:"tracked,omitempty"`
+	// Legacy tells that the partner is spoken to by Piranha's heartbeat, which is
+	// not authenticated.
+	Legacy bool `json:"legacy,omitempty"`
 	// HandOver is how far a hand-over has come, empty while there is none.
 	HandOver string `json:"hand_over,omitempty"`
 	// Sightings are what others did to the addresses while they were held here,

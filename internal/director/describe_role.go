@@ -51,7 +51,7 @@ func (d *Director) describeNode(m *member) control.Role {
 	r := control.Role{
 		Mode: lvscf.PulseMode.String(), Role: n.Role.String(), Reason: n.Reason, Since: n.Since, Rival: n.Rival,
 		Channels: make([]control.Channel, 0, len(n.Channels)), Addresses: addressTexts(d.setup.Addresses, m),
-		Refused: make(map[string]uint64), PartnerRefused: n.Partner.Refused, Error: n.AddressError, HandOver: n.HandOver,
+		Refused: make(map[string]uint64), PartnerRefused: n.Partner.Refused, Error: n.AddressError, HandOver: n.HandOver, Legacy: n.Legacy,
 	}
 	if n.Partner.Known {
 		r.Partner = &control.Partner{

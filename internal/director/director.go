@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/lvskit/lvskit/failover"
+	"github.com/lvskit/lvskit/failover/pulse"
 	"github.com/lvskit/lvskit/health"
 	"github.com/lvskit/lvskit/health/dsr"
 	"github.com/lvskit/lvskit/internal/control"
@@ -40,6 +41,9 @@ type Config struct {
 	// fills in itself: digest, owner, hooks and logger. With VRRP it is not
 	// used.
 	Failover failover.Config
+	// Keys reads the keys of the heartbeat anew on a reload, as [Setup.Keys]
+	// does; nil leaves them as they are.
+	Keys func(*Setup) ([]pulse.Key, error)
 	// Elect works out the part in each virtual router of a setup with VRRP, as
 	// [Setup.Elect] does; it is asked at the start and on each reload.
 	Elect func(*Setup) ([]failover.RouterConfig, error)
@@ -317,6 +321,9 @@ func (d *Director) reloads(ctx context.Context) {
 func (d *Director) adopt(ctx context.Context, setup *Setup) error {
 	routers, err := d.electAnew(setup)
 	if err != nil {
+		return err
+	}
+	if err := d.changeKeys(setup); err != nil {
 		return err
 	}
 	d.openPaths(setup)

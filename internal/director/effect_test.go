@@ -373,8 +373,8 @@ func TestKeyFileOfTheConfiguration(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if string(c.Key) != tt.want || len(c.Channels) != 2 || c.Channels[1].Peer.Addr().String() != "10.9.0.2" {
-				t.Errorf("key %q, channels %v; want %q and a second path", c.Key, c.Channels, tt.want)
+			if string(c.Keys[0].Secret) != tt.want || len(c.Channels) != 2 || c.Channels[1].Peer.Addr().String() != "10.9.0.2" {
+				t.Errorf("key %q, channels %v; want %q and a second path", c.Keys[0].Secret, c.Channels, tt.want)
 			}
 		})
 	}

@@ -253,8 +253,8 @@ func TestPair(t *testing.T) {
 	if diff := cmp.Diff(want, channels(c)); diff != "" {
 		t.Errorf("channels (-want +got):\n%s", diff)
 	}
-	if string(c.Key) != "0123456789abcdef0123" || c.Interval != 2*time.Second || c.DeadAfter != 6*time.Second {
-		t.Errorf("key %q, every %v, dead after %v", c.Key, c.Interval, c.DeadAfter)
+	if string(c.Keys[0].Secret) != "0123456789abcdef0123" || c.Interval != 2*time.Second || c.DeadAfter != 6*time.Second {
+		t.Errorf("key %q, every %v, dead after %v", c.Keys[0].Secret, c.Interval, c.DeadAfter)
 	}
 
 	c, id, err = setupOf(t, pairText("")).Pair(PairOptions{Role: "primary", KeyFile: key})

@@ -1,13 +1,16 @@
 package director
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/lvskit/lvskit/failover"
+	"github.com/lvskit/lvskit/failover/pulse"
 )
 
 // elector decides whether this director serves: the node of a pair that
@@ -59,7 +62,7 @@ func (d *Director) addNode() error {
 	f := d.cfg.Failover
 	f.Digest = d.setup.Digest
 	f.OnRole = d.onRole("")
-	d.partner = &partner{log: d.log, key: f.Key, own: d.setup}
+	d.partner = &partner{log: d.log, key: concealKey(&f), own: d.setup}
 	f.OnEvent = func(e failover.Event) {
 		d.partner.onEvent(e)
 		d.onEvent(m, e)
@@ -78,6 +81,16 @@ func (d *Director) addNode() error {
 	m.elector, d.partner.node = m.node, m.node
 	d.members = append(d.members, m)
 	return nil
+}
+
+// concealKey hides what may be a secret in what the nodes tell each other of
+// their configurations. While keys change it is the oldest one, which both have
+// longest in common.
+func concealKey(c *failover.Config) []byte {
+	if len(c.Keys) == 0 {
+		return c.Key
+	}
+	return slices.MinFunc(c.Keys, func(a, b pulse.Key) int { return cmp.Compare(a.ID, b.ID) }).Secret
 }
 
 func (d *Director) addRouter(s *RouterSetup, c failover.RouterConfig) error {

@@ -6,12 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"net/netip"
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
 
 	"github.com/lvskit/lvskit/failover"
+	"github.com/lvskit/lvskit/failover/pulse"
 )
 
 // PairOptions are what a configuration cannot know of the machine it is on.
@@ -26,6 +29,8 @@ type PairOptions struct {
 	KeyFile, DefaultKeyFile string
 	// Local lists the addresses of this machine.
 	Local func() ([]netip.Addr, error)
+	// Legacy is the heartbeat of Piranha's pulse, which has no key.
+	Legacy bool
 }
 
 // Identities of a node.
@@ -49,14 +54,15 @@ func (s *Setup) Pair(o PairOptions) (failover.Config, string, error) {
 	if err != nil {
 		return failover.Config{}, "", err
 	}
-	key, err := readKey(cmp.Or(o.KeyFile, h.KeyFile, o.DefaultKeyFile))
+	keys, err := s.Keys(o)
 	if err != nil {
 		return failover.Config{}, "", err
 	}
 	c := failover.Config{
 		Primary:   identity == IdentityPrimary,
 		Channels:  o.Channels,
-		Key:       key,
+		Keys:      keys,
+		Legacy:    o.Legacy,
 		Interval:  h.Interval,
 		DeadAfter: h.DeadAfter,
 	}
@@ -117,8 +123,61 @@ const (
 
 const keyCure = "make one with: (umask 077; head -c 32 /dev/urandom | base64 >FILE), give the same file to both routers, and name it with heartbeat_key_file = FILE or --key-file FILE"
 
-func readKey(path string) ([]byte, error) {
-	return readSecret("heartbeat key", path, minKey, keyCure)
+// Keys reads the keys of the heartbeat, none of a legacy one or without a
+// partner. A reload reads them anew, so that they can change.
+func (s *Setup) Keys(o PairOptions) ([]pulse.Key, error) {
+	if !s.Heartbeat.Enabled || o.Legacy {
+		return nil, nil
+	}
+	path := cmp.Or(o.KeyFile, s.Heartbeat.KeyFile, o.DefaultKeyFile)
+	text, err := readSecret("heartbeat key", path, minKey, keyCure)
+	if err != nil {
+		return nil, err
+	}
+	list, err := keyLines(text, math.MaxUint32)
+	if err != nil {
+		return nil, fmt.Errorf("heartbeat key %s: %w", path, err)
+	}
+	if list == nil {
+		return []pulse.Key{{Secret: text}}, nil
+	}
+	keys := make([]pulse.Key, len(list))
+	for i, k := range list {
+		keys[i] = pulse.Key{ID: k.id, Secret: k.secret}
+	}
+	if err := pulse.CheckKeys(keys); err != nil {
+		return nil, fmt.Errorf("heartbeat key %s: %w", path, err)
+	}
+	return keys, nil
+}
+
+// numbered is a key with its number.
+type numbered struct {
+	id     uint32
+	secret []byte
+}
+
+// keyLines reads a file of several keys, a line for each: key NUMBER SECRET. The
+// first one signs, and all are believed. It is nil for a file that is one key.
+func keyLines(text []byte, most uint64) (keys []numbered, err error) {
+	for n, line := range bytes.Split(text, []byte("\n")) {
+		words := bytes.Fields(line)
+		if len(words) == 0 || words[0][0] == '#' {
+			continue
+		}
+		if string(words[0]) != "key" || len(words) != 3 {
+			if keys != nil {
+				return nil, fmt.Errorf("line %d: want key NUMBER SECRET, as in the lines before", n+1)
+			}
+			return nil, nil
+		}
+		id, err := strconv.ParseUint(string(words[1]), 10, 32)
+		if err != nil || id == 0 || id > most {
+			return nil, fmt.Errorf("line %d: want key NUMBER SECRET with a number of 1 to %d", n+1, most)
+		}
+		keys = append(keys, numbered{uint32(id), words[2]})
+	}
+	return keys, nil
 }
 
 // readSecret reads a password or key that nobody else may read.

@@ -18,6 +18,19 @@ func (d *Director) electAnew(setup *Setup) ([]failover.RouterConfig, error) {
 	return d.cfg.Elect(setup)
 }
 
+// changeKeys gives the node of a pair the keys that are in the file now.
+func (d *Director) changeKeys(setup *Setup) error {
+	m := d.members[0]
+	if m.node == nil || d.cfg.Keys == nil || !d.cfg.Setup.Heartbeat.Enabled {
+		return nil
+	}
+	keys, err := d.cfg.Keys(setup)
+	if err != nil || len(keys) == 0 {
+		return err
+	}
+	return m.node.SetKeys(keys)
+}
+
 // moveAddresses gives each elector what a new setup has for it: addresses, and
 // with VRRP all that a router can change while it keeps its role. Trouble with
 // other addresses is told with its own.

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 
@@ -234,26 +235,34 @@ func (r *RouterSetup) elect(identity string, local []netip.Addr) (failover.Route
 	}
 	switch r.Auth {
 	case lvscf.VRRPPassword:
-		secret, err := r.secret("password", 1, "write the password that all its routers share into that file, and name it with key_file = FILE")
+		text, err := readSecret("password", r.KeyFile, 1, "write the password that all its routers share into that file, and name it with key_file = FILE")
 		if err != nil {
 			return c, err
 		}
-		c.Password = string(secret)
+		c.Password = string(firstLine(text))
 	case lvscf.VRRPHMAC:
-		secret, err := r.secret("key", vrrp.MinKey, "make one with: (umask 077; head -c 32 /dev/urandom | base64 >FILE), give the same file to all its routers, and name it with key_file = FILE")
+		const cure = "make one with: (umask 077; head -c 32 /dev/urandom | base64 >FILE), give the same file to all its routers, and name it with key_file = FILE"
+		text, err := readSecret("key", r.KeyFile, vrrp.MinKey, cure)
 		if err != nil {
 			return c, err
 		}
-		c.Keys = []vrrp.Key{{ID: 1, Secret: secret}}
+		list, err := keyLines(text, math.MaxUint8)
+		if err != nil {
+			return c, fmt.Errorf("key %s: %w", r.KeyFile, err)
+		}
+		for _, k := range list {
+			c.Keys = append(c.Keys, vrrp.Key{ID: uint8(k.id), Secret: k.secret})
+		}
+		if list == nil {
+			c.Keys = []vrrp.Key{{ID: 1, Secret: firstLine(text)}}
+		}
 	}
 	return c, nil
 }
 
-// secret is the first line of the key file.
-func (r *RouterSetup) secret(what string, least int, cure string) ([]byte, error) {
-	text, err := readSecret(what, r.KeyFile, least, cure)
+func firstLine(text []byte) []byte {
 	line, _, _ := bytes.Cut(text, []byte("\n"))
-	return bytes.TrimSpace(line), err
+	return bytes.TrimSpace(line)
 }
 
 // priority is the configured one of the primary or the backup router.

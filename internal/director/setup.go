@@ -96,7 +96,7 @@ type Heartbeat struct {
 
 // differs tells whether two settings cannot run side by side unnoticed.
 func (h Heartbeat) differs(o Heartbeat) bool {
-	return h.Enabled != o.Enabled || h.Port != o.Port || h.Interval != o.Interval || h.DeadAfter != o.DeadAfter || h.KeyFile != o.KeyFile ||
+	return h.Enabled != o.Enabled || h.Port != o.Port || h.Interval != o.Interval || h.DeadAfter != o.DeadAfter ||
 		!slices.Equal(h.Primary, o.Primary) || !slices.Equal(h.Backup, o.Backup)
 }
 
