@@ -271,11 +271,6 @@ func newBeat(mode string, e election, log *slog.Logger) (*failover.Beat, string,
 		return nil, "asked for", nil
 	case mode == "auto" && e.routers == nil && len(e.node.Channels) == 0:
 		return nil, "there is no other router", nil
-	case e.node.Witness != nil || e.node.Fence != nil:
-		if mode == "process" {
-			return nil, "", usagef("--beat process: a witness or fence works in the daemon only: use --beat inline")
-		}
-		return nil, "a witness or fence works here only", nil
 	}
 	beat, err := failover.NewBeat(&failover.BeatConfig{Logger: log})
 	switch {

@@ -35,16 +35,18 @@ func writeElection(w io.Writer, r *control.Role, now time.Time) {
 		fmt.Fprintf(w, "\tTROUBLE\tthe partner's heartbeats are refused (%s): both routers may be active\n", why)
 	}
 	if r.Rival {
-		fmt.Fprintf(w, "\tTROUBLE\tboth routers are active\n")
+		cure := ""
+		if len(r.Routers) > 0 {
+			// One that heard us would give way, or we would.
+			cure = ": the other one does not hear this one: let protocol 112 in at its firewall, and look at the way there"
+		}
+		fmt.Fprintf(w, "\tTROUBLE\tboth routers are active%s\n", cure)
 	}
 	if r.Error != "" {
 		fmt.Fprintf(w, "\tTROUBLE\t%s\n", r.Error)
 	}
 	if r.Legacy {
 		fmt.Fprintf(w, "\tLEGACY\tthe heartbeats are Piranha's, which are not authenticated: run lvsctl on both routers, and leave --legacy out\n")
-	}
-	for _, c := range r.Causes {
-		fmt.Fprintf(w, "\tCAUSE\t%s\n", c)
 	}
 	if r.HandOver != "" {
 		fmt.Fprintf(w, "hand-over\t\t%s\n", r.HandOver)

@@ -80,9 +80,6 @@ type Role struct {
 	// Refused counts heartbeats, or adverts of VRRP, that were not believed, by
 	// reason.
 	Refused map[string]uint64 `json:"refused"`
-	// Causes say what keeps this router and others from agreeing, as far as that
-	// can be told from here, and what mends it.
-	Causes []string `json:"causes,omitempty"`
 	// Beat is the process that the election runs in.
 	Beat Beat `json:"beat"`
 	// Tracked is what this director needs to serve, and whether it has it.

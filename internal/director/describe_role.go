@@ -76,7 +76,6 @@ func (d *Director) describeNode(m *member) control.Role {
 		r.Channels = append(r.Channels, ch)
 	}
 	r.AddressesHeld = m.addresses != nil && n.Role == failover.RoleActive && n.Serving
-	r.Causes = d.nodeCauses(&n)
 	return r
 }
 
@@ -92,9 +91,6 @@ func (d *Director) describeRouters() control.Role {
 		s := m.router.Status()
 		r := d.describeRouter(m, &s)
 		sum.Routers = append(sum.Routers, r)
-		for _, c := range d.routerCauses(m, &s) {
-			sum.Causes = append(sum.Causes, "vrrp "+m.name+": "+c)
-		}
 		for reason, n := range s.Drops {
 			sum.Refused[reason] += n
 		}

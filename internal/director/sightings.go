@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/lvskit/lvskit/failover"
 	"github.com/lvskit/lvskit/internal/control"
@@ -41,18 +40,6 @@ func (s sightings) take(e failover.Event) {
 	}
 	was.At, was.Reason = e.Time, e.Reason
 	was.Count++
-}
-
-// claimed is the last claim of another machine to one of some addresses, nil if
-// there was none after a moment.
-func (s sightings) claimed(after time.Time, addresses []failover.VirtualAddress) (last *control.Sighting) {
-	for key, x := range s {
-		ours := slices.ContainsFunc(addresses, func(a failover.VirtualAddress) bool { return a.Prefix.Addr() == key.address })
-		if key.kind == failover.EventClaimed && ours && x.At.After(after) && (last == nil || x.At.After(last.At)) {
-			last = x
-		}
-	}
-	return last
 }
 
 // list is in the order in which they were seen.
