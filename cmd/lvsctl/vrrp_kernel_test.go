@@ -188,7 +188,7 @@ func TestKernelVRRPPair(t *testing.T) {
 
 	// A reload: a new address and other priorities, and no role changes.
 	since := one.status().Role.Routers[0].Since
-	changed := strings.ReplaceAll(strings.ReplaceAll(conf, "backup_priority = 100", "backup_priority = 120\n     preempt_delay = 1"), " = 150", " = 180")
+	changed := strings.ReplaceAll(strings.ReplaceAll(conf, "backup_priority = 100", "backup_priority = 120"), " = 150", " = 180")
 	changed = strings.Replace(changed, "vrid = 51\n", "vrid = 51\n     address = 10.1.0.77/24 pub\n", 1)
 	for _, d := range []*daemon{one, two} {
 		d.write(changed)
