@@ -65,6 +65,9 @@ type Machine struct {
 	active     netip.Addr
 	activePrio uint8
 	activeAt   time.Duration
+	// Another one beside it: when it was heard last, 0 is unset, and its interval.
+	secondAt, secondEvery time.Duration
+
 	lowerSince time.Duration // when one of lower priority was first heard; 0 is unset
 	notBefore  time.Duration // silence is not found before this
 	stalls     uint8
@@ -152,6 +155,9 @@ func (m Machine) StepInto(out []Action, e Event, now time.Duration) (Machine, []
 		if m.p.Priority != PriorityOwner { // section 6.1: an owner's is fixed
 			m.priority = min(max(e.Priority, 1), PriorityOwner-1)
 		}
+		if m.state == StateBackup && m.activePrio >= m.priority && m.activeAt > m.base {
+			m.base, m.soon = m.activeAt, false // it was to be relieved, and is no more
+		}
 	case EventFault:
 		m.setFault(e.On, now, &out)
 	case EventYield:
@@ -160,7 +166,9 @@ func (m Machine) StepInto(out []Action, e Event, now time.Duration) (Machine, []
 			m.leave(StateBackup, ReasonYielded, now, &out)
 		}
 	case EventReclaim:
-		m.waived, m.lowerSince = false, 0
+		if m.waived {
+			m.waived, m.lowerSince = false, 0
+		}
 	case EventFollow:
 		m.follow(e, now, &out)
 	case EventSource:
@@ -214,9 +222,11 @@ func (m *Machine) configure(p Params, now time.Duration, out *[]Action) {
 	}
 }
 
-// listen waits for a whole down interval from now on.
+// listen waits for a whole down interval from now on, and for an advert at
+// least: the stop of one router does not tell that there is no other one.
 func (m *Machine) listen(r Reason, now time.Duration, out *[]Action) {
 	m.learned = m.p.Interval
+	m.notBefore = max(m.notBefore, now+m.learned+m.Skew())
 	m.base, m.soon, m.lowerSince, m.ready, m.doubted = now, false, 0, false, false
 	m.active, m.activePrio = netip.Addr{}, 0
 	m.enter(StateBackup, r, now, out)
@@ -238,13 +248,20 @@ func (m *Machine) heardInBackup(e Event, now time.Duration, out *[]Action) {
 	if e.Priority == PriorityStop {
 		// The stop of one of two is no news while the other one goes on, nor is
 		// it for who waits for its group alone.
-		if !other && !m.ready {
+		switch {
+		case other:
+			return
+		case !m.ready && (m.secondAt == 0 || e.At-m.secondAt > 2*m.secondEvery):
 			m.base, m.soon = max(m.base, e.At), true
 			m.enter(StateBackup, ReasonActiveStops, now, out)
 		}
+		m.active, m.activePrio = netip.Addr{}, 0
 		return
 	}
 	if !other || e.Priority > m.activePrio {
+		if other && (m.activePrio >= m.priority || !m.preempts(e.At)) {
+			m.secondAt, m.secondEvery = m.activeAt, m.learned
+		}
 		m.active, m.activePrio, m.activeAt = e.Source, e.Priority, e.At
 	}
 	if e.Priority < m.priority && m.preempts(e.At) {
@@ -256,7 +273,12 @@ func (m *Machine) heardInBackup(e Event, now time.Duration, out *[]Action) {
 	if e.Priority >= m.priority || m.p.NoPreempt {
 		m.doubted = false // and not where preemption only waits
 	}
-	m.learned = e.Interval
+	if m.active == e.Source {
+		m.learned = e.Interval
+	} else {
+		m.secondAt, m.secondEvery = e.At, e.Interval
+		m.learned = max(m.learned, e.Interval) // whichever stays is heard in time
+	}
 	m.base, m.soon, m.ready = max(m.base, e.At), false, false
 	m.enter(StateBackup, ReasonActiveHeard, now, out)
 }
@@ -264,7 +286,7 @@ func (m *Machine) heardInBackup(e Event, now time.Duration, out *[]Action) {
 // preempts reports whether a router of lower priority, heard now, is to be
 // relieved.
 func (m *Machine) preempts(at time.Duration) bool {
-	if m.lowerSince == 0 {
+	if m.lowerSince == 0 || at < m.lowerSince { // a clock that was set may confuse the order
 		m.lowerSince = max(at, 1)
 	}
 	switch {
