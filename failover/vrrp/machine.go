@@ -301,7 +301,9 @@ func (m *Machine) preempts(at time.Duration) bool {
 func (m *Machine) heardInActive(e Event, now time.Duration, out *[]Action) {
 	switch {
 	case e.Priority == PriorityStop:
+		// It was active beside us, so the neighbours may believe it.
 		m.send(now, out)
+		m.announce(now, out)
 	case e.Priority > m.priority, e.Priority == m.priority && m.p.Address.Less(e.Source):
 		// A last packet of ours, lower than the winner's: if we never heard it
 		// before, it may not have heard us, and the neighbours believe us yet.
@@ -325,10 +327,15 @@ func (m *Machine) heardInActive(e Event, now time.Duration, out *[]Action) {
 		}
 		m.rivalAt = now
 		m.active, m.activePrio = e.Source, e.Priority
-		if now-m.announced >= announceEvery {
-			m.announced = now
-			*out = append(*out, Action{Kind: ActionAnnounce})
-		}
+		m.announce(now, out)
+	}
+}
+
+// announce teaches the neighbours because of a rival, at a bounded rate.
+func (m *Machine) announce(now time.Duration, out *[]Action) {
+	if now-m.announced >= announceEvery {
+		m.announced = now
+		*out = append(*out, Action{Kind: ActionAnnounce})
 	}
 }
 

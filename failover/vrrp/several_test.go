@@ -3,6 +3,8 @@ package vrrp
 import (
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // slow is an advert of a router with three times our interval.
@@ -111,6 +113,20 @@ func TestAdvertsOutOfOrder(t *testing.T) {
 	m, _ = m.Step(advert(1900*time.Millisecond, 50, high), 2*second)
 	if got := m.Next(); got != down {
 		t.Errorf("preempts at %v, want %v", got, down)
+	}
+}
+
+// TestStopOfARivalIsAnnounced: one that says that it stops was active, too, and
+// nothing else may ever have been heard of it.
+func TestStopOfARivalIsAnnounced(t *testing.T) {
+	m := in(t, StateActive, usual)
+	m, out := m.Step(advert(5*second, PriorityStop, low), 5*second)
+	if diff := cmp.Diff([]string{"send", "announce"}, told(out)); diff != "" {
+		t.Errorf("actions (-want +got):\n%s", diff)
+	}
+	_, out = m.Step(advert(5*second+1, PriorityStop, low), 5*second+1)
+	if diff := cmp.Diff([]string{"send"}, told(out)); diff != "" {
+		t.Errorf("once more at the same moment (-want +got):\n%s", diff)
 	}
 }
 
