@@ -6,7 +6,10 @@ package pulse
 type Guard struct {
 	boot      uint64 // our own
 	challenge uint64 // what a new boot has to echo
-	echo      uint64 // the challenge heard last
+	echo      uint64 // the challenge heard last of the boot we follow
+	asked     uint64 // of a boot that we do not know, 0 if none since
+	owed      bool   // the boot that we follow was heard since it was echoed
+	answered  bool   // the last echo was that of a boot that we do not know
 	peer      uint64 // the boot we follow, 0 if none
 	high      uint64 // highest sequence of all channels
 	last      [MaxChannels]uint64
@@ -25,8 +28,18 @@ func (g *Guard) Boot() uint64 { return g.boot }
 // Challenge returns the number that the partner has to echo.
 func (g *Guard) Challenge() uint64 { return g.challenge }
 
-// Echo returns the number to echo: the challenge of the packet heard last.
-func (g *Guard) Echo() uint64 { return g.echo }
+// Echo returns the number to echo in the next beat: the challenge heard last. A
+// boot that we do not know does not keep the one that we follow from its own:
+// they take turns. Otherwise old packets, replayed all the time, would let us
+// echo nothing else, and a partner that has just started would never believe us.
+func (g *Guard) Echo() uint64 {
+	if g.asked != 0 && !(g.answered && g.owed) {
+		g.answered = true
+		return g.asked
+	}
+	g.answered, g.owed = false, false
+	return g.echo
+}
 
 // Peer returns the boot of the partner that is followed, 0 if none.
 func (g *Guard) Peer() uint64 { return g.peer }
@@ -55,7 +68,7 @@ func (g *Guard) Accept(channel int, b *Beat, next uint64) (Proof, Drop) {
 	var p Proof
 	if b.Boot != g.peer {
 		if b.Echo != g.challenge {
-			g.echo = b.Challenge
+			g.asked = b.Challenge
 			return Proof{Answer: true}, DropUnproven
 		}
 		g.peer, g.high, g.last, g.pieces = b.Boot, 0, [MaxChannels]uint64{}, [MaxChannels]uint64{}
@@ -74,7 +87,7 @@ func (g *Guard) Accept(channel int, b *Beat, next uint64) (Proof, Drop) {
 		p.Channel = true
 	}
 	if b.Seq > g.high {
-		g.high, g.echo = b.Seq, b.Challenge
+		g.high, g.echo, g.owed, g.asked = b.Seq, b.Challenge, true, 0
 		p.Fresh = true
 	}
 	return p, drop

@@ -172,3 +172,33 @@ func TestGuardTakesNoOldContentFromASlowChannel(t *testing.T) {
 		}
 	}
 }
+
+// An attacker replays packets of a run that is over, after each of the partner's.
+// A partner that has just started gets to know us all the same.
+func TestReplaysDoNotKeepANewRunFromBelievingUs(t *testing.T) {
+	first, b := newEnd(1), newEnd(2)
+	old := meet(t, first, b)[0]
+	first.hear(b.beat(0), 0)
+	second := newEnd(3)
+	meet(t, second, b)
+	second.hear(b.beat(0), 0)
+	restarted := newEnd(4)
+	intervals := 0
+	for ; restarted.g.Peer() != b.boot && intervals < 20; intervals++ {
+		b.hear(restarted.beat(0), 0)
+		b.hear(old, 0)
+		restarted.hear(b.beat(0), 0) // the answer to that
+		b.hear(old, 0)
+		restarted.hear(b.beat(0), 0)
+	}
+	if intervals > 2 {
+		t.Errorf("followed after %d intervals", intervals)
+	}
+	// Without an attacker nothing is echoed but what was heard last.
+	b.hear(restarted.beat(0), 0)
+	for range 3 {
+		if got, want := b.g.Echo(), restarted.g.Challenge(); got != want {
+			t.Errorf("echo %d, want %d", got, want)
+		}
+	}
+}
