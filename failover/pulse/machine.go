@@ -106,8 +106,8 @@ func NewMachine(p Params, now time.Duration) Machine {
 // State returns the node's state, why it is in it, and since when.
 func (m *Machine) State() (State, Reason, time.Duration) { return m.state, m.reason, m.since }
 
-// Hears reports whether the partner counts as alive.
-func (m *Machine) Hears() bool { return m.partner == alive }
+// Hears reports whether the partner counts as alive, and could be heard.
+func (m *Machine) Hears() bool { return m.partner == alive && !m.blind }
 
 // Yielding reports whether the node is handing over, and serves until the
 // partner does.
@@ -173,7 +173,7 @@ func (m Machine) Step(e Event, now time.Duration) (Machine, []Action) {
 			m.notBefore = max(m.notBefore, now+2*max(m.p.Interval, m.interval))
 		}
 	case EventFault:
-		if m.fault && !e.On && m.partner != alive {
+		if m.fault && !e.On && (m.partner != alive || m.stale(now)) {
 			// What was silence may have been the fault: listen first.
 			m.partner, m.listenUntil, m.cleared = listening, now+m.deadAfter(), false
 		}
@@ -181,6 +181,10 @@ func (m Machine) Step(e Event, now time.Duration) (Machine, []Action) {
 	case EventBlind:
 		if m.blind && !e.On {
 			m.notBefore = max(m.notBefore, now+m.deadAfter())
+			if m.partner == alive && m.stale(now) {
+				// What it said last may be true no more.
+				m.partner, m.listenUntil = listening, now+m.deadAfter()
+			}
 		}
 		m.blind = e.On
 	case EventServing:
@@ -225,9 +229,10 @@ func (m *Machine) listen(e Event, now time.Duration, out *[]Action) {
 	if b.Boot != m.boot {
 		m.terms = 0
 	}
-	if m.state == StateActive && b.Terms != m.terms && b.State != StateActive && !m.rival {
-		// It was active beside us and gave way before we heard of it. The
-		// neighbours did hear it.
+	wasActive := b.Terms != m.terms || m.said == StateActive && b.Boot == m.boot
+	if m.state == StateActive && wasActive && b.State != StateActive && !m.rival {
+		// It was active beside us, or went on to be when it fell silent, and
+		// gave way before we heard of it. The neighbours did hear it.
 		*out = append(*out, Action{Kind: ActionRivalSeen}, Action{Kind: ActionRivalGone}, Action{Kind: ActionAnnounce})
 	}
 	m.terms = b.Terms
@@ -376,7 +381,7 @@ func (m *Machine) decideActive(rivals bool, now time.Duration, timed bool, out *
 	case m.hears || m.serving && !m.serves:
 		// It has heard us and is about to step down: give it time afresh.
 		m.rivalSince = now
-	case timed && now >= m.rivalSince+m.deadAfter() && now >= m.notBefore:
+	case timed && now >= m.deafAt() && now >= m.notBefore:
 		// It will never step down, as it does not know of us.
 		m.enter(StateBackup, ReasonRivalDeaf, now, out)
 	}
@@ -419,7 +424,7 @@ func (m *Machine) decideInactive(now time.Duration, timed bool, out *[]Action) {
 		if m.hold == 0 {
 			m.hold = now + 2*max(m.p.Interval, m.interval)
 		}
-		if timed && now >= m.hold && now >= m.notBefore {
+		if timed && now >= m.hold && now >= m.notBefore && !m.blind {
 			m.enter(StateActive, ReasonPartnerInactive, now, out)
 		} else {
 			m.enter(StateBackup, ReasonPartnerPreferred, now, out)
@@ -492,6 +497,20 @@ func (m *Machine) deadAfter() time.Duration {
 	return 3 * m.interval
 }
 
+// deafAt is when a rival that does not hear us is left to serve. One that is not
+// heard itself any more is about to be found silent instead.
+func (m *Machine) deafAt() time.Duration {
+	at := m.rivalSince + m.deadAfter()
+	if m.heard < at-3*m.interval/2 {
+		return Never
+	}
+	return at
+}
+
+// stale reports whether the partner was last heard so long ago that it counts
+// as alive only because nothing could be heard.
+func (m *Machine) stale(now time.Duration) bool { return now-m.heard >= m.deadAfter() }
+
 // Next returns when Step wants a tick if nothing else happens, or [Never].
 // It may be in the past.
 func (m *Machine) Next() time.Duration {
@@ -511,7 +530,7 @@ func (m *Machine) Next() time.Duration {
 			due(m.listenUntil)
 		}
 	}
-	if m.hold != 0 {
+	if m.hold != 0 && !m.blind {
 		due(m.hold)
 	}
 	if m.yieldUntil != 0 {
@@ -521,7 +540,7 @@ func (m *Machine) Next() time.Duration {
 		next = min(next, m.takeUntil)
 	}
 	if m.rival && m.outranks() && !m.hears && (m.serves || !m.serving) {
-		due(m.rivalSince + dead)
+		due(m.deafAt())
 	}
 	return next
 }
