@@ -259,7 +259,7 @@ func (m *Machine) heardInBackup(e Event, now time.Duration, out *[]Action) {
 		return
 	}
 	if !other || e.Priority > m.activePrio {
-		if other && (m.activePrio >= m.priority || !m.preempts(e.At)) {
+		if m.active.IsValid() && m.active != e.Source && (m.activePrio >= m.priority || !m.preempts(e.At)) {
 			m.secondAt, m.secondEvery = m.activeAt, m.learned
 		}
 		m.active, m.activePrio, m.activeAt = e.Source, e.Priority, e.At
@@ -326,6 +326,9 @@ func (m *Machine) heardInActive(e Event, now time.Duration, out *[]Action) {
 			m.announced = now - announceEvery
 		}
 		m.rivalAt = now
+		if !m.preempts(e.At) { // it will be there if we give way to a third one
+			m.secondAt, m.secondEvery = e.At, e.Interval
+		}
 		m.active, m.activePrio = e.Source, e.Priority
 		m.announce(now, out)
 	}

@@ -41,6 +41,28 @@ func TestStopOfOneOfSeveral(t *testing.T) {
 	}
 }
 
+// TestStopOfTheWinnerOfThree: a router that was active beside one of lower
+// priority gives way to a third one, which stops at once.
+func TestStopOfTheWinnerOfThree(t *testing.T) {
+	delayed := usual
+	delayed.PreemptDelay = 10 * second
+	m := in(t, StateActive, delayed)
+	m, _ = m.Step(advert(second, 50, low), second)
+	m, _ = m.Step(advert(1500*time.Millisecond, 200, high), 1500*time.Millisecond)
+	m, _ = m.Step(advert(1600*time.Millisecond, PriorityStop, high), 1600*time.Millisecond)
+	if got, want := m.Next(), 1500*time.Millisecond+down; got != want {
+		t.Errorf("takes over at %v, want %v", got, want)
+	}
+	// One that is to be relieved anyway is no reason to wait.
+	m = in(t, StateActive, usual)
+	m, _ = m.Step(advert(second, 50, low), second)
+	m, _ = m.Step(advert(1500*time.Millisecond, 200, high), 1500*time.Millisecond)
+	m, _ = m.Step(advert(1600*time.Millisecond, PriorityStop, high), 1600*time.Millisecond)
+	if got, want := m.Next(), 1600*time.Millisecond+m.Skew(); got != want {
+		t.Errorf("takes over at %v, want %v", got, want)
+	}
+}
+
 // TestLastWordOfAnotherIsNoInterval: the router that gives way has another
 // interval than the one that stays, which is heard less often.
 func TestLastWordOfAnotherIsNoInterval(t *testing.T) {
