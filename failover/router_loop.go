@@ -168,14 +168,19 @@ func (r *Router) drain() bool {
 	return false
 }
 
-// arrival is when a packet came, on the machine's clock. The day's clock may
-// have been set meanwhile, but the packet came after the socket was empty and
-// before now.
+// arrival is when a packet came, on the machine's clock. The packet came after
+// the socket was empty and before now. If its time says otherwise, the clock of
+// the day was set meanwhile, and it counts from now on: that finds a silence
+// late, but never one that is none.
 func (r *Router) arrival(at time.Time, now time.Duration) time.Duration {
 	if at.IsZero() {
 		return now
 	}
-	return min(max(now-time.Now().Round(0).Sub(at), r.emptyAt), now)
+	came := now - time.Now().Round(0).Sub(at)
+	if came < r.emptyAt || came > now {
+		return now
+	}
+	return came
 }
 
 // loop passes time to the machine until the router has left.
@@ -193,7 +198,8 @@ func (r *Router) loop(ctx context.Context) {
 	for {
 		r.mu.Lock()
 		now := r.clock()
-		if late := now - planned; late > r.cfg.Interval {
+		pace := min(r.cfg.Interval, r.machine.Interval())
+		if late := now - planned; late > pace {
 			r.stalled(late, now)
 		}
 		if ctx.Err() != nil && cancelled != nil {
@@ -221,7 +227,7 @@ func (r *Router) loop(ctx context.Context) {
 			}
 		}
 		r.anticipate(now)
-		wake := r.cfg.Interval
+		wake := pace
 		if r.connErr != nil {
 			wake = linkPoll
 		}

@@ -117,6 +117,9 @@ func (m *Machine) Rival() bool { return m.rival }
 // others of its group. Its state is StateBackup then.
 func (m *Machine) Ready() bool { return m.ready }
 
+// Interval is that of the active router as far as we heard, else our own.
+func (m *Machine) Interval() time.Duration { return m.learned }
+
 // Skew is by how much the routers of lower priority wait longer: RFC 3768 and
 // RFC 9568, section 6.1.
 func (m *Machine) Skew() time.Duration {

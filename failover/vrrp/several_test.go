@@ -70,8 +70,8 @@ func TestLastWordOfAnotherIsNoInterval(t *testing.T) {
 	m, _ = m.Step(slow(second, 200), second)
 	m, _ = m.Step(advert(1100*time.Millisecond, 150, low), 1100*time.Millisecond)
 	want := 9*second + 3*156*second/256
-	if got := m.DownInterval(); got != want {
-		t.Errorf("down interval %v, want %v", got, want)
+	if got := m.DownInterval(); got != want || m.Interval() != 3*second {
+		t.Errorf("down interval %v of an interval of %v, want %v", got, m.Interval(), want)
 	}
 	// And the slow one may be the lower of two.
 	m = in(t, StateBackup, usual)
