@@ -1,0 +1,54 @@
+// Package simulate plays schedules of troubles on the state machines of package
+// failover: [vrrp.Machine] in two to five routers, [pulse.Machine] with its guard
+// in a pair with up to all of its channels. Each machine is in a loop like that of
+// [failover.Router] or [failover.Node], with the addresses that follow its role
+// after a while, and the neighbours that believe whoever announced last. Time is
+// a number, everything comes from one seed, and a schedule takes a tenth of a
+// millisecond: [Player.Play]. Sockets, locks and goroutines are not in it; the
+// tests of package failover have those.
+//
+// # What happens
+//
+// Packets are lost, singly, in bursts and by links that flap, doubled, late,
+// slower one way than the other, slower than an interval, and out of order. Lines
+// are cut in one direction or both. Machines die, start, restart, have faults, are
+// blind, and stand still in three ways: packets wait for them, are lost, or come
+// late. Loops and readers get the processor late. Clocks of the day jump,
+// operators and trackers give orders, configurations differ, and an attacker
+// replays what he has seen.
+//
+// # Rules that hold all the time
+//
+// Each is judged while what it rests on holds, and from when it does: d is the
+// longest that a packet is on its way, l the longest that a loop wakes late.
+//
+//   - Two routers that hear each other are both active for one interval of the
+//     winner + d + 3l at most: that is its next advert. Two nodes of a pair, one
+//     interval + 3d + 5l, as two that do not know each other's run have to prove
+//     themselves; if only one hears the other, two dead times + two intervals + 2d
+//     and the time in which a silence is confirmed. A hand-over, in which both are
+//     active by agreement, does not count.
+//   - The same holds for the addresses, and the time that it takes to release them.
+//   - While a machine is able, somebody is active: within d + the longest down
+//     interval, or d + dead time + two intervals of courtesy + confirmation (+ the
+//     answer of a witness), whatever the network does.
+//   - Who hands over, or stops in an orderly way, is relieved within d + the skew of
+//     one that has heard it, or d in a pair.
+//   - Nobody takes over before the down interval or dead time has passed since the
+//     last packet that arrived, with the skew, nor later; not beside a packet that
+//     it has not read; not while it is blind; not while one that outranks it, or
+//     that it was told to leave alone, is active and could be heard; not before it
+//     has listened; not within two intervals, or one, after it stood still.
+//
+// # Rules of peace
+//
+// When all is mended, and after the time that this takes (three down intervals or
+// dead times and the preempt delay), exactly one machine is active, the one with
+// the highest priority among those that preempt; nobody moves from then on; nobody
+// moved more than five times until then, or three in a pair; two nodes follow each
+// other's present run; and the neighbours send to the one that is active, unless
+// it could not know that they do not.
+//
+// The times at which a router may and has to take over are kept by a second
+// account of the standard that shares no code with the machine.
+package simulate

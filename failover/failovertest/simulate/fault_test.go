@@ -1,0 +1,260 @@
+package simulate
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/lvskit/lvskit/failover/pulse"
+	"github.com/lvskit/lvskit/failover/vrrp"
+)
+
+// faultyRouter is a router with a fault of one kind: it changes or swallows
+// what its machine is told, and changes what the machine says.
+type faultyRouter struct {
+	soundRouter
+	p      vrrp.Params
+	hear   func(r *faultyRouter, e *vrrp.Event) bool
+	say    func(r *faultyRouter, e vrrp.Event, was vrrp.State, out []vrrp.Action) []vrrp.Action
+	after  func(r *faultyRouter, e vrrp.Event, now time.Duration) []vrrp.Action
+	hurry  func(r *faultyRouter) time.Duration // by which its timers run out too early
+	change func(p *vrrp.Params)
+}
+
+func (r *faultyRouter) early() time.Duration {
+	if r.hurry == nil || r.State() != vrrp.StateBackup {
+		return 0
+	}
+	return r.hurry(r)
+}
+
+func (r *faultyRouter) Next() time.Duration { return r.m.Next() - r.early() }
+
+func (r *faultyRouter) Step(e vrrp.Event, now time.Duration) []vrrp.Action {
+	was := r.State()
+	if r.hear != nil && !r.hear(r, &e) {
+		return nil
+	}
+	if e.Kind == vrrp.EventTick {
+		now += r.early()
+	}
+	out := slices.Clone(r.soundRouter.Step(e, now))
+	if r.say != nil {
+		out = r.say(r, e, was, out)
+	}
+	if r.after != nil {
+		out = append(out, r.after(r, e, now)...)
+	}
+	return out
+}
+
+// routerFault returns habits with one kind of faulty router.
+func routerFault(f faultyRouter) *habits {
+	h := sound
+	h.router = func(p vrrp.Params, now time.Duration) routerMachine {
+		r := f
+		if r.change != nil {
+			r.change(&p)
+		}
+		r.p, r.m = p, vrrp.NewMachine(p, now)
+		return &r
+	}
+	return &h
+}
+
+// faultyNode is the same of a pair.
+type faultyNode struct {
+	soundNode
+	hear func(n *faultyNode, e *pulse.Event) bool
+	say  func(n *faultyNode, was pulse.State, out []pulse.Action) []pulse.Action
+	beat pulse.Beat
+}
+
+func (n *faultyNode) Step(e pulse.Event, now time.Duration) []pulse.Action {
+	was := n.State()
+	if e.Beat != nil {
+		n.beat = *e.Beat
+		e.Beat = &n.beat
+	}
+	if n.hear != nil && !n.hear(n, &e) {
+		return nil
+	}
+	out := n.soundNode.Step(e, now)
+	if n.say != nil {
+		out = n.say(n, was, out)
+	}
+	return out
+}
+
+func nodeFault(f faultyNode, change func(*pulse.Params)) *habits {
+	h := sound
+	h.node = func(p pulse.Params, now time.Duration) pairMachine {
+		n := f
+		if change != nil {
+			change(&p)
+		}
+		n.Machine = pulse.NewMachine(p, now)
+		return &n
+	}
+	return &h
+}
+
+// believer is a guard that believes too much.
+type believer struct{ pulse.Guard }
+
+func (g *believer) Accept(channel int, b *pulse.Beat, next uint64) (pulse.Proof, pulse.Drop) {
+	p, drop := g.Guard.Accept(channel, b, next)
+	if drop == pulse.DropReplay {
+		return pulse.Proof{Fresh: true, Channel: true}, pulse.DropNone
+	}
+	return p, drop
+}
+
+func guardFault(f func(pulse.Guard) guard) *habits {
+	h := sound
+	h.guard = func(boot, challenge uint64) guard { return f(pulse.NewGuard(boot, challenge)) }
+	return &h
+}
+
+// without removes the actions of a kind.
+func without(out []vrrp.Action, gone func(vrrp.Action) bool) (rest []vrrp.Action) {
+	for _, a := range out {
+		if !gone(a) {
+			rest = append(rest, a)
+		}
+	}
+	return rest
+}
+
+func ignores(kind vrrp.EventKind) *habits {
+	return routerFault(faultyRouter{hear: func(_ *faultyRouter, e *vrrp.Event) bool { return e.Kind != kind }})
+}
+
+// TestPlantedFaultsAreFound proves that the rules can be broken: each of these
+// faults has been made by somebody, some by us.
+func TestPlantedFaultsAreFound(t *testing.T) {
+	readsLate, stampsLate := sound, sound
+	readsLate.readsLate, stampsLate.stampsLate = true, true
+	const enough = 20_000
+	for _, c := range []struct {
+		name     string
+		protocol Protocol
+		habits   *habits
+	}{
+		{"decides before it reads", VRRP, &readsLate},
+		{"counts packets from when it reads them", VRRP, &stampsLate},
+		{"takes its own stall for silence", VRRP, ignores(vrrp.EventStall)},
+		{"has no skew", VRRP, routerFault(faultyRouter{hurry: func(r *faultyRouter) time.Duration { return r.m.Skew() }})},
+		{"misses an advert less than it should", VRRP, routerFault(faultyRouter{change: func(p *vrrp.Params) { p.DownAdverts = max(1, p.DownAdverts-1) }})},
+		{"waits for an advert more than it should", VRRP, routerFault(faultyRouter{change: func(p *vrrp.Params) { p.DownAdverts++ }})},
+		{"compares no addresses", VRRP, routerFault(faultyRouter{hear: func(r *faultyRouter, e *vrrp.Event) bool {
+			if e.Kind == vrrp.EventHeard && e.Priority == r.Priority() && r.State() == vrrp.StateActive {
+				e.Source = netip.IPv4Unspecified()
+			}
+			return true
+		}})},
+		{"gives way to nobody", VRRP, routerFault(faultyRouter{hear: func(r *faultyRouter, e *vrrp.Event) bool {
+			return e.Kind != vrrp.EventHeard || e.Priority <= r.Priority() || r.State() != vrrp.StateActive
+		}})},
+		{"lets lower adverts put off its preemption", VRRP, routerFault(faultyRouter{hear: func(r *faultyRouter, e *vrrp.Event) bool {
+			if e.Kind == vrrp.EventHeard && e.Priority != vrrp.PriorityStop && r.State() == vrrp.StateBackup {
+				e.Priority = max(e.Priority, r.Priority())
+			}
+			return true
+		}})},
+		{"does not hear that another one stops", VRRP, routerFault(faultyRouter{hear: func(_ *faultyRouter, e *vrrp.Event) bool {
+			return e.Kind != vrrp.EventHeard || e.Priority != vrrp.PriorityStop
+		}})},
+		{"does not tell that it stops", VRRP, routerFault(faultyRouter{say: func(_ *faultyRouter, _ vrrp.Event, _ vrrp.State, out []vrrp.Action) []vrrp.Action {
+			return without(out, func(a vrrp.Action) bool { return a.Kind == vrrp.ActionSend && a.Priority == vrrp.PriorityStop })
+		}})},
+		{"does not learn the interval", VRRP, routerFault(faultyRouter{hear: func(r *faultyRouter, e *vrrp.Event) bool {
+			e.Interval = r.p.Interval
+			return true
+		}})},
+		{"preempts against its orders", VRRP, routerFault(faultyRouter{change: func(p *vrrp.Params) { p.NoPreempt = false }})},
+		{"preempts without delay", VRRP, routerFault(faultyRouter{change: func(p *vrrp.Params) { p.PreemptDelay = 0 }})},
+		{"never preempts", VRRP, routerFault(faultyRouter{change: func(p *vrrp.Params) { p.NoPreempt = true }})},
+		{"forgets that it was told to hand over", VRRP, routerFault(faultyRouter{after: func(r *faultyRouter, e vrrp.Event, now time.Duration) []vrrp.Action {
+			if e.Kind != vrrp.EventYield {
+				return nil
+			}
+			return r.soundRouter.Step(vrrp.Event{Kind: vrrp.EventReclaim}, now)
+		}})},
+		{"does not listen after a fault", VRRP, routerFault(faultyRouter{after: func(r *faultyRouter, e vrrp.Event, now time.Duration) []vrrp.Action {
+			if e.Kind != vrrp.EventFault || e.On || r.State() != vrrp.StateBackup {
+				return nil
+			}
+			return r.soundRouter.Step(vrrp.Event{Kind: vrrp.EventFollow, State: vrrp.StateActive}, now)
+		}})},
+		{"has no last word when it gives way", VRRP, routerFault(faultyRouter{say: func(r *faultyRouter, e vrrp.Event, was vrrp.State, out []vrrp.Action) []vrrp.Action {
+			if e.Kind != vrrp.EventHeard || was != vrrp.StateActive || r.State() == vrrp.StateActive {
+				return out
+			}
+			return without(out, func(a vrrp.Action) bool { return a.Kind == vrrp.ActionSend })
+		}})},
+		{"announces only when it takes over", VRRP, routerFault(faultyRouter{say: func(_ *faultyRouter, _ vrrp.Event, was vrrp.State, out []vrrp.Action) []vrrp.Action {
+			if was != vrrp.StateActive {
+				return out
+			}
+			return without(out, func(a vrrp.Action) bool { return a.Kind == vrrp.ActionAnnounce })
+		}})},
+
+		{"believes what is replayed", Pulse, guardFault(func(g pulse.Guard) guard { return &believer{g} })},
+		{"believes in death when one channel is silent", Pulse, nodeFault(faultyNode{hear: func(_ *faultyNode, e *pulse.Event) bool {
+			return e.Kind != pulse.EventHeard || e.Channel == 0
+		}}, nil)},
+		{"takes its own stall for silence", Pulse, nodeFault(faultyNode{hear: func(_ *faultyNode, e *pulse.Event) bool { return e.Kind != pulse.EventStall }}, nil)},
+		{"takes blindness for silence", Pulse, nodeFault(faultyNode{hear: func(_ *faultyNode, e *pulse.Event) bool { return e.Kind != pulse.EventBlind }}, nil)},
+		{"believes in death too soon", Pulse, nodeFault(faultyNode{}, func(p *pulse.Params) { p.DeadAfter -= p.Interval / 2 })},
+		{"believes in death too late", Pulse, nodeFault(faultyNode{}, func(p *pulse.Params) { p.DeadAfter *= 2 })},
+		{"gives way to nobody", Pulse, nodeFault(faultyNode{hear: func(n *faultyNode, e *pulse.Event) bool {
+			if n.State() == pulse.StateActive && e.Kind == pulse.EventHeard && e.Beat.State == pulse.StateActive && !n.Yielding() {
+				e.Beat.State = pulse.StateBackup
+			}
+			return true
+		}}, nil)},
+		{"does not see that its partner is not heard", Pulse, nodeFault(faultyNode{hear: func(_ *faultyNode, e *pulse.Event) bool {
+			if e.Kind == pulse.EventHeard {
+				e.Beat.Hears = true
+			}
+			return true
+		}}, nil)},
+		{"does not hear of a fault", Pulse, nodeFault(faultyNode{hear: func(_ *faultyNode, e *pulse.Event) bool {
+			if e.Kind == pulse.EventHeard && e.Beat.State == pulse.StateFault {
+				e.Beat.State = pulse.StateActive
+			}
+			return true
+		}}, nil)},
+		{"fails back", Pulse, nodeFault(faultyNode{hear: func(n *faultyNode, e *pulse.Event) bool {
+			if e.Kind == pulse.EventHeard && n.State() == pulse.StateBackup && !e.Beat.Primary {
+				e.Beat.State = pulse.StateBackup
+			}
+			return true
+		}}, nil)},
+		{"announces only when it takes over", Pulse, nodeFault(faultyNode{say: func(_ *faultyNode, was pulse.State, out []pulse.Action) (rest []pulse.Action) {
+			for _, a := range out {
+				if a.Kind != pulse.ActionAnnounce || was != pulse.StateActive {
+					rest = append(rest, a)
+				}
+			}
+			return rest
+		}}, nil)},
+	} {
+		t.Run(c.protocol.String()+"/"+c.name, func(t *testing.T) {
+			t.Parallel()
+			p := Player{habits: c.habits}
+			for seed := range uint64(enough) {
+				if f := p.Play(c.protocol, seed); f != nil {
+					if f := new(Player).Play(c.protocol, seed); f != nil {
+						t.Fatalf("this schedule breaks a rule without the fault, too:\n%v", f)
+					}
+					t.Logf("after %d schedules: %s", seed+1, f.Rule)
+					return
+				}
+			}
+			t.Errorf("not found in %d schedules", enough)
+		})
+	}
+}

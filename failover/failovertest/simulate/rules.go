@@ -1,0 +1,192 @@
+package simulate
+
+import "time"
+
+// rules is what the world remembers for what it judges all the time.
+type rules struct {
+	none      bool          // nobody is active
+	noneSince time.Duration // since then
+	planned   time.Duration // someone has to be active by then; 0 is unset
+	doubled   time.Duration // packets were doubled last
+	several   time.Duration // more than one was active last
+	moved     time.Duration // a role changed last
+	believed  int           // whom the neighbours send to; -1: nobody
+	excused   bool          // nobody could know that the neighbours believe it
+}
+
+// checkPlanned: who hands over is relieved at once.
+func (r *rules) checkPlanned(w *world) {
+	if r.planned != 0 && w.now > r.planned {
+		w.breach("nobody was active until %v, and should have been by %v, after the active one handed over", w.now, r.planned)
+	}
+}
+
+// soilLink notes that a line did until the time at what no rule relies on.
+func (w *world) soilLink(from, to, line int, at time.Duration) {
+	w.checkPair(from, to)
+	l := &w.links[from][to][line]
+	l.dirty = max(l.dirty, at)
+	w.rules.planned = 0
+}
+
+// soilHost notes that a machine was disturbed.
+func (w *world) soilHost(i int) {
+	w.checkPairs(i)
+	w.hosts[i].dirty = max(w.hosts[i].dirty, w.now)
+	w.rules.planned = 0
+}
+
+// cleanOneWay is since when one line at least has carried all packets from one
+// machine to another.
+func (w *world) cleanOneWay(from, to int) time.Duration {
+	since := never
+	for n := range w.plan.lines {
+		since = min(since, w.links[from][to][n].dirty)
+	}
+	return max(since, w.hosts[from].dirty, w.hosts[to].dirty)
+}
+
+// cleanBothWays is the same of both directions of one line.
+func (w *world) cleanBothWays(i, j int) time.Duration {
+	since := never
+	for n := range w.plan.lines {
+		since = min(since, max(w.links[i][j][n].dirty, w.links[j][i][n].dirty))
+	}
+	return max(since, w.hosts[i].dirty, w.hosts[j].dirty)
+}
+
+func (w *world) checkPairs(i int) {
+	for j := range w.plan.nodes {
+		if j != i {
+			w.checkPair(i, j)
+		}
+	}
+}
+
+// checkPair: two that hear each other are not both active, nor both have the
+// addresses, for longer than a bound.
+func (w *world) checkPair(i, j int) {
+	a, b := &w.hosts[i], &w.hosts[j]
+	both := a.active && b.active
+	if !both && !(a.holds && b.holds) {
+		return
+	}
+	clean := w.cleanBothWays(i, j)
+	bound := w.unityBound(i, j)
+	roles := max(clean, a.activeSince, b.activeSince)
+	grace := w.plan.effect + 1
+	if w.plan.protocol == Pulse {
+		roles, grace = max(roles, w.handingOver()), grace+graceful
+	}
+	if both && w.now-roles > bound {
+		w.breach("machines %d and %d were both active for %v although they hear each other, longer than %v", i, j, w.now-roles, bound)
+	}
+	held := max(roles, a.holdsSince, b.holdsSince)
+	if bound += grace; a.holds && b.holds && w.now-held > bound {
+		w.breach("machines %d and %d both had the addresses for %v although they hear each other, longer than %v", i, j, w.now-held, bound)
+	}
+	if both && w.plan.protocol == Pulse {
+		w.checkOneWay(i, j)
+		w.checkOneWay(j, i)
+	}
+}
+
+// checkNone: while one is able, somebody is active within a bound, whatever the
+// network does.
+func (w *world) checkNone() {
+	if !w.rules.none {
+		return
+	}
+	for i := range w.plan.nodes {
+		h := &w.hosts[i]
+		if !h.able() {
+			continue
+		}
+		if since, bound := max(w.rules.noneSince, h.ableSince), w.serviceBound(i); w.now-since > bound && w.now > h.dirty+2*w.plan.late {
+			w.breach("nobody was active for %v although machine %d could be, longer than %v", w.now-since, i, bound)
+			return
+		}
+	}
+}
+
+func (w *world) checkAll() {
+	for i := range w.plan.nodes {
+		for j := range i {
+			w.checkPair(i, j)
+		}
+	}
+	w.checkNone()
+	w.rules.checkPlanned(w)
+}
+
+// unityBound is for how long two machines that hear each other may both be
+// active.
+func (w *world) unityBound(i, j int) time.Duration {
+	if w.plan.protocol == VRRP {
+		return w.routerUnityBound(i, j)
+	}
+	return w.pairUnityBound()
+}
+
+// serviceBound is for how long nobody may be active while machine i could be.
+func (w *world) serviceBound(i int) time.Duration {
+	if w.plan.protocol == VRRP {
+		return w.routerServiceBound(i)
+	}
+	return w.pairServiceBound()
+}
+
+// peace mends everything, and judges what has to come of that: after some time
+// exactly one machine is active, the right one, and nothing moves any more.
+func (w *world) peace(last bool) {
+	w.mend()
+	began := w.now
+	for i := range w.plan.nodes {
+		w.hosts[i].changes = 0
+	}
+	settle, quiet, most := w.settling()
+	w.run(w.now + settle)
+	w.checkAll()
+	if w.broken != "" || settle == 0 {
+		return
+	}
+	serving, able := -1, false
+	for i := range w.plan.nodes {
+		h := &w.hosts[i]
+		able = able || h.able()
+		if h.changes > most {
+			w.breach("machine %d changed its role %d times until peace, more than %d times", i, h.changes, most)
+		}
+		if h.active && serving >= 0 {
+			w.breach("machines %d and %d are active in peace", serving, i)
+		}
+		if h.active {
+			serving = i
+		}
+		h.changes = 0
+	}
+	switch {
+	case w.broken != "":
+		return
+	case serving < 0 && able:
+		w.breach("nobody is active in peace")
+	case serving < 0:
+		return
+	case w.plan.protocol == VRRP:
+		w.checkPriority(serving)
+	default:
+		w.checkAcquaintance()
+	}
+	w.run(w.now + quiet)
+	for i := range w.plan.nodes {
+		if w.hosts[i].changes != 0 {
+			w.breach("machine %d changed its role %d times although nothing happened", i, w.hosts[i].changes)
+		}
+	}
+	if learnt := w.learnt(); last && w.plan.long {
+		w.run(began + settle + learnt)
+		if r := &w.rules; w.broken == "" && r.believed != serving && !r.excused {
+			w.breach("machine %d is active, and the neighbours send to machine %d", serving, r.believed)
+		}
+	}
+}
