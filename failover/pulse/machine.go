@@ -229,7 +229,7 @@ func (m *Machine) listen(e Event, now time.Duration, out *[]Action) {
 	if b.Boot != m.boot {
 		m.terms = 0
 	}
-	wasActive := b.Terms != m.terms || m.said == StateActive && b.Boot == m.boot
+	wasActive := b.Terms != m.terms || m.said == StateActive && !m.yielding && b.Boot == m.boot
 	if m.state == StateActive && wasActive && b.State != StateActive && !m.rival {
 		// It was active beside us, or went on to be when it fell silent, and
 		// gave way before we heard of it. The neighbours did hear it.
