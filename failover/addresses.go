@@ -113,7 +113,7 @@ type Addresses struct {
 	announcer Announcer
 	log       *slog.Logger
 	cfg       AddressesConfig
-	distant   func(context.Context) (there bool, err error) // tells the beat process that has the addresses
+	distant   *remote // where the addresses are with a Beat; nil: here
 
 	watching atomic.Bool
 	changed  chan struct{} // the set is another one
@@ -287,7 +287,7 @@ func (a *Addresses) Set(ctx context.Context, addrs []VirtualAddress) error {
 	a.poke()
 	if distant := a.distant; distant != nil {
 		a.mu.Unlock()
-		if there, err := distant(ctx); there {
+		if there, err := distant.own(ctx); there {
 			return err
 		}
 		a.mu.Lock()
@@ -343,7 +343,7 @@ func (a *Addresses) SetAnnouncing(p Announcing) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), statusLimit)
 	defer cancel()
-	_, err := distant(ctx)
+	_, err := distant.own(ctx)
 	return err
 }
 
@@ -428,12 +428,12 @@ func (a *Addresses) config() *AddressesConfig {
 	return &c
 }
 
-// live makes changes of the owner call f, as who holds the addresses is another
-// process. It says whether there is one.
-func (a *Addresses) live(f func(context.Context) (there bool, err error)) {
+// live says that who holds the addresses is a beat process from now on, and is
+// to be told of changes.
+func (a *Addresses) live(m *remote) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.distant = f
+	a.distant = m
 }
 
 var (

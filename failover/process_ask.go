@@ -46,6 +46,11 @@ func (w *ward) ask(n *note) {
 			w.keeper.answer(n, nil, err)
 		}
 		return
+	case verbAddressStatus:
+		if w.owner != nil {
+			w.keeper.answer(n, w.owner.Status(), nil)
+			return
+		}
 	case verbPartnerVerdicts:
 		if w.node != nil {
 			w.keeper.answer(n, w.partnerVerdicts(), nil)

@@ -189,3 +189,14 @@ func (m *remote) setKeys(keys []pulse.Key) error {
 	}
 	return nil
 }
+
+// addresses asks for the status of the owner.
+func (m *remote) addresses() (out []AddressStatus, ok bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), statusLimit)
+	defer cancel()
+	body, err := m.ask(ctx, verbAddressStatus, nil)
+	if err == nil {
+		err = json.Unmarshal(body, &out)
+	}
+	return out, err == nil && out != nil
+}

@@ -262,6 +262,9 @@ func TestNetnsGroupInABeatProcess(t *testing.T) {
 	}
 	both("start", failover.RoleActive)
 	has("start", "192.0.2.1/24 eth0", "192.0.2.100/24 eth0", "192.0.2.101/24 eth0")
+	if s := owners[0].Status(); len(s) != 1 || !s[0].Held {
+		t.Errorf("status of the owner %+v", s)
+	}
 	routers[1].SetFault("a cable")
 	both("one has a fault", failover.RoleFault)
 	if s := routers[0].Status(); s.Reason != `fault: group "both" is held by eth0 8: a cable` {
@@ -332,8 +335,14 @@ func TestNetnsBeatProcessWithoutPrivilege(t *testing.T) {
 	out := new(lockedText)
 	cmd.Stdout, cmd.Stderr = out, out
 	must(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it has ended as a rule
+		if t.Failed() {
+			t.Logf("it said\n%s", out)
+		}
+	})
 	within(t, patience, "it serves", func() bool {
-		return strings.Contains(out.String(), "init -> active") && strings.Contains(out.String(), "\nbeat ")
+		return strings.Contains(out.String(), "init -> active") && strings.Contains("\n"+out.String(), "\nbeat ")
 	})
 	must(t, cmd.Process.Signal(syscall.SIGTERM))
 	if err := cmd.Wait(); err != nil {

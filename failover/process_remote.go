@@ -33,6 +33,7 @@ const (
 	verbFence   = "fence"
 
 	verbPartnerVerdicts = "partner-verdicts"
+	verbAddressStatus   = "address-status"
 )
 
 // remote is a router or node in the beat process, as the daemon has it.
@@ -68,7 +69,7 @@ func (b *Beat) member(spec memberSpec, owner *Addresses, calls callbacks, events
 	m := &remote{beat: b, id: b.serial, spec: spec, owner: owner, calls: calls, hooks: newHooks(), events: events, log: log, ended: make(chan error, 1)}
 	b.mu.Unlock()
 	if owner != nil {
-		owner.live(m.own)
+		owner.live(m)
 	}
 	return m
 }

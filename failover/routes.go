@@ -156,7 +156,7 @@ func (a *Addresses) SetRoutes(ctx context.Context, routes []VirtualRoute) error 
 	a.poke()
 	if distant := a.distant; distant != nil {
 		a.mu.Unlock()
-		there, err := distant(ctx)
+		there, err := distant.own(ctx)
 		a.mu.Lock()
 		if there {
 			return err

@@ -93,6 +93,14 @@ type place struct {
 // the status of the [Node] or [Router] tells.
 func (a *Addresses) Status() []AddressStatus {
 	a.mu.Lock()
+	distant := a.distant
+	a.mu.Unlock()
+	if distant != nil {
+		if out, ok := distant.addresses(); ok {
+			return out
+		}
+	}
+	a.mu.Lock()
 	defer a.mu.Unlock()
 	out := make([]AddressStatus, 0, len(a.addrs))
 	for _, v := range a.addrs {
