@@ -102,7 +102,9 @@
 //
 // Routers that are configured in different ways are one all the same: other
 // intervals, addresses or versions are an alarm on both nodes (EventMismatch),
-// with what differs and the cure, and one serves. The exception is what decides
+// with what differs and the cure, and one serves. As only who is active speaks, a
+// backup that differs says so once a minute by an advert of priority 0, which an
+// active router answers and nothing else. The exception is what decides
 // whether a packet can be believed, which are password, keys, and multicast or
 // unicast: routers that differ there refuse each other, so both serve. Both say
 // so, in the role's reason, in the status and by EventRefused once a minute, with

@@ -336,6 +336,54 @@ func TestGroup(t *testing.T) {
 			low.stop()
 			high.is(failover.RoleActive)
 		}},
+		{"a fault from before the group was made holds all", func(t *testing.T) {
+			ts := newTeams(t, nil, []uint8{200, 200})
+			n := ts.nodes[0]
+			var routers []*failover.Router
+			for _, s := range n.members {
+				s.make()
+				routers = append(routers, s.router)
+			}
+			routers[1].SetFault("not yet")
+			g, err := failover.NewGroup("vips", routers...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range n.members {
+				s.run()
+			}
+			time.Sleep(time.Minute)
+			n.is(failover.RoleFault)
+			n.members[0].says("held by eth1 51: not yet")
+			g.SetFault("")
+			time.Sleep(listened)
+			n.is(failover.RoleActive)
+		}},
+		{"no preemption holds after a start and a link-up", func(t *testing.T) {
+			_, high, low := pairOfTeams(t, func(_, _ int, c *failover.RouterConfig) { c.NoPreempt = true })
+			for _, back := range map[string]func(){
+				"start": func() { high.stop(); time.Sleep(time.Second); high.start() },
+				"link-up": func() {
+					high.members[1].place.Fail(errors.New("no carrier"))
+					time.Sleep(time.Second)
+					high.members[1].place.Fail(nil)
+				},
+				"link-up of all": func() {
+					for _, s := range high.members {
+						s.place.Fail(errors.New("no carrier"))
+					}
+					time.Sleep(time.Second)
+					for _, s := range high.members {
+						s.place.Fail(nil)
+					}
+				},
+			} {
+				back()
+				time.Sleep(time.Minute)
+				high.is(failover.RoleBackup)
+				low.is(failover.RoleActive)
+			}
+		}},
 		{"a preemption delay of one member is that of all", func(t *testing.T) {
 			_, high, low := pairOfTeams(t, func(_, link int, c *failover.RouterConfig) {
 				if link == 1 {

@@ -390,3 +390,43 @@ func TestRandomSchedulesOfGroups(t *testing.T) {
 		}
 	}
 }
+
+// Two nodes of which each is better on one of two links, and whose packets take
+// the same time each way, do everything at the same moments. Waits of random
+// length end that.
+func TestMirroredGroupsComeToRest(t *testing.T) {
+	for seed := range uint64(20) {
+		w := &groupWorld{rng: rand.New(rand.NewPCG(seed, 112)), cut: make(map[[3]int]bool)}
+		for n := range 2 {
+			node := &groupNode{faults: make([]bool, 2)}
+			for k := range 2 {
+				p := grouped
+				p.Interval, p.Address = 100*time.Millisecond, netip.AddrFrom4([4]byte{192, 0, byte(k), byte(1 + n)})
+				if n == k {
+					p.Priority = 200
+				}
+				m := NewMachine(p, 0)
+				node.members = append(node.members, &m)
+				w.cut[[3]int{n, 1 - n, k}] = true
+			}
+			w.nodes = append(w.nodes, node)
+		}
+		for n := range w.nodes {
+			w.all(n, Event{Kind: EventStart})
+		}
+		w.play(2 * second)
+		if a := w.serving(); len(a) != 2 {
+			t.Fatalf("nodes %v serve apart from each other", a)
+		}
+		clear(w.cut)
+		w.play(4 * second)
+		a := w.serving()
+		for _, node := range w.nodes {
+			node.changes = 0
+		}
+		w.play(30 * second)
+		if len(a) != 1 || w.split != "" || w.nodes[0].changes+w.nodes[1].changes != 0 {
+			t.Errorf("seed %d: nodes %v serve, %s; then %d and %d changes", seed, a, w.split, w.nodes[0].changes, w.nodes[1].changes)
+		}
+	}
+}
