@@ -131,6 +131,8 @@ func (n *Node) failure(s pulse.State) string {
 	}
 	said, _, _ := n.machine.Partner()
 	switch {
+	case n.fault != "":
+		return "this node has a fault" + after
 	case !n.machine.Hears():
 		return "the partner fell silent" + after
 	case said == pulse.StateFault:

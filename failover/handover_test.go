@@ -182,6 +182,23 @@ func TestHandOver(t *testing.T) {
 			p.backup.FailWith(nil)
 			told(t, p.primary, asked, begun, "hand-over-failed: the partner is active and did not come to serve; this node stops without a successor")
 		}},
+		{"who stops and gets a fault releases at once", func(t *testing.T) {
+			p := both(t)
+			release := make(chan struct{})
+			p.backup.HoldUp(release)
+			p.primary.cancel()
+			time.Sleep(interval)
+			if !p.primary.Held() {
+				t.Error("the addresses are gone already")
+			}
+			p.primary.node.SetFault("the kernel has no IPVS")
+			synctest.Wait()
+			if p.primary.Held() {
+				t.Error("the addresses stayed")
+			}
+			p.primary.stop(t)
+			close(release)
+		}},
 		{"both stop at once", func(t *testing.T) {
 			p := both(t)
 			begin := time.Now()

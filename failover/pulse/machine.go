@@ -10,10 +10,6 @@ const Never = time.Duration(1<<63 - 1)
 // late, but it does.
 const maxStalls = 8
 
-// handOverLimit is how long who hands over waits for a partner that has begun
-// to take over and does not come to serve; it serves meanwhile.
-const handOverLimit = 10 * time.Second
-
 // Params are what the machine is configured with. They must be the ones that
 // the node's beats carry.
 type Params struct {
@@ -109,20 +105,6 @@ func (m *Machine) State() (State, Reason, time.Duration) { return m.state, m.rea
 // Hears reports whether the partner counts as alive, and could be heard.
 func (m *Machine) Hears() bool { return m.partner == alive && !m.blind }
 
-// Yielding reports whether the node is handing over, and serves until the
-// partner does.
-func (m *Machine) Yielding() bool { return m.yieldUntil != 0 }
-
-// Taken reports whether the partner has begun to take what is handed over.
-func (m *Machine) Taken() bool { return m.yieldUntil != 0 && m.taken }
-
-// Takes reports whether the node asks its partner to hand over.
-func (m *Machine) Takes() bool { return m.takeUntil != 0 }
-
-// HandOverLimit returns how long a hand-over may last at most: a node serves
-// for that long beside a partner that has begun to take over.
-func (m *Machine) HandOverLimit() time.Duration { return max(m.deadAfter(), handOverLimit) }
-
 // Waits reports whether nothing but EventCleared is missing for a take-over.
 func (m *Machine) Waits() bool {
 	return m.p.Clearance && m.p.Channels > 0 && m.partner == gone && !m.cleared && !m.blind &&
@@ -144,19 +126,6 @@ func (m *Machine) Partner() (state State, heard time.Duration, ok bool) {
 // ever was.
 func (m *Machine) Channel(i int) (up bool, heard time.Duration, ever bool) {
 	return m.lines[i].up, m.lines[i].heard, m.lines[i].ever
-}
-
-// CanYield reports whether EventYield would hand over: we are active, and a
-// partner is there that can take it.
-func (m *Machine) CanYield() bool {
-	return m.state == StateActive && m.partner == alive && !m.yielding &&
-		(m.said == StateInit || m.said == StateBackup)
-}
-
-// CanTake reports whether EventTake would ask the partner: it is active, and
-// we can serve.
-func (m *Machine) CanTake() bool {
-	return (m.state == StateInit || m.state == StateBackup) && m.partner == alive && m.said == StateActive
 }
 
 // Step takes one event at the time now and returns the machine after it with
@@ -256,51 +225,6 @@ func (m *Machine) listen(e Event, now time.Duration, out *[]Action) {
 		m.beginYield(now, out)
 	}
 	m.takes = b.Takes
-}
-
-// beginYield asks the partner to take over, if it can.
-func (m *Machine) beginYield(now time.Duration, out *[]Action) {
-	if m.yieldUntil != 0 || !m.CanYield() {
-		return
-	}
-	m.yieldUntil, m.taken = now+m.deadAfter(), false
-	*out = append(*out, Action{Kind: ActionHandOver}, Action{Kind: ActionSend})
-}
-
-// handOver follows what the partner makes of being asked, and reports whether
-// it serves now.
-func (m *Machine) handOver(now time.Duration, timed bool, out *[]Action) (done bool) {
-	end := func(k ActionKind) {
-		m.yieldUntil, m.taken = 0, false
-		*out = append(*out, Action{Kind: k})
-	}
-	switch {
-	case m.yieldUntil == 0:
-	case m.fault && !m.leaving:
-		m.yieldUntil, m.taken = 0, false // the state has the news
-	case m.partner != alive, m.said == StateFault, m.said == StateLeaving, m.taken && m.said != StateActive,
-		timed && now >= m.yieldUntil:
-		end(ActionHandOverFailed)
-	case m.said == StateActive && (m.serves || m.p.Legacy):
-		end(ActionHandedOver)
-		return true
-	case m.said == StateActive && !m.taken:
-		m.taken, m.yieldUntil = true, now+m.HandOverLimit()
-		*out = append(*out, Action{Kind: ActionHandOverTaken})
-	}
-	return false
-}
-
-// ask follows our own request to take over.
-func (m *Machine) ask(now time.Duration, timed bool, out *[]Action) {
-	switch {
-	case m.takeUntil == 0:
-	case m.state == StateActive:
-		m.takeUntil = 0
-	case !m.CanTake(), timed && now >= m.takeUntil:
-		m.takeUntil = 0
-		*out = append(*out, Action{Kind: ActionTakeFailed})
-	}
 }
 
 // silence finds who has not been heard for too long.
