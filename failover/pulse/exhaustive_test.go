@@ -152,7 +152,7 @@ func (w world) troubled() []world {
 			if w.n[i].m.CanYield() {
 				add(func(v *world, n *node) { v.event(i, Event{Kind: EventYield}) })
 			}
-			if w.n[i].m.CanTake() {
+			if w.troubles == 0 && w.n[i].m.CanTake() { // all that follows is as after a yield
 				add(func(v *world, n *node) { v.event(i, Event{Kind: EventTake}) })
 			}
 		}
