@@ -62,7 +62,7 @@ func TestNetnsLinkWithNothingButTheVirtualAddress(t *testing.T) {
 				within(t, patience, what+": the client's entry moves", func() bool { return client.neighbour(vip) == at.mac() })
 				client.answeredBy(at, vip)
 			}
-			must(t, r1.Yield())
+			handOver(t, r1, r2)
 			follows("hand-over", r2, b2)
 			r1.Reclaim()
 			follows("back", r1, b1)

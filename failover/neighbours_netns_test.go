@@ -227,7 +227,8 @@ func TestNetnsDeviceThatComesBackServes(t *testing.T) {
 	unmoved(client)
 	b1.serve()
 	owner, err := failover.NewAddresses(&failover.AddressesConfig{
-		Addresses: []failover.VirtualAddress{vip4, vip6}, Namespace: b1.Path(), Announcing: failover.Announcing{Count: 1}, // the next is in a minute
+		Addresses: []failover.VirtualAddress{vip4, vip6}, Namespace: b1.Path(),
+		Announcing: failover.Announcing{Count: 3, Interval: 400 * time.Millisecond}, // and then in a minute
 	})
 	must(t, err)
 	d := &side{Recorder: new(failovertest.Recorder)}
@@ -237,6 +238,7 @@ func TestNetnsDeviceThatComesBackServes(t *testing.T) {
 	within(t, patience, "it serves", func() bool { return d.node.Status().Serving })
 	a4, a6 := vip4.Prefix.Addr(), vip6.Prefix.Addr()
 	client.answeredBy(b1, a4, a6)
+	time.Sleep(900 * time.Millisecond) // the plan is over
 
 	// While it is unplugged the client learns something else.
 	b1.plug(false)
