@@ -94,7 +94,7 @@ type window struct {
 	turn sync.Mutex
 	mu   sync.Mutex // of the rest
 	res  results
-	// pauses are those of the client that were longer than askedLate.
+	// pauses are the windows in which the client itself paused for too long.
 	pauses, windows int
 	// kept are the moves that came to nothing.
 	kept int
@@ -108,41 +108,46 @@ const together = time.Second
 const askedLate = 2 * time.Millisecond
 
 // play plays one move of one pair, at a phase from 0 to 1 between two beats, and
-// mends what it did.
+// mends what it did. Where the client paused it is played again.
 func (w *window) play(who string, p *pair, m *move, phase float64) error {
-	host, err := p.settle()
-	if err != nil {
-		return fmt.Errorf("before: %w", err)
-	}
-	if err := w.measure(who, p, m, host, phase); err != nil {
-		return err
-	}
-	if err := m.mend(p, host); err != nil {
-		return fmt.Errorf("mend: %w", err)
+	const tries = 3
+	for try := range tries {
+		host, err := p.settle()
+		if err != nil {
+			return fmt.Errorf("before: %w", err)
+		}
+		if m.apart && !p.apart(host) {
+			return nil
+		}
+		noted, err := w.measure(who, p, m, host, phase, try == tries-1)
+		if err != nil {
+			return err
+		}
+		if err := m.mend(p, host); err != nil {
+			return fmt.Errorf("mend: %w", err)
+		}
+		if noted {
+			break
+		}
 	}
 	return nil
 }
 
-func (w *window) measure(who string, p *pair, m *move, host int, phase float64) error {
+// measure plays the move and notes what came of it, unless the client paused and
+// it may be played again.
+func (w *window) measure(who string, p *pair, m *move, host int, phase float64, final bool) (noted bool, err error) {
 	if p.t.interval < together {
 		w.turn.Lock()
 		defer w.turn.Unlock()
 	}
-	if m.apart {
-		daemon, err := p.nodes[host].daemon()
-		speaker, err2 := p.nodes[host].speaker()
-		if err := errors.Join(err, err2); err != nil || daemon == speaker {
-			return err
-		}
-	}
 	if err := p.client.begin(); err != nil {
-		return err
+		return false, err
 	}
 	// The phase is the same for all contestants of a round, and another one in
 	// each, so that it does not decide who is faster.
 	n, last := p.beats[host].count()
 	if n == 0 {
-		return errors.New("who has the address sends no beats")
+		return false, errors.New("who has the address sends no beats")
 	}
 	ahead := max(2*p.t.interval, 20*time.Millisecond)
 	time.Sleep(time.Until(last.Add(ahead)) - p.t.interval)
@@ -153,7 +158,7 @@ func (w *window) measure(who string, p *pair, m *move, host int, phase float64) 
 	p.beats[1-host].arm()
 	at := time.Now()
 	if err := m.do(p, host); err != nil {
-		return err
+		return false, err
 	}
 	long := p.t.dead()
 	if m.one {
@@ -162,13 +167,16 @@ func (w *window) measure(who string, p *pair, m *move, host int, phase float64) 
 	time.Sleep(long)
 	s, err := p.client.end()
 	if err != nil {
-		return err
+		return false, err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.windows++
 	if s.Pause > askedLate {
 		w.pauses++
+		if !final {
+			return false, nil
+		}
 	}
 	p.mu.Lock()
 	moved := slices.ContainsFunc(p.changes, func(c change) bool { return c.at.After(at) && c.holds[1-host] })
@@ -176,7 +184,7 @@ func (w *window) measure(who string, p *pair, m *move, host int, phase float64) 
 	if !moved {
 		// As may be on a busy machine after a yield: the first host serves on.
 		w.kept++
-		return nil
+		return true, nil
 	}
 	w.res.note(m.gap(p.t), who, milliseconds(s.Gap))
 	w.res.note(m.lost(p.t), who, float64(s.Lost))
@@ -192,7 +200,15 @@ func (w *window) measure(who string, p *pair, m *move, host int, phase float64) 
 			w.res.note(m.alone(p.t), who, milliseconds(took))
 		}
 	}
-	return nil
+	return true, nil
+}
+
+// apart reports whether the process of a host that speaks is not the one that was
+// started.
+func (p *pair) apart(host int) bool {
+	daemon, err := p.nodes[host].daemon()
+	speaker, err2 := p.nodes[host].speaker()
+	return err != nil || err2 != nil || daemon != speaker
 }
 
 // precise sleeps; a timer of the runtime might ring a millisecond late.

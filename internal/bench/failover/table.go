@@ -62,6 +62,50 @@ func (r results) write(rows, names []string) string {
 	return b.String()
 }
 
+// goal bounds the median of a row.
+type goal struct {
+	row string
+	// limit is the most; versus, if not empty, is the contestant whose median is.
+	limit  float64
+	versus string
+	// least: limit is the least.
+	least bool
+}
+
+// judge tells which contestants met which goals.
+func (r results) judge(goals []goal, names []string) string {
+	var b strings.Builder
+	for _, g := range goals {
+		limit, word := g.limit, "at most"
+		if g.least {
+			word = "at least"
+		}
+		if g.versus != "" {
+			if len(r[g.row][g.versus]) == 0 {
+				continue
+			}
+			limit = median(r[g.row][g.versus])
+		}
+		var said []string
+		for _, n := range names {
+			list := r[g.row][n]
+			if len(list) == 0 || n == g.versus {
+				continue
+			}
+			verdict := "met"
+			if v := median(list); v > limit != g.least && v != limit {
+				verdict = "missed"
+			}
+			said = append(said, fmt.Sprintf("%s %s (%s)", n, verdict, number(median(list))))
+		}
+		if said != nil {
+			fmt.Fprintf(&b, "goal %s %s %s: %s\n", word, number(limit), g.versus, strings.Join(said, ", "))
+			fmt.Fprintf(&b, "     %s\n", g.row)
+		}
+	}
+	return b.String()
+}
+
 func number(v float64) string {
 	if math.IsInf(v, 1) {
 		return "never"
