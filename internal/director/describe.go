@@ -14,7 +14,7 @@ import (
 )
 
 // describe writes the status document. It belongs to the loop's goroutine.
-func (d *Director) describe() *control.Status {
+func (d *Director) describe(p *polled) *control.Status {
 	table := d.loop.rec.Status()
 	st := &control.Status{
 		Schema: control.StatusSchema, Version: d.cfg.Version, PID: os.Getpid(), Started: d.started,
@@ -23,7 +23,7 @@ func (d *Director) describe() *control.Status {
 			Loaded: d.loaded, ReloadError: d.reloadError,
 		},
 		Dataplane: control.Dataplane{Kind: d.cfg.DataplaneKind, Reason: d.cfg.DataplaneReason, Changes: table.Changes},
-		Role:      d.describeRole(),
+		Role:      d.describeRole(p),
 		Services:  make([]control.Service, 0, len(d.setup.Services)),
 		Notes:     append([]string{}, d.setup.Notes...),
 	}

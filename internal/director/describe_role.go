@@ -12,16 +12,37 @@ import (
 	"github.com/lvskit/lvskit/lvscf"
 )
 
+// polled is what the electors said of themselves: one of a node, or the others.
+type polled struct {
+	node    failover.Status
+	routers []failover.RouterStatus
+	beat    control.Beat
+}
+
+// poll asks the electors. It must not be the loop that waits for their answers,
+// which come from another process, for electors wait for the loop.
+func (d *Director) poll() *polled {
+	p := &polled{beat: d.describeBeat()}
+	for _, m := range d.members {
+		if m.node != nil {
+			p.node = m.node.Status()
+		} else {
+			p.routers = append(p.routers, m.router.Status())
+		}
+	}
+	return p
+}
+
 // describeRole tells of the election. It belongs to the loop's goroutine.
-func (d *Director) describeRole() control.Role {
+func (d *Director) describeRole(p *polled) control.Role {
 	var r control.Role
 	if d.members[0].node != nil {
-		r = d.describeNode(d.members[0])
+		r = d.describeNode(d.members[0], &p.node)
 	} else {
-		r = d.describeRouters()
+		r = d.describeRouters(p.routers)
 	}
 	r.Identity = d.cfg.Identity
-	r.Beat = d.describeBeat()
+	r.Beat = p.beat
 	r.Sightings = d.loop.sightings.list()
 	for i, m := range d.members {
 		for _, t := range d.tracks.status(i) {
@@ -46,8 +67,7 @@ func (d *Director) describeRole() control.Role {
 }
 
 // describeNode tells of a node of a pair.
-func (d *Director) describeNode(m *member) control.Role {
-	n := m.node.Status()
+func (d *Director) describeNode(m *member, n *failover.Status) control.Role {
 	r := control.Role{
 		Mode: lvscf.PulseMode.String(), Role: n.Role.String(), Reason: n.Reason, Since: n.Since, Rival: n.Rival,
 		Channels: make([]control.Channel, 0, len(n.Channels)), Addresses: addressTexts(d.setup.Addresses, m),
@@ -81,15 +101,15 @@ func (d *Director) describeNode(m *member) control.Role {
 
 // describeRouters tells of the virtual routers of VRRP, and in sum of the
 // director: active if any of them is.
-func (d *Director) describeRouters() control.Role {
+func (d *Director) describeRouters(list []failover.RouterStatus) control.Role {
 	sum := control.Role{
 		Mode: lvscf.VRRPMode.String(), Channels: []control.Channel{}, Addresses: []string{}, Refused: make(map[string]uint64), AddressesHeld: true,
 	}
 	best := -1
 	var others []string
-	for _, m := range d.members {
-		s := m.router.Status()
-		r := d.describeRouter(m, &s)
+	for i, m := range d.members {
+		s := &list[i]
+		r := d.describeRouter(m, s)
 		sum.Routers = append(sum.Routers, r)
 		for reason, n := range s.Drops {
 			sum.Refused[reason] += n

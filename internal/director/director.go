@@ -393,8 +393,9 @@ func (d *Director) logChanges(next *Setup) {
 
 // Status describes the director; it implements [control.Source].
 func (d *Director) Status(ctx context.Context) (*control.Status, error) {
+	p := d.poll()
 	var st *control.Status
-	if !d.loop.ask(ctx, func(context.Context) { st = d.describe() }) {
+	if !d.loop.ask(ctx, func(context.Context) { st = d.describe(p) }) {
 		return nil, fmt.Errorf("the director did not answer: %w", ctx.Err())
 	}
 	return st, nil
