@@ -26,7 +26,12 @@ type kernelAlarm struct {
 }
 
 // newAlarm returns an alarm of the kernel's.
-func (RawIP) newAlarm() (alarm, error) {
+func (RawIP) newAlarm() (alarm, error) { return newKernelAlarm() }
+
+// newAlarm returns an alarm of the kernel's.
+func (UDP) newAlarm() (alarm, error) { return newKernelAlarm() }
+
+func newKernelAlarm() (alarm, error) {
 	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("failover: make a timer: %w", err)

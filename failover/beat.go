@@ -203,8 +203,12 @@ func (n *Node) wakeLoop() {
 // settle time, in which the receivers drain their sockets. If the loop itself
 // wakes late by more than an interval, the machine is told of the stall.
 func (n *Node) loop(ctx context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	var transport any // without channels none is used
+	if len(n.chans) > 0 {
+		transport = n.cfg.Transport
+	}
+	timer := newAlarm(transport)
+	defer timer.stop()
 	interval := n.cfg.Interval
 	settle := min(max(interval/4, time.Millisecond), 100*time.Millisecond)
 	packets := make([][]byte, len(n.chans))
@@ -273,9 +277,9 @@ func (n *Node) loop(ctx context.Context) {
 		if left {
 			return
 		}
-		timer.Reset(max(planned-n.clock(), 0))
+		timer.set(n.start.Add(planned))
 		select {
-		case <-timer.C:
+		case <-timer.rings():
 		case <-n.poke:
 		case <-cancelled:
 		case <-n.effects.done:
