@@ -167,6 +167,7 @@ type question struct {
 	address   netip.Addr
 	neighbour netip.Addr
 	own       netip.Addr // the machine's, to compare; zero: it has none there
+	ownIndex  int        // of the device that it is on
 
 	tries     int // of the address
 	believed  bool

@@ -94,14 +94,25 @@ func (w *linkWatch) questions() (out []*question) {
 		if err != nil || len(link.Attrs().HardwareAddr) != 6 {
 			continue // nobody is there, or nobody has neighbours there
 		}
+		home := link
+		if ourVirtual(link) {
+			// The machine's own addresses and routes are on its parent: a port
+			// that lets no second MAC through is found like that.
+			if parent, err := h.LinkByIndex(link.Attrs().ParentIndex); err == nil {
+				if list, err = addressList(h, parent); err != nil {
+					continue
+				}
+				home = parent
+			}
+		}
 		for _, six := range []bool{false, true} {
 			of := slices.DeleteFunc(slices.Clone(by[name]), func(v VirtualAddress) bool { return v.Prefix.Addr().Is6() != six })
 			if len(of) == 0 {
 				continue
 			}
-			neighbours := w.neighbours(h, link, six)
+			neighbours := w.neighbours(h, home, six)
 			if len(neighbours) == 0 {
-				w.owner.nobody(of, fmt.Sprintf("there is no default route by %s whose gateway could be asked", name))
+				w.owner.nobody(of, fmt.Sprintf("there is no default route by %s whose gateway could be asked", home.Attrs().Name))
 				continue
 			}
 			for _, v := range of {
@@ -110,7 +121,9 @@ func (w *linkWatch) questions() (out []*question) {
 					if n == a || len(out) == maxEchoes/2 {
 						continue
 					}
-					out = append(out, &question{device: name, index: link.Attrs().Index, address: a, neighbour: n, own: ownAddress(list, addrs, a)})
+					out = append(out, &question{
+						device: name, index: link.Attrs().Index, address: a, neighbour: n, own: ownAddress(list, addrs, a), ownIndex: home.Attrs().Index,
+					})
 				}
 			}
 		}
@@ -218,11 +231,12 @@ func (k linkKeeper) echo(ctx context.Context, questions []*question, six bool) e
 	// of our own.
 	var open int
 	for i, q := range questions {
+		indexes := [...]int{q.index, q.ownIndex}
 		for j, from := range [...]netip.Addr{q.address, q.own} {
 			if !from.IsValid() {
 				continue
 			}
-			if err := sendEcho(raw, echoMessage(six, id, uint16(2*i+j), token), q.index, from, q.neighbour); err == nil {
+			if err := sendEcho(raw, echoMessage(six, id, uint16(2*i+j), token), indexes[j], from, q.neighbour); err == nil {
 				open++
 			} else if j == 0 {
 				q.trouble = fmt.Errorf("failover: ask %v from %v: %w", q.neighbour, from, err)

@@ -97,14 +97,16 @@ func (v *virtualDevice) find(h *netlink.Handle) (netlink.Link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("failover: device %q: %w", v.name, err)
 	}
-	if !v.ours(link) || link.Attrs().HardwareAddr.String() != v.mac.String() {
+	if !ourVirtual(link) || link.Attrs().HardwareAddr.String() != v.mac.String() {
 		return nil, fmt.Errorf("failover: device %q (%s, %v): %w and is not ours; rename it or remove it, its name is needed for the MAC %v on %q",
 			v.name, link.Type(), link.Attrs().HardwareAddr, fs.ErrExist, v.mac, v.parent)
 	}
 	return link, nil
 }
 
-func (v *virtualDevice) ours(link netlink.Link) bool {
+// ourVirtual reports whether a device is the macvlan of a router of ours. Others
+// may have their parent in another namespace.
+func ourVirtual(link netlink.Link) bool {
 	return link.Type() == "macvlan" && strings.HasPrefix(link.Attrs().Alias, virtualAlias)
 }
 
@@ -148,7 +150,7 @@ func (v *virtualDevice) siblings(h *netlink.Handle, parent int) (out []netlink.L
 		return nil, fmt.Errorf("failover: list the devices: %w", err)
 	}
 	for _, l := range links {
-		if v.ours(l) && l.Attrs().ParentIndex == parent {
+		if ourVirtual(l) && l.Attrs().ParentIndex == parent {
 			out = append(out, l)
 		}
 	}

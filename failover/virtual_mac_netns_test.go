@@ -265,3 +265,33 @@ func TestNetnsVirtualMACInABeatProcess(t *testing.T) {
 		t.Error("the device stayed")
 	}
 }
+
+// A port that lets no second MAC through, as many of clouds and hypervisors, is
+// found by asking the gateway.
+func TestNetnsVirtualMACThatIsLetThroughOrNot(t *testing.T) {
+	t.Parallel()
+	for name, lets := range map[string]bool{"let through": true, "dropped": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWire(t)
+			b1 := w.host("d1", "192.0.2.1/24")
+			w.host("gw", "192.0.2.254/24")
+			b1.Route(netip.MustParsePrefix("0.0.0.0/0"), netip.MustParseAddr("192.0.2.254"))
+			if !lets {
+				w.sw.Run("nft", "add table netdev f; add chain netdev f in { type filter hook ingress device "+b1.port+
+					" priority 0; }; add rule netdev f in ether saddr "+failover.VirtualMAC(7, false).String()+" drop")
+			}
+			r, rec, _ := virtualRouter(t, b1, 100, "192.0.2.100/32")
+			want := failover.BeliefVerified
+			if !lets {
+				want = failover.BeliefDoubted
+			}
+			within(t, patience, want.String(), func() bool { s := r.Status().Addresses; return len(s) == 1 && s[0].Belief == want })
+			if !lets {
+				within(t, patience, "it is told", func() bool { return rec.Count(failover.EventUnbelieved) > 0 })
+			} else if rec.Count(failover.EventUnbelieved) > 0 {
+				t.Errorf("events %v", rec.Events())
+			}
+		})
+	}
+}
