@@ -265,7 +265,7 @@ func (o *ours) reclaim() error {
 }
 
 // beatLine is how one of ours tells which its beat process is.
-const beatLine = "beat process "
+const beatLine = "BEAT="
 
 func (o *ours) speaker() (int, error) {
 	if !o.Beat {
