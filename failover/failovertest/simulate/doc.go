@@ -23,9 +23,9 @@
 // longest that a packet is on its way, l the longest that a loop wakes late.
 //
 //   - Two routers that hear each other are both active for one interval of the
-//     winner + d + 3l at most: that is its next advert. Two nodes of a pair, one
-//     interval + 3d + 5l, as two that do not know each other's run have to prove
-//     themselves; if only one hears the other, two dead times + two intervals + 2d
+//     winner + d + 3l at most: that is its next advert. Two nodes of a pair, two
+//     intervals + 3d + 5l, as two that do not know each other's run have to prove
+//     themselves, and a run that is over may get an echo before; if only one hears the other, two dead times + two intervals + 2d
 //     and the time in which a silence is confirmed. A hand-over, in which both are
 //     active by agreement, does not count.
 //   - The same holds for the addresses, and the time that it takes to release them.

@@ -107,10 +107,11 @@ func (w *world) handingOver() time.Duration {
 	return max(w.pair[0].clock.handing, w.pair[1].clock.handing)
 }
 
-// pairUnityBound: the next beat, and three ways: two that do not know each
-// other's run have to prove themselves first.
+// pairUnityBound: the next beat, and three ways, as two that do not know each
+// other's run have to prove themselves first. A run that is over may get the
+// first echo, so that it takes another beat.
 func (w *world) pairUnityBound() time.Duration {
-	return w.interval() + 3*w.plan.delay + 5*w.plan.late + 4
+	return 2*w.interval() + 3*w.plan.delay + 5*w.plan.late + 4
 }
 
 // checkOneWay: of two active nodes one gives way even if only one hears the
