@@ -33,14 +33,14 @@ results: tools
 
 test: results vet
 	-@$(DEPS) host netns peers debian
-	@$(TIER) host netns
+	@$(TIER) host schedules netns
 	@$(TIER) peers -- debian -- rig-debian
 	@$(TALLY)
 
 test-full: results vet
 	-@$(DEPS) host netns peers debian own qemu
 	-@$(MAKE) --no-print-directory kernel
-	@$(TIER) host netns
+	@$(TIER) host schedules netns
 	@$(TIER) peers -- debian -- rig-debian
 	@$(TIER) own rig-own -- simtime rig-qemu -- qemu
 	@$(TALLY)
