@@ -84,6 +84,27 @@ var golden = []struct {
 		vrrp.Advert{Version: 3, VRID: 51, Priority: 150, Interval: 100 * time.Millisecond, Addrs: []netip.Addr{addr("fe80::100"), addr("2001:db8::100")}},
 		"31339602000a0d57 fe800000000000000000000000000100 20010db8000000000000000000000100",
 	},
+	{
+		"version 3, one address, from the virtual MAC",
+		vrrp.Path{Source: addr("192.0.2.1"), Destination: addr("224.0.0.18")},
+		vrrp.WithPseudoHeader,
+		vrrp.Advert{Version: 3, VRID: 51, Priority: 150, Interval: 100 * time.Millisecond, Addrs: []netip.Addr{addr("192.0.2.100")}},
+		"31339601000ad3cb c0000264",
+	},
+	{
+		"version 3, one address, the message alone",
+		vrrp.Path{Source: addr("192.0.2.1"), Destination: addr("224.0.0.18")},
+		vrrp.MessageOnly,
+		vrrp.Advert{Version: 3, VRID: 51, Priority: 150, Interval: 100 * time.Millisecond, Addrs: []netip.Addr{addr("192.0.2.100")}},
+		"31339601000a765c c0000264",
+	},
+	{
+		"version 3, unicast, the message alone",
+		vrrp.Path{Source: addr("192.0.2.1"), Destination: addr("192.0.2.2")},
+		vrrp.MessageOnly,
+		vrrp.Advert{Version: 3, VRID: 51, Priority: 150, Interval: 100 * time.Millisecond, Addrs: []netip.Addr{addr("192.0.2.100")}},
+		"31339601000a765c c0000264",
+	},
 }
 
 func TestAdvertsAreThoseOfKeepalived(t *testing.T) {
