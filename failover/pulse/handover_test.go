@@ -100,6 +100,23 @@ func TestMachineHandsOver(t *testing.T) {
 				t.Error("still yielding")
 			}
 		}},
+		{"who handed over and gives way was no rival, unless it fell silent between", func(t *testing.T) {
+			yields := func(b *Beat) { b.Yielding = true }
+			for _, silent := range []bool{false, true} {
+				s := newScript(t, backupParams())
+				s.partner(StateActive, serves)
+				s.partner(StateActive, serves, yields)
+				s.want(StateActive, ReasonPartnerYields)
+				s.step(Event{Kind: EventServing, On: true})
+				if silent {
+					s.until(s.now + 2*dead) // it may have changed its mind
+				}
+				s.partner(StateBackup)
+				if seen := s.count(ActionRivalSeen) != 0; seen != silent {
+					t.Errorf("silent %v, a rival was seen: %v", silent, seen)
+				}
+			}
+		}},
 		{"leaving serves until the partner does", func(t *testing.T) {
 			s := activeScript(t, primaryParams())
 			s.partner(StateBackup)

@@ -198,7 +198,9 @@ func (m *Machine) listen(e Event, now time.Duration, out *[]Action) {
 	if b.Boot != m.boot {
 		m.terms = 0
 	}
-	wasActive := b.Terms != m.terms || m.said == StateActive && !m.yielding && b.Boot == m.boot
+	// Who handed over and was heard all the time was no rival.
+	gave := m.yielding && m.partner == alive
+	wasActive := b.Terms != m.terms || m.said == StateActive && b.Boot == m.boot && !gave
 	if m.state == StateActive && wasActive && b.State != StateActive && !m.rival {
 		// It was active beside us, or went on to be when it fell silent, and
 		// gave way before we heard of it. The neighbours did hear it.
