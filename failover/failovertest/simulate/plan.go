@@ -286,9 +286,29 @@ func (p *plan) drawAct(c *chance, base time.Duration) act {
 		kind   actKind
 		weight int
 	}{
-		{actCut, 4}, {actJoin, 3}, {actIsolate, 3}, {actConnect, 3}, {actLoss, 3}, {actBurst, 3}, {actDelay, 3}, {actDouble, 1},
-		{actFlap, 2}, {actStall, 3}, {actStallDeaf, 1}, {actStallLate, 2}, {actRestart, 2}, {actDie, 2}, {actBoot, 3}, {actFault, 2},
-		{actMend, 2}, {actYield, 2}, {actReclaim, 1}, {actPriority, 3}, {actClock, 2}, {actBlind, 1}, {actReplay, 3},
+		{actCut, 4},
+		{actJoin, 3},
+		{actIsolate, 3},
+		{actConnect, 3},
+		{actLoss, 3},
+		{actBurst, 3},
+		{actDelay, 3},
+		{actDouble, 1},
+		{actFlap, 2},
+		{actStall, 3},
+		{actStallDeaf, 1},
+		{actStallLate, 2},
+		{actRestart, 2},
+		{actDie, 2},
+		{actBoot, 3},
+		{actFault, 2},
+		{actMend, 2},
+		{actYield, 2},
+		{actReclaim, 1},
+		{actPriority, 3},
+		{actClock, 2},
+		{actBlind, 1},
+		{actReplay, 3},
 	}
 	all := 0
 	for _, w := range weights {

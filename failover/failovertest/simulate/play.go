@@ -103,7 +103,8 @@ type Failure struct {
 	Rule string
 	At   time.Duration
 	// Shrunk is the rule that it breaks with as few disturbances as Acts, which
-	// may be another one.
+	// may be another one. Machines are the configurations, and Timeline is what
+	// happened then.
 	Shrunk   string
 	Machines []string
 	Acts     []string
