@@ -3,6 +3,7 @@ package simulate
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -256,5 +257,34 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 			}
 			t.Errorf("not found in %d schedules", enough)
 		})
+	}
+}
+
+// TestFailureTellsItsStory: a schedule that breaks a rule comes with as few
+// disturbances as do, and what happened then.
+func TestFailureTellsItsStory(t *testing.T) {
+	p := Player{habits: ignores(vrrp.EventStall)}
+	var f *Failure
+	seed := uint64(0)
+	for ; f == nil; seed++ {
+		f = p.Play(VRRP, seed)
+	}
+	var drawn plan
+	drawn.draw(VRRP, f.Seed)
+	if len(f.Acts) == 0 || len(f.Acts) >= len(drawn.acts) {
+		t.Errorf("%d disturbances of %d are left: %q", len(f.Acts), len(drawn.acts), f.Acts)
+	}
+	if !slices.ContainsFunc(f.Acts, func(a string) bool { return strings.Contains(a, "stall") }) {
+		t.Errorf("without a stall: %q", f.Acts)
+	}
+	story := f.String()
+	for _, want := range append(f.Acts, f.Rule, f.Shrunk, "BROKEN: "+f.Shrunk, f.Machines[1]) {
+		if !strings.Contains(story, want) {
+			t.Errorf("%q is not in the story:\n%s", want, story)
+		}
+	}
+	again := p.Play(VRRP, f.Seed)
+	if again == nil || again.String() != story {
+		t.Errorf("played again:\n%v\nwant:\n%s", again, story)
 	}
 }
