@@ -28,6 +28,7 @@ const (
 type seen struct {
 	Sent, Lost int
 	Gap        time.Duration // the longest between two answers
+	GapEnd     time.Time     // when the second of these came
 	Pause      time.Duration // the longest between two packets sent: its own fault
 	RealTime   bool
 }
@@ -158,7 +159,9 @@ func (a *asker) window(orders int) (s seen, err error) {
 			}
 			took++
 			if !before.IsZero() {
-				s.Gap = max(s.Gap, last.Sub(before))
+				if d := last.Sub(before); d > s.Gap {
+					s.Gap, s.GapEnd = d, last
+				}
 			}
 		}
 	}

@@ -65,6 +65,7 @@ func goals() []goal {
 		{row: dies.gap(three), limit: 36},
 		{row: dies.gap(two), limit: 26},
 		{row: dies.gap(slow), versus: nameKeepalived},
+		{row: dies.silent(slow), versus: nameKeepalived},
 		{row: yields.gap(three), limit: 3},
 		{row: yields.gap(slow), limit: 3},
 		{row: killed.alone(three), limit: 50},
@@ -106,7 +107,7 @@ func BenchmarkPeersFailover(b *testing.B) {
 		for _, m := range s.moves {
 			if only.MatchString(m.gap(s.tempo)) {
 				moves = append(moves, m)
-				rows = append(rows, m.gap(s.tempo), m.lost(s.tempo), m.effect(s.tempo), m.alone(s.tempo))
+				rows = append(rows, m.gap(s.tempo), m.lost(s.tempo), m.silent(s.tempo), m.effect(s.tempo), m.alone(s.tempo))
 			}
 		}
 		if n := rounds / s.share; n > 0 && len(moves) > 0 {

@@ -19,6 +19,9 @@ type move struct {
 	mend func(p *pair, host int) error
 	// apart: only where the process that speaks is not the one that was started.
 	apart bool
+	// silence: the host is cut off, so that its last advert counts for the other
+	// one, whatever the moment of the cut.
+	silence bool
 	// one: how long it takes until one host alone has the address is of
 	// interest, too.
 	one bool
@@ -35,15 +38,22 @@ func (m *move) effect(t tempo) string {
 	return fmt.Sprintf("%v: %s, ms from the first advert to the announcement", t, m.name)
 }
 
+func (m *move) silent(t tempo) string {
+	return fmt.Sprintf("%v: %s, ms from its last advert to the next answer", t, m.name)
+}
+
 func (m *move) alone(t tempo) string {
 	return fmt.Sprintf("%v: %s, ms until one host alone has the address", t, m.name)
 }
 
 var (
 	dies = move{
-		name: "node dies",
+		name:    "node dies",
+		silence: true,
 		do: func(p *pair, host int) error {
-			return errors.Join(p.cut(host), p.nodes[host].perish())
+			err := p.cut(host)
+			_, p.lastWord = p.beats[host].count() // later ones reach nobody
+			return errors.Join(err, p.nodes[host].perish())
 		},
 		mend: func(p *pair, host int) error {
 			return errors.Join(p.join(host), p.nodes[host].start())
@@ -188,6 +198,9 @@ func (w *window) measure(who string, p *pair, m *move, host int, phase float64, 
 	}
 	w.res.note(m.gap(p.t), who, milliseconds(s.Gap))
 	w.res.note(m.lost(p.t), who, float64(s.Lost))
+	if m.silence {
+		w.res.note(m.silent(p.t), who, milliseconds(s.GapEnd.Sub(p.lastWord)))
+	}
 	// Our nodes beat all the time.
 	if d, ok := p.beats[1-host].effect(); ok && p.nodes[host].router() {
 		w.res.note(m.effect(p.t), who, milliseconds(d))

@@ -38,7 +38,9 @@ type pair struct {
 	asker  *lab.Namespace
 	client *client
 	beats  [2]*beats
-	closed chan struct{}
+	// lastWord is when the host that died was heard last.
+	lastWord time.Time
+	closed   chan struct{}
 
 	mu      sync.Mutex
 	holds   [2]bool
