@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"sync"
@@ -163,7 +164,7 @@ func (m *remote) begin(l *link) {
 	if err == nil {
 		err = l.put(&note{Kind: noteRun, Member: m.id, Body: body})
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, io.ErrClosedPipe) { // after its end another process is told
 		m.finish(fmt.Errorf("failover: hand the %s to the beat process: %w", m.spec.kind(), err))
 	}
 }

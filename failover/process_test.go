@@ -651,3 +651,31 @@ func TestClearanceInABeatProcess(t *testing.T) {
 		t.Errorf("fenced %d times, events %q", fenced.Load(), s.lines)
 	}
 }
+
+// A process that ends while it is told to begin is no trouble of the node's: the
+// next one is told.
+func TestBeginAtTheEndOfAProcess(t *testing.T) {
+	l := linkOver(&oneWay{})
+	l.close()
+	beat := newBeat(&BeatConfig{}, new(inMemory).spawn)
+	n, err := New(&Config{Beat: beat})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.remote.begin(l)
+	select {
+	case err := <-n.remote.ended:
+		t.Errorf("it ended: %v", err)
+	default:
+	}
+	n.remote.spec.Node.Keys = []pulse.Key{{Secret: make([]byte, maxNote)}} // too long for any process
+	n.remote.begin(linkOver(&oneWay{}))
+	select {
+	case err := <-n.remote.ended:
+		if !strings.Contains(err.Error(), "hand the node to the beat process: ") {
+			t.Errorf("error %v", err)
+		}
+	default:
+		t.Error("nobody is told that it cannot begin")
+	}
+}
