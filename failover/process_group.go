@@ -3,9 +3,7 @@ package failover
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 )
@@ -58,7 +56,7 @@ func (g *distantGroup) begin(l *link, first *remote) {
 	if err == nil {
 		err = l.put(&note{Kind: noteGroup, Body: body})
 	}
-	if err != nil && !errors.Is(err, io.ErrClosedPipe) { // after its end another process is told
+	if err != nil && !gone(err) {
 		for _, m := range g.members {
 			m.finish(fmt.Errorf("failover: hand group %q to the beat process: %w", g.name, err))
 		}

@@ -164,10 +164,14 @@ func (m *remote) begin(l *link) {
 	if err == nil {
 		err = l.put(&note{Kind: noteRun, Member: m.id, Body: body})
 	}
-	if err != nil && !errors.Is(err, io.ErrClosedPipe) { // after its end another process is told
+	if err != nil && !gone(err) {
 		m.finish(fmt.Errorf("failover: hand the %s to the beat process: %w", m.spec.kind(), err))
 	}
 }
+
+// gone reports whether there is nothing wrong with a message, and only its
+// process is ending. The next one is told all anew.
+func gone(err error) bool { return errors.Is(err, io.ErrClosedPipe) || errors.Is(err, errOutbox) }
 
 // describe returns what it is now. The caller holds mu.
 func (m *remote) describe() *memberSpec {

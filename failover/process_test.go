@@ -466,6 +466,28 @@ func fillIn(t *testing.T, v reflect.Value, name string) {
 	}
 }
 
+// A process that ends while it is told of a router is no fault of the router,
+// which goes on in the next one.
+func TestAProcessThatIsEndingTakesNoRouterAlong(t *testing.T) {
+	t.Parallel()
+	r, err := NewRouter(&RouterConfig{
+		VRID: 1, Device: "eth0", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Beat: newBeat(&BeatConfig{}, new(inMemory).spawn),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	l := linkOver(ours)
+	l.close()
+	r.remote.begin(l)
+	select {
+	case err := <-r.remote.ended:
+		t.Errorf("its run ends with %v", err)
+	default:
+	}
+}
+
 func TestOnlyWhatCanBeDescribedGoesApart(t *testing.T) {
 	beat := newBeat(&BeatConfig{}, new(inMemory).spawn)
 	type ownTransport struct{ Transport }
