@@ -112,7 +112,7 @@ func TestKernelVRRPPair(t *testing.T) {
 	conf := vrrpConf(c)
 	if lab.Emulated() {
 		// A machine that stands still for seconds now and then.
-		conf = strings.ReplaceAll(conf, "advert_interval = 100ms", "advert_interval = 1\n     down_adverts = 10")
+		conf = strings.ReplaceAll(conf, "advert_interval = 100ms", "advert_interval = 1\n     down_adverts = 5")
 	}
 	one := daemonIn(t, first.Namespace, conf, "--dataplane", "kernel")
 	two := daemonIn(t, second.Namespace, conf, "--dataplane", "kernel")
