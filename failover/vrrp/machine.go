@@ -150,7 +150,7 @@ func (m Machine) StepInto(out []Action, e Event, now time.Duration) (Machine, []
 		m.heard(e, now, &out)
 	case EventStall:
 		// The active router sends at least one advert in this time.
-		if m.stalls < maxStalls {
+		if m.state == StateBackup && m.stalls < maxStalls {
 			m.stalls++
 			m.notBefore = max(m.notBefore, now+m.learned+m.Skew())
 		}

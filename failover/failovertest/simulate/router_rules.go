@@ -37,7 +37,12 @@ func (c *routerClock) start(r *router, now time.Duration) {
 	c.notBefore = max(c.notBefore, now+c.every+r.skew(c.every))
 }
 
+// stalled notes that the router stood still. One that listens to nobody begins
+// anew when it does.
 func (c *routerClock) stalled(r *router, now time.Duration) {
+	if r.machine.State() != vrrp.StateBackup {
+		return
+	}
 	c.notBefore = max(c.notBefore, now+c.every+r.skew(c.every))
 }
 
