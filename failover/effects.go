@@ -2,6 +2,7 @@ package failover
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -41,6 +42,8 @@ type effects struct {
 	serving bool
 	err     error
 	sights  sights
+
+	lacking error // of the last acquisition; it belongs to run
 }
 
 func newEffects(owner AddressOwner, hook func(context.Context, Role) error, emit func(Event)) *effects {
@@ -55,6 +58,11 @@ func newEffects(owner AddressOwner, hook func(context.Context, Role) error, emit
 // the other one does, so that no packet finds nobody.
 func (e *effects) request(r Role, hold time.Duration) {
 	e.mu.Lock()
+	if r == RoleActive && e.want != r {
+		// Also while the addresses are held yet: another one may have served
+		// meanwhile, and taught the neighbours.
+		e.again = true
+	}
 	e.want, e.hold = r, time.Time{}
 	if e.most > 0 {
 		hold = min(hold, e.most)
@@ -279,7 +287,12 @@ func (e *effects) become() error {
 	} else if ctx.Err() == nil {
 		if err = e.owner.Acquire(ctx); err != nil {
 			err = fmt.Errorf("acquire addresses: %w", err)
+			if ctx.Err() == nil {
+				// One address that fails takes none of the others along.
+				err = errors.Join(err, e.owner.Announce(ctx))
+			}
 		}
+		e.lacking = nil
 	}
 	if ctx.Err() != nil {
 		return ctx.Err() // not a failure: someone changed his mind
@@ -309,24 +322,29 @@ func (e *effects) cease(giveUp time.Time, r Role) error {
 	return err
 }
 
-// teach announces; the slow refresh also puts back what others removed.
+// teach announces; the slow refresh also puts back what others removed. What
+// could not be put back stays a trouble until it is.
 func (e *effects) teach(refresh bool) error {
 	ctx, done := e.abandonable()
 	defer done()
 	if refresh {
-		if err := e.owner.Acquire(ctx); err != nil && ctx.Err() == nil {
+		err := e.owner.Acquire(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if e.lacking = err; err != nil {
+			e.lacking = fmt.Errorf("keep addresses: %w", err)
 			e.mu.Lock()
 			if e.sights.repairAt.IsZero() {
 				e.sights.repairAt = time.Now().Add(lastRetry)
 			}
 			e.mu.Unlock()
-			return fmt.Errorf("keep addresses: %w", err)
 		}
 	}
 	if err := e.owner.Announce(ctx); err != nil && ctx.Err() == nil {
-		return fmt.Errorf("announce addresses: %w", err)
+		return errors.Join(e.lacking, fmt.Errorf("announce addresses: %w", err))
 	}
-	return nil
+	return e.lacking
 }
 
 // abandonable returns a context that ends when the active role is lost.
