@@ -95,8 +95,8 @@ type Announcer interface {
 type addressKeeper interface {
 	// ensure adds those that are missing, of no use since the kernel looks for
 	// duplicates or found one, or there with another prefix length, and returns
-	// them.
-	ensure(ctx context.Context, addrs []VirtualAddress) (added []VirtualAddress, err error)
+	// them, and those that could not be.
+	ensure(ctx context.Context, addrs []VirtualAddress) (added, failed []VirtualAddress, err error)
 	// remove removes those that are there, with any prefix length.
 	remove(ctx context.Context, addrs []VirtualAddress) error
 	routeKeeper
@@ -127,6 +127,7 @@ type Addresses struct {
 	held  bool
 	times uint64           // that they were acquired
 	stale []VirtualAddress // dropped from the set, not removed yet
+	lacks []VirtualAddress // those that could not be added the last time
 	ready preparation      // nil: none
 
 	routes      []VirtualRoute
@@ -201,7 +202,8 @@ func (a *Addresses) moveTo(from, to string) {
 }
 
 // Acquire adds the addresses that are missing; those that are there stay
-// untouched. It tries all and returns the errors of those that failed.
+// untouched. It tries all and returns the errors of those that failed, which
+// Announce passes over.
 func (a *Addresses) Acquire(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -246,7 +248,7 @@ func (a *Addresses) Release(ctx context.Context) error {
 // Announce tells the neighbours once.
 func (a *Addresses) Announce(ctx context.Context) error {
 	a.mu.Lock()
-	addrs := slices.Clone(a.addrs)
+	addrs := a.there()
 	ready := a.ready
 	a.ready = nil
 	a.mu.Unlock()
@@ -259,6 +261,12 @@ func (a *Addresses) Announce(ctx context.Context) error {
 		}
 	}
 	return a.announcer.Announce(ctx, addrs)
+}
+
+// there returns the addresses but for those that could not be added. The caller
+// holds mu.
+func (a *Addresses) there() []VirtualAddress {
+	return slices.DeleteFunc(slices.Clone(a.addrs), func(v VirtualAddress) bool { return slices.Contains(a.lacks, v) })
 }
 
 // Set replaces the set of addresses. While they are held, those that fell out
@@ -304,7 +312,7 @@ func (a *Addresses) Set(ctx context.Context, addrs []VirtualAddress) error {
 	}
 	if a.held {
 		// After the removals, as one may come back with another prefix length.
-		if added, err = a.keeper.ensure(ctx, addrs); err != nil {
+		if added, a.lacks, err = a.keeper.ensure(ctx, addrs); err != nil {
 			errs = append(errs, err)
 		}
 		// Routes of an address that went are gone, and others may have been
@@ -409,14 +417,14 @@ func (a *Addresses) acquisitions() uint64 {
 }
 
 // whileHeld calls f if the addresses are held, so that they stay so meanwhile,
-// with what acquisition brought them.
+// with those that an acquisition brought, and its number.
 func (a *Addresses) whileHeld(f func(addrs []VirtualAddress, routes []VirtualRoute, acquisition uint64) error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.held {
 		return nil
 	}
-	return f(a.addrs, a.routes, a.times)
+	return f(a.there(), a.routes, a.times)
 }
 
 // config describes the owner as it is now.

@@ -61,13 +61,13 @@ func devices(addrs []VirtualAddress) (names []string, by map[string][]VirtualAdd
 	return names, by
 }
 
-func (k linkKeeper) ensure(ctx context.Context, addrs []VirtualAddress) (added []VirtualAddress, err error) {
+func (k linkKeeper) ensure(ctx context.Context, addrs []VirtualAddress) (added, failed []VirtualAddress, err error) {
 	if len(addrs) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
 	h, err := k.handle()
 	if err != nil {
-		return nil, err
+		return nil, nil, err // they may be there
 	}
 	defer h.Close()
 	var errs []error
@@ -75,19 +75,20 @@ func (k linkKeeper) ensure(ctx context.Context, addrs []VirtualAddress) (added [
 	for _, name := range names {
 		link, list, err := findDevice(h, name, by[name][0].Prefix)
 		if err != nil {
+			failed = append(failed, by[name]...)
 			errs = append(errs, err)
 			continue
 		}
-		some, err := ensureOn(ctx, h, link, list, by[name])
-		added = append(added, some...)
+		some, others, err := ensureOn(ctx, h, link, list, by[name])
+		added, failed = append(added, some...), append(failed, others...)
 		errs = append(errs, err)
 	}
 	awaitUsable(ctx, h, added)
-	return added, errors.Join(errs...)
+	return added, failed, errors.Join(errs...)
 }
 
 // ensureOn is ensure for one device, which has the addresses of list.
-func ensureOn(ctx context.Context, h *netlink.Handle, link netlink.Link, list []netlink.Addr, addrs []VirtualAddress) (added []VirtualAddress, err error) {
+func ensureOn(ctx context.Context, h *netlink.Handle, link netlink.Link, list []netlink.Addr, addrs []VirtualAddress) (added, failed []VirtualAddress, err error) {
 	want := make(map[netip.Addr]netip.Prefix)
 	for _, v := range addrs {
 		want[v.Prefix.Addr()] = v.Prefix
@@ -121,13 +122,14 @@ func ensureOn(ctx context.Context, h *netlink.Handle, link netlink.Link, list []
 	}
 	for _, v := range addrs {
 		if err := ctx.Err(); err != nil {
-			return added, errors.Join(append(errs, err)...)
+			return added, failed, errors.Join(append(errs, err)...)
 		}
 		if present[v.Prefix] {
 			continue
 		}
 		// Replace, as someone may have added it since we looked.
 		if err := h.AddrReplace(link, kernelAddress(v)); err != nil {
+			failed = append(failed, v)
 			errs = append(errs, addressError("add", v, err))
 			continue
 		}
@@ -145,7 +147,7 @@ func ensureOn(ctx context.Context, h *netlink.Handle, link netlink.Link, list []
 		}
 		errs = append(errs, err)
 	}
-	return added, errors.Join(errs...)
+	return added, failed, errors.Join(errs...)
 }
 
 func (k linkKeeper) remove(ctx context.Context, addrs []VirtualAddress) error {
@@ -231,7 +233,11 @@ func kernelAddress(v VirtualAddress) *netlink.Addr {
 }
 
 func addressError(what string, v VirtualAddress, err error) error {
-	if errors.Is(err, fs.ErrPermission) {
+	switch {
+	case errors.Is(err, unix.EACCES) && v.Prefix.Addr().Is6():
+		// Not for want of a privilege: of ipv6_add_addr in net/ipv6/addrconf.c.
+		return fmt.Errorf("failover: %s %v: %w: IPv6 is off there: set the sysctl net.ipv6.conf.%s.disable_ipv6 to 0", what, v, err, v.Device)
+	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("failover: %s %v: %w; run as root or give CAP_NET_ADMIN", what, v, err)
 	}
 	return fmt.Errorf("failover: %s %v: %w", what, v, err)

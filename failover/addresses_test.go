@@ -20,7 +20,7 @@ type fakeKeeper struct {
 	fail  error
 }
 
-func (k *fakeKeeper) ensure(_ context.Context, addrs []VirtualAddress) (added []VirtualAddress, err error) {
+func (k *fakeKeeper) ensure(_ context.Context, addrs []VirtualAddress) (added, failed []VirtualAddress, err error) {
 	for _, v := range addrs {
 		if s := v.Prefix.String(); !slices.Contains(k.have, s) {
 			k.have = append(k.have, s)
@@ -28,7 +28,7 @@ func (k *fakeKeeper) ensure(_ context.Context, addrs []VirtualAddress) (added []
 			added = append(added, v)
 		}
 	}
-	return added, k.fail
+	return added, nil, k.fail
 }
 
 func (k *fakeKeeper) remove(_ context.Context, addrs []VirtualAddress) error {

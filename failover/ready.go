@@ -64,10 +64,12 @@ func (a *Addresses) rested() {
 func (a *Addresses) ensure(ctx context.Context) (added []VirtualAddress, err error) {
 	if a.ready != nil {
 		if added, ok := a.ready.ensure(ctx, a.addrs); ok {
+			a.lacks = nil
 			return added, nil
 		}
 	}
-	return a.keeper.ensure(ctx, a.addrs)
+	added, a.lacks, err = a.keeper.ensure(ctx, a.addrs)
+	return added, err
 }
 
 var _ standby = (*Addresses)(nil)

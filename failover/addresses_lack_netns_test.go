@@ -1,0 +1,40 @@
+//go:build linux && netns
+
+package failover_test
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/lvskit/lvskit/internal/lab"
+)
+
+// An address that cannot be added says why, and neither keeps the others from
+// being announced nor counts as removed by someone.
+func TestNetnsAnAddressThatCannotBe(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	ns, peer := netnsHost{l.Namespace("router")}, netnsHost{l.Namespace("peer")}
+	l.Veth(ns.Namespace, "eth0", peer.Namespace, "eth0")
+	ns.Sysctl("net.ipv6.conf.eth0.disable_ipv6", "1")
+	o := ns.owner(t, "192.0.2.100/24", "2001:db8::100/64")
+	w, other := look(t, o), look(t, peer.owner(t, "192.0.2.100/24", "2001:db8::100/64"))
+	err := o.Acquire(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "2001:db8::100/64 dev eth0") || !strings.Contains(err.Error(), "set the sysctl net.ipv6.conf.eth0.disable_ipv6 to 0") {
+		t.Errorf("got %v", err)
+	}
+	within(t, patience, "the other one is announced", func() bool {
+		must(t, o.Announce(t.Context()))
+		return slices.Contains(other.all(), "claimed 192.0.2.100 on eth0 by "+ns.MAC("eth0"))
+	})
+	if got := strings.Join(other.all(), " "); strings.Contains(got, "2001:db8::100") {
+		t.Errorf("heard %s", got)
+	}
+	ns.RemoveAddr("eth0", netip.MustParsePrefix("192.0.2.100/24"))
+	w.want("removed 192.0.2.100 on eth0")
+	if got := strings.Join(w.all(), " "); strings.Contains(got, "2001:db8::100") {
+		t.Errorf("seen %s", got)
+	}
+}
