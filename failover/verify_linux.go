@@ -115,6 +115,7 @@ func (w *linkWatch) questions() (out []*question) {
 				w.owner.nobody(of, fmt.Sprintf("there is no default route by %s whose gateway could be asked", home.Attrs().Name))
 				continue
 			}
+			machines := machineAddresses(list, addrs, six)
 			for _, v := range of {
 				for _, n := range neighbours {
 					a := v.Prefix.Addr()
@@ -122,7 +123,7 @@ func (w *linkWatch) questions() (out []*question) {
 						continue
 					}
 					out = append(out, &question{
-						device: name, index: link.Attrs().Index, address: a, neighbour: n, own: ownAddress(list, addrs, a), ownIndex: home.Attrs().Index,
+						device: name, index: link.Attrs().Index, address: a, neighbour: n, own: ownAddress(machines, a), ownIndex: home.Attrs().Index,
 					})
 				}
 			}
@@ -149,15 +150,26 @@ func (w *linkWatch) neighbours(h *netlink.Handle, link netlink.Link, six bool) (
 	return out
 }
 
-// ownAddress returns an address of the machine itself on the device, of the
-// same scope if there is one.
-func ownAddress(list []netlink.Addr, virtual []VirtualAddress, like netip.Addr) (own netip.Addr) {
+// machineAddresses returns those of a family in the list that are the machine's
+// own.
+func machineAddresses(list []netlink.Addr, virtual []VirtualAddress, six bool) (out []netip.Addr) {
+	moves := make(map[netip.Addr]bool, len(virtual))
+	for _, v := range virtual {
+		moves[v.Prefix.Addr()] = true
+	}
 	for _, k := range list {
 		a := prefixOf(k.IPNet).Addr()
-		if a.Is6() != like.Is6() || k.Flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED|unix.IFA_F_DEPRECATED) != 0 ||
-			slices.ContainsFunc(virtual, func(v VirtualAddress) bool { return v.Prefix.Addr() == a }) {
-			continue
+		if a.Is6() == six && !moves[a] && k.Flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED|unix.IFA_F_DEPRECATED) == 0 {
+			out = append(out, a)
 		}
+	}
+	return out
+}
+
+// ownAddress returns one of the machine's addresses, of the same scope if there
+// is one.
+func ownAddress(machines []netip.Addr, like netip.Addr) (own netip.Addr) {
+	for _, a := range machines {
 		if a.IsLinkLocalUnicast() == like.IsLinkLocalUnicast() {
 			return a
 		}
@@ -230,6 +242,35 @@ func (k linkKeeper) echo(ctx context.Context, questions []*question, six bool) e
 	// Twice the index is the number of the address's request, one more is that
 	// of our own.
 	var open int
+	heard := make(map[uint16]bool)
+	b := make([]byte, 1500)
+	// hear reads for a while, or until all is heard if all is sent.
+	hear := func(wait time.Duration, sent bool) error {
+		if err := file.SetReadDeadline(time.Now().Add(wait)); err != nil {
+			return err
+		}
+		stop := context.AfterFunc(ctx, func() { _ = file.SetReadDeadline(time.Now()) })
+		defer stop()
+		for !sent || open > len(heard) {
+			n, err := file.Read(b)
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				return ctx.Err()
+			}
+			if err != nil {
+				return err
+			}
+			number, ok := readEcho(b[:n], six, id, token)
+			if q := int(number / 2); ok && q < len(questions) && !heard[number] {
+				heard[number] = true
+				if number%2 == 0 {
+					questions[q].believed = true
+				} else {
+					questions[q].ownHeard++
+				}
+			}
+		}
+		return nil
+	}
 	for i, q := range questions {
 		indexes := [...]int{q.index, q.ownIndex}
 		for j, from := range [...]netip.Addr{q.address, q.own} {
@@ -243,39 +284,13 @@ func (k linkKeeper) echo(ctx context.Context, questions []*question, six bool) e
 			}
 		}
 		if i%announceBurst == announceBurst-1 {
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(announcePause):
+			// What is not read now would find the buffer full.
+			if err := hear(announcePause, false); err != nil {
+				return err
 			}
 		}
 	}
-	if err := file.SetReadDeadline(time.Now().Add(verifyWait)); err != nil {
-		return err
-	}
-	stop := context.AfterFunc(ctx, func() { _ = file.SetReadDeadline(time.Now()) })
-	defer stop()
-	heard := make(map[uint16]bool)
-	b := make([]byte, 1500)
-	for open > len(heard) {
-		n, err := file.Read(b)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		number, ok := readEcho(b[:n], six, id, token)
-		if q := int(number / 2); ok && q < len(questions) && !heard[number] {
-			heard[number] = true
-			if number%2 == 0 {
-				questions[q].believed = true
-			} else {
-				questions[q].ownHeard++
-			}
-		}
-	}
-	return nil
+	return hear(verifyWait, true)
 }
 
 // icmp opens a raw socket that gets echo replies (raw(7), icmp(7), RFC 3542

@@ -134,3 +134,22 @@ func TestNetnsNoGatewayToAsk(t *testing.T) {
 		return st[0].ClaimedBy == rival.MAC("eth0") && time.Since(st[0].ClaimedAt) < patience && st[1].ClaimedBy == ""
 	})
 }
+
+// More answers come than a socket's buffer takes.
+func TestNetnsGatewayIsAskedAboutManyAddresses(t *testing.T) {
+	t.Parallel()
+	router, gateway, _ := askedGateway(t)
+	c := failover.AddressesConfig{Namespace: router.Path(), Gateways: []netip.Addr{netip.MustParseAddr("192.0.2.254")}}
+	gateway.Route(netip.MustParsePrefix("10.1.0.0/16"), netip.MustParseAddr("192.0.2.1"))
+	addr := netip.MustParseAddr("10.1.0.0")
+	for range 450 { // the kernel has room for 1024 neighbours of all namespaces
+		addr = addr.Next()
+		c.Addresses = append(c.Addresses, failover.VirtualAddress{Prefix: netip.PrefixFrom(addr, 32), Device: "eth0"})
+	}
+	o, err := failover.NewAddresses(&c)
+	must(t, err)
+	look(t, o)
+	must(t, o.Acquire(t.Context()))
+	must(t, o.Announce(t.Context()))
+	believes(t, o, failover.BeliefVerified, "")
+}
