@@ -38,6 +38,7 @@ type linkWatch struct {
 	// since; it is not said again.
 	told  map[loss]bool
 	since uint64
+	asked time.Time // when neighbours were asked anew; it belongs to verify
 
 	mu      sync.Mutex
 	devices map[string]*watchedDevice

@@ -17,6 +17,9 @@ var verifyAfter = [...]time.Duration{100 * time.Millisecond, time.Second, 5 * ti
 const (
 	// verifyAgain is how often neighbours are asked that do not believe us.
 	verifyAgain = 30 * time.Second
+	// verifyPause is the least time between two verifications: who claims an
+	// address without end has the neighbours asked no more often.
+	verifyPause = time.Second
 	// verifyWait is how long an answer is waited for.
 	verifyWait = 500 * time.Millisecond
 )

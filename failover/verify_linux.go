@@ -38,28 +38,38 @@ func (w *linkWatch) verify(ctx context.Context) {
 }
 
 // ask goes through one verification. It reports whether another one is wanted
-// already.
+// already: at once after an acquisition, and in the end after a claim.
 func (w *linkWatch) ask(ctx context.Context) (again bool) {
-	begin := time.Now()
+	begin, acquisition := time.Now(), w.owner.acquisitions()
+	if next := w.asked.Add(verifyPause); next.After(begin) {
+		begin = next
+	}
 	var questions []*question
 	for try := 0; ; try++ {
-		wait := verifyAgain
+		at := time.Now().Add(verifyAgain)
 		if try < len(verifyAfter) {
-			wait = time.Until(begin.Add(verifyAfter[try]))
+			at = begin.Add(verifyAfter[try])
 		}
-		select {
-		case <-ctx.Done():
-			return false
-		case <-w.owner.verify:
-			return true
-		case <-time.After(wait):
+		for waiting := true; waiting; {
+			select {
+			case <-ctx.Done():
+				return false
+			case <-w.owner.verify:
+				if w.owner.acquisitions() != acquisition {
+					return true
+				}
+				again = true
+			case <-time.After(time.Until(at)):
+				waiting = false
+			}
 		}
 		if try == 0 {
-			questions = w.questions()
+			questions, again = w.questions(), false
+			w.asked = time.Now()
 		}
 		open := slices.DeleteFunc(slices.Clone(questions), func(q *question) bool { return q.believed })
 		if len(open) == 0 || !w.owner.holds() {
-			return false
+			return again
 		}
 		w.keeper.pose(ctx, open)
 		if ctx.Err() != nil {
@@ -75,7 +85,7 @@ func (w *linkWatch) ask(ctx context.Context) (again bool) {
 			doubts = doubts || q.doubtTold
 		}
 		if try >= len(verifyAfter)-1 && !doubts {
-			return false
+			return again
 		}
 	}
 }

@@ -153,3 +153,31 @@ func TestNetnsGatewayIsAskedAboutManyAddresses(t *testing.T) {
 	must(t, o.Announce(t.Context()))
 	believes(t, o, failover.BeliefVerified, "")
 }
+
+// A machine that claims an address without end keeps neither the neighbours
+// from being asked, nor the outcome from being known, nor has them asked all
+// the time.
+func TestNetnsClaimsWithoutEndAndTheGateway(t *testing.T) {
+	t.Parallel()
+	_, gateway, o := askedGateway(t, "192.0.2.254", "2001:db8::ff")
+	link, err := gateway.Handle().LinkByName("eth0")
+	must(t, err)
+	must(t, gateway.Handle().NeighSet(&netlink.Neigh{
+		LinkIndex: link.Attrs().Index, IP: net.ParseIP("192.0.2.100"), State: netlink.NUD_PERMANENT, HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 9},
+	}))
+	w := look(t, o)
+	must(t, o.Acquire(t.Context()))
+	begin := time.Now()
+	asked := make(map[time.Time]bool)
+	within(t, patience, "the gateway is found out", func() bool {
+		announceFrom(t, gateway, "192.0.2.100/32", "2001:db8::100/128")
+		time.Sleep(10 * time.Millisecond)
+		st := o.Status()
+		asked[st[0].Checked] = true
+		return st[0].Belief == failover.BeliefDoubted && st[1].Belief == failover.BeliefVerified
+	})
+	if most := int(time.Since(begin)/time.Second) + 3; len(asked) > most {
+		t.Errorf("asked %d times in %v", len(asked), time.Since(begin))
+	}
+	w.want("unbelieved 192.0.2.100 on eth0 by its neighbour 192.0.2.254")
+}
