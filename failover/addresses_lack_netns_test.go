@@ -3,10 +3,13 @@
 package failover_test
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/lvskit/lvskit/internal/lab"
 )
@@ -37,4 +40,25 @@ func TestNetnsAnAddressThatCannotBe(t *testing.T) {
 	if got := strings.Join(w.all(), " "); strings.Contains(got, "2001:db8::100") {
 		t.Errorf("seen %s", got)
 	}
+}
+
+// A frame that the device does not take keeps none of the others from being
+// sent.
+func TestNetnsAFrameThatCannotBeSent(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	ns, peer := netnsHost{l.Namespace("router")}, netnsHost{l.Namespace("peer")}
+	l.Veth(ns.Namespace, "eth0", peer.Namespace, "eth0")
+	link, err := ns.Handle().LinkByName("eth0")
+	must(t, err)
+	must(t, ns.Handle().LinkSetMTU(link, 68)) // too little for IPv6
+	other := look(t, peer.owner(t, "192.0.2.100/24"))
+	o := ns.owner(t, "2001:db8::100/64", "192.0.2.100/24", "2001:db8::101/64")
+	within(t, patience, "the one that fits is announced", func() bool {
+		err := o.Announce(t.Context())
+		if err == nil || !errors.Is(err, unix.EMSGSIZE) || !strings.Contains(err.Error(), "2 of 3 frames") {
+			t.Fatalf("got %v", err)
+		}
+		return slices.Contains(other.all(), "claimed 192.0.2.100 on eth0 by "+ns.MAC("eth0"))
+	})
 }

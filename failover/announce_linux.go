@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -109,7 +110,8 @@ func (s *announceSocket) tell(ctx context.Context, addrs []VirtualAddress) error
 
 // send sends n frames, spread over time. frame makes each, for the device's
 // hardware address; router says whether the device forwards IPv6. It sends
-// nothing where nobody is to be told.
+// nothing where nobody is to be told. A frame that cannot be sent, as when the
+// queue of the device is full, takes none of the others along.
 func (s *announceSocket) send(ctx context.Context, n int, frame func(i int, hw net.HardwareAddr, router bool) ([]byte, error)) error {
 	conn := s.conn
 	if conn == nil {
@@ -119,6 +121,8 @@ func (s *announceSocket) send(ctx context.Context, n int, frame func(i int, hw n
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetWriteDeadline(time.Now()) })
 	defer stop()
 
+	var wrong error // the first
+	lost := 0
 	for i := range n {
 		// A frame after the role is lost would teach the neighbours wrongly.
 		if err := ctx.Err(); err != nil {
@@ -136,8 +140,15 @@ func (s *announceSocket) send(ctx context.Context, n int, frame func(i int, hw n
 			return err
 		}
 		if _, err := conn.WriteTo(f, &packet.Addr{HardwareAddr: f[:6]}); err != nil {
-			return fmt.Errorf("frame %d of %d: %w", i+1, n, err)
+			wrong = cmp.Or(wrong, err)
+			lost++
 		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if lost > 0 {
+		return fmt.Errorf("%d of %d frames could not be sent: %w", lost, n, wrong)
 	}
 	return nil
 }
