@@ -16,7 +16,8 @@ type routerClock struct {
 	base       time.Duration // the silence began
 	every      time.Duration // the interval of whom it listens to
 	stops      time.Duration // that one, or another, said that it stops; unset: not since
-	from       uint8         // whom it listens to
+	from       uint8         // whom it heard last
+	turned     time.Duration // it heard another one than before last
 	exact      bool          // the machine has the same times
 	blurred    time.Duration // it was told another time than the true one last
 	lowerFirst time.Duration // one of lower priority was first heard
@@ -98,9 +99,12 @@ func (c *routerClock) heard(w *world, i int, p *arrival, exact bool) {
 	if !exact {
 		c.blurred = w.now
 	}
-	// By which of several it counts is its own affair.
-	exact = exact && p.at >= c.blurred && (!w.plan.unlike || p.from == c.from && w.now-w.rules.moved > w.slowest())
-	c.from = p.from
+	if p.from != c.from {
+		c.from, c.turned = p.from, w.now
+	}
+	// By which of several it counts is its own affair, also where many packets
+	// are lost and two are active for long.
+	exact = exact && p.at >= c.blurred && (!w.plan.unlike || w.now-max(c.turned, w.rules.moved) > w.slowest())
 	outranks := p.priority > r.machine.Priority() ||
 		p.priority == r.machine.Priority() && (!h.active || p.from > uint8(i))
 	switch {

@@ -61,6 +61,15 @@ func TestSchedules(t *testing.T) {
 	}
 }
 
+// TestTwoActiveBesideABackup: where most packets are lost two routers are active
+// for long, and a backup that hears both counts by the slower one.
+func TestTwoActiveBesideABackup(t *testing.T) {
+	var p Player
+	if f := p.Play(VRRP, 4835955104450283741); f != nil {
+		t.Error(f)
+	}
+}
+
 // TestASeedIsOneSchedule: whatever was played before.
 func TestASeedIsOneSchedule(t *testing.T) {
 	for _, protocol := range []Protocol{VRRP, Pulse} {
