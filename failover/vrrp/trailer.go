@@ -63,7 +63,10 @@ func (s Stamp) after(o Stamp) bool { return int64(s-o) > 0 }
 //
 // The signature covers the sender's address and the advert, and not the
 // destination: one signature serves all unicast peers. A sender's stamps must
-// grow, and be no further from our clock than the window.
+// grow, and be no further from our clock than the window. When the clocks of
+// all are set back by more than the window they begin anew, as the routers would
+// not believe each other otherwise; what was recorded when the clocks showed that
+// time before is believed once more.
 type Keys struct {
 	keys    [256][]byte
 	signer  uint8
@@ -158,11 +161,14 @@ func (k *Keys) Open(message, trailer []byte, source netip.Addr, now time.Time, p
 		if d := stamp.Time().Sub(now); d > k.window || d < -k.window {
 			return DropClock
 		}
+		// It would be refused itself by now: our clock was set back, and so was
+		// the sender's.
+		known = known && last.stamp.Time().Sub(now) <= k.window
 	}
 	if known && !stamp.after(last.stamp) {
 		return DropReplay
 	}
-	if !known && len(k.senders) >= max(peers, maxSenders) {
+	if _, has := k.senders[source]; !has && len(k.senders) >= max(peers, maxSenders) {
 		k.forget()
 	}
 	k.senders[source] = heard{stamp, now}

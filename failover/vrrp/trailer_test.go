@@ -251,3 +251,31 @@ func TestKeysInherit(t *testing.T) {
 		t.Error("keys are compared wrongly")
 	}
 }
+
+// Clocks that were an hour fast and are set right, together or one after another,
+// keep the routers from each other no longer than they differ.
+func TestClocksAreSetBack(t *testing.T) {
+	const window = 5 * time.Second
+	now := time.Unix(1_700_000_000, 0)
+	src, message, key := addr("192.0.2.1"), bytesOf(t, golden[3].message), vrrp.Key{ID: 1, Secret: secret(1)}
+	sender, receiver := keys(t, window, key), keys(t, window, key)
+	var old []byte
+	step := func(what string, its, ours time.Time, want error) {
+		t.Helper()
+		old = sender.Sign(bytes.Clone(message), src, its)[len(message):]
+		if err := receiver.Open(message, old, src, ours, 1); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", what, err, want)
+		}
+	}
+	step("before", now, now, nil)
+	now = now.Add(-time.Hour)
+	step("set back by an hour", now, now, nil)
+	step("a moment later", now.Add(time.Millisecond), now.Add(time.Millisecond), nil)
+	if err := receiver.Open(message, old, src, now, 1); !errors.Is(err, vrrp.DropReplay) {
+		t.Errorf("the same again: %v", err)
+	}
+	step("by less than the window", now.Add(-time.Second), now.Add(-time.Second), nil)
+	step("ours alone", now, now.Add(-time.Hour), vrrp.DropClock)
+	now = now.Add(-time.Hour)
+	step("the sender's, too", now, now, nil)
+}
