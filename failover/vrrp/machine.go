@@ -158,9 +158,7 @@ func (m Machine) StepInto(out []Action, e Event, now time.Duration) (Machine, []
 		if m.p.Priority != PriorityOwner { // section 6.1: an owner's is fixed
 			m.priority = min(max(e.Priority, 1), PriorityOwner-1)
 		}
-		if m.state == StateBackup && m.activePrio >= m.priority && m.activeAt > m.base {
-			m.base, m.soon = m.activeAt, false // it was to be relieved, and is no more
-		}
+		m.spare()
 	case EventFault:
 		m.setFault(e.On, now, &out)
 	case EventYield:
@@ -220,8 +218,18 @@ func (m *Machine) configure(p Params, now time.Duration, out *[]Action) {
 		m.learned = p.Interval // nobody told another one
 	}
 	m.p = p
+	m.spare()
 	if m.state == StateActive {
 		m.send(now, out)
+	}
+}
+
+// spare leaves the active router alone that was to be relieved, if it is not to
+// be any more.
+func (m *Machine) spare() {
+	if m.state == StateBackup && m.active.IsValid() && m.activeAt > m.base &&
+		(m.activePrio >= m.priority || !m.preempts(m.activeAt)) {
+		m.base, m.soon = m.activeAt, false
 	}
 }
 

@@ -177,3 +177,30 @@ func TestListeningOutlastsAStop(t *testing.T) {
 		}
 	}
 }
+
+// The router that was to be relieved is left alone when other parameters say so.
+func TestOtherParamsEndAPreemption(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(p *Params)
+		want   time.Duration
+	}{
+		{"a lower priority", func(p *Params) { p.Priority = 40 }, 3*second + 3*second + 216*second/256},
+		{"no preemption", func(p *Params) { p.NoPreempt = true }, 3*second + down},
+		{"a longer delay", func(p *Params) { p.PreemptDelay = time.Minute }, 3*second + down},
+		{"a delay that is over", func(p *Params) { p.PreemptDelay = second }, down},
+		{"another priority above it", func(p *Params) { p.Priority = 60 }, 3*second + 196*second/256},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m, p := in(t, StateBackup, usual), usual
+			for i := range time.Duration(4) {
+				m, _ = m.Step(advert(i*second, 50, high), i*second)
+			}
+			c.change(&p)
+			m, _ = m.Step(Event{Kind: EventParams, Params: &p}, 3500*time.Millisecond)
+			if got := m.Next(); got != c.want {
+				t.Errorf("takes over at %v, want %v", got, c.want)
+			}
+		})
+	}
+}
