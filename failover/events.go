@@ -59,7 +59,8 @@ const (
 	EventDocument
 	// EventMismatch, EventMismatchGone: another router of VRRP is configured
 	// in another way, or not any more. The first is told again when the
-	// difference is another one. Peer, Reason.
+	// difference is another one, 16 times a minute at most: the status has all.
+	// Peer, Reason.
 	EventMismatch
 	EventMismatchGone
 	// EventStalled: a [Router] stood still for more than an interval. Told

@@ -62,9 +62,13 @@ type Router struct {
 	told     [vrrp.DropCount]time.Duration // when a refusal was last told; 0 is never
 	refused  refusal
 	// Another router is configured in another way: when we complained last (0
-	// is never), and whether we are at it.
+	// is never), whether it was so then, and whether we are at it.
 	complained  time.Duration
+	differed    bool
 	complaining bool
+	// How many mismatches were to be told since then.
+	tellFrom time.Duration
+	tells    int
 }
 
 // NewRouter returns a router, which does nothing before Run. The error lists

@@ -18,6 +18,9 @@ const (
 	// complainSkew is the least that other backups have to wait after a
 	// complaint, so that the active router answers before them.
 	complainSkew = 2 * time.Millisecond
+	// mismatchesTold bounds the EventMismatch of a complainEvery, as others
+	// decide what they say: it is enough for all that are remembered.
+	mismatchesTold = maxRouterPeers
 )
 
 // compare tells when the configuration of another router begins or ceases to
@@ -37,16 +40,30 @@ func (r *Router) compare(p *routerPeer, a *vrrp.Advert) {
 		}
 		return
 	}
-	lines := p.mismatch.Explain(&r.own, a)
-	if !slices.Equal(lines, p.explained) {
-		p.explained = lines
-		r.events.emit(Event{Kind: EventMismatch, Peer: p.addr, Reason: strings.Join(lines, "; ")})
+	if lines := p.mismatch.Explain(&r.own, a); !slices.Equal(lines, p.explained) {
+		p.explained, p.untold = lines, true
+	}
+	if p.untold && r.mayTell() {
+		p.untold, p.told = false, true
+		r.events.emit(Event{Kind: EventMismatch, Peer: p.addr, Reason: strings.Join(p.explained, "; ")})
 	}
 }
 
+// mayTell reports whether another EventMismatch is within the bound, and counts
+// it.
+func (r *Router) mayTell() bool {
+	if now := r.clock(); now-r.tellFrom >= complainEvery {
+		r.tellFrom, r.tells = now, 0
+	}
+	r.tells++
+	return r.tells <= mismatchesTold
+}
+
 func (r *Router) mended(p *routerPeer, why string) {
-	p.mismatch, p.explained = 0, nil
-	r.events.emit(Event{Kind: EventMismatchGone, Peer: p.addr, Reason: why})
+	if p.told {
+		r.events.emit(Event{Kind: EventMismatchGone, Peer: p.addr, Reason: why})
+	}
+	p.mismatch, p.explained, p.untold, p.told = 0, nil, false, false
 }
 
 // complain lets the active router know, too, that a backup is configured in
@@ -67,11 +84,12 @@ func (r *Router) complain(a *vrrp.Advert, now time.Duration) {
 	switch {
 	case time.Duration(256-int(a.Priority))*unit/256 < complainSkew:
 		return
-	case differs && r.complained != 0 && now-r.complained < complainEvery, !differs && r.complained == 0:
+	case differs && r.complained != 0 && now-r.complained < complainEvery, !differs && !r.differed:
 		return
 	}
-	r.complained = 0
-	if differs {
+	// Not even one that says this and that in turn makes us say more than a
+	// complaint and its end a minute.
+	if r.differed = differs; differs {
 		r.complained = max(now, 1)
 	}
 	r.complaining = true

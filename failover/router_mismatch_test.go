@@ -212,3 +212,49 @@ func TestOtherKeysAreTheExceptionAndTold(t *testing.T) {
 		}))
 	}
 }
+
+// Whoever says this and that in turn, by one name or by many, makes a router
+// neither talk nor fill its log.
+func TestMismatchesDoNotFlood(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		priority uint8 // of the stranger
+		which    int   // of the two is looked at
+	}{{"a backup", 250, 1}, {"the active router", 10, 0}} {
+		t.Run(tt.name, inBubble(func(t *testing.T) {
+			g, high, low := duo(t)
+			s := []*speaker{high, low}[tt.which]
+			stops := 0
+			g.Tap(func(p failover.AdvertPacket) {
+				if len(p.Payload) > 2 && p.Payload[2] == vrrp.PriorityStop {
+					stops++
+				}
+			})
+			s.Events()
+			for i := range 6000 {
+				from := source(10 + i/2%100)
+				if i < 3000 {
+					from = source(9)
+				}
+				a := vrrp.Advert{Version: 3, VRID: 51, Priority: tt.priority, Interval: pace * time.Duration(1+i%2), Addrs: vips}
+				b, err := vrrp.Append(nil, &a, vrrp.Path{Source: from, Destination: vrrp.Group(false)}, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				g.Inject(failover.AdvertPacket{Source: from, Destination: vrrp.Group(false), TTL: vrrp.TTL, Payload: b})
+				time.Sleep(pace / 10)
+			}
+			g.Tap(nil)
+			synctest.Wait()
+			if n := s.Count(failover.EventMismatch) + s.Count(failover.EventMismatchGone); n == 0 || n > 2*2*16 {
+				t.Errorf("%d events in a minute", n)
+			}
+			if stops > 4*2 {
+				t.Errorf("%d adverts of priority 0 in a minute", stops)
+			}
+			if n := s.router.Status().EventsLost; n != 0 {
+				t.Errorf("%d events lost", n)
+			}
+		}))
+	}
+}

@@ -20,6 +20,8 @@ type routerPeer struct {
 	advert    vrrp.Advert
 	mismatch  vrrp.Mismatch
 	explained []string
+	// The explanation was not told yet; a mismatch was, so its end has to be.
+	untold, told bool
 }
 
 // take counts and judges one packet and hands it to the machine. The caller
