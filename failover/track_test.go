@@ -261,10 +261,30 @@ func TestTracker(t *testing.T) {
 			}
 			expect(t, f, "priority 50")
 			tr.SetBase(120)
-			expect(t, f, "priority 70")
+			expect(t, f, "priority 70", `fault ""`)
 			for _, name := range []string{"looked at", "unknown"} {
 				if err := tr.Tell(name, nil); !errors.Is(err, failover.ErrNoTrack) {
 					t.Errorf("%s: %v", name, err)
+				}
+			}
+		}},
+		{"another base is fed also where it changes nothing", func(t *testing.T) {
+			g := new(failovertest.Segment)
+			s := newSpeaker(t, g, 1)
+			s.cfg.Priority = 20
+			s.start()
+			tr := runTracker(t, &failover.TrackerConfig{Priority: 20, Targets: []failover.Tracked{s.router}, Tracks: []failover.Track{
+				{Name: "x", Source: &thing{err: errBroken}, Weight: -50},
+			}})
+			time.Sleep(time.Second)
+			for _, priority := range []uint8{20, 30, 49} {
+				s.cfg.Priority = priority
+				if err := s.router.Reconfigure(t.Context(), &s.cfg); err != nil {
+					t.Fatal(err)
+				}
+				tr.SetBase(priority)
+				if st := s.is(failover.RoleActive); st.Priority != 1 {
+					t.Errorf("%d less 50 is %d", priority, st.Priority)
 				}
 			}
 		}},

@@ -61,6 +61,7 @@ type Tracker struct {
 	mu      sync.Mutex
 	started bool
 	base    uint8
+	rebased bool // the targets may have another priority than they were fed
 	tracks  []*trackState
 }
 
@@ -115,10 +116,10 @@ func (t *Tracker) Hold() {
 
 // SetBase changes the priority that the weights add to and take from; 0 means
 // DefaultPriority. It comes after [Router.Reconfigure], which sets the
-// priority, too.
+// priority, too: the result is fed again, also where it is the same.
 func (t *Tracker) SetBase(priority uint8) {
 	t.mu.Lock()
-	t.base = orDefault(priority, DefaultPriority)
+	t.base, t.rebased = orDefault(priority, DefaultPriority), true
 	t.mu.Unlock()
 	t.poke()
 }
@@ -213,7 +214,13 @@ func (t *Tracker) Run(ctx context.Context) error {
 	}
 	var last *TrackerStatus
 	for {
-		st := t.Status()
+		t.mu.Lock()
+		st, again := t.status(), t.rebased
+		t.rebased = again && !st.Known
+		t.mu.Unlock()
+		if again && st.Known {
+			last = nil
+		}
 		if st.Known && (last == nil || st.Priority != last.Priority || st.Fault != last.Fault || st.Reason != last.Reason) {
 			t.feed(&st, last)
 			last = &st
