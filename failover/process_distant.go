@@ -83,10 +83,10 @@ func (c *Config) distantNode() (*Node, error) {
 	return n, nil
 }
 
-// distantReconfigure hands a checked configuration on. The caller holds mu.
+// distantReconfigure hands a checked configuration on, with what stays in its
+// place. The caller holds mu.
 func (r *Router) distantReconfigure(c *RouterConfig) error {
 	old := r.cfg
-	c.Owner, c.OnRole, c.OnEvent, c.Transport, c.Logger, c.Beat = old.Owner, old.OnRole, old.OnEvent, old.Transport, old.Logger, old.Beat
 	ctx, cancel := context.WithTimeout(context.Background(), statusLimit)
 	defer cancel()
 	_, err := r.remote.ask(ctx, verbConfigure, c)

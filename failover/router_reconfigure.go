@@ -51,6 +51,7 @@ func (r *Router) reconfigure(c *RouterConfig) error {
 	if err := old.fixed(c); err != nil {
 		return err
 	}
+	c.Owner, c.OnRole, c.OnEvent, c.Transport, c.Logger, c.Beat = old.Owner, old.OnRole, old.OnEvent, old.Transport, old.Logger, old.Beat
 	if r.remote != nil {
 		return r.distantReconfigure(c)
 	}
@@ -67,7 +68,6 @@ func (r *Router) reconfigure(c *RouterConfig) error {
 			}
 		}
 	}
-	c.Owner, c.OnRole, c.OnEvent, c.Transport, c.Logger = old.Owner, old.OnRole, old.OnEvent, old.Transport, old.Logger
 	r.cfg, r.own, r.keys = c, *c.advert(), keys
 	for _, p := range r.peers {
 		// Those that stopped speaking may have been changed, too.
