@@ -204,7 +204,8 @@ func (g *Group) move() (changed bool) {
 				r.drain()
 			}
 		}
-		if again, _ := vrrp.Agree(g.machines); again != v {
+		again := v
+		if again, by = vrrp.Agree(g.machines); again != v {
 			return g.hold() // it may have found a socket broken
 		}
 	}
