@@ -35,8 +35,8 @@ type RouterConfig struct {
 	// Version is 2 or 3 (RFC 3768, RFC 9568); 0 means 3. Version 2 is for IPv4.
 	Version uint8
 	// Addresses are the virtual addresses as adverts tell them, at least one,
-	// all of one family. With IPv6 the first is link-local. Owner is what
-	// brings them up.
+	// all of one family and without a zone. With IPv6 the first is link-local.
+	// Owner is what brings them up.
 	Addresses []netip.Addr
 	// Priority is 1 to 254, or vrrp.PriorityOwner for the router whose own
 	// addresses they are; 0 means DefaultPriority. Each router had better have
@@ -71,8 +71,9 @@ type RouterConfig struct {
 	// RawIP only and needs nf_tables of Linux 5.12 or newer; the rules are in a
 	// table of their own, which is gone when Run or the process ends.
 	NoAccept bool
-	// Source is the address of this router that adverts are sent from; the
-	// zero address is chosen by the transport, see [AdvertSocket].
+	// Source is the address of this router that adverts are sent from, a virtual
+	// one with an owner only; the zero address is chosen by the transport, see
+	// [AdvertSocket].
 	Source netip.Addr
 	// Peers are the other routers with unicast, at most 16; none means
 	// multicast. All routers have to do the same. The hop limit of unicast is
@@ -157,6 +158,14 @@ func (c *RouterConfig) fill() (*RouterConfig, error) {
 		return nil, errors.Join(errs...)
 	}
 	six := f.six()
+	for _, a := range f.Addresses {
+		if a.Zone() != "" || a.IsMulticast() || a.IsUnspecified() {
+			complain("virtual address %v: give one of a machine, without a zone", a)
+		}
+	}
+	if f.Source.IsValid() && slices.Contains(f.Addresses, f.Source.WithZone("")) && f.Priority != vrrp.PriorityOwner {
+		complain("source %v is a virtual address, which the routers of one network would all send from: give one of this router alone, or, if it is, the priority %d of an owner", f.Source, vrrp.PriorityOwner)
+	}
 	if f.Source.IsValid() && (f.Source.Is6() != six || f.Source.IsMulticast() || f.Source.IsUnspecified()) {
 		complain("source %v: give an address of this router, of the family of the virtual ones", f.Source)
 	}

@@ -706,6 +706,19 @@ func TestRouterConfigIsChecked(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "no virtual address") {
 		t.Errorf("nil: %v", err)
 	}
+	_, err = failover.NewRouter(&failover.RouterConfig{VRID: 1, Device: "eth0", Source: netip.MustParseAddr("fe80::1"), Addresses: []netip.Addr{
+		netip.MustParseAddr("fe80::1"), netip.MustParseAddr("fe80::2%eth0"), netip.MustParseAddr("ff02::5"), netip.IPv6Unspecified(),
+	}})
+	for _, want := range []string{"source fe80::1 is a virtual address", "address fe80::2%eth0", "address ff02::5", "address ::: give"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not in %v", want, err)
+		}
+	}
+	if _, err := failover.NewRouter(&failover.RouterConfig{
+		VRID: 1, Device: "eth0", Priority: vrrp.PriorityOwner, Source: vips[0], Addresses: vips, Transport: new(failovertest.Segment).Station(vips[0]),
+	}); err != nil {
+		t.Errorf("an owner sends from its address: %v", err)
+	}
 	_, err = failover.NewRouter(&failover.RouterConfig{
 		Device: "eth0:1", Version: 4, Addresses: vips, DownAdverts: 101, PreemptDelay: -1, Interval: time.Millisecond,
 		Source: netip.MustParseAddr("2001:db8::1"), Peers: []netip.Addr{source(1), source(1), netip.MustParseAddr("::1")},
