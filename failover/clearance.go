@@ -18,6 +18,8 @@ type clearance struct {
 	told   time.Time // and when
 }
 
+const askingWitness = "asking the witness"
+
 // heldEvery limits EventTakeOverHeld of one step.
 const heldEvery = time.Minute
 
@@ -70,17 +72,26 @@ func (n *Node) clear(ctx context.Context) {
 	n.mu.Unlock()
 
 	witness, fence := n.cfg.Witness == nil, n.cfg.Fence == nil
-	pause := firstRetry
+	cutOff, pause := false, firstRetry
 	for !witness || !fence {
 		wait := time.Now().Add(n.cfg.Interval)
 		if !witness {
-			n.clearing("asking the witness")
+			n.clearing(askingWitness)
 			var why string
 			limit, done := context.WithTimeout(ctx, n.cfg.WitnessTimeout)
 			if witness, why = n.cfg.Witness(limit); !witness {
+				cutOff = true
 				n.held(ctx, "witness", "the witness is not reached ("+why+"), so this node may be the one that is cut off")
 			}
 			done()
+			if witness && cutOff {
+				// The network is back, and the witness may answer before the
+				// partner's next beat comes: what was silence may have been us.
+				n.clearing("the witness is reached again, listening for the partner")
+				if sleep(ctx, n.cfg.DeadAfter); ctx.Err() != nil {
+					return
+				}
+			}
 		}
 		if witness && !fence {
 			n.clearing("fencing the partner")
@@ -94,10 +105,8 @@ func (n *Node) clear(ctx context.Context) {
 		if witness && fence {
 			break
 		}
-		select {
-		case <-ctx.Done():
+		if sleep(ctx, time.Until(wait)); ctx.Err() != nil {
 			return
-		case <-time.After(time.Until(wait)):
 		}
 	}
 	n.mu.Lock()
@@ -110,12 +119,13 @@ func (n *Node) clear(ctx context.Context) {
 	}
 }
 
-// clearing notes what is being asked, unless a trouble with it is noted.
+// clearing notes what is being done, unless a trouble with it is noted.
 func (n *Node) clearing(text string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.clearance.step == "" || text == "fencing the partner" && n.clearance.step != "fence" {
-		n.clearance.text = text
+	c := &n.clearance
+	if c.step == "" || text != askingWitness && c.step == "witness" {
+		c.text = text
 	}
 }
 

@@ -98,12 +98,32 @@ func TestClearance(t *testing.T) {
 				t.Errorf("events of the primary: %q", r)
 			}
 		}},
-		{"who reaches the witness again takes over", true, false, func(t *testing.T, p *pair, o *oracle) {
+		{"who reaches the witness again listens first, then takes over", true, false, func(t *testing.T, p *pair, o *oracle) {
 			p.primary.kill(t)
 			time.Sleep(time.Second)
 			o.reached.Store(true)
-			within(t, 2*interval, "backup active", func() bool { return p.backup.role() == failover.RoleActive })
+			time.Sleep(2 * interval)
+			if st := p.backup.node.Status(); st.Role != failover.RoleBackup || st.Clearance != "the witness is reached again, listening for the partner" {
+				t.Errorf("%v, clearance %q", st.Role, st.Clearance)
+			}
+			within(t, deadAfter, "backup active", func() bool { return p.backup.role() == failover.RoleActive })
 			if diff := cmp.Diff([]string{"take-over-held: " + cutOff, "take-over-free"}, held(p.backup)); diff != "" {
+				t.Errorf("events (-want +got):\n%s", diff)
+			}
+		}},
+		{"who is back on the network and reaches the witness first hears the partner before it takes over or fences", true, true, func(t *testing.T, p *pair, o *oracle) {
+			o.fenced.Store(true)
+			p.net.Partition(p.primary.host, p.backup.host)
+			time.Sleep(time.Second)
+			o.reached.Store(true)
+			time.Sleep(interval + interval/2) // asked, and no beat has come since
+			p.net.Heal()
+			time.Sleep(10 * time.Second)
+			p.want(failover.RoleActive, failover.RoleBackup)
+			if n := o.fences.Load(); n != 0 {
+				t.Errorf("fenced %d times", n)
+			}
+			if diff := cmp.Diff([]string{"take-over-held: " + cutOff}, held(p.backup)); diff != "" {
 				t.Errorf("events (-want +got):\n%s", diff)
 			}
 		}},
@@ -260,7 +280,7 @@ func TestClearanceAtTheStart(t *testing.T) {
 			t.Errorf("%v (%s)", st.Role, st.Reason)
 		}
 		o.reached.Store(true)
-		time.Sleep(2 * interval)
+		time.Sleep(decided)
 		if r := p.primary.role(); r != failover.RoleActive {
 			t.Errorf("the primary is %v", r)
 		}

@@ -72,7 +72,9 @@ type Config struct {
 	// after its start: is this node connected at all? It is not called when the
 	// partner itself says that it stops, yields or has a fault. A node that hears
 	// neither partner nor witness may be the one that is cut off; it does not take
-	// over, says so and asks again every interval. why is for people. So a pair
+	// over, says so and asks again every interval. When the witness is reached
+	// again, the node first listens for the partner for DeadAfter, which may be
+	// back as well. why is for people. So a pair
 	// whose witness is down has no take-over on silence, and none at its start
 	// while one node is off. A node that is active stays so, whatever its witness
 	// says: two nodes that both lost the network must not both give up.
