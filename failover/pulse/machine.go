@@ -150,8 +150,8 @@ func (m Machine) Step(e Event, now time.Duration) (Machine, []Action) {
 	case EventBlind:
 		if m.blind && !e.On {
 			m.notBefore = max(m.notBefore, now+m.deadAfter())
-			if m.partner == alive && m.stale(now) {
-				// What it said last may be true no more.
+			if m.partner == alive && m.stale(now) || m.partner == gone && m.state != StateActive {
+				// What it said last may be true no more, nor that it is silent.
 				m.partner, m.listenUntil = listening, now+m.deadAfter()
 			}
 		}

@@ -389,6 +389,10 @@ func TestMachine(t *testing.T) {
 			s.step(Event{Kind: EventCleared})
 			s.want(StateBackup, ReasonUncleared)
 			s.step(Event{Kind: EventBlind})
+			if s.m.Waits() {
+				t.Error("it waits before it has listened: the silence was its own")
+			}
+			s.until(12 * dead)
 			s.step(Event{Kind: EventCleared})
 			s.want(StateActive, ReasonPartnerSilent)
 			s.partner(StateActive, serves)
