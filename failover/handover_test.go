@@ -48,6 +48,14 @@ func handOvers(s *side) (out []string) {
 	return out
 }
 
+// slow lets the hook of a side take a moment, so that a beat tells that it takes
+// over before one tells that it serves. Without it the two may be one.
+func (s *side) slow() {
+	done := make(chan struct{})
+	s.HoldUp(done)
+	time.AfterFunc(time.Millisecond, func() { close(done) })
+}
+
 const (
 	asked    = "hand-over: asked the partner to take over"
 	begun    = "hand-over: the partner takes over and does not serve yet"
@@ -77,6 +85,7 @@ func TestHandOver(t *testing.T) {
 			p := both(t)
 			p.backup.Effects()
 			double := p.watched(func() {
+				p.backup.slow()
 				yield(t, p.primary)
 				time.Sleep(5 * time.Millisecond)
 				if diff := cmp.Diff([]string{"hook active", "acquire", "announce"}, p.backup.Effects()); diff != "" || !p.primary.Held() {
@@ -159,6 +168,7 @@ func TestHandOver(t *testing.T) {
 		{"who stops serves until the partner does", func(t *testing.T) {
 			p := both(t)
 			double := p.watched(func() {
+				p.backup.slow()
 				begin := time.Now()
 				p.primary.stop(t)
 				if took := time.Since(begin); took > interval {
@@ -199,6 +209,27 @@ func TestHandOver(t *testing.T) {
 			p.primary.stop(t)
 			close(release)
 		}},
+		{"who stops and has heard nobody for the dead time waits for nobody", func(t *testing.T) {
+			p := both(t)
+			p.backup.kill(t)
+			time.Sleep(decided)
+			begin := time.Now()
+			p.primary.stop(t)
+			if took := time.Since(begin); took > interval/2 {
+				t.Errorf("it took %v", took)
+			}
+			told(t, p.primary)
+		}},
+		{"who stops just after its partner died waits for the dead time at most", func(t *testing.T) {
+			p := both(t)
+			p.backup.host.Isolate(true)
+			begin := time.Now()
+			p.primary.stop(t)
+			if took := time.Since(begin); took > decided {
+				t.Errorf("it took %v", took)
+			}
+			told(t, p.primary, asked, "hand-over-failed: the partner fell silent; this node stops without a successor")
+		}},
 		{"both stop at once", func(t *testing.T) {
 			p := both(t)
 			begin := time.Now()
@@ -226,6 +257,7 @@ func TestHandOver(t *testing.T) {
 				t.Errorf("take of the active one: %v", err)
 			}
 			p.watched(func() {
+				p.backup.slow()
 				if err := p.backup.node.Take(); err != nil {
 					t.Fatal(err)
 				}
