@@ -132,6 +132,13 @@ func TestVerdicts(t *testing.T) {
 				t.Error("the last list did not come through")
 			}
 		}},
+		{"a network that changes the order costs the longest list nothing", func(t *testing.T) {
+			p := both(t, func(a, b *failover.Config) { a.DeadAfter, b.DeadAfter = 20*interval, 20*interval })
+			p.net.SetDelay(0, 3*interval)
+			give(t, p.primary, verdicts(1, pulse.MaxVerdicts))
+			// 78 pieces of which 20 go out a second, each once.
+			within(t, 5*time.Second, "the backup knows", knows(p.backup, 1, pulse.MaxVerdicts))
+		}},
 		{"who starts again is told again, and what it told is forgotten", func(t *testing.T) {
 			p := both(t)
 			give(t, p.primary, verdicts(1, 5))

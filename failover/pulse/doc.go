@@ -85,7 +85,8 @@
 // of them for ever, but has not the key:
 //
 //   - He cannot make or change a packet: the HMAC covers all of it.
-//   - He cannot replay what was delivered: a sequence must grow.
+//   - He cannot replay what was delivered: a sequence must grow, and one of pieces
+//     is taken once.
 //   - He cannot replay an older run of the partner, not even to a receiver that
 //     has just started and remembers nothing: an unknown boot is accepted only
 //     if the packet echoes the receiver's own challenge, a random number made

@@ -13,7 +13,29 @@ type Guard struct {
 	peer      uint64 // the boot we follow, 0 if none
 	high      uint64 // highest sequence of all channels
 	last      [MaxChannels]uint64
-	pieces    [MaxChannels]uint64 // the same of pieces
+	pieces    [MaxChannels]window
+}
+
+// window remembers the highest sequence of pieces of one channel, and which of
+// the 64 before it have come: pieces go out in bursts, in which a network may
+// change their order. It is the window of RFC 4303 section 3.4.3.
+type window struct {
+	high uint64
+	seen uint64 // bit i: high-i
+}
+
+// take reports whether the sequence is new, and notes it.
+func (w *window) take(seq uint64) bool {
+	switch {
+	case seq > w.high:
+		w.seen = w.seen<<(seq-w.high) | 1
+		w.high = seq
+		return true
+	case w.high-seq >= 64 || w.seen>>(w.high-seq)&1 != 0:
+		return false
+	}
+	w.seen |= 1 << (w.high - seq)
+	return true
 }
 
 // NewGuard returns the guard of a run named boot. Both numbers must be random
@@ -71,7 +93,7 @@ func (g *Guard) Accept(channel int, b *Beat, next uint64) (Proof, Drop) {
 			g.asked = b.Challenge
 			return Proof{Answer: true}, DropUnproven
 		}
-		g.peer, g.high, g.last, g.pieces = b.Boot, 0, [MaxChannels]uint64{}, [MaxChannels]uint64{}
+		g.peer, g.high, g.last, g.pieces = b.Boot, 0, [MaxChannels]uint64{}, [MaxChannels]window{}
 		g.challenge = next
 		p.NewPeer, p.Answer = true, true
 	}
@@ -95,8 +117,9 @@ func (g *Guard) Accept(channel int, b *Beat, next uint64) (Proof, Drop) {
 
 // AcceptPiece judges a piece that [Codec.OpenPiece] found authentic and that
 // came in on the given channel: it must be of the run of the partner that the
-// beats have proven, and newer than all before on this channel. It says nothing
-// of whether the partner lives.
+// beats have proven, and not have come on this channel before. One that is more
+// than 63 behind the newest counts as a replay. It says nothing of whether the
+// partner lives.
 func (g *Guard) AcceptPiece(channel int, p *Piece) Drop {
 	switch {
 	case p.Boot == g.boot:
@@ -105,9 +128,8 @@ func (g *Guard) AcceptPiece(channel int, p *Piece) Drop {
 		return DropUnproven
 	case int(p.Channel) != channel:
 		return DropChannel
-	case p.Seq <= g.pieces[channel]:
+	case !g.pieces[channel].take(p.Seq):
 		return DropReplay
 	}
-	g.pieces[channel] = p.Seq
 	return DropNone
 }
