@@ -128,10 +128,6 @@ func (n *Node) refuse(c *channel, d pulse.Drop) {
 	if d == pulse.DropReplay || d == pulse.DropUnproven && why != d {
 		return // part of a network that doubles packets, and of every contact
 	}
-	reason := d.String()
-	if why == d {
-		reason = n.complaint(d)
-	}
 	now := time.Now()
 	c.mu.Lock()
 	last := c.refused[d]
@@ -140,9 +136,14 @@ func (n *Node) refuse(c *channel, d pulse.Drop) {
 		c.refused[d] = now
 	}
 	c.mu.Unlock()
-	if tell {
-		n.events.emit(Event{Kind: EventRefused, Channel: c.Name, Reason: reason})
+	if !tell {
+		return
 	}
+	reason := d.String()
+	if why == d {
+		reason = n.complaint(d)
+	}
+	n.events.emit(Event{Kind: EventRefused, Channel: c.Name, Reason: reason})
 }
 
 func (n *Node) trouble(c *channel, err error) {

@@ -65,6 +65,7 @@ type seal struct {
 type Codec struct {
 	seals []seal // the first one seals
 	sum   [macSize]byte
+	body  [pieceFields + PieceData]byte
 }
 
 // NewCodec returns a codec that seals with the first key and opens what any of

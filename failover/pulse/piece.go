@@ -98,9 +98,10 @@ func (c *Codec) AppendPiece(dst []byte, p *Piece) []byte {
 	return s.aead.Seal(append(dst, head...), nil, body, head)
 }
 
-// OpenPiece checks a packet and reads it into p, whose Data is its own. The
-// error is a [Drop]: DropSize, DropMagic, DropVersion, DropUnknownKey, DropKey or
-// DropField; p is changed only if it is nil. Freshness is for [Guard.AcceptPiece] to judge.
+// OpenPiece checks a packet and reads it into p, whose Data is the codec's until
+// the next call. The error is a [Drop]: DropSize, DropMagic, DropVersion,
+// DropUnknownKey, DropKey or DropField; p is changed only if it is nil. Freshness
+// is for [Guard.AcceptPiece] to judge.
 func (c *Codec) OpenPiece(packet []byte, p *Piece) error {
 	if d := c.openPiece(packet, p); d != DropNone {
 		return d
@@ -122,7 +123,7 @@ func (c *Codec) openPiece(packet []byte, p *Piece) Drop {
 	if s == nil {
 		return DropUnknownKey
 	}
-	body, err := s.aead.Open(nil, nil, packet[pieceHead:], packet[:pieceHead])
+	body, err := s.aead.Open(c.body[:0], nil, packet[pieceHead:], packet[:pieceHead])
 	if err != nil {
 		return DropKey
 	}

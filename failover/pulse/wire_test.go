@@ -157,6 +157,16 @@ func TestSealingAndOpeningDoNotAllocate(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { _ = c.open(p, &got) }); n != 0 {
 		t.Errorf("open of a forgery: %v allocations", n)
 	}
+	// Anyone can send forged pieces, too.
+	piece, back := testPiece(), Piece{}
+	p = c.AppendPiece(nil, &piece)
+	if n := testing.AllocsPerRun(100, func() { _ = c.OpenPiece(p, &back) }); n != 0 {
+		t.Errorf("OpenPiece: %v allocations", n)
+	}
+	p[len(p)-1] ^= 1
+	if n := testing.AllocsPerRun(100, func() { _ = c.OpenPiece(p, &back) }); n != 0 {
+		t.Errorf("OpenPiece of a forgery: %v allocations", n)
+	}
 }
 
 func TestTextForms(t *testing.T) {
