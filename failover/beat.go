@@ -62,7 +62,10 @@ func (n *Node) heard(c *channel, b *pulse.Beat, at time.Duration) {
 	if proof.Fresh || drop == pulse.DropUnproven {
 		n.judgeHearing(proof.Fresh && b.Hears, at)
 	}
-	if proof.Answer {
+	// Old packets that somebody replays ask for an answer like first ones: a few
+	// in an interval are enough, and no amplifier.
+	if proof.NewPeer || proof.Answer && at >= n.answerAgain {
+		n.answerAgain = at + n.cfg.Interval/4
 		n.sendNow()
 	}
 	n.mu.Unlock()

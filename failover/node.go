@@ -38,17 +38,19 @@ type Node struct {
 	lastPiece time.Duration
 	clocks    clocks
 	send      bool // a beat is wanted before the interval is over
-	beat      pulse.Beat
-	digest    [32]byte
-	serving   bool // and the neighbours know
-	mismatch  bool
-	compared  [2][32]byte // the digests told last, ours and the partner's
-	docs      documents
-	verdicts  verdicts
-	clearance clearance
-	fault     string
-	deaf      deafness
-	refusals  refusals
+	// answerAgain is when an unproven packet is answered again at once.
+	answerAgain time.Duration
+	beat        pulse.Beat
+	digest      [32]byte
+	serving     bool // and the neighbours know
+	mismatch    bool
+	compared    [2][32]byte // the digests told last, ours and the partner's
+	docs        documents
+	verdicts    verdicts
+	clearance   clearance
+	fault       string
+	deaf        deafness
+	refusals    refusals
 }
 
 // New returns a node, which does nothing before Run. The error lists all that

@@ -455,6 +455,33 @@ func TestPair(t *testing.T) {
 				t.Errorf("drops %v, partner %+v", d, p.backup.node.Status().Partner)
 			}
 		}},
+		{"a flood of old packets is answered a few times in an interval", func(t *testing.T) {
+			p := newPair(t)
+			recorded := make(chan []byte, 100)
+			p.net.Tap(func(from, to netip.AddrPort, b []byte) {
+				if from == addrs[0][0] {
+					recorded <- slices.Clone(b)
+				}
+			})
+			p.primary.start(t)
+			time.Sleep(interval / 2)
+			p.net.Tap(nil)
+			p.primary.kill(t)
+			p.backup.start(t)
+			synctest.Wait() // it listens
+			old := <-recorded
+			for range 1000 {
+				p.net.Inject(addrs[0][0], addrs[1][0], old)
+				time.Sleep(time.Millisecond)
+			}
+			st := p.backup.node.Status()
+			if st.Role != failover.RoleActive || st.Channels[0].Drops["unproven"] != 1000 {
+				t.Errorf("%v, drops %v", st.Role, st.Channels[0].Drops)
+			}
+			if n := st.Channels[0].Sent; n < 40 || n > 60 {
+				t.Errorf("%d beats in ten intervals, want four answers in each", n)
+			}
+		}},
 		{"a stranger's packets are counted and ignored", func(t *testing.T) {
 			p := both(t)
 			stranger := netip.MustParseAddrPort("203.0.113.9:539")
