@@ -236,8 +236,14 @@ type eventQueue struct {
 	wake chan struct{}
 
 	mu   sync.Mutex
-	wait []Event
+	wait []happening
 	lost uint64
+}
+
+// happening is an event, or a line that the beat process has for the log.
+type happening struct {
+	event Event
+	line  *wireLog
 }
 
 func newEventQueue(log *slog.Logger, call func(Event)) *eventQueue {
@@ -249,12 +255,16 @@ func (q *eventQueue) emit(e Event) {
 	if e.Time.IsZero() {
 		e.Time = time.Now()
 	}
+	q.put(happening{event: e})
+}
+
+func (q *eventQueue) put(h happening) {
 	q.mu.Lock()
 	if len(q.wait) == maxEvents {
 		q.wait = q.wait[:copy(q.wait, q.wait[1:])]
 		q.lost++
 	}
-	q.wait = append(q.wait, e)
+	q.wait = append(q.wait, h)
 	q.mu.Unlock()
 	select {
 	case q.wake <- struct{}{}:
@@ -275,8 +285,12 @@ func (q *eventQueue) run(ctx context.Context) {
 		batch := q.wait
 		q.wait = nil
 		q.mu.Unlock()
-		for _, e := range batch {
-			q.tell(e)
+		for _, h := range batch {
+			if h.line != nil {
+				h.line.log(q.log)
+			} else {
+				q.tell(h.event)
+			}
 		}
 		if len(batch) > 0 {
 			continue

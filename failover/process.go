@@ -349,7 +349,7 @@ func (b *Beat) take(p *process, n *note) {
 	case m != nil:
 		m.take(p.link, n)
 	case n.Kind == noteLog && n.Member == 0 && unpack(n, &line) == nil:
-		line.log(b.cfg.Logger) // of the process itself
+		b.events.put(happening{line: &line}) // of the process itself
 	}
 }
 

@@ -27,7 +27,7 @@ func (c *RouterConfig) distantRouter(mac *virtualDevice) (*Router, error) {
 	r := &Router{
 		name: c.name(), cfg: c, own: *c.advert(), start: time.Now(), mu: new(sync.Mutex), events: newEventQueue(log, c.OnEvent),
 	}
-	r.remote = c.Beat.member(spec, owner, callbacks{role: c.OnRole}, r.events, log)
+	r.remote = c.Beat.member(spec, owner, callbacks{role: c.OnRole}, r.events)
 	r.remote.mac, r.remote.lastWord = mac, r.lastWord
 	return r, nil
 }
@@ -79,7 +79,7 @@ func (c *Config) distantNode() (*Node, error) {
 		return nil, err
 	}
 	n := &Node{cfg: c, start: time.Now(), events: newEventQueue(c.Logger, c.OnEvent)}
-	n.remote = c.Beat.member(spec, owner, callbacks{c.OnRole, c.Witness, c.Fence}, n.events, c.Logger)
+	n.remote = c.Beat.member(spec, owner, callbacks{c.OnRole, c.Witness, c.Fence}, n.events)
 	return n, nil
 }
 

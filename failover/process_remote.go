@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"slices"
 	"sync"
 )
@@ -43,7 +42,6 @@ type remote struct {
 	id     uint64
 	spec   memberSpec
 	events *eventQueue
-	log    *slog.Logger
 	calls  callbacks
 	hooks  hooks
 	owner  *Addresses     // nil: none
@@ -64,10 +62,10 @@ type remote struct {
 	final   bool // last is: it has ended
 }
 
-func (b *Beat) member(spec memberSpec, owner *Addresses, calls callbacks, events *eventQueue, log *slog.Logger) *remote {
+func (b *Beat) member(spec memberSpec, owner *Addresses, calls callbacks, events *eventQueue) *remote {
 	b.mu.Lock()
 	b.serial++
-	m := &remote{beat: b, id: b.serial, spec: spec, owner: owner, calls: calls, hooks: newHooks(), events: events, log: log, ended: make(chan error, 1)}
+	m := &remote{beat: b, id: b.serial, spec: spec, owner: owner, calls: calls, hooks: newHooks(), events: events, ended: make(chan error, 1)}
 	b.mu.Unlock()
 	if owner != nil {
 		owner.live(m)
@@ -258,7 +256,7 @@ func (m *remote) take(l *link, n *note) {
 	case noteLog:
 		var line wireLog
 		if err := unpack(n, &line); err == nil {
-			line.log(m.log)
+			m.events.put(happening{line: &line})
 		}
 	case noteAsk:
 		do, err := m.calls.bind(n)
