@@ -181,6 +181,11 @@ func (n *Node) step(e pulse.Event, now time.Duration) {
 			n.handOver(a.Kind)
 		}
 	}
+	if on := n.machine.Relieved(); on != n.relieved {
+		if n.relieved = on; n.onRelieved != nil {
+			n.onRelieved(on)
+		}
+	}
 	n.followClearance()
 	n.effects.stepAside(n.machine.Yielding())
 	n.wakeLoop() // what is due next may have changed

@@ -51,6 +51,9 @@ type Node struct {
 	fault       string
 	deaf        deafness
 	refusals    refusals
+	relieved    bool
+	// onRelieved, if set, is told when that changes, under mu.
+	onRelieved func(bool)
 }
 
 // New returns a node, which does nothing before Run. The error lists all that

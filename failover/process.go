@@ -46,8 +46,9 @@ type BeatConfig struct {
 // and ends. If the process ends, or gives no sign of life for two seconds, the
 // daemon removes the addresses and starts another one. So the address is with
 // one machine, whichever of the two was killed. There is one exception: a
-// [Node] whose partner is not alive, or that has none, keeps its addresses in
-// both cases, since nobody else would serve and the kernel goes on doing so. If
+// [Node] without a partner that would serve keeps its addresses in both cases,
+// since the kernel goes on serving: it has none, or that is silent, stopping or
+// in fault. If
 // both are killed at once nobody is left to remove anything.
 //
 // A program that uses it calls [BeatMain] first in its main. On other systems

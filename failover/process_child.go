@@ -199,7 +199,7 @@ func (w *ward) make(s *memberSpec) (err error) {
 		}
 		w.node, err = New(c)
 		if err == nil {
-			w.run = w.node.Run
+			w.run, w.node.onRelieved = w.node.Run, w.relieved
 		}
 	default:
 		err = fmt.Errorf("%w: neither a router nor a node", errBroken)
@@ -221,6 +221,13 @@ func (w *ward) own(ctx context.Context, c *AddressesConfig) error {
 func (w *ward) event(e Event) {
 	if body, err := json.Marshal(packEvent(e)); err == nil {
 		_ = w.keeper.link.put(&note{Kind: noteEvent, Member: w.id, Body: body}) // the end of the link is found by read
+	}
+}
+
+// relieved tells the daemon whether the partner would serve without this node.
+func (w *ward) relieved(on bool) {
+	if body, err := json.Marshal(on); err == nil {
+		_ = w.keeper.link.put(&note{Kind: noteRelieved, Member: w.id, Body: body}) // the end of the link is found by read
 	}
 }
 
@@ -283,7 +290,14 @@ func (w *ward) fence(ctx context.Context, reason string) error {
 
 // needed reports whether nobody else would serve the addresses: they stay
 // although the daemon is gone, as the kernel goes on serving.
-func (w *ward) needed() bool { return w.node != nil && !w.node.Status().Partner.Alive }
+func (w *ward) needed() bool {
+	if w.node == nil {
+		return false
+	}
+	w.node.mu.Lock()
+	defer w.node.mu.Unlock()
+	return !w.node.relieved
+}
 
 // orphanHold is how long addresses stay at most when the daemon is gone: the
 // other one may need that long to take them, and no longer are they in two

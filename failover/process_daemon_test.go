@@ -46,6 +46,7 @@ type daemonConfig struct {
 	Addresses []failover.VirtualAddress
 	Normal    bool // priority
 	Hang      bool // the hook, when it becomes active
+	Fault     string
 }
 
 // daemonMain runs the daemon if this process is to be it. It writes a line for
@@ -115,6 +116,7 @@ func daemon(text string) error {
 		if err != nil {
 			return err
 		}
+		n.SetFault(c.Fault)
 		run, status = n.Run, func() any { return n.Status() }
 	}
 	var work sync.WaitGroup

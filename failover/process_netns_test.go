@@ -185,6 +185,24 @@ func TestNetnsNodeKeepsWhatNobodyTakes(t *testing.T) {
 			t.Error("the address is gone")
 		}
 	})
+	t.Run("with a partner in fault", func(t *testing.T) {
+		d1 := startDaemon(t, w.host("d5", "192.0.2.1/24"), nodeConfig(0, false))
+		c := nodeConfig(1, false)
+		c.Fault = "a cable"
+		d2 := startDaemon(t, w.host("d6", "192.0.2.2/24"), c)
+		within(t, patience, "a pair", func() bool {
+			return d1.has() && d1.beat() != 0 && d1.count("partner-found") > 0 && d2.count("partner-found") > 0
+		})
+		first := d1.beat()
+		d1.kill(first, syscall.SIGKILL)
+		within(t, patience, "another process serves", func() bool { return d1.beat() != first && d1.count("-> active") == 2 })
+		second := d1.beat()
+		d1.kill(d1.cmd.Process.Pid, syscall.SIGKILL)
+		within(t, patience, "the process has ended", func() bool { return !runs(second) })
+		if !d1.has() || d2.has() {
+			t.Errorf("the address is at the first: %v, at the second: %v", d1.has(), d2.has())
+		}
+	})
 }
 
 // Routers of a group live in one process, follow each other there, and are

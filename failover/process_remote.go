@@ -52,14 +52,14 @@ type remote struct {
 	lastWord func(context.Context)
 	group    *distantGroup // nil: none
 
-	mu      sync.Mutex
-	started bool
-	kept    []*note // what a new process is told, the latest of each verb
-	role    Role
-	partner bool // of a Node: alive
-	touched bool // the addresses may be here
-	last    json.RawMessage
-	final   bool // last is: it has ended
+	mu       sync.Mutex
+	started  bool
+	kept     []*note // what a new process is told, the latest of each verb
+	role     Role
+	relieved bool // of a Node: its partner would serve without it
+	touched  bool // the addresses may be here
+	last     json.RawMessage
+	final    bool // last is: it has ended
 }
 
 func (b *Beat) member(spec memberSpec, owner *Addresses, calls callbacks, events *eventQueue) *remote {
@@ -201,7 +201,7 @@ func (m *remote) finish(err error) {
 
 // keeps reports whether the addresses are to stay although who holds them is
 // gone: nobody else would serve. The caller holds mu.
-func (m *remote) keeps() bool { return m.spec.Node != nil && !m.partner }
+func (m *remote) keeps() bool { return m.spec.Node != nil && !m.relieved }
 
 // orphaned removes the addresses, as the process that held them is gone.
 func (m *remote) orphaned() {
@@ -238,7 +238,7 @@ func (m *remote) lost(why error) {
 	m.hooks.drop()
 	m.mu.Lock()
 	from := m.role
-	m.role, m.partner = RoleInit, false
+	m.role, m.relieved = RoleInit, false
 	m.mu.Unlock()
 	if from != RoleInit {
 		m.events.emit(Event{Kind: EventRole, From: from, Role: RoleInit, Reason: why.Error()})
@@ -252,6 +252,13 @@ func (m *remote) take(l *link, n *note) {
 		var w wireEvent
 		if err := unpack(n, &w); err == nil {
 			m.note(w.event())
+		}
+	case noteRelieved:
+		var on bool
+		if err := unpack(n, &on); err == nil {
+			m.mu.Lock()
+			m.relieved = on
+			m.mu.Unlock()
 		}
 	case noteLog:
 		var line wireLog
@@ -281,16 +288,11 @@ func (m *remote) take(l *link, n *note) {
 // note takes an event in, and learns from it what it would have to clear up.
 func (m *remote) note(e Event) {
 	m.mu.Lock()
-	switch e.Kind {
-	case EventRole:
+	if e.Kind == EventRole {
 		m.role = e.Role
 		if e.Role != RoleInit {
 			m.touched = true // it may release or acquire from now on
 		}
-	case EventPartnerFound:
-		m.partner = true
-	case EventPartnerLost:
-		m.partner = false
 	}
 	m.mu.Unlock()
 	m.events.emit(e)

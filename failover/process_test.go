@@ -623,8 +623,9 @@ func TestPairInBeatProcesses(t *testing.T) {
 	at := freePorts(t)
 	digests := [2][32]byte{{1}, {2}}
 	var nodes [2]*Node
+	var worlds [2]*inMemory
 	for i := range nodes {
-		nodes[i], _, _, _, _ = apart(t, func(c *Config) {
+		nodes[i], _, worlds[i], _, _ = apart(t, func(c *Config) {
 			c.Primary, c.Key, c.Digest = i == 0, []byte("fedcba9876543210"), digests[i]
 			c.Channels = []Channel{{Name: "only", Local: at[i], Peer: at[1-i]}}
 			c.DeadAfter = 10 * time.Second // a busy machine is no silence
@@ -658,6 +659,24 @@ func TestPairInBeatProcesses(t *testing.T) {
 			}
 		}
 	}
+	// Who holds the addresses of a node that is gone knows whether to keep them.
+	relieved := func(want bool) func() bool {
+		return func() bool {
+			m := nodes[0].remote
+			k, _ := worlds[0].newest()
+			k.mu.Lock()
+			needed := k.wards[m.id].needed()
+			k.mu.Unlock()
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			return needed == !want && m.keeps() == !want
+		}
+	}
+	waitFor(t, "relief", relieved(true))
+	nodes[1].SetFault("a cable")
+	waitFor(t, "no relief", relieved(false))
+	nodes[1].SetFault("")
+	waitFor(t, "relief again", relieved(true))
 	if err := nodes[0].Take(); !errors.Is(err, ErrActive) {
 		t.Errorf("Take of the active node: %v", err)
 	}

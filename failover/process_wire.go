@@ -34,10 +34,12 @@ const (
 	noteStop   = "stop"   // to the process: end it in order
 	noteEnded  = "ended"  // to the daemon: it has ended
 	noteEvent  = "event"  // to the daemon: Body is an event
-	noteLog    = "log"    // to the daemon: Body is a line of a log
-	noteAsk    = "ask"    // both ways: do Verb; with a Serial it is a question
-	noteAnswer = "answer" // both ways: the answer to Serial
-	noteNever  = "never"  // to the daemon: the answer to Serial is not awaited any more
+	// To the daemon: Body is whether the partner of a node would serve without it.
+	noteRelieved = "relieved"
+	noteLog      = "log"    // to the daemon: Body is a line of a log
+	noteAsk      = "ask"    // both ways: do Verb; with a Serial it is a question
+	noteAnswer   = "answer" // both ways: the answer to Serial
+	noteNever    = "never"  // to the daemon: the answer to Serial is not awaited any more
 )
 
 // note is one message.

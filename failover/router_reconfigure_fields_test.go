@@ -103,7 +103,9 @@ func TestReconfigureKnowsEveryField(t *testing.T) {
 		"Logger":    {change: func(c *RouterConfig) { c.Logger = slog.New(slog.NewTextHandler(t.Output(), nil)) }, kept: true},
 		"Beat":      {change: func(c *RouterConfig) { c.Beat = new(Beat) }, kept: true},
 	}
-	of := func(c *RouterConfig, field string) any { return reflect.ValueOf(c).Elem().FieldByName(field).Interface() }
+	of := func(c *RouterConfig, field string) any {
+		return reflect.ValueOf(c).Elem().FieldByName(field).Interface()
+	}
 	same := func(a, b any) bool {
 		if v := reflect.ValueOf(a); v.Kind() == reflect.Func { // which compare with nil only
 			return v.IsNil() == reflect.ValueOf(b).IsNil()

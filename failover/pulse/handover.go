@@ -27,6 +27,12 @@ func (m *Machine) CanYield() bool {
 		(m.said == StateInit || m.said == StateBackup)
 }
 
+// Relieved reports whether the partner serves, or would if this node did not:
+// it is alive, and neither stopping nor in fault.
+func (m *Machine) Relieved() bool {
+	return m.Hears() && m.said != StateFault && m.said != StateLeaving
+}
+
 // CanTake reports whether EventTake would ask the partner: it is active, and
 // we can serve.
 func (m *Machine) CanTake() bool {

@@ -234,3 +234,21 @@ func TestMachineHandsOver(t *testing.T) {
 		t.Run(tt.name, tt.run)
 	}
 }
+
+// Only a partner that can be heard and is able to serve relieves this node.
+func TestMachineRelieved(t *testing.T) {
+	s := activeScript(t, primaryParams())
+	if s.m.Relieved() {
+		t.Error("by a partner that was never heard")
+	}
+	for said, want := range map[State]bool{StateInit: true, StateBackup: true, StateActive: true, StateFault: false, StateLeaving: false} {
+		if s.partner(said); s.m.Relieved() != want {
+			t.Errorf("by a partner that says %v: %v, want %v", said, !want, want)
+		}
+	}
+	s.partner(StateBackup)
+	s.until(s.now + 100*tick)
+	if s.m.Relieved() {
+		t.Error("by a partner that fell silent")
+	}
+}
