@@ -61,6 +61,10 @@ func (w *ward) ask(n *note) {
 			w.keeper.answer(n, nil, w.node.SetKeys(keys))
 		}
 		return
+	case verbWaive:
+		if w.router != nil {
+			w.router.waive()
+		}
 	case verbReclaim:
 		if w.router != nil {
 			w.router.Reclaim()

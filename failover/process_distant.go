@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -104,7 +103,7 @@ func (r *Router) distantReconfigure(c *RouterConfig) error {
 	own := *c
 	m.spec.Router = &own
 	if c.Priority != old.Priority {
-		m.kept = slices.DeleteFunc(m.kept, func(n *note) bool { return n.Verb == verbPriority })
+		m.forget(verbPriority)
 	}
 	return err
 }

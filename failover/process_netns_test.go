@@ -341,6 +341,44 @@ func TestNetnsGroupInABeatProcess(t *testing.T) {
 	}
 }
 
+// Who handed over by order is not taken back by another process.
+func TestNetnsYieldOutlivesTheBeatProcess(t *testing.T) {
+	t.Parallel()
+	w := newWire(t)
+	host := w.host("d1", "192.0.2.1/24")
+	beat, err := failover.NewBeat(nil)
+	must(t, err)
+	r, err := failover.NewRouter(&failover.RouterConfig{
+		VRID: 7, Device: eth0, Priority: 200, Interval: 20 * time.Millisecond, Beat: beat,
+		Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.100")}, Transport: failover.RawIP{Namespace: host.Path()},
+	})
+	must(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	var work sync.WaitGroup
+	t.Cleanup(func() { cancel(); work.Wait() })
+	work.Go(func() { _ = beat.Run(ctx) })
+	work.Go(func() { _ = r.Run(ctx) })
+	within(t, patience, "it serves", func() bool { return r.Status().Serving })
+	other := startDaemon(t, w.host("d2", "192.0.2.2/24"), daemonConfig{Router: &failover.RouterConfig{
+		VRID: 7, Device: eth0, Priority: 100, Interval: 20 * time.Millisecond,
+	}})
+	within(t, patience, "the other one watches", func() bool { return other.count("init -> backup") > 0 })
+	must(t, r.Yield())
+	within(t, patience, "the other one serves", other.has)
+	first := beat.Status().Pid
+	must(t, syscall.Kill(first, syscall.SIGKILL))
+	within(t, patience, "another process watches", func() bool {
+		s := r.Status()
+		return beat.Status().Pid != first && s.Role == failover.RoleBackup && s.ActivePriority == 100
+	})
+	time.Sleep(20 * r.Status().Down / 3)
+	if s := r.Status(); s.Role != failover.RoleBackup || !other.has() {
+		t.Errorf("it is %v: %s", s.Role, s.Reason)
+	}
+	r.Reclaim()
+	within(t, patience, "it serves again", func() bool { return r.Status().Serving })
+}
+
 // Without privileges it runs all the same, and says what is lost, with the cure.
 func TestNetnsBeatProcessWithoutPrivilege(t *testing.T) {
 	t.Parallel()

@@ -19,6 +19,7 @@ const (
 	verbVerdicts  = "verdicts"
 	verbKeys      = "keys"
 	verbReclaim   = "reclaim"
+	verbWaive     = "waive" // only to a new process: a Router has yielded
 	verbAnnounce  = "announce"
 	verbStatus    = "status"
 	verbDigest    = "digest"
@@ -293,6 +294,9 @@ func (m *remote) note(e Event) {
 		if e.Role != RoleInit {
 			m.touched = true // it may release or acquire from now on
 		}
+		if e.Role == RoleActive {
+			m.forget(verbWaive)
+		}
 	}
 	m.mu.Unlock()
 	m.events.emit(e)
@@ -326,6 +330,27 @@ func (m *remote) keep(n *note) {
 		}
 	}
 	m.kept = append(m.kept, n)
+}
+
+// forget ends what keep began. The caller holds mu.
+func (m *remote) forget(verb string) {
+	m.kept = slices.DeleteFunc(m.kept, func(n *note) bool { return n.Verb == verb })
+}
+
+// waive notes whether a Router has yielded: a new process is not to preempt
+// either.
+func (m *remote) waive(on bool) {
+	members := []*remote{m}
+	if m.group != nil {
+		members = m.group.members
+	}
+	for _, m := range members {
+		m.mu.Lock()
+		if m.forget(verbWaive); on {
+			m.keep(&note{Kind: noteAsk, Member: m.id, Verb: verbWaive})
+		}
+		m.mu.Unlock()
+	}
 }
 
 // errNoBeat: there is nobody to ask.

@@ -198,7 +198,11 @@ func (r *Router) setPriority(priority uint8) {
 // error is ErrNotActive.
 func (r *Router) Yield() error {
 	if r.remote != nil {
-		return r.remote.yield()
+		err := r.remote.yield()
+		if err == nil {
+			r.remote.waive(true)
+		}
+		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -213,12 +217,20 @@ func (r *Router) Yield() error {
 // to, with all members of its group.
 func (r *Router) Reclaim() {
 	if r.remote != nil {
+		r.remote.waive(false)
 		r.remote.tell(verbReclaim, nil, false)
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.all(func(r *Router) { r.step(vrrp.Event{Kind: vrrp.EventReclaim}, r.clock()) })
+}
+
+// waive keeps a router that has not begun from preempting, as Yield does.
+func (r *Router) waive() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.step(vrrp.Event{Kind: vrrp.EventYield, On: true}, r.clock())
 }
 
 // Announce begins the schedule of announcements anew if the router is active,

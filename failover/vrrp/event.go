@@ -59,7 +59,8 @@ const (
 	// EventFault: On says whether the router is unable to serve.
 	EventFault
 	// EventYield: an operator wants another router to take over. Until it has
-	// been active again, or EventReclaim, the router does not preempt.
+	// been active again, or EventReclaim, the router does not preempt. On: that
+	// was an earlier run of it, so that this one, not active yet, does not either.
 	EventYield
 	// EventReclaim ends what EventYield began.
 	EventReclaim
@@ -82,7 +83,7 @@ const (
 // Event is an input of the [Machine].
 type Event struct {
 	Kind     EventKind
-	On       bool          // EventFault, EventFollow
+	On       bool          // EventFault, EventFollow, EventYield
 	Priority uint8         // EventHeard, EventPriority
 	Interval time.Duration // EventHeard
 	Source   netip.Addr    // EventHeard, EventSource

@@ -162,6 +162,7 @@ func (m Machine) StepInto(out []Action, e Event, now time.Duration) (Machine, []
 	case EventFault:
 		m.setFault(e.On, now, &out)
 	case EventYield:
+		m.waived = m.waived || e.On
 		if m.state == StateActive {
 			m.waived = true
 			m.leave(StateBackup, ReasonYielded, now, &out)
@@ -195,7 +196,7 @@ func (m *Machine) start(now time.Duration, out *[]Action) {
 	case m.state != StateInit:
 	case m.fault:
 		m.enter(StateFault, ReasonFault, now, out)
-	case m.p.Priority == PriorityOwner:
+	case m.p.Priority == PriorityOwner && !m.waived:
 		m.base = now
 		m.claim(ReasonOwner, now, out)
 	default:

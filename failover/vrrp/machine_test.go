@@ -87,6 +87,7 @@ func TestEveryStateMeetsEveryEvent(t *testing.T) {
 			"fault":         {Event{Kind: EventFault, On: true}, StateInit, nil, Never},
 			"no fault":      {Event{Kind: EventFault}, StateInit, nil, Never},
 			"yield":         {Event{Kind: EventYield}, StateInit, nil, Never},
+			"yield before":  {Event{Kind: EventYield, On: true}, StateInit, nil, Never},
 			"reclaim":       {Event{Kind: EventReclaim}, StateInit, nil, Never},
 			"group active":  {Event{Kind: EventFollow, State: StateActive}, StateInit, nil, Never},
 			"group backup":  {Event{Kind: EventFollow, State: StateBackup}, StateInit, nil, Never},
@@ -221,6 +222,34 @@ func run(m Machine, until time.Duration) (Machine, time.Duration) {
 		}
 	}
 	return m, Never
+}
+
+// What yielded in an earlier run takes over from nobody, an owner neither, until
+// that is reclaimed.
+func TestYieldedBefore(t *testing.T) {
+	owner := usual
+	owner.Priority = PriorityOwner
+	for _, p := range []Params{usual, owner} {
+		m := NewMachine(p, 0)
+		m, _ = m.Step(Event{Kind: EventYield, On: true}, 0)
+		m, _ = m.Step(Event{Kind: EventStart}, 0)
+		hear := func(from, to time.Duration) State {
+			for now := from; now < to; now += second {
+				m, _ = run(m, now)
+				m, _ = m.Step(advert(now, 50, low), now)
+			}
+			m, _ = run(m, to)
+			s, _, _ := m.State()
+			return s
+		}
+		if s := hear(0, 30*second); s != StateBackup {
+			t.Errorf("priority %d: %v", p.Priority, s)
+		}
+		m, _ = m.Step(Event{Kind: EventReclaim}, 30*second)
+		if s := hear(30*second, 60*second); s != StateActive {
+			t.Errorf("priority %d: %v after it is reclaimed", p.Priority, s)
+		}
+	}
 }
 
 func TestPreemption(t *testing.T) {
