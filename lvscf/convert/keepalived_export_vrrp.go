@@ -10,9 +10,8 @@ import (
 	"github.com/lvskit/lvskit/lvscf"
 )
 
-// notifyWords are the words of lvs.cf for what keepalived adds to notify, but
-// for the priority behind them.
-const notifyWords = " %k %n %s"
+// notifyWords are the words of lvs.cf for what keepalived adds to notify.
+const notifyWords = " %k %n %s %p"
 
 // carrier is a vrrp_instance to be: its settings, and its addresses.
 type carrier struct {

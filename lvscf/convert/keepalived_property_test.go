@@ -57,7 +57,7 @@ func expressible(r *rand.Rand) *lvscf.Config {
 		}
 		v.TrackInterfaces = maybe(r, []string{"eth2", "eth3"})
 		v.MasterCmd, v.BackupCmd, v.FaultCmd = maybe(r, "/bin/master a b"), maybe(r, "/bin/backup {x}"), maybe(r, "/bin/fault # x")
-		v.NotifyCmd = maybe(r, "/bin/notify %k %n %s")
+		v.NotifyCmd = maybe(r, "/bin/notify %k %n %s %p")
 		v.Addresses = []lvscf.DeviceAddress{{Prefix: netip.MustParsePrefix(fmt.Sprintf("198.51.100.%d/24", i)), Device: pick(r, "eth0", "eth0:9")}}
 		c.VRRPs = append(c.VRRPs, v)
 	}

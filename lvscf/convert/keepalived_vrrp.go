@@ -69,8 +69,6 @@ func (im *importer) vrrpInstance(top place, s *statement) {
 		"notify_fault":    func(s *statement) { r.FaultCmd, _ = p.command(s) },
 		"notify": func(s *statement) {
 			if cmd, ok := p.command(s); ok {
-				// keepalived adds the same, in capitals, and the priority.
-				p.lose(s, "the program gets its facts as the words %k, %n and %s, and no priority", "notify_cmd = "+cmd+notifyWords+" was taken")
 				r.NotifyCmd = cmd + notifyWords
 			}
 		},
