@@ -398,6 +398,9 @@ func (r *Router) reason(now time.Duration) string {
 		}
 	case s == vrrp.StateBackup && active.IsValid():
 		text += fmt.Sprintf(": %v with priority %d", active, priority)
+		if r.machine.Yielded() && priority < r.machine.Priority() {
+			text += "; this one handed over by order, and does not take over from it before it is told to reclaim"
+		}
 	}
 	if r.group != nil {
 		if why := r.group.reason(r); why != "" {

@@ -319,6 +319,7 @@ func TestRouter(t *testing.T) {
 			time.Sleep(time.Minute)
 			high.is(failover.RoleBackup)
 			low.is(failover.RoleActive)
+			high.says("handed over by order, and does not take over")
 			high.router.Reclaim()
 			time.Sleep(listened)
 			high.is(failover.RoleActive)

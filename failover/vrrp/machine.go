@@ -117,6 +117,10 @@ func (m *Machine) Rival() bool { return m.rival }
 // others of its group. Its state is StateBackup then.
 func (m *Machine) Ready() bool { return m.ready }
 
+// Yielded reports whether the router handed over by EventYield, and so does not
+// preempt before EventReclaim.
+func (m *Machine) Yielded() bool { return m.waived }
+
 // Interval is that of the active router as far as we heard, else our own.
 func (m *Machine) Interval() time.Duration { return m.learned }
 
