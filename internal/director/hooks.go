@@ -76,8 +76,8 @@ func (c *commands) whole() {
 	if c.decided && active == c.active {
 		return
 	}
-	if !active && len(c.roles) < len(c.setup.Routers) {
-		return
+	if !active && !c.decided && len(c.roles) < len(c.setup.Routers) {
+		return // a router that a reload brought never decides, and need not
 	}
 	c.active, c.decided = active, true
 	j := job{state: "inactive", command: c.setup.Inactive}
