@@ -182,6 +182,9 @@ func keyLines(text []byte, most uint64) (keys []numbered, err error) {
 
 // readSecret reads a password or key that nobody else may read.
 func readSecret(what, path string, least int, cure string) ([]byte, error) {
+	if path == "" {
+		return nil, fmt.Errorf("no file of the %s is named: %s", what, cure)
+	}
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s %s is missing: %s", what, path, cure)

@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/lvskit/lvskit/failover"
 	"github.com/lvskit/lvskit/failover/vrrp"
@@ -118,6 +119,13 @@ func (s *Setup) moveWith(c *lvscf.Config, v *lvscf.Virtual, out *VirtualService)
 		return &s.Addresses, nil
 	}
 	r := s.routerOf(v.VRRP, v.Device)
+	if r == nil && v.VRRP != "" {
+		var names []string
+		for i := range s.Routers {
+			names = append(names, s.Routers[i].Name)
+		}
+		return nil, fmt.Errorf("%s:%v: virtual %s: there is no vrrp block %q: name one of %s", c.Path, v.Origins.Pos("vrrp"), v.Name, v.VRRP, strings.Join(names, ", "))
+	}
 	if r == nil {
 		return nil, fmt.Errorf("%s:%v: virtual %s: it is not clear which of the %d vrrp blocks it moves with: write vrrp = NAME", c.Path, v.Pos, v.Name, len(s.Routers))
 	}

@@ -123,6 +123,7 @@ func TestSetupOfRoutersRefuses(t *testing.T) {
 		{"half a block", vrrpBlock("r", "interface = eth0") + web, []string{"lvs.cf:3:1: vrrp r", "write both"}},
 		{"two blocks of one name", vrrpBlock("r", one) + vrrpBlock("r", "interface = eth1\nvrid = 7") + web, []string{"lvs.cf:8:1: vrrp r", "another name"}},
 		{"a service with two", vrrpBlock("a", one+"address = 192.0.2.1/24 eth0") + vrrpBlock("b", "interface = eth0\nvrid = 7\naddress = 192.0.2.2/24 eth0") + web, []string{"lvs.cf:13:1: virtual web", "2 vrrp blocks", "vrrp = NAME"}},
+		{"a service with one that is not there", vrrpBlock("a", one) + "virtual web {\nactive = 1\nvrrp = nope\naddress = 192.0.2.10 eth0\nport = 80\n" + realServer("a", "address = 10.0.0.3") + "}\n", []string{"lvs.cf:10:1: virtual web", `no vrrp block "nope"`, "name one of a"}},
 		{"a block without an address", vrrpBlock("a", one) + vrrpBlock("b", "interface = eth1\nvrid = 7") + web, []string{"lvs.cf:8:1: vrrp b", "no address", "vrrp = b"}},
 		{"one address in two blocks", vrrpBlock("a", one) + vrrpBlock("b", "interface = eth1\nvrid = 7\naddress = 192.0.2.10/32 eth0") + web, []string{"lvs.cf:8:1: vrrp b", "192.0.2.10 moves with vrrp a", "the same vrrp block"}},
 		{"IPv6 without a link-local address", vrrpBlock("a", one+"address = 2001:db8::1/64 eth0\nunicast_source = fe80::1") + web, []string{"lvs.cf:3:1: vrrp a", "link-local"}},
@@ -167,9 +168,13 @@ func TestSecretsOfRouters(t *testing.T) {
 		{"a key that is too short", "auth = hmac", file("short", "abc\n", 0o600), "too few, at least 32: make one"},
 		{"a key for everybody", "auth = hmac", file("open", long, 0o644), "chmod 600"},
 		{"no file", "auth = hmac", filepath.Join(dir, "none"), "missing: make one"},
+		{"no name of a file", "version = 2\nauth = password", "", "no file of the password is named: write"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := setupOf(t, "failover_mode = vrrp\nnetwork = direct\n"+vrrpBlock("r", "interface = eth0\nvrid = 51\n"+tt.lines+"\nkey_file = "+tt.path)+virtual("web", realServer("a", "address = 10.0.0.3")))
+			if tt.path != "" {
+				tt.lines += "\nkey_file = " + tt.path
+			}
+			s := setupOf(t, "failover_mode = vrrp\nnetwork = direct\n"+vrrpBlock("r", "interface = eth0\nvrid = 51\n"+tt.lines)+virtual("web", realServer("a", "address = 10.0.0.3")))
 			routers, _, err := s.Elect(PairOptions{Local: func() ([]netip.Addr, error) { return nil, nil }})
 			if err == nil {
 				_, err = failover.NewRouter(&routers[0])
