@@ -265,8 +265,8 @@ func (m *Machine) heardInBackup(e Event, now time.Duration, out *[]Action) {
 		// The stop of one of two is no news while the other one goes on, nor is
 		// it for who waits for its group alone.
 		switch {
-		case other:
-			return
+		case m.active.IsValid() && m.active != e.Source && e.At-m.activeAt <= m.DownInterval():
+			return // it may only be late
 		case !m.ready && (m.secondAt == 0 || e.At-m.secondAt > 2*m.secondEvery):
 			m.base, m.soon = max(m.base, e.At), true
 			m.enter(StateBackup, ReasonActiveStops, now, out)
