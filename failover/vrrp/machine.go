@@ -448,6 +448,7 @@ func (m *Machine) leave(s State, r Reason, now time.Duration, out *[]Action) {
 	*out = append(*out, Action{Kind: ActionSend, Priority: PriorityStop})
 	if m.rival {
 		m.rival = false
+		m.secondAt, m.secondEvery = m.rivalAt, max(m.learned, m.p.Interval)
 		*out = append(*out, Action{Kind: ActionRivalGone})
 	}
 	m.learned = m.p.Interval

@@ -31,7 +31,8 @@
 //   - The same holds for the addresses, and the time that it takes to release them.
 //   - While a machine is able, somebody is active: within d + the longest down
 //     interval, or d + dead time + two intervals of courtesy + confirmation (+ the
-//     answer of a witness), whatever the network does.
+//     answer of a witness, and all again where the partner is heard once more
+//     meanwhile), whatever the network does.
 //   - Who hands over, or stops in an orderly way, is relieved within d + the skew of
 //     one that has heard it, or d in a pair.
 //   - Nobody takes over before the down interval or dead time has passed since the
@@ -45,7 +46,7 @@
 // When all is mended, and after the time that this takes (three down intervals or
 // dead times and the preempt delay), exactly one machine is active, the one with
 // the highest priority among those that preempt; nobody moves from then on; nobody
-// moved more than five times until then, or three in a pair; two nodes follow each
+// moved more than five times until then, or four in a pair; two nodes follow each
 // other's present run; and the neighbours send to the one that is active, unless
 // it could not know that they do not.
 //

@@ -132,7 +132,12 @@ func (w *world) checkOneWay(from, to int) {
 // pairServiceBound: a partner that was active and is believed until the dead
 // time, or an order to hand over to it; two intervals of courtesy.
 func (w *world) pairServiceBound() time.Duration {
-	return w.plan.clearance + w.plan.delay + w.patience() + 2*w.interval() + 2*w.confirmation() + 4*w.plan.late
+	again := time.Duration(0)
+	if w.plan.clearance > 0 {
+		// It is heard once more meanwhile, and the next silence is another one.
+		again = w.plan.clearance + w.patience() + 2*w.confirmation()
+	}
+	return again + w.plan.clearance + w.plan.delay + w.patience() + 2*w.interval() + 2*w.confirmation() + 4*w.plan.late
 }
 
 // pairHandOver is when the partner of node i has to serve after node i said that
@@ -153,10 +158,10 @@ func (w *world) pairHandOver(i int) time.Duration {
 
 func (w *world) pairSettling() (settle, quiet time.Duration, most int) {
 	p := &w.plan
-	most = 3 // it takes over, gives way to another one, and is relieved or relieves after all
-	if p.delay > w.interval()/4 || p.unlike {
-		most = 4 // what each says is old when it is heard
-	}
+	// It takes over, gives way to another one, and is relieved or relieves after
+	// all; once more where a hand-over was under way or what each says is old
+	// when it is heard.
+	most = 4
 	return w.plan.clearance + 3*w.patience() + 4*w.interval() + 6*p.delay + 2*w.confirmation() + 8*p.late, 2*w.patience() + 6*w.interval(), most
 }
 

@@ -472,8 +472,11 @@ func (w *world) teach(p *happening) {
 		w.push(*p)
 		return
 	}
-	round := int(p.priority)
-	if w.push(happening{kind: othersLearn, at: w.now + 1 + w.dice.upTo(w.plan.jitter), to: p.to}); round+1 < len(announceAt) {
+	// Who hands over leaves the word to its partner.
+	if aside := w.plan.protocol == Pulse && w.pair[p.to].machine.Yielding(); !aside {
+		w.push(happening{kind: othersLearn, at: w.now + 1 + w.dice.upTo(w.plan.jitter), to: p.to})
+	}
+	if round := int(p.priority); round+1 < len(announceAt) {
 		p.at = w.now + announceAt[round+1] - announceAt[round]
 		p.priority++
 		w.push(*p)
