@@ -1,16 +1,18 @@
 package failover
 
 import (
+	"cmp"
 	"encoding/binary"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/net/bpf"
 )
 
-// maxFiltered is how many addresses a filter compares, so that its jumps
-// reach their targets. With more of them all ARP or all advertisements pass,
-// and the reader compares.
-const maxFiltered = 200
+// maxRanges is how many ranges of addresses a filter compares, so that its
+// jumps reach their targets. What lies in the smallest gaps between more of
+// them passes, too, and the reader compares.
+const maxRanges = 100
 
 // arpFilter passes the frames of ARP in which another machine than hw is the
 // sender and has one of the addresses. It is for a socket that gets nothing
@@ -41,17 +43,44 @@ func naFilter(addrs []netip.Addr) []bpf.Instruction {
 
 // oneOf ends a filter: the word at the offset is the last one of an address.
 func oneOf(f []bpf.Instruction, off uint32, addrs []netip.Addr) []bpf.Instruction {
-	pass := bpf.RetConstant{Val: claimFrame}
-	if len(addrs) > maxFiltered {
-		return append(f, pass)
-	}
-	f = append(f, bpf.LoadAbsolute{Off: off, Size: 4})
-	for i, a := range addrs {
+	words := make([]uint32, 0, len(addrs))
+	for _, a := range addrs {
 		b := a.AsSlice()
-		word := binary.BigEndian.Uint32(b[len(b)-4:])
-		f = append(f, bpf.JumpIf{Cond: bpf.JumpEqual, Val: word, SkipTrue: uint8(len(addrs) - i)})
+		words = append(words, binary.BigEndian.Uint32(b[len(b)-4:]))
 	}
-	return append(f, bpf.RetConstant{Val: 0}, pass)
+	ranges := rangesOf(words, maxRanges)
+	f = append(f, bpf.LoadAbsolute{Off: off, Size: 4})
+	for i, r := range ranges {
+		end := uint8(2*(len(ranges)-i) - 2) // of the ranges, from the second jump
+		f = append(f, bpf.JumpIf{Cond: bpf.JumpGreaterThan, Val: r[1], SkipTrue: 1},
+			bpf.JumpIf{Cond: bpf.JumpGreaterOrEqual, Val: r[0], SkipTrue: end + 1, SkipFalse: end})
+	}
+	return append(f, bpf.RetConstant{Val: 0}, bpf.RetConstant{Val: claimFrame})
+}
+
+// rangesOf returns ranges in their order that hold all words, at most so many
+// of them.
+func rangesOf(words []uint32, most int) (out [][2]uint32) {
+	if len(words) == 0 {
+		return nil
+	}
+	slices.Sort(words)
+	gap := func(i int) uint32 { return words[i] - words[i-1] }
+	var begins []int // of the ranges but the first
+	for i := 1; i < len(words); i++ {
+		if gap(i) > 1 {
+			begins = append(begins, i)
+		}
+	}
+	slices.SortFunc(begins, func(a, b int) int { return cmp.Compare(gap(b), gap(a)) })
+	begins = begins[:min(len(begins), most-1)]
+	slices.Sort(begins)
+	first := 0
+	for _, i := range append(begins, len(words)) {
+		out = append(out, [2]uint32{words[first], words[i-1]})
+		first = i
+	}
+	return out
 }
 
 // Messages of rtnetlink(7) by their numbers in linux/rtnetlink.h, and the flag
