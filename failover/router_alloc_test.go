@@ -29,12 +29,16 @@ func TestAdvertsAllocateNothing(t *testing.T) {
 		name         string
 		cfg          RouterConfig
 		source, peer netip.Addr
+		other        func(a *vrrp.Advert) // how the other one differs
 	}{
-		{"multicast", RouterConfig{Addresses: four}, one, two},
-		{"version 2", RouterConfig{Addresses: four, Version: 2, Password: "s3cret"}, one, two},
-		{"unicast", RouterConfig{Addresses: four, Peers: []netip.Addr{two}}, one, two},
-		{"IPv6", RouterConfig{Addresses: six}, six1, six2},
-		{"signed", RouterConfig{Addresses: four, Keys: keys}, one, two},
+		{"multicast", RouterConfig{Addresses: four}, one, two, nil},
+		{"another interval and addresses", RouterConfig{Addresses: four}, one, two, func(a *vrrp.Advert) {
+			a.Interval, a.Addrs = 2*a.Interval, []netip.Addr{two}
+		}},
+		{"version 2", RouterConfig{Addresses: four, Version: 2, Password: "s3cret"}, one, two, nil},
+		{"unicast", RouterConfig{Addresses: four, Peers: []netip.Addr{two}}, one, two, nil},
+		{"IPv6", RouterConfig{Addresses: six}, six1, six2, nil},
+		{"signed", RouterConfig{Addresses: four, Keys: keys}, one, two, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := tt.cfg
@@ -47,7 +51,9 @@ func TestAdvertsAllocateNothing(t *testing.T) {
 			r.step(vrrp.Event{Kind: vrrp.EventSource, Source: tt.source}, r.clock())
 			r.step(vrrp.Event{Kind: vrrp.EventStart}, r.clock())
 			a := r.own
-			a.Priority = 200
+			if a.Priority = 200; tt.other != nil {
+				tt.other(&a)
+			}
 			to := vrrp.Group(tt.peer.Is6())
 			if len(c.Peers) > 0 {
 				to = tt.source

@@ -72,11 +72,11 @@ func (r *Router) mended(p *routerPeer, why string) {
 // active router answers with an advert, by any version of the standard, and
 // another implementation logs or counts what differs. Other backups wait for
 // their skew after it, so it is left out where that is next to nothing.
-func (r *Router) complain(a *vrrp.Advert, now time.Duration) {
+func (r *Router) complain(a *vrrp.Advert, mismatch vrrp.Mismatch, now time.Duration) {
 	if s, _, _ := r.machine.State(); s != vrrp.StateBackup || a.Priority == vrrp.PriorityStop {
 		return
 	}
-	differs := vrrp.Compare(&r.own, a)&^vrrp.MismatchPriority != 0
+	differs := mismatch&^vrrp.MismatchPriority != 0
 	unit := a.Interval
 	if a.Version == 2 {
 		unit = time.Second

@@ -35,8 +35,8 @@ func (r *Router) take(p *AdvertPacket) {
 		return
 	}
 	at := r.arrival(p.At, now)
-	r.remember(p.Source, &a, form, at)
-	r.complain(&a, now)
+	mismatch := r.remember(p.Source, &a, form, at)
+	r.complain(&a, mismatch, now)
 	if r.role != RoleActive && a.Priority != vrrp.PriorityStop {
 		r.effects.letGo(r.takeOverTime())
 	}
@@ -87,8 +87,8 @@ func dropOf(err error) vrrp.Drop {
 	return d
 }
 
-// remember notes what a router said of itself.
-func (r *Router) remember(from netip.Addr, a *vrrp.Advert, form vrrp.Checksum, at time.Duration) {
+// remember notes what a router said of itself, and returns how it differs.
+func (r *Router) remember(from netip.Addr, a *vrrp.Advert, form vrrp.Checksum, at time.Duration) vrrp.Mismatch {
 	i := slices.IndexFunc(r.peers, func(p *routerPeer) bool { return p.addr == from })
 	if i < 0 {
 		if len(r.peers) == maxRouterPeers {
@@ -102,10 +102,16 @@ func (r *Router) remember(from netip.Addr, a *vrrp.Advert, form vrrp.Checksum, a
 	if a.Version == 3 && !r.cfg.six() {
 		p.form = form
 	}
+	// To say the same again is the usual, and costs nothing where it differs
+	// from ours either.
+	same := p.advert.Version == a.Version && p.advert.Priority == a.Priority && p.advert.Interval == a.Interval && slices.Equal(p.advert.Addrs, a.Addrs)
 	addrs := append(p.advert.Addrs[:0], a.Addrs...) // a's are a buffer
 	p.advert = *a
 	p.advert.Addrs = addrs
-	r.compare(p, a)
+	if p.mismatch == 0 || p.untold || !same {
+		r.compare(p, a)
+	}
+	return p.mismatch
 }
 
 // send sends an advert to all, without waiting. The caller holds mu.
