@@ -366,7 +366,8 @@ func tryGroup(seed uint64) (w *groupWorld, broken string) {
 	return w, ""
 }
 
-// TestRandomSchedulesOfGroups is TestRandomSchedules for groups.
+// TestRandomSchedulesOfGroups plays groups as package simulate plays single
+// routers, of which it knows nothing.
 func TestRandomSchedulesOfGroups(t *testing.T) {
 	number := func(name string, otherwise uint64) uint64 {
 		if v, err := strconv.ParseUint(os.Getenv(name), 10, 64); err == nil {
@@ -374,7 +375,7 @@ func TestRandomSchedulesOfGroups(t *testing.T) {
 		}
 		return otherwise
 	}
-	first, count := number("LVSKIT_VRRP_SEED", rand.Uint64()), number("LVSKIT_VRRP_SCHEDULES", 200)
+	first, count := number("LVSKIT_VRRP_SEED", number("LVSKIT_TEST_SEED", rand.Uint64())), number("LVSKIT_VRRP_SCHEDULES", 200)
 	for i := range count {
 		w, broken := tryGroup(first + i)
 		if broken != "" {

@@ -136,6 +136,30 @@ func TestAdvertsOutOfOrder(t *testing.T) {
 	if got := m.Next(); got != down {
 		t.Errorf("preempts at %v, want %v", got, down)
 	}
+	// One that is not to be relieved is silent since the latest.
+	m = in(t, StateBackup, usual)
+	m, _ = m.Step(advert(2*second, 150, high), 2*second)
+	m, _ = m.Step(advert(1900*time.Millisecond, 150, high), 2*second)
+	if got := m.Next(); got != 2*second+down {
+		t.Errorf("takes over at %v, want %v", got, 2*second+down)
+	}
+}
+
+// TestTrackersMakeNoOwner: nor a router that says that it stops, nor another one
+// of an owner.
+func TestTrackersMakeNoOwner(t *testing.T) {
+	owner := usual
+	owner.Priority = PriorityOwner
+	for _, c := range []struct {
+		p           Params
+		given, want uint8
+	}{{usual, PriorityOwner, 254}, {usual, 0, 1}, {usual, 7, 7}, {owner, 7, PriorityOwner}} {
+		m, _ := in(t, StateActive, c.p).Step(Event{Kind: EventPriority, Priority: c.given}, second)
+		_, out := m.Step(Event{Kind: EventTick}, 2*second)
+		if m.Priority() != c.want || len(out) != 1 || out[0].Priority != c.want {
+			t.Errorf("%d, given %d, is %d and says %v; want %d", c.p.Priority, c.given, m.Priority(), out, c.want)
+		}
+	}
 }
 
 // TestStopOfARivalIsAnnounced: one that says that it stops was active, too, and
