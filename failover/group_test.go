@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -465,8 +467,14 @@ func (ts *teams) serving(t *testing.T) (list []int) {
 // Whatever happens to links, members and nodes, a group is never active in
 // part, and when all is well one node serves, and goes on serving.
 func TestGroupRandomSchedules(t *testing.T) {
-	for range 12 {
-		seed := rand.Uint64()
+	first := rand.Uint64()
+	if text := os.Getenv("LVSKIT_TEST_SEED"); text != "" {
+		var err error
+		if first, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatal("LVSKIT_TEST_SEED:", err)
+		}
+	}
+	for seed := first; seed-first < 12; seed++ {
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 8))
 			some := func() (list []uint8) {
