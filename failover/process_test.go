@@ -683,7 +683,10 @@ func TestPairInBeatProcesses(t *testing.T) {
 	if err := nodes[1].Take(); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the other one serves", func() bool { return nodes[1].Status().Serving && nodes[0].Status().Role == RoleBackup })
+	waitFor(t, "the other one serves, and knows its partner for a backup", func() bool {
+		st := nodes[1].Status()
+		return st.Serving && st.Partner.Role == RoleBackup
+	})
 	if err := nodes[1].Yield(); err != nil {
 		t.Fatal(err)
 	}
