@@ -297,3 +297,12 @@ func TestPingWitnessNamesTheHostAndTheTrouble(t *testing.T) {
 		}
 	}
 }
+
+// A forgotten or mistyped host must not agree to everything.
+func TestPingWitnessOfNoHostNeverAgrees(t *testing.T) {
+	for _, host := range []netip.Addr{{}, netip.IPv4Unspecified(), netip.IPv6Unspecified(), netip.MustParseAddr("224.0.0.1"), netip.MustParseAddr("::ffff:0.0.0.0")} {
+		if ok, why := failover.PingWitness(host)(t.Context()); ok || !strings.Contains(why, "give the address of a host") {
+			t.Errorf("%v: %v, %q", host, ok, why)
+		}
+	}
+}

@@ -88,7 +88,9 @@ func New(cfg *Config) (*Node, error) {
 // Run takes part in the pair until ctx ends; then it tells the partner, serves
 // until the partner does if that is able to (which may take DeadAfter for it to
 // begin, and ten seconds more for its hook and addresses), releases the
-// addresses, calls the role hook and returns nil. It returns an error at once if
+// addresses, calls the role hook and returns nil; these two are tried for ten
+// seconds. With no partner that is able to, a partner that died within DeadAfter
+// excepted, nothing is waited for. It returns an error at once if
 // no channel may be opened for want of permission; any other trouble is reported
 // and tried again. A node runs once.
 func (n *Node) Run(ctx context.Context) error {

@@ -20,11 +20,15 @@ import (
 // PingWitness returns a witness for [Config]: a host, as the gateway of both
 // nodes, that answers an ICMP or ICMPv6 echo request (RFC 792, RFC 4443 section
 // 4). One request is sent a question. It uses the datagram sockets of icmp(7)
-// where the system lets this user have them, and raw ones otherwise, which take
-// root or CAP_NET_RAW.
+// where the system lets this user have them, by net.ipv4.ping_group_range, and
+// raw ones otherwise, which take root or CAP_NET_RAW. A host that is no address
+// of one host never agrees: what is sent to the unspecified one stays here.
 func PingWitness(host netip.Addr) func(context.Context) (ok bool, why string) {
 	host = host.Unmap()
 	return func(ctx context.Context) (bool, string) {
+		if !host.IsValid() || host.IsUnspecified() || host.IsMulticast() {
+			return false, fmt.Sprintf("ping %v: give the address of a host, as of the gateway", host)
+		}
 		if err := ping(ctx, host); err != nil {
 			return false, fmt.Sprintf("ping %v: %v", host, err)
 		}
@@ -40,9 +44,12 @@ func ping(ctx context.Context, host netip.Addr) error {
 	}
 	var to net.Addr = &net.UDPAddr{IP: host.AsSlice(), Zone: host.Zone()}
 	c, err := icmp.ListenPacket(networks[0], "")
-	if errors.Is(err, fs.ErrPermission) || err != nil && ctx.Err() == nil {
+	if err != nil {
 		to = &net.IPAddr{IP: host.AsSlice(), Zone: host.Zone()}
 		c, err = icmp.ListenPacket(networks[1], "")
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w: run as root, give CAP_NET_RAW, or put the group into net.ipv4.ping_group_range", err)
 	}
 	if err != nil {
 		return err
