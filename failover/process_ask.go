@@ -2,6 +2,7 @@ package failover
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/lvskit/lvskit/failover/pulse"
@@ -19,7 +20,7 @@ func (w *ward) ask(n *note) {
 	}
 	switch n.Verb {
 	case verbStatus:
-		w.keeper.answer(n, w.status(), nil)
+		w.look(n, w.status)
 		return
 	case verbFault:
 		if reason := ""; arg(&reason) {
@@ -48,7 +49,7 @@ func (w *ward) ask(n *note) {
 		return
 	case verbAddressStatus:
 		if w.owner != nil {
-			w.keeper.answer(n, w.owner.Status(), nil)
+			w.look(n, func() any { return w.owner.Status() })
 			return
 		}
 	case verbPartnerVerdicts:
@@ -110,6 +111,21 @@ func (w *ward) ask(n *note) {
 		return
 	}
 	w.keeper.answer(n, nil, nil)
+}
+
+// look answers with what may have to wait for thousands of addresses to come or
+// go: meanwhile the daemon is to see signs of life.
+func (w *ward) look(n *note, at func() any) {
+	k := w.keeper
+	select {
+	case k.looking <- struct{}{}:
+		go func() {
+			k.answer(n, at(), nil)
+			<-k.looking
+		}()
+	default:
+		k.answer(n, nil, errors.New("failover: too many questions wait for their answer"))
+	}
 }
 
 // wireDocument is the argument of verbDocument.

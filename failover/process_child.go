@@ -15,6 +15,8 @@ import (
 type keeper struct {
 	link   *link
 	orphan chan struct{} // closed when the daemon is gone
+	// looking holds one for each status that is on its way.
+	looking chan struct{}
 
 	mu    sync.Mutex
 	wards map[uint64]*ward // that run
@@ -34,7 +36,10 @@ type ward struct {
 }
 
 func newKeeper(conn io.ReadWriteCloser) *keeper {
-	return &keeper{link: linkOver(conn), orphan: make(chan struct{}), wards: make(map[uint64]*ward), ready: make(map[uint64]*ward)}
+	return &keeper{
+		link: linkOver(conn), orphan: make(chan struct{}), looking: make(chan struct{}, maxQuestions),
+		wards: make(map[uint64]*ward), ready: make(map[uint64]*ward),
+	}
 }
 
 // run serves until the daemon has gone, in order or not. What the process is

@@ -603,6 +603,35 @@ func FuzzNote(f *testing.F) {
 	})
 }
 
+// A status that has to wait, as for thousands of addresses, is no silence.
+func TestStatusThatWaits(t *testing.T) {
+	k := newKeeper(&oneWay{})
+	w := &ward{id: 1, keeper: k, node: &Node{cfg: &Config{}, events: newEventQueue(discard(), nil), effects: newEffects(NoAddresses{}, nil, nil)}}
+	k.wards[1] = w
+	w.node.mu.Lock()
+	const tooMany = 3
+	for i := range uint64(maxQuestions + tooMany) {
+		if err := k.take(&note{Kind: noteAsk, Member: 1, Serial: i + 1, Verb: verbStatus}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	answers := func(with string) (n int) {
+		k.link.mu.Lock()
+		defer k.link.mu.Unlock()
+		for _, frame := range k.link.queue {
+			if strings.Contains(string(frame), with) {
+				n++
+			}
+		}
+		return n
+	}
+	if n := answers("too many questions"); n != tooMany || n != answers("answer") {
+		t.Errorf("%d questions of %d too many are refused, %d are answered", n, tooMany, answers("answer"))
+	}
+	w.node.mu.Unlock()
+	waitFor(t, "the answers", func() bool { return answers(`"role"`) == maxQuestions })
+}
+
 // oneWay is a stream of which only the beginning comes.
 type oneWay struct{ b []byte }
 
