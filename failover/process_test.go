@@ -632,6 +632,50 @@ func TestStatusThatWaits(t *testing.T) {
 	waitFor(t, "the answers", func() bool { return answers(`"role"`) == maxQuestions })
 }
 
+// The largest configuration that somebody has, and its status, are messages.
+func TestLargestMessagesFit(t *testing.T) {
+	l := linkOver(&oneWay{})
+	put := func(what string, v any) {
+		t.Helper()
+		body, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.put(&note{Kind: noteRun, Body: body}); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	list := make([]AddressStatus, 4096)
+	for i := range list {
+		list[i] = AddressStatus{
+			VirtualAddress: VirtualAddress{Prefix: netip.MustParsePrefix("2001:db8:1234:5678:9abc:def0:1234:5678/128"), Device: "enp129s0f0.1234"},
+			Held:           true, Belief: BeliefDoubted, Neighbour: netip.MustParseAddr("2001:db8:1234:5678:9abc:def0:1234:1"),
+			Checked: time.Now(), Reason: strings.Repeat("a sentence of some words ", 4), ClaimedBy: "52:54:00:12:34:56", ClaimedAt: time.Now(),
+		}
+	}
+	put("status", wireStatus{Status: Status{Addresses: list}})
+	node := &memberSpec{Node: &Config{}, Addresses: &AddressesConfig{}}
+	for i := range list {
+		node.Addresses.Addresses = append(node.Addresses.Addresses, list[i].VirtualAddress)
+	}
+	document, err := json.Marshal(wireDocument{Document: make([]byte, pulse.MaxDocument)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	node.Kept = []*note{{Kind: noteAsk, Verb: verbDocument, Body: document}}
+	put("node", node)
+	group := groupSpec{Members: make(map[uint64]*memberSpec)}
+	for id := range uint64(64) {
+		s := &memberSpec{Router: &RouterConfig{}, Addresses: &AddressesConfig{}}
+		for _, a := range list[:vrrp.MaxAddrs] {
+			s.Router.Addresses = append(s.Router.Addresses, a.Prefix.Addr())
+			s.Addresses.Addresses = append(s.Addresses.Addresses, a.VirtualAddress)
+		}
+		group.Members[id] = s
+	}
+	put("group", group)
+}
+
 // oneWay is a stream of which only the beginning comes.
 type oneWay struct{ b []byte }
 

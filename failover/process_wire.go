@@ -16,9 +16,9 @@ import (
 // length before them. One of length 0 is a sign of life: the beat process
 // returns it. All others are a note in JSON.
 const (
-	// maxNote bounds a message: a document, a status, or a configuration with
-	// thousands of addresses is well below.
-	maxNote = 1 << 20
+	// maxNote bounds a message: what a group of 64 full routers is configured
+	// with, and the status of 4096 addresses, take 2 MiB.
+	maxNote = 8 << 20
 	// maxOutbox bounds the messages that wait for a reader.
 	maxOutbox = 1024
 	// maxQuestions bounds the questions that wait for an answer.
