@@ -125,10 +125,13 @@ type Addresses struct {
 	fresh bool      // the watch has not seen addrs yet
 	moved [2]string // the addresses of this device are on that one; none if empty
 	held  bool
-	times uint64           // that they were acquired
-	stale []VirtualAddress // dropped from the set, not removed yet
-	lacks []VirtualAddress // those that could not be added the last time
-	ready preparation      // nil: none
+	// holding ends, by over, when the addresses that are held are released.
+	holding context.Context
+	over    context.CancelFunc
+	times   uint64           // that they were acquired
+	stale   []VirtualAddress // dropped from the set, not removed yet
+	lacks   []VirtualAddress // those that could not be added the last time
+	ready   preparation      // nil: none
 
 	routes      []VirtualRoute
 	staleRoutes []VirtualRoute
@@ -208,7 +211,9 @@ func (a *Addresses) Acquire(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	again := a.held
-	a.held = true
+	if a.held = true; !again {
+		a.holding, a.over = context.WithCancel(context.Background())
+	}
 	a.times++
 	added, err := a.ensure(ctx)
 	if again && len(added) > 0 {
@@ -231,6 +236,9 @@ func (a *Addresses) Acquire(ctx context.Context) error {
 func (a *Addresses) Release(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.held {
+		a.over()
+	}
 	a.held = false
 	var wrong error
 	if routes := append(slices.Clone(a.staleRoutes), a.routes...); len(routes) > 0 {
@@ -320,10 +328,17 @@ func (a *Addresses) Set(ctx context.Context, addrs []VirtualAddress) error {
 		_, err = a.ensureRoutes(ctx)
 		errs = append(errs, err)
 	}
+	holding := a.holding
 	a.mu.Unlock()
 	if len(added) > 0 {
 		a.askNeighbours()
-		errs = append(errs, a.announcer.Announce(ctx, added))
+		// Once they are released, another one may tell that it has them.
+		tell, quiet := context.WithCancel(ctx)
+		defer quiet()
+		defer context.AfterFunc(holding, quiet)()
+		if err := a.announcer.Announce(tell, added); holding.Err() == nil {
+			errs = append(errs, err)
+		}
 	}
 	return errors.Join(errs...)
 }

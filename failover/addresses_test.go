@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -121,6 +122,38 @@ func TestAddressesChangeByDifference(t *testing.T) {
 	step("release afterwards", func() error { return o.Release(ctx) }, "-"+a)
 	if diff := cmp.Diff([]string{"10.0.0.1/8"}, k.have); diff != "" {
 		t.Errorf("a stranger's address (-want +got):\n%s", diff)
+	}
+}
+
+// slowAnnouncer tells until it is told to stop.
+type slowAnnouncer struct{ began chan struct{} }
+
+func (s slowAnnouncer) Announce(ctx context.Context, _ []VirtualAddress) error {
+	close(s.began)
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// Another one may serve by then, and has told the neighbours.
+func TestReleaseEndsTheAnnouncementOfASet(t *testing.T) {
+	s := slowAnnouncer{make(chan struct{})}
+	o, err := newAddresses(&AddressesConfig{Addresses: vips("192.0.2.1/32")}, new(fakeKeeper), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Acquire(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	set := make(chan error)
+	go func() { set <- o.Set(ctx, vips("192.0.2.1/32", "192.0.2.2/32")) }()
+	<-s.began
+	if err := o.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-set; err != nil || ctx.Err() != nil {
+		t.Errorf("got %v, and it was ended by %v", err, ctx.Err())
 	}
 }
 
