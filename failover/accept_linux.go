@@ -42,6 +42,9 @@ func (f *acceptFilter) set(addrs []netip.Addr) error {
 			return nil
 		})
 		if err != nil {
+			if errors.Is(err, unix.EPROTONOSUPPORT) {
+				err = fmt.Errorf("%w: the kernel has no netfilter: it needs nf_tables of Linux 5.12 or newer", err)
+			}
 			return fmt.Errorf("failover: open a socket to nf_tables: %w", err)
 		}
 	}
@@ -49,13 +52,24 @@ func (f *acceptFilter) set(addrs []netip.Addr) error {
 		cure := "the router cannot keep from accepting without"
 		switch {
 		case errors.Is(err, fs.ErrPermission):
-			cure = "run as root or give CAP_NET_ADMIN"
+			// The kernel says the same of a table that belongs to another socket
+			// (nft_table_lookup of net/netfilter/nf_tables_api.c).
+			cure = fmt.Sprintf("run as root or give CAP_NET_ADMIN; if that is so, another router of the same number has the table: look for a second daemon (nft list table %s %s)",
+				tableFamily(addrs), f.table)
 		case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOENT):
 			cure = "that needs nf_tables of Linux 5.12 or newer"
 		}
 		return fmt.Errorf("failover: table %q of nf_tables, which drops what comes for the virtual addresses: %w; %s", f.table, err, cure)
 	}
 	return nil
+}
+
+// tableFamily is the family of the table as nft(8) names it.
+func tableFamily(addrs []netip.Addr) string {
+	if addrs[0].Is6() {
+		return "ip6"
+	}
+	return "ip"
 }
 
 // close ends the filter.

@@ -3,6 +3,8 @@
 package failover_test
 
 import (
+	"errors"
+	"io/fs"
 	"net/netip"
 	"strings"
 	"testing"
@@ -74,6 +76,23 @@ func TestNetnsNoAccept(t *testing.T) {
 				t.Errorf("left behind:\n%s", rules)
 			}
 		})
+	}
+}
+
+// Two routers that are the same one by mistake do not share the table, and the
+// second one says so.
+func TestNetnsNoAcceptTwice(t *testing.T) {
+	t.Parallel()
+	host := newWire(t).host("d1", "192.0.2.1/24")
+	r, _, _ := runRouter(t, host, func(c *failover.RouterConfig) { c.NoAccept = true }, "192.0.2.100/32")
+	within(t, patience, "start", func() bool { return r.Status().Serving })
+	second, err := failover.NewRouter(&failover.RouterConfig{
+		VRID: 7, Device: eth0, NoAccept: true, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.100")}, Transport: failover.RawIP{Namespace: host.Path()},
+		Owner: failover.NoAddresses{},
+	})
+	must(t, err)
+	if err := second.Run(t.Context()); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "nft list table ip lvskit-vrrp4-7-eth0") {
+		t.Errorf("got %v", err)
 	}
 }
 
