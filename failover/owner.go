@@ -13,7 +13,8 @@ type AddressOwner interface {
 	// Release makes sure that they are not here, also those that an earlier
 	// process left behind.
 	Release(ctx context.Context) error
-	// Announce tells the neighbours once that the addresses are here.
+	// Announce tells the neighbours once that the addresses are here. It is also
+	// called after an Acquire that failed, for those that are here all the same.
 	Announce(ctx context.Context) error
 }
 
