@@ -12,16 +12,22 @@ import (
 // lackingOwner cannot have all of its addresses while lack is set.
 type lackingOwner struct {
 	NoAddresses
-	lack      error
-	announced int
-	see       func(Sighting)
+	lack error // changed while all wait
+	told int
+	see  func(Sighting)
 }
 
 func (o *lackingOwner) Acquire(context.Context) error { return o.lack }
 
 func (o *lackingOwner) Announce(context.Context) error {
-	o.announced++
+	o.told++
 	return nil
+}
+
+// announced returns how often they were, once all wait.
+func (o *lackingOwner) announced() int {
+	synctest.Wait()
+	return o.told
 }
 
 func (o *lackingOwner) Watch(ctx context.Context, see func(Sighting)) error {
@@ -50,12 +56,12 @@ func TestAnAddressThatFailsTakesNoOtherAlong(t *testing.T) {
 	o := &lackingOwner{lack: errors.New("one of them fails")}
 	lacking(t, o, func(e *effects, events func() []EventKind) {
 		e.request(RoleActive, 0)
-		if got := events(); !slices.Equal(got, []EventKind{EventAddressTrouble}) || o.announced == 0 {
-			t.Errorf("events %v, %d announcements: the neighbours know of none", got, o.announced)
+		if got := events(); !slices.Equal(got, []EventKind{EventAddressTrouble}) || o.announced() == 0 {
+			t.Errorf("events %v, %d announcements: the neighbours know of none", got, o.announced())
 		}
 		time.Sleep(time.Minute)
-		if o.announced < 5 || o.announced > 20 {
-			t.Errorf("%d announcements in a minute", o.announced)
+		if n := o.announced(); n < 5 || n > 20 {
+			t.Errorf("%d announcements in a minute", n)
 		}
 	})
 }
@@ -65,6 +71,7 @@ func TestWhatCannotBePutBackStaysATrouble(t *testing.T) {
 	lacking(t, o, func(e *effects, events func() []EventKind) {
 		e.request(RoleActive, 0)
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		o.lack = errors.New("one of them fails")
 		o.see(Sighting{Kind: SightingRemoved, Device: "eth0"})
 		for range 100 {
@@ -77,6 +84,7 @@ func TestWhatCannotBePutBackStaysATrouble(t *testing.T) {
 		if got := events(); !slices.Equal(got, []EventKind{EventRemoved, EventAddressTrouble}) {
 			t.Errorf("events %v", got)
 		}
+		synctest.Wait()
 		o.lack = nil
 		time.Sleep(lastRetry + time.Second)
 		if got := events(); got[len(got)-1] != EventAddressMended {
@@ -91,12 +99,12 @@ func TestWhoIsActiveAgainWithinTheHoldAnnounces(t *testing.T) {
 	lacking(t, o, func(e *effects, _ func() []EventKind) {
 		e.request(RoleActive, 0)
 		time.Sleep(10 * time.Second)
-		before := o.announced
+		before := o.announced()
 		e.request(RoleBackup, 250*time.Millisecond)
 		time.Sleep(86 * time.Millisecond)
 		e.request(RoleActive, 0)
 		time.Sleep(10 * time.Second)
-		if got := o.announced - before; got != 6 {
+		if got := o.announced() - before; got != 6 {
 			t.Errorf("%d announcements, want a whole plan", got)
 		}
 	})
