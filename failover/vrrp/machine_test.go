@@ -316,6 +316,16 @@ func TestLateTickJudgesByArrival(t *testing.T) {
 	if m.state != StateActive {
 		t.Error("stalls put off the take-over for ever")
 	}
+	// One that hears something in between is helped each time.
+	m = in(t, StateBackup, usual)
+	for i := range 10 * time.Duration(maxStalls) {
+		now := (i + 1) * 10 * second
+		m, _ = m.Step(Event{Kind: EventStall}, now)
+		if m, _ = m.Step(Event{Kind: EventTick}, now); m.state != StateBackup {
+			t.Fatalf("the stall of number %d passed for a silence", i)
+		}
+		m, _ = m.Step(advert(now, 200, high), now)
+	}
 }
 
 // TestFloodOfRivalsIsBounded: each packet is answered, as the standard wants;
