@@ -97,7 +97,9 @@ func TestPairOverRealUDP(t *testing.T) {
 	if err := b.node.Yield(); err != nil {
 		t.Fatal(err)
 	}
-	took = within(t, patience, "the primary takes what was yielded", func() bool { return a.node.Status().Serving })
+	took = within(t, patience, "the primary takes what was yielded", func() bool {
+		return a.node.Status().Serving && b.role() == failover.RoleBackup
+	})
 	t.Logf("yielded: taken over after %v", took)
 
 	begin := time.Now()
