@@ -279,7 +279,10 @@ func (n *Node) loop(ctx context.Context) {
 		}
 		if regular { // after the beats, which never wait for them
 			for i, p := range pieces {
-				n.write(n.chans[i%len(n.chans)], p)
+				// Where nothing can be sent each try may take a while; the beats try.
+				if c := n.chans[i%len(n.chans)]; c.trouble() == nil {
+					n.write(c, p)
+				}
 			}
 		}
 		if left {

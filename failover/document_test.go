@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/netip"
+	"os"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -51,6 +52,35 @@ func (p *pair) pieces() func() int {
 		}
 	})
 	return func() int { synctest.Wait(); return int(n.Swap(0)) }
+}
+
+// jammed is a transport with an address from which nothing can be sent, as
+// when a network card has stopped; it counts the pieces that try.
+type jammed struct {
+	failover.Transport
+	local netip.AddrPort
+	tries *atomic.Int64
+}
+
+type jammedConn struct {
+	failover.PacketConn
+	tries *atomic.Int64
+}
+
+func (j jammed) Listen(ctx context.Context, local netip.AddrPort) (failover.PacketConn, error) {
+	c, err := j.Transport.Listen(ctx, local)
+	if err != nil || local != j.local {
+		return c, err
+	}
+	return jammedConn{c, j.tries}, nil
+}
+
+func (c jammedConn) WriteToUDPAddrPort(b []byte, _ netip.AddrPort) (int, error) {
+	if pulse.IsPiece(b) {
+		c.tries.Add(1)
+	}
+	time.Sleep(10 * time.Millisecond)
+	return 0, os.ErrDeadlineExceeded
 }
 
 func TestDocuments(t *testing.T) {
@@ -197,6 +227,19 @@ func TestDocuments(t *testing.T) {
 			}
 			if p.backup.node.PartnerDocument() != nil {
 				t.Error("all was told already: the test tests nothing")
+			}
+		}},
+		{"a way on which nothing gets out is not tried with pieces", func(t *testing.T) {
+			var tries atomic.Int64
+			p := both(t, func(a, b *failover.Config) {
+				a.Digest[0], b.Digest[0] = 1, 2
+				a.Transport = jammed{a.Transport, addrs[0][1], &tries}
+			})
+			tell(t, p.primary, 1, document('a', 20))
+			tell(t, p.backup, 2, document('b', 1))
+			within(t, 20*interval, "the backup knows", told(p.backup, document('a', 20)))
+			if n := tries.Load(); n != 0 {
+				t.Errorf("%d pieces held up the beats", n)
 			}
 		}},
 	}
