@@ -41,7 +41,8 @@ type Config struct {
 	// pulse.MaxChannels. None: the node is alone and active at once.
 	Channels []Channel
 	// Key authenticates the heartbeats: at least pulse.MinKey bytes, random,
-	// the same on both nodes. It is short for one key with the id 0 in Keys.
+	// the same on both nodes and on no other pair. It is short for one key with
+	// the id 0 in Keys.
 	// Not needed without channels.
 	Key []byte
 	// Keys replace Key: the first one seals, all of them open; at most

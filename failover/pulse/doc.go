@@ -99,12 +99,14 @@
 //   - He cannot read, change or replay a piece, nor put one in from another run
 //     of the partner.
 //
-// It does not withstand someone who holds the key, nor one who can stop packets
-// on the way: he may cut the line, and packets that he held back on all
-// channels can be delivered late once, in order, so that he delays the
-// detection of a death by as long as he held them. Beats are not encrypted:
-// states and the digest can be read. Who holds the key can make a document what
-// he likes, of [MaxDocument] bytes at most.
+// It does not withstand someone who holds a key that the node opens: one that
+// has leaked is of use until it is removed, and one that two pairs share lets him
+// mix them, as packets do not name the pair. Nor does it withstand one who can
+// stop packets on the way, by filling a line or a socket's buffer too: he may cut
+// the line, and packets that he held back on all channels can be delivered late
+// once, in order, so that he delays the detection of a death by as long as he
+// held them. Beats are not encrypted: states and the digest can be read. Who
+// holds the key can make a document what he likes, of [MaxDocument] bytes at most.
 //
 // The price of the challenge is that a partner which has restarted while the
 // line works towards us only is not believed ([DropUnproven] counts it): it
