@@ -24,6 +24,7 @@ import (
 func drop(ctx context.Context, h *netlink.Handle, link netlink.Link, list []netlink.Addr, doomed func(netip.Prefix) bool) error {
 	var errs []error
 	var first []netip.Prefix // the networks that lost their first address
+	gone := 0
 	// Backwards: the kernel lists the first address of a network before the
 	// others, and a doomed one that goes by itself takes nobody along.
 	for _, a := range slices.Backward(list) {
@@ -35,6 +36,8 @@ func drop(ctx context.Context, h *netlink.Handle, link netlink.Link, list []netl
 			errs = append(errs, err)
 			break
 		}
+		breathe(gone)
+		gone++
 		// Ours under any label: without one the kernel does not compare it.
 		err := h.AddrDel(link, &netlink.Addr{IPNet: a.IPNet, Peer: a.Peer})
 		if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {

@@ -127,6 +127,7 @@ func ensureOn(ctx context.Context, h *netlink.Handle, link netlink.Link, list []
 		if present[v.Prefix] {
 			continue
 		}
+		breathe(len(added))
 		// Replace, as someone may have added it since we looked.
 		if err := h.AddrReplace(link, kernelAddress(v)); err != nil {
 			failed = append(failed, v)
@@ -177,6 +178,14 @@ func (k linkKeeper) remove(ctx context.Context, addrs []VirtualAddress) error {
 		errs = append(errs, drop(ctx, h, link, list, func(p netip.Prefix) bool { return ours[p.Addr()] }))
 	}
 	return errors.Join(errs...)
+}
+
+// breathe stands before each of many calls of the kernel that never wait: a
+// process of real-time priority has to leave the processor now and then.
+func breathe(done int) {
+	if done%64 == 63 {
+		time.Sleep(100 * time.Microsecond)
+	}
 }
 
 // findDevice returns a device and the addresses on it.

@@ -379,6 +379,42 @@ func TestNetnsYieldOutlivesTheBeatProcess(t *testing.T) {
 	within(t, patience, "it serves again", func() bool { return r.Status().Serving })
 }
 
+// Thousands of addresses that come and go are no computation without a pause, and
+// cost the process nothing.
+func TestNetnsManyAddressesInABeatProcess(t *testing.T) {
+	t.Parallel()
+	host := newWire(t).host("d1", "192.0.2.1/24")
+	rec := new(failovertest.Recorder)
+	beat, err := failover.NewBeat(&failover.BeatConfig{OnEvent: rec.OnEvent})
+	must(t, err)
+	var list []failover.VirtualAddress
+	for i := range 4096 {
+		list = append(list, oneAddress(fmt.Sprintf("2001:db8::%x/128", 0x1000+i))...)
+	}
+	owner, err := failover.NewAddresses(&failover.AddressesConfig{Namespace: host.Path(), Addresses: list})
+	must(t, err)
+	n, err := failover.New(&failover.Config{Beat: beat, Owner: owner})
+	must(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	var work sync.WaitGroup
+	t.Cleanup(func() { cancel(); work.Wait() })
+	work.Go(func() { _ = beat.Run(ctx) })
+	work.Go(func() { _ = n.Run(ctx) })
+	within(t, patience, "it serves", func() bool { return n.Status().Serving })
+	must(t, owner.Set(ctx, oneAddress("192.0.2.100/24")))
+	if got := host.addresses(); len(got) != 2 {
+		t.Errorf("%d addresses", len(got))
+	}
+	if s := beat.Status(); s.Starts != 1 || rec.Count(failover.EventBeatLost) > 0 {
+		t.Errorf("beat %+v, events %v", s, rec.Events())
+	}
+	for _, e := range rec.Events() {
+		if strings.Contains(e.Reason, "computed for") {
+			t.Error(e)
+		}
+	}
+}
+
 // Without privileges it runs all the same, and says what is lost, with the cure.
 func TestNetnsBeatProcessWithoutPrivilege(t *testing.T) {
 	t.Parallel()
