@@ -388,7 +388,7 @@ func TestNetnsManyAddressesInABeatProcess(t *testing.T) {
 	beat, err := failover.NewBeat(&failover.BeatConfig{OnEvent: rec.OnEvent})
 	must(t, err)
 	var list []failover.VirtualAddress
-	for i := range 4096 {
+	for i := range 3000 {
 		list = append(list, oneAddress(fmt.Sprintf("2001:db8::%x/128", 0x1000+i))...)
 	}
 	owner, err := failover.NewAddresses(&failover.AddressesConfig{Namespace: host.Path(), Addresses: list})
