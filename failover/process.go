@@ -51,6 +51,13 @@ type BeatConfig struct {
 // in fault. If
 // both are killed at once nobody is left to remove anything.
 //
+// Under systemd nothing has to be set for it. KillMode may stay control-group:
+// the process takes no notice of SIGTERM, SIGINT and SIGHUP and ends with the
+// daemon, once that has handed over, which TimeoutStopSec has to leave time for.
+// A unit that is not of root wants LimitRTPRIO=10, LimitMEMLOCK=infinity and the
+// capabilities of the routers, and none should have RestrictRealtime=yes.
+// [BeatStatus] has in Limits what is not granted.
+//
 // A program that uses it calls [BeatMain] first in its main. On other systems
 // than Linux there is no such process: everything runs in the daemon, and
 // [Beat.Status] says so.
