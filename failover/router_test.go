@@ -220,6 +220,10 @@ func TestRouter(t *testing.T) {
 				want := map[bool][2]failover.Role{false: {failover.RoleActive, failover.RoleBackup}, true: {failover.RoleBackup, failover.RoleActive}}[no]
 				high.is(want[0])
 				low.is(want[1])
+				// Who gives way speaks once more, and is no rival for it.
+				if n := high.Count(failover.EventRivalSeen); n != 0 {
+					t.Errorf("rival told %d times", n)
+				}
 				high.stop()
 				low.stop()
 			}

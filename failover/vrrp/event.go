@@ -104,7 +104,8 @@ const (
 	ActionSend
 	// ActionAnnounce: teach the neighbours that the addresses are here.
 	ActionAnnounce
-	// ActionRivalSeen: another router of lower priority is active as well.
+	// ActionRivalSeen: another router of lower priority is active as well, and
+	// spoke later than one does that gives way.
 	// ActionRivalGone: no longer.
 	ActionRivalSeen
 	ActionRivalGone

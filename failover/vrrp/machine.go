@@ -336,15 +336,21 @@ func (m *Machine) heardInActive(e Event, now time.Duration, out *[]Action) {
 		// RFC 9568: answer at once, so that it gives way and switches learn
 		// us again.
 		m.send(now, out)
+		if !m.preempts(e.At) { // it will be there if we give way to a third one
+			m.secondAt, m.secondEvery = e.At, e.Interval
+		}
+		if !m.rival && e.At-m.since < m.p.Interval {
+			// The last packet of one that gives way to us, as above: who does
+			// not hear us goes on.
+			m.announce(now, out)
+			return
+		}
 		if !m.rival {
 			m.rival = true
 			*out = append(*out, Action{Kind: ActionRivalSeen})
 			m.announced = now - announceEvery
 		}
 		m.rivalAt = now
-		if !m.preempts(e.At) { // it will be there if we give way to a third one
-			m.secondAt, m.secondEvery = e.At, e.Interval
-		}
 		m.active, m.activePrio = e.Source, e.Priority
 		m.announce(now, out)
 	}

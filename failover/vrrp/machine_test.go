@@ -71,7 +71,7 @@ func TestEveryStateMeetsEveryEvent(t *testing.T) {
 		out   []string
 		next  time.Duration
 	}
-	at := 100 * time.Millisecond
+	at, later := 100*time.Millisecond, 700*time.Millisecond
 	skew := 156 * second / 256
 	faster := Params{Version: 2, Priority: 50, Interval: second / 10, DownAdverts: 2}
 	for state, lines := range map[State]map[string]line{
@@ -118,8 +118,9 @@ func TestEveryStateMeetsEveryEvent(t *testing.T) {
 		StateActive: {
 			"tick":          {Event{Kind: EventTick}, StateActive, nil, second / 2},
 			"start":         {Event{Kind: EventStart}, StateActive, nil, second / 2},
-			"lower heard":   {advert(at, 50, low), StateActive, []string{"send", "rival-seen", "announce"}, at + second},
-			"equal, lower":  {advert(at, 100, low), StateActive, []string{"send", "rival-seen", "announce"}, at + second},
+			"lower heard":   {advert(later, 50, low), StateActive, []string{"send", "rival-seen", "announce"}, later + second},
+			"equal, lower":  {advert(later, 100, low), StateActive, []string{"send", "rival-seen", "announce"}, later + second},
+			"lower, soon":   {advert(at, 50, low), StateActive, []string{"send"}, at + second},
 			"equal, higher": {advert(at, 100, high), StateBackup, []string{"send", "state"}, at + down},
 			"higher heard":  {advert(at, 150, low), StateBackup, []string{"send", "state"}, at + down},
 			"stop heard":    {advert(at, 0, high), StateActive, []string{"send"}, at + second},
@@ -158,7 +159,7 @@ func TestEveryStateMeetsEveryEvent(t *testing.T) {
 	} {
 		for name, c := range lines {
 			t.Run(state.String()+"/"+name, func(t *testing.T) {
-				m, out := in(t, state, usual).Step(c.event, at)
+				m, out := in(t, state, usual).Step(c.event, max(at, c.event.At))
 				if m.state != c.state {
 					t.Errorf("then %v, want %v", m.state, c.state)
 				}
