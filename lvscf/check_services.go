@@ -35,9 +35,10 @@ func (k *checker) virtual(v *Virtual) {
 	}
 }
 
-// bareDevice warns of a device without an alias number.
+// bareDevice warns of a device without an alias number, unless Piranha could not
+// run the file anyhow.
 func (k *checker) bareDevice(device string, pos Pos, what string) {
-	if device != "" && !strings.Contains(device, ":") && pos.IsValid() {
+	if k.c.FailoverMode != VRRPMode && device != "" && !strings.Contains(device, ":") && pos.IsValid() {
 		k.add(codeBareDevice, pos, fmt.Sprintf("device %s of %s is no alias: Piranha takes the whole interface down with the address", quote(device), what),
 			fmt.Sprintf("write a device with an alias number, such as %s:1", device))
 	}
