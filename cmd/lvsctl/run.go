@@ -41,8 +41,9 @@ nanny in one process. It stays in the foreground and logs to standard error.
   TERM  leave: hand the addresses over and take our services out of the table
 
 After a kill -9 the kernel's table goes on serving, and the next start finds
-it and changes nothing that is right already. Where there is another router to
-serve, the beat process gives the addresses back to it at once.
+it and changes nothing that is right already. Where there may be another router
+to serve, the beat process takes the addresses away at once so that it can:
+with heartbeats where a partner is configured, with VRRP always.
 
 With failover_mode = pulse two routers need a key that both share, so that
 nobody else can speak for the partner:

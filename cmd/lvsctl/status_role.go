@@ -26,8 +26,11 @@ func writeElection(w io.Writer, r *control.Role, now time.Time) {
 	}
 	for _, reason := range slices.Sorted(maps.Keys(r.Refused)) {
 		text := reason
-		if reason == "unproven" {
+		switch reason {
+		case "unproven":
 			text += " (a few are normal when a router starts)"
+		case "bad-vrid":
+			text += " (those of other virtual routers on the same link; no trouble)"
 		}
 		fmt.Fprintf(w, "%s\t%d\t%s\n", what, r.Refused[reason], text)
 	}
@@ -99,7 +102,10 @@ func writeBeat(w io.Writer, b *control.Beat, now time.Time) {
 		}
 		again := ""
 		if b.Starts > 1 {
-			again = fmt.Sprintf(", started %d times (%s)", b.Starts, b.Error)
+			again = fmt.Sprintf(", started %d times", b.Starts)
+		}
+		if b.Error != "" {
+			again += " (" + b.Error + ")"
 		}
 		fmt.Fprintf(w, "election\tprocess\tpid %d%s, %s%s%s\n", b.PID, since, b.Priority, locked, again)
 	}

@@ -36,7 +36,7 @@ func TestStatusOfRouters(t *testing.T) {
 	before := func(d time.Duration) *time.Time { at := now.Add(-d); return &at }
 	r := control.Role{
 		Mode: "vrrp", Role: "active", Identity: "primary", Since: *before(time.Minute), Reason: "inside is fault; no active router was heard",
-		Rival: true, Refused: map[string]uint64{"checksum": 3}, Addresses: []string{"192.0.2.10/32 dev eth0"}, AddressesHeld: true,
+		Rival: true, Refused: map[string]uint64{"bad-vrid": 22, "checksum": 3}, Addresses: []string{"192.0.2.10/32 dev eth0"}, AddressesHeld: true,
 		Routers: []control.Router{
 			{
 				Name: "outside", Group: "both", Role: "active", Since: *before(time.Minute), Reason: "no active router was heard", VRID: 51, Device: "eth0", Version: 3,
@@ -73,6 +73,7 @@ vrrp inside      fault                  since 5s: fault: track track_interface e
                  heard                  10.0.0.3 with priority 0, version 2, every 1s, last 3600.0 s ago, and said that it stops
                  not held here          10.0.0.1/24 dev eth1
                  TROUBLE                eth1: no such device
+adverts refused  22                     bad-vrid (those of other virtual routers on the same link; no trouble)
 adverts refused  3                      checksum
                  TROUBLE                both routers are active: the other one does not hear this one: let protocol 112 in at its firewall, and look at the way there
 address claimed  4 times                192.0.2.10, last 2.0 s ago: 02:00:00:00:00:09 told the network that it has it
@@ -102,6 +103,7 @@ func TestStatusOfAPair(t *testing.T) {
 		{"a hand-over", func(r *control.Role) { r.HandOver = "the partner is asked to take over" }, "hand-over  "},
 		{"Piranha's heartbeat", func(r *control.Role) { r.Legacy = true }, "LEGACY"},
 		{"no process at the moment", func(r *control.Role) { r.Beat = control.Beat{Mode: "process", Error: "it was killed"} }, "there is no beat process at the moment: it was killed"},
+		{"another process", func(r *control.Role) { r.Beat = control.Beat{Mode: "process", PID: 8, Starts: 2, Priority: "normal"} }, "memory may be paged out, started 2 times\n"},
 		{"in the daemon", func(r *control.Role) { r.Beat = control.Beat{Mode: "inline", Reason: "asked for"} }, "in the daemon: asked for"},
 		{"something that was not looked at", func(r *control.Role) { r.Tracked = []control.Tracked{{Name: "eth1", OK: true}} }, "not known yet"},
 		{"a rival", func(r *control.Role) { r.Rival = true }, "TROUBLE"},
