@@ -96,6 +96,7 @@ func TestNetnsFloatingAddress(t *testing.T) {
 	const vip = "192.0.2.100"
 	var all sync.WaitGroup // they mostly wait
 	defer all.Wait()
+	all.Go(func() { t.Run("without privilege", func(t *testing.T) { withoutPrivilege(t, exe) }) })
 	for name, more := range map[string][2][]string{
 		"by multicast":       {},
 		"by unicast":         {{"-peer", "192.0.2.2"}, {"-peer", "192.0.2.1"}},
@@ -156,5 +157,19 @@ func TestNetnsFloatingAddress(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// Who may not open the socket is told so at once, while the service is watched.
+func withoutPrivilege(t *testing.T, exe string) {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, exe, "-device", "lo", "-address", "192.0.2.100/32", "-service", "127.0.0.1:1")
+	// A user namespace of its own: no capability counts in the namespace of the network.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER}
+	cmd.WaitDelay = time.Second
+	out, err := cmd.CombinedOutput()
+	if err == nil || ctx.Err() != nil || !strings.Contains(string(out), "CAP_NET_RAW") {
+		t.Errorf("it ends with %v, %v: %s", err, ctx.Err(), out)
 	}
 }

@@ -35,6 +35,9 @@ func main() {
 	virtualMAC := flag.Bool("virtual-mac", false, "the address has one MAC on all machines")
 	service := flag.String("service", "", "address and port that has to answer; empty: this machine can always serve")
 	flag.Parse()
+	if *vrid < 1 || *vrid > 255 || *priority < 1 || *priority > 254 {
+		log.Fatalf("-vrid %d -priority %d: want 1 to 255 and 1 to 254", *vrid, *priority)
+	}
 	if err := run(*device, uint8(*vrid), uint8(*priority), *vip, *peer, *virtualMAC, *service); err != nil {
 		log.Fatal(err)
 	}
@@ -43,7 +46,7 @@ func main() {
 func run(device string, vrid, priority uint8, vip, peer string, virtualMAC bool, service string) error {
 	prefix, err := netip.ParsePrefix(vip)
 	if err != nil {
-		return fmt.Errorf("-address: %w", err)
+		return fmt.Errorf("-address %q: want one such as 192.0.2.100/32: %w", vip, err)
 	}
 	var peers []netip.Addr
 	if peer != "" {
@@ -70,9 +73,9 @@ func run(device string, vrid, priority uint8, vip, peer string, virtualMAC bool,
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	var all sync.WaitGroup
 	defer all.Wait()
+	defer stop() // the watch ends, too, when the router could not begin
 	all.Go(func() { watch(ctx, service, router.SetFault) })
 	beatCtx, stopBeat := context.WithCancel(context.Background())
 	defer stopBeat() // after the router has handed over
