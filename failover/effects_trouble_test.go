@@ -4,22 +4,36 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-// lackingOwner cannot have all of its addresses while lack is set.
+// lackingOwner cannot have all of its addresses while it lacks something.
 type lackingOwner struct {
 	NoAddresses
-	lack error // changed while all wait
+	mu   sync.Mutex
+	err  error
 	told int
 	see  func(Sighting)
 }
 
-func (o *lackingOwner) Acquire(context.Context) error { return o.lack }
+func (o *lackingOwner) lack(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.err = err
+}
+
+func (o *lackingOwner) Acquire(context.Context) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err
+}
 
 func (o *lackingOwner) Announce(context.Context) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	o.told++
 	return nil
 }
@@ -27,6 +41,8 @@ func (o *lackingOwner) Announce(context.Context) error {
 // announced returns how often they were, once all wait.
 func (o *lackingOwner) announced() int {
 	synctest.Wait()
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	return o.told
 }
 
@@ -40,12 +56,19 @@ func (o *lackingOwner) Watch(ctx context.Context, see func(Sighting)) error {
 func lacking(t *testing.T, o *lackingOwner, f func(e *effects, events func() []EventKind)) {
 	t.Helper()
 	synctest.Test(t, func(*testing.T) {
+		var mu sync.Mutex
 		var kinds []EventKind
-		e := newEffects(o, nil, func(e Event) { kinds = append(kinds, e.Kind) })
+		e := newEffects(o, nil, func(e Event) {
+			mu.Lock()
+			defer mu.Unlock()
+			kinds = append(kinds, e.Kind)
+		})
 		go e.run()
 		f(e, func() []EventKind {
 			synctest.Wait()
-			return kinds
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(kinds)
 		})
 		e.request(RoleLeaving, 0)
 		<-e.done
@@ -53,7 +76,7 @@ func lacking(t *testing.T, o *lackingOwner, f func(e *effects, events func() []E
 }
 
 func TestAnAddressThatFailsTakesNoOtherAlong(t *testing.T) {
-	o := &lackingOwner{lack: errors.New("one of them fails")}
+	o := &lackingOwner{err: errors.New("one of them fails")}
 	lacking(t, o, func(e *effects, events func() []EventKind) {
 		e.request(RoleActive, 0)
 		if got := events(); !slices.Equal(got, []EventKind{EventAddressTrouble}) || o.announced() == 0 {
@@ -72,11 +95,12 @@ func TestWhatCannotBePutBackStaysATrouble(t *testing.T) {
 		e.request(RoleActive, 0)
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		o.lack = errors.New("one of them fails")
+		failed := errors.New("one of them fails")
+		o.lack(failed)
 		o.see(Sighting{Kind: SightingRemoved, Device: "eth0"})
 		for range 100 {
 			time.Sleep(600 * time.Millisecond)
-			if _, err := e.status(); !errors.Is(err, o.lack) {
+			if _, err := e.status(); !errors.Is(err, failed) {
 				t.Errorf("the status tells %v", err)
 				break
 			}
@@ -84,8 +108,7 @@ func TestWhatCannotBePutBackStaysATrouble(t *testing.T) {
 		if got := events(); !slices.Equal(got, []EventKind{EventRemoved, EventAddressTrouble}) {
 			t.Errorf("events %v", got)
 		}
-		synctest.Wait()
-		o.lack = nil
+		o.lack(nil)
 		time.Sleep(lastRetry + time.Second)
 		if got := events(); got[len(got)-1] != EventAddressMended {
 			t.Errorf("events %v", got)
