@@ -199,7 +199,7 @@ func TestNetnsUnicastRouterIsReachedWhenItComesUp(t *testing.T) {
 			unicast := func(host *peer, priority uint8, source, peer netip.Addr) (*failover.Router, *failovertest.Recorder) {
 				rec := new(failovertest.Recorder)
 				r, err := failover.NewRouter(&failover.RouterConfig{
-					VRID: 7, Device: eth0, Priority: priority, Interval: 10 * time.Millisecond, OnEvent: rec.OnEvent,
+					VRID: 7, Device: eth0, Priority: priority, Interval: 50 * time.Millisecond, OnEvent: rec.OnEvent,
 					Addresses: []netip.Addr{netip.MustParsePrefix(family.vip).Addr()}, Source: source, Peers: []netip.Addr{peer},
 					Transport: failover.RawIP{Namespace: host.Path()},
 				})
@@ -222,7 +222,7 @@ func TestNetnsUnicastRouterIsReachedWhenItComesUp(t *testing.T) {
 				r2, rec := unicast(b2, 100, two.Addr(), one.Addr())
 				stop := run(r2)
 				within(t, patience, "the second hears the first", func() bool { return r2.Status().Role == failover.RoleBackup })
-				time.Sleep(100 * time.Millisecond)
+				time.Sleep(300 * time.Millisecond)
 				for _, e := range rec.Events() {
 					if e.Role == failover.RoleActive {
 						t.Errorf("it took over: %v", e)
