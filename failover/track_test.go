@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -421,5 +422,33 @@ func TestTrackerConfigIsChecked(t *testing.T) {
 	}
 	if _, err := failover.NewTracker(nil); err != nil {
 		t.Error(err)
+	}
+}
+
+// A tracker logs what is the matter, and priorities only where it makes them.
+func TestTrackerLogs(t *testing.T) {
+	for weight, want := range map[int][]string{
+		0:   {`level=WARN msg="failover: tracks" fault="track t: broken" reason=""`, `level=INFO msg="failover: tracks" fault="" reason=""`},
+		-30: {`level=INFO msg="failover: tracks" fault="" reason="track t: broken, priority 100 - 30 = 70" priority=70`, `level=INFO msg="failover: tracks" fault="" reason="" priority=100`},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var out strings.Builder
+			log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+				if a.Key == slog.TimeKey {
+					return slog.Attr{}
+				}
+				return a
+			}}))
+			s := new(thing)
+			runTracker(t, &failover.TrackerConfig{Logger: log, Targets: []failover.Tracked{new(fed)}, Tracks: []failover.Track{{Name: "t", Source: s, Weight: weight}}})
+			for _, err := range []error{nil, errors.New("broken"), nil} {
+				s.is(err)
+				time.Sleep(10 * time.Second)
+				synctest.Wait()
+			}
+			if diff := cmp.Diff(want, strings.Split(strings.TrimSpace(out.String()), "\n")); diff != "" {
+				t.Errorf("weight %d (-want +got):\n%s", weight, diff)
+			}
+		})
 	}
 }

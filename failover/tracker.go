@@ -235,6 +235,7 @@ func (t *Tracker) Run(ctx context.Context) error {
 
 // feed tells the targets another result.
 func (t *Tracker) feed(st, last *TrackerStatus) {
+	attrs := []slog.Attr{slog.String("fault", st.Fault), slog.String("reason", st.Reason)}
 	for _, target := range t.cfg.Targets {
 		// The priority first, so that who comes back comes with the right one.
 		if p, ok := target.(TrackedPriority); ok && (last == nil || st.Priority != last.Priority) {
@@ -245,11 +246,17 @@ func (t *Tracker) feed(st, last *TrackerStatus) {
 		}
 	}
 	level := slog.LevelInfo
-	if st.Fault != "" {
+	switch {
+	case st.Fault != "":
 		level = slog.LevelWarn
+	case last == nil && st.Reason == "":
+		level = slog.LevelDebug // nothing is the matter, and nothing was
 	}
-	t.cfg.Logger.LogAttrs(context.Background(), level, "failover: tracks",
-		slog.Int("priority", int(st.Priority)), slog.String("fault", st.Fault), slog.String("reason", st.Reason))
+	// Without weights the priority is the target's own affair.
+	if slices.ContainsFunc(t.tracks, func(s *trackState) bool { return s.Weight != 0 }) {
+		attrs = append(attrs, slog.Int("priority", int(st.Priority)))
+	}
+	t.cfg.Logger.LogAttrs(context.Background(), level, "failover: tracks", attrs...)
 	if t.cfg.OnChange != nil {
 		t.cfg.OnChange(*st)
 	}
