@@ -376,6 +376,7 @@ func (r *Router) reason(now time.Duration) string {
 	s, why, _ := r.machine.State()
 	text := why.String()
 	active, priority := r.machine.Active()
+	refused := r.refused.why(now, r.machine.DownInterval())
 	switch {
 	case r.leaving:
 		return vrrp.ReasonStopped.String()
@@ -392,7 +393,11 @@ func (r *Router) reason(now time.Duration) string {
 	case s == vrrp.StateActive && r.machine.Rival():
 		text += fmt.Sprintf("; %v is active too, with priority %d", active, priority)
 	case s == vrrp.StateActive:
-		if mac := r.effects.rival(); mac != nil {
+		switch mac := r.effects.rival(); {
+		case mac == nil:
+		case refused != "":
+			text += fmt.Sprintf("; %v has the addresses, too", mac) // and no firewall is the cause
+		default:
 			text += fmt.Sprintf("; %v has the addresses, too, and no advert of it comes here: let protocol %d to %v in, at the firewall of this machine first, or end what else holds them",
 				mac, vrrp.Protocol, vrrp.Group(r.cfg.six()))
 		}
@@ -407,8 +412,8 @@ func (r *Router) reason(now time.Duration) string {
 			text += "; " + why
 		}
 	}
-	if why := r.refused.why(now, r.machine.DownInterval()); why != "" {
-		text += "; " + why
+	if refused != "" {
+		text += "; " + refused
 	}
 	return text
 }

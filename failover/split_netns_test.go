@@ -3,6 +3,8 @@
 package failover_test
 
 import (
+	"bytes"
+	"fmt"
 	"net"
 	"net/netip"
 	"strings"
@@ -11,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/lvskit/lvskit/failover"
+	"github.com/lvskit/lvskit/failover/vrrp"
 )
 
 // A firewall that drops adverts makes two active routers, of which only one can
@@ -50,6 +53,23 @@ func TestNetnsSplitByAFirewallIsNamedOnBothSides(t *testing.T) {
 			}
 		})
 	}
+	t.Run("no rule but another key", func(t *testing.T) {
+		t.Parallel()
+		w := newWire(t)
+		var routers []*failover.Router
+		for i, name := range []string{"d1", "d2"} {
+			r, _, _ := runRouter(t, w.host(name, fmt.Sprintf("192.0.2.%d/24", i+1)), func(c *failover.RouterConfig) {
+				c.Priority, c.Keys = uint8(100+i), []vrrp.Key{{ID: 1, Secret: bytes.Repeat([]byte{byte(i + 1)}, vrrp.MinKey)}}
+			}, "192.0.2.100/32")
+			routers = append(routers, r)
+		}
+		for _, r := range routers {
+			within(t, patience, "it names the key and blames no firewall", func() bool {
+				reason := r.Status().Reason
+				return strings.Contains(reason, " has the addresses, too; packets from ") && strings.Contains(reason, "give all routers the same keys") && !strings.Contains(reason, "firewall")
+			})
+		}
+	})
 	t.Run("a rule for what goes out", func(t *testing.T) {
 		t.Parallel()
 		w := newWire(t)
