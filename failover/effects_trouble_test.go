@@ -47,32 +47,9 @@ func (o *lackingOwner) announced() int {
 }
 
 func (o *lackingOwner) Watch(ctx context.Context, see func(Sighting)) error {
-	o.mu.Lock()
-	o.saw = see
-	o.mu.Unlock()
+	o.see = see
 	<-ctx.Done()
 	return nil
-}
-
-// lacks sets what it lacks from now on.
-func (o *lackingOwner) lacks(err error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.lack = err
-}
-
-// count is how often it announced.
-func (o *lackingOwner) count() int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.announced
-}
-
-func (o *lackingOwner) see(s Sighting) {
-	o.mu.Lock()
-	see := o.saw
-	o.mu.Unlock()
-	see(s)
 }
 
 // lacking runs effects with an owner, and returns the kinds of its events.

@@ -46,7 +46,7 @@
 // When all is mended, and after the time that this takes (three down intervals or
 // dead times and the preempt delay), exactly one machine is active, the one with
 // the highest priority among those that preempt; nobody moves from then on; nobody
-// moved more than five times until then, or four in a pair; two nodes follow each
+// moved more than six times until then, or four in a pair; two nodes follow each
 // other's present run; and the neighbours send to the one that is active, unless
 // it could not know that they do not.
 //

@@ -223,6 +223,9 @@ func (w *world) settling() (settle, quiet time.Duration, most int) {
 	// It takes over and gives way, and once more each where old news come from
 	// a machine that stood still, and then what stays.
 	most = 5
+	if p.delay > every {
+		most = 6 // and once more where a stop meets adverts that are older
+	}
 	// A stall that ended, nobody there, one of lower priority that is left to
 	// serve for a while and then relieved, and two that hear each other.
 	return 3*down + wait + 2*every + 3*p.delay + 8*p.late, 12 * every, most
