@@ -786,7 +786,7 @@ func TestClearanceInABeatProcess(t *testing.T) {
 	var fenced, asked atomic.Int32
 	n, _, _, s, _ := apart(t, func(c *Config) {
 		c.Key = []byte("fedcba9876543210")
-		c.Channels = []Channel{{Name: "only", Local: at[0], Peer: at[1]}} // nobody is there
+		c.Channels = []Channel{{Name: "only", Local: at[0], Peer: at[1]}}          // nobody is there
 		c.DeadAfter, c.WitnessTimeout = 500*time.Millisecond, 500*time.Millisecond // a busy machine is no silence
 		c.Witness = func(context.Context) (bool, string) { return asked.Add(1) > 2, "the gateway is silent" }
 		c.Fence = func(_ context.Context, reason string) error {
