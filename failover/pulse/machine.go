@@ -199,7 +199,7 @@ func (m *Machine) listen(e Event, now time.Duration, out *[]Action) {
 		m.terms = 0
 	}
 	// Who handed over and was heard all the time was no rival.
-	gave := m.yielding && m.partner == alive
+	gave := m.yielding && m.partner == alive && m.reason == ReasonPartnerYields
 	wasActive := b.Terms != m.terms || m.said == StateActive && b.Boot == m.boot && !gave
 	if m.state == StateActive && wasActive && b.State != StateActive && !m.rival {
 		// It was active beside us, or went on to be when it fell silent, and

@@ -99,3 +99,18 @@ func TestWholeCutDoesNotLookLikeADeafRival(t *testing.T) {
 	}
 	s.want(StateBackup, ReasonPartnerActive)
 }
+
+// The same if it hands over when it is heard again: we did not take over by
+// that, but by its silence.
+func TestWhoHandsOverAfterASilenceWasARival(t *testing.T) {
+	s := newScript(t, backupParams())
+	s.partner(StateActive)
+	s.until(dead)
+	s.want(StateActive, ReasonPartnerSilent)
+	s.partner(StateActive, func(b *Beat) { b.Yielding = true })
+	s.acts = nil
+	s.partner(StateBackup)
+	if s.count(ActionAnnounce) != 1 {
+		t.Errorf("actions %v", s.acts)
+	}
+}

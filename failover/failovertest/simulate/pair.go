@@ -293,7 +293,8 @@ func (w *world) replay(to int, span time.Duration, count int) {
 			what /= 4 // of an old run, perhaps
 		}
 		b, from := &w.beats[what], int(w.senders[what])
-		if from != to && !w.taken[what] && (b.Boot == w.pair[from].p.Boot || b.Boot == w.pair[to].guard.Peer()) {
+		g := w.pair[to].guard
+		if from != to && !w.taken[what] && (b.Boot == w.pair[from].p.Boot || b.Boot == g.Peer() || b.Echo == g.Challenge()) {
 			continue
 		}
 		w.push(happening{
