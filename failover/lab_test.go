@@ -3,8 +3,10 @@
 package failover_test
 
 import (
+	"bytes"
 	"context"
 	"net/netip"
+	"sync"
 	"testing"
 
 	"github.com/lvskit/lvskit/failover"
@@ -25,4 +27,22 @@ func must(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// lockedBuffer is written by a command while it is read.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }

@@ -424,7 +424,7 @@ func TestNetnsBeatProcessWithoutPrivilege(t *testing.T) {
 	cmd.Dir = "/"
 	cmd.Env = append(os.Environ(), daemonVariable+"="+string(text))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-	out := new(lockedText)
+	out := new(lockedBuffer)
 	cmd.Stdout, cmd.Stderr = out, out
 	must(t, cmd.Start())
 	t.Cleanup(func() {
@@ -450,22 +450,4 @@ func TestNetnsBeatProcessWithoutPrivilege(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}
 	}
-}
-
-// lockedText is written while it is read.
-type lockedText struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *lockedText) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedText) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

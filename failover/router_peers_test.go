@@ -3,7 +3,6 @@
 package failover_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net/netip"
@@ -111,24 +110,6 @@ type keepalived struct {
 	args []string
 	cmd  *exec.Cmd
 	log  lockedBuffer
-}
-
-// lockedBuffer is written by a command while it is read.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 func newKeepalived(t *testing.T, host *peer, d *dialect) *keepalived {
