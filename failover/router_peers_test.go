@@ -253,7 +253,7 @@ var unhappy = regexp.MustCompile(`(?i)\(test\).*\b(invalid|incorrect|bad|bogus|w
 
 // slack is what the machine, a poll and the way may add to a moment, on a
 // machine that does other things.
-const slack = 400 * time.Millisecond
+const slack = time.Second
 
 // contest is a host with keepalived and one for ours, on a wire.
 type contest struct {

@@ -82,11 +82,13 @@ func TestNetnsReloadsTouchOnlyWhatDiffers(t *testing.T) {
 	}
 	mu.Unlock()
 	for _, e := range rec.Events() {
-		if e.Kind == failover.EventRole {
+		// It may find its role late, and a machine that stood still may move it.
+		if e.Kind == failover.EventRole && e.From != failover.RoleInit && r1.Status().Stalls+r2.Status().Stalls == 0 {
 			t.Errorf("the rival: %v", e)
 		}
 	}
-	if st := r1.Status(); st.Role != failover.RoleActive || st.Rival {
-		t.Errorf("status %+v", st)
-	}
+	within(t, patience, "the role is where it was", func() bool {
+		st := r1.Status()
+		return st.Role == failover.RoleActive && !st.Rival
+	})
 }

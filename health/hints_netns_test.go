@@ -6,6 +6,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -114,8 +115,15 @@ func TestNetnsHintsAskAtOnce(t *testing.T) {
 			case <-time.After(30 * time.Second):
 				t.Error("the watch was not asked within 30 s")
 			}
-			if h := <-hints; h.Reason != tt.want {
-				t.Errorf("hint %q, want %q", h.Reason, tt.want)
+			// Another hint may come before it, as both are of one cut.
+			var told []string
+			for late := time.After(10 * time.Second); !slices.Contains(told, tt.want); {
+				select {
+				case h := <-hints:
+					told = append(told, h.Reason)
+				case <-late:
+					t.Fatalf("hints %q, want %q", told, tt.want)
+				}
 			}
 		})
 	}
