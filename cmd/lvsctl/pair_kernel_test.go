@@ -141,16 +141,18 @@ service = lvs
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
+	serves, waits := one, two
+	if two.status().Role.Role == "active" {
+		serves, waits = two, one
+	}
 	keepAsking(t, client, vip)
+	// A check may have met the cut.
+	serves.await("all servers are back", serving(3))
 	if got := fetch(t, client, vip, 9); len(got) != 3 {
 		t.Errorf("after the cables are back: %v", got)
 	}
 
 	// Whoever serves leaves in good order, and the other takes over at once.
-	serves, waits := one, two
-	if two.status().Role.Role == "active" {
-		serves, waits = two, one
-	}
 	// By order, and back again; the one that does not serve refuses.
 	for range 2 {
 		if code, out := yield(t, waits); code != exitFailed || !strings.Contains(out, "not active") {
