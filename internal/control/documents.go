@@ -169,7 +169,8 @@ type Router struct {
 	Active         string `json:"active,omitempty"`
 	ActivePriority uint8  `json:"active_priority,omitempty"`
 	Rival          bool   `json:"rival"`
-	// Addresses move with it; they are held here while it is active.
+	// Addresses move with it; they are held here while it is active, and until
+	// the router that takes over serves.
 	Addresses     []string `json:"addresses"`
 	AddressesHeld bool     `json:"addresses_held"`
 	// Error is the trouble with the device, with sending or with addresses.

@@ -95,7 +95,7 @@ func (d *Director) describeNode(m *member, n *failover.Status) control.Role {
 		}
 		r.Channels = append(r.Channels, ch)
 	}
-	r.AddressesHeld = m.addresses != nil && n.Role == failover.RoleActive && n.Serving
+	r.AddressesHeld = m.addresses != nil && n.Serving
 	return r
 }
 
@@ -158,7 +158,7 @@ func (d *Director) describeRouter(m *member, s *failover.RouterStatus) control.R
 	r := control.Router{
 		Name: m.name, Group: s.Group, Role: s.Role.String(), Reason: s.Reason, Since: s.Since, VRID: s.VRID, Device: s.Device, Version: s.Version,
 		Priority: s.Priority, IntervalMS: millis(s.Interval), DownMS: millis(s.Down), Rival: s.Rival,
-		Addresses: []string{}, AddressesHeld: m.addresses != nil && s.Role == failover.RoleActive && s.Serving,
+		Addresses: []string{}, AddressesHeld: m.addresses != nil && s.Serving,
 		Error: cmp.Or(s.Error, s.AddressError), Peers: []control.RouterPeer{}, Refused: make(map[string]uint64),
 		Sent: s.Sent, Received: s.Received, Stalls: s.Stalls,
 	}
