@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/lvskit/lvskit/health"
 	"github.com/lvskit/lvskit/health/healthtest"
 )
@@ -206,7 +208,7 @@ func matrixCells(t *testing.T) []cell {
 			t.Errorf("the kind %s is not in the matrix: give it a row in matrixRows", k.Name)
 		}
 	}
-	hole, refused := healthtest.BlackHole(t), refusedAddr(t)
+	hole, refused := healthtest.BlackHole(t), refusedForGood(t)
 	var cells []cell
 	for _, name := range slices.Sorted(maps.Keys(rows)) {
 		row := rows[name]
@@ -463,4 +465,41 @@ func belongings(t *testing.T) things {
 		}
 	}
 	return all
+}
+
+// refusedForGood returns an address that refuses TCP and UDP until the test
+// ends. Both ports are taken, so that no server of another cell gets them: one is
+// not listened on, the other hears but one peer.
+func refusedForGood(t *testing.T) netip.AddrPort {
+	t.Helper()
+	local := unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}
+	take := func(kind int) (fd int, err error) {
+		if fd, err = unix.Socket(unix.AF_INET, kind|unix.SOCK_CLOEXEC, 0); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = unix.Close(fd) })
+		return fd, unix.Bind(fd, &local)
+	}
+	for range 20 {
+		local.Port = 0
+		fd, err := take(unix.SOCK_STREAM)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, err := unix.Getsockname(fd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		local.Port = name.(*unix.SockaddrInet4).Port
+		udp, err := take(unix.SOCK_DGRAM)
+		if err != nil {
+			continue // somebody else's; the next one may be free
+		}
+		if err := unix.Connect(udp, &local); err != nil { // to itself alone
+			t.Fatal(err)
+		}
+		return netip.AddrPortFrom(netip.AddrFrom4(local.Addr), uint16(local.Port))
+	}
+	t.Fatal("no port is free for both")
+	return netip.AddrPort{}
 }
