@@ -10,6 +10,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lvskit/lvskit/failover/internal/rtnl"
 )
 
 // Numbers of the kernel that package unix does not have.
@@ -28,12 +30,12 @@ func (f *acceptFilter) set(addrs []netip.Addr) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.socket == nil {
-		err := inNamespace(f.namespace, func() error {
+		err := rtnl.Inside(f.namespace, func() error {
 			fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
 			if err != nil {
 				return err
 			}
-			limit := unix.NsecToTimeval(netlinkLimit.Nanoseconds())
+			limit := unix.NsecToTimeval(rtnl.Limit.Nanoseconds())
 			if err := errors.Join(unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}),
 				unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit)); err != nil {
 				return errors.Join(err, unix.Close(fd))

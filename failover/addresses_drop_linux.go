@@ -10,6 +10,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/lvskit/lvskit/failover/internal/rtnl"
 )
 
 // drop removes the addresses of list that are doomed; those that are gone
@@ -28,7 +30,7 @@ func drop(ctx context.Context, h *netlink.Handle, link netlink.Link, list []netl
 	// Backwards: the kernel lists the first address of a network before the
 	// others, and a doomed one that goes by itself takes nobody along.
 	for _, a := range slices.Backward(list) {
-		p := prefixOf(a.IPNet)
+		p := rtnl.Prefix(a.IPNet)
 		if !doomed(p) {
 			continue
 		}
@@ -49,7 +51,7 @@ func drop(ctx context.Context, h *netlink.Handle, link netlink.Link, list []netl
 		}
 	}
 	for _, a := range list {
-		p := prefixOf(a.IPNet)
+		p := rtnl.Prefix(a.IPNet)
 		if doomed(p) || !p.Addr().Is4() || a.Flags&unix.IFA_F_SECONDARY == 0 || !slices.Contains(first, network(a)) {
 			continue
 		}
@@ -75,17 +77,7 @@ func again(a netlink.Addr) *netlink.Addr {
 // network: that of the peer if there is one.
 func network(a netlink.Addr) netip.Prefix {
 	if a.Peer != nil {
-		return prefixOf(a.Peer).Masked()
+		return rtnl.Prefix(a.Peer).Masked()
 	}
-	return prefixOf(a.IPNet).Masked()
-}
-
-// prefixOf translates an address; the zero Prefix if it is none.
-func prefixOf(n *net.IPNet) netip.Prefix {
-	if n == nil {
-		return netip.Prefix{}
-	}
-	ip, _ := netip.AddrFromSlice(n.IP)
-	bits, _ := n.Mask.Size()
-	return netip.PrefixFrom(ip.Unmap(), bits)
+	return rtnl.Prefix(a.IPNet).Masked()
 }

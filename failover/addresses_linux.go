@@ -7,18 +7,13 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
-	"runtime"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
-)
 
-// netlinkLimit bounds a request to the kernel, which answers at once or never.
-const netlinkLimit = 5 * time.Second
+	"github.com/lvskit/lvskit/failover/internal/rtnl"
+)
 
 func platform(namespace string) (addressKeeper, Announcer, error) {
 	return linkKeeper{namespace}, linkAnnouncer{namespace}, nil
@@ -26,28 +21,6 @@ func platform(namespace string) (addressKeeper, Announcer, error) {
 
 // linkKeeper adds and removes addresses over rtnetlink(7).
 type linkKeeper struct{ namespace string }
-
-// handle opens a netlink socket for one task, so that none is kept over a
-// namespace's or a device's end.
-func (k linkKeeper) handle() (*netlink.Handle, error) {
-	ns := netns.None()
-	if k.namespace != "" {
-		var err error
-		if ns, err = netns.GetFromPath(k.namespace); err != nil {
-			return nil, fmt.Errorf("failover: network namespace %s: %w", k.namespace, err)
-		}
-		defer ns.Close()
-	}
-	h, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
-	if err != nil {
-		return nil, fmt.Errorf("failover: open netlink: %w", err)
-	}
-	if err := h.SetSocketTimeout(netlinkLimit); err != nil {
-		h.Close()
-		return nil, fmt.Errorf("failover: netlink time limit: %w", err)
-	}
-	return h, nil
-}
 
 // devices groups addresses by device, in the order of their first mention.
 func devices(addrs []VirtualAddress) (names []string, by map[string][]VirtualAddress) {
@@ -65,7 +38,7 @@ func (k linkKeeper) ensure(ctx context.Context, addrs []VirtualAddress) (added, 
 	if len(addrs) == 0 {
 		return nil, nil, nil
 	}
-	h, err := k.handle()
+	h, err := rtnl.Open(k.namespace)
 	if err != nil {
 		return nil, nil, err // they may be there
 	}
@@ -73,7 +46,7 @@ func (k linkKeeper) ensure(ctx context.Context, addrs []VirtualAddress) (added, 
 	var errs []error
 	names, by := devices(addrs)
 	for _, name := range names {
-		link, list, err := findDevice(h, name, by[name][0].Prefix)
+		link, list, err := rtnl.Device(h, name, by[name][0].Prefix)
 		if err != nil {
 			failed = append(failed, by[name]...)
 			errs = append(errs, err)
@@ -98,7 +71,7 @@ func ensureOn(ctx context.Context, h *netlink.Handle, link netlink.Link, list []
 	present := make(map[netip.Prefix]bool)
 	useless := make(map[netip.Prefix]bool)
 	for _, a := range list {
-		p := prefixOf(a.IPNet)
+		p := rtnl.Prefix(a.IPNet)
 		w, ours := want[p.Addr()]
 		if ours && p.Addr().Is6() && a.Flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) != 0 {
 			// Added by someone else with a look for duplicates, which has not
@@ -140,7 +113,7 @@ func ensureOn(ctx context.Context, h *netlink.Handle, link netlink.Link, list []
 	if stale4 {
 		// Last, and only where the right one is there, so that the address
 		// never is not. Listed anew, as what came may go with what leaves.
-		if list, err = addressList(h, link); err == nil {
+		if list, err = rtnl.Addresses(h, link); err == nil {
 			err = drop(ctx, h, link, list, func(p netip.Prefix) bool {
 				w, ours := want[p.Addr()]
 				return ours && p != w && p.Addr().Is4() && present[w]
@@ -155,7 +128,7 @@ func (k linkKeeper) remove(ctx context.Context, addrs []VirtualAddress) error {
 	if len(addrs) == 0 {
 		return nil
 	}
-	h, err := k.handle()
+	h, err := rtnl.Open(k.namespace)
 	if err != nil {
 		return err
 	}
@@ -163,7 +136,7 @@ func (k linkKeeper) remove(ctx context.Context, addrs []VirtualAddress) error {
 	var errs []error
 	names, by := devices(addrs)
 	for _, name := range names {
-		link, list, err := findDevice(h, name, by[name][0].Prefix)
+		link, list, err := rtnl.Device(h, name, by[name][0].Prefix)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // its addresses went with it
 		}
@@ -188,46 +161,6 @@ func breathe(done int) {
 	}
 }
 
-// findDevice returns a device and the addresses on it.
-func findDevice(h *netlink.Handle, name string, of netip.Prefix) (netlink.Link, []netlink.Addr, error) {
-	link, err := h.LinkByName(name)
-	var missing netlink.LinkNotFoundError
-	if errors.As(err, &missing) {
-		return nil, nil, fmt.Errorf("failover: device %q for %v: %w; present are %s", name, of, fs.ErrNotExist, deviceNames(h))
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("failover: device %q for %v: %w", name, of, err)
-	}
-	list, err := addressList(h, link)
-	return link, list, err
-}
-
-// addressList returns the addresses on a device in the kernel's order.
-func addressList(h *netlink.Handle, link netlink.Link) (list []netlink.Addr, err error) {
-	for range 3 { // a dump that was disturbed by a change is to be repeated
-		if list, err = h.AddrList(link, netlink.FAMILY_ALL); !errors.Is(err, netlink.ErrDumpInterrupted) {
-			break
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("failover: list the addresses of %q: %w", link.Attrs().Name, err)
-	}
-	return list, nil
-}
-
-func deviceNames(h *netlink.Handle) string {
-	links, err := h.LinkList()
-	if err != nil {
-		return "unknown"
-	}
-	var names []string
-	for _, l := range links {
-		names = append(names, l.Attrs().Name)
-	}
-	slices.Sort(names)
-	return strings.Join(names, ", ")
-}
-
 func kernelAddress(v VirtualAddress) *netlink.Addr {
 	ip := v.Prefix.Addr()
 	a := &netlink.Addr{IPNet: &net.IPNet{IP: ip.AsSlice(), Mask: net.CIDRMask(v.Prefix.Bits(), ip.BitLen())}}
@@ -250,38 +183,4 @@ func addressError(what string, v VirtualAddress, err error) error {
 		return fmt.Errorf("failover: %s %v: %w; run as root or give CAP_NET_ADMIN", what, v, err)
 	}
 	return fmt.Errorf("failover: %s %v: %w", what, v, err)
-}
-
-// inNamespace runs f on a thread that is in the namespace; empty is the
-// process's own.
-func inNamespace(path string, f func() error) error {
-	if path == "" {
-		return f()
-	}
-	target, err := netns.GetFromPath(path)
-	if err != nil {
-		return fmt.Errorf("failover: network namespace %s: %w", path, err)
-	}
-	defer target.Close()
-	done := make(chan error, 1)
-	go func() {
-		// The thread is not unlocked: if it cannot return, it ends here.
-		runtime.LockOSThread()
-		home, err := netns.Get()
-		if err != nil {
-			done <- fmt.Errorf("failover: own network namespace: %w", err)
-			return
-		}
-		defer home.Close()
-		if err := netns.Set(target); err != nil {
-			done <- fmt.Errorf("failover: enter network namespace %s: %w", path, err)
-			return
-		}
-		err = f()
-		if netns.Set(home) == nil {
-			runtime.UnlockOSThread()
-		}
-		done <- err
-	}()
-	return <-done
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/mdlayher/packet"
+
+	"github.com/lvskit/lvskit/failover/internal/rtnl"
 )
 
 const (
@@ -57,7 +59,7 @@ type announceSocket struct {
 
 func (l linkAnnouncer) open(name string) (*announceSocket, error) {
 	s := &announceSocket{}
-	err := inNamespace(l.namespace, func() (err error) {
+	err := rtnl.Inside(l.namespace, func() (err error) {
 		if s.device, err = net.InterfaceByName(name); err != nil {
 			return err
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/lvskit/lvskit/failover/internal/rtnl"
 	"github.com/lvskit/lvskit/failover/vrrp"
 )
 
@@ -39,7 +40,7 @@ func (t RawIP) ListenAdverts(_ context.Context, s AdvertSocket) (AdvertConn, err
 	if c.request, err = unix.NewIfreq(s.Device); err != nil {
 		return nil, fmt.Errorf("failover: device %q: %w", s.Device, err)
 	}
-	err = inNamespace(t.Namespace, func() error {
+	err = rtnl.Inside(t.Namespace, func() error {
 		family := unix.AF_INET
 		if c.six {
 			family = unix.AF_INET6
@@ -68,12 +69,12 @@ func (t RawIP) ListenAdverts(_ context.Context, s AdvertSocket) (AdvertConn, err
 
 // place finds the device and the address to send from.
 func (t RawIP) place(s *AdvertSocket) (index int, source netip.Addr, err error) {
-	h, err := linkKeeper{t.Namespace}.handle()
+	h, err := rtnl.Open(t.Namespace)
 	if err != nil {
 		return 0, source, err
 	}
 	defer h.Close()
-	link, list, err := findDevice(h, s.Device, netip.PrefixFrom(s.Group, s.Group.BitLen()))
+	link, list, err := rtnl.Device(h, s.Device, netip.PrefixFrom(s.Group, s.Group.BitLen()))
 	if err != nil {
 		return 0, source, err
 	}
@@ -84,7 +85,7 @@ func (t RawIP) place(s *AdvertSocket) (index int, source netip.Addr, err error) 
 	six := s.Group.Is6()
 	linkLocal := six && (len(s.Peers) == 0 || s.Peers[0].IsLinkLocalUnicast())
 	for _, a := range list {
-		addr := prefixOf(a.IPNet).Addr()
+		addr := rtnl.Prefix(a.IPNet).Addr()
 		unusable := a.Flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) != 0
 		if addr.Is6() == six && !unusable && (!six || addr.IsLinkLocalUnicast() == linkLocal) && !slices.Contains(s.Virtual, addr) {
 			return index, addr, nil
@@ -301,13 +302,13 @@ func (c *rawConn) Send(payload []byte, to netip.Addr) error {
 // lostSource reports whether the source is known to be no address of the
 // machine any more.
 func (c *rawConn) lostSource() bool {
-	h, err := linkKeeper{c.namespace}.handle()
+	h, err := rtnl.Open(c.namespace)
 	if err != nil {
 		return false
 	}
 	defer h.Close()
 	list, err := h.AddrList(nil, netlink.FAMILY_ALL)
-	return err == nil && !slices.ContainsFunc(list, func(a netlink.Addr) bool { return prefixOf(a.IPNet).Addr() == c.source })
+	return err == nil && !slices.ContainsFunc(list, func(a netlink.Addr) bool { return rtnl.Prefix(a.IPNet).Addr() == c.source })
 }
 
 // Check looks whether the device is the one that it was, up and connected.

@@ -8,6 +8,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/lvskit/lvskit/failover/internal/rtnl"
 )
 
 // linkPreparation has sockets open and devices looked up.
@@ -35,17 +37,17 @@ func (k linkKeeper) prepare(addrs []VirtualAddress) preparation {
 
 func (p *linkPreparation) open(k linkKeeper) bool {
 	var err error
-	if p.handle, err = k.handle(); err != nil {
+	if p.handle, err = rtnl.Open(k.namespace); err != nil {
 		return false
 	}
 	names, by := devices(p.addrs)
 	for _, name := range names {
-		link, list, err := findDevice(p.handle, name, by[name][0].Prefix)
+		link, list, err := rtnl.Device(p.handle, name, by[name][0].Prefix)
 		if err != nil {
 			return false
 		}
 		for _, a := range list {
-			addr := prefixOf(a.IPNet).Addr()
+			addr := rtnl.Prefix(a.IPNet).Addr()
 			if slices.ContainsFunc(by[name], func(v VirtualAddress) bool { return v.Prefix.Addr() == addr }) {
 				return false
 			}

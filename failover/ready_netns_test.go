@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/lvskit/lvskit/failover/internal/rtnl"
 	"github.com/lvskit/lvskit/internal/lab"
 )
 
@@ -90,7 +91,7 @@ func TestNetnsPreparedTakeOver(t *testing.T) {
 				t.Fatal(err)
 			}
 			list, err := host.Handle().AddrList(link, netlink.FAMILY_V4)
-			if err != nil || len(list) != 1 || prefixOf(list[0].IPNet) != vip.Prefix {
+			if err != nil || len(list) != 1 || rtnl.Prefix(list[0].IPNet) != vip.Prefix {
 				t.Errorf("addresses %v, error %v; want %v alone", list, err, vip.Prefix)
 			}
 			if got, want := hears(), link.Attrs().HardwareAddr.String(); got != want {

@@ -11,10 +11,12 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/lvskit/lvskit/failover/internal/rtnl"
 )
 
 func (k linkKeeper) ensureRoutes(ctx context.Context, routes []VirtualRoute) (added []VirtualRoute, err error) {
-	h, err := k.handle()
+	h, err := rtnl.Open(k.namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +45,7 @@ func (k linkKeeper) removeRoutes(ctx context.Context, routes []VirtualRoute) err
 	if len(routes) == 0 {
 		return nil
 	}
-	h, err := k.handle()
+	h, err := rtnl.Open(k.namespace)
 	if err != nil {
 		return err
 	}
@@ -128,7 +130,7 @@ func (b *routeBook) list(t routeTable, filter netlink.Route, mask uint64) (list 
 
 // placeOf reports whether a route of the right table is at the place of r.
 func placeOf(k netlink.Route, r VirtualRoute) bool {
-	return prefixOf(k.Dst) == r.Prefix && uint32(k.Priority) == r.place().Metric && k.Tos == 0
+	return rtnl.Prefix(k.Dst) == r.Prefix && uint32(k.Priority) == r.place().Metric && k.Tos == 0
 }
 
 // same reports whether a route at the place of r leads where r does.
@@ -229,13 +231,9 @@ func (b *routeBook) kernelRoute(r VirtualRoute) (*netlink.Route, error) {
 		k.Scope = netlink.SCOPE_LINK
 	}
 	if r.Device != "" {
-		link, err := b.h.LinkByName(r.Device)
-		var missing netlink.LinkNotFoundError
-		if errors.As(err, &missing) {
-			return nil, fmt.Errorf("failover: device %q for route %v: %w; present are %s", r.Device, r, fs.ErrNotExist, deviceNames(b.h))
-		}
+		link, err := rtnl.Link(b.h, r.Device, fmt.Sprintf("route %v", r))
 		if err != nil {
-			return nil, routeError("add", r, err)
+			return nil, err
 		}
 		k.LinkIndex = link.Attrs().Index
 	}

@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
+
+	"github.com/lvskit/lvskit/failover/internal/rtnl"
 )
 
 const (
@@ -87,7 +89,7 @@ func (w *linkWatch) listen(name string, index int, mac [6]byte, addrs []VirtualA
 
 // frames opens a packet socket (packet(7)) for one protocol of a device.
 func (k linkKeeper) frames(index int, etherType uint16, filter []bpf.Instruction) (file *os.File, err error) {
-	err = inNamespace(k.namespace, func() error {
+	err = rtnl.Inside(k.namespace, func() error {
 		// Protocol 0 receives nothing until the filter is there.
 		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 		if err != nil {

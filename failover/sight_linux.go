@@ -14,6 +14,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
+
+	"github.com/lvskit/lvskit/failover/internal/rtnl"
 )
 
 const (
@@ -115,7 +117,7 @@ func (k linkKeeper) watch(ctx context.Context, a *Addresses, see func(Sighting))
 // notices opens a socket for what the kernel tells of links, addresses and
 // routes.
 func (k linkKeeper) notices() (file *os.File, err error) {
-	err = inNamespace(k.namespace, func() error {
+	err = rtnl.Inside(k.namespace, func() error {
 		fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
 		if err != nil {
 			return err
@@ -201,7 +203,7 @@ func (w *linkWatch) mark(m notice) {
 // look brings the readers in line with the devices, and tells what has become
 // of devices and addresses.
 func (w *linkWatch) look(ctx context.Context) error {
-	h, err := w.keeper.handle()
+	h, err := rtnl.Open(w.keeper.namespace)
 	if err != nil {
 		return err
 	}
@@ -346,7 +348,7 @@ func losses(ctx context.Context, h *netlink.Handle, addrs []VirtualAddress) (out
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		_, list, err := findDevice(h, name, by[name][0].Prefix)
+		_, list, err := rtnl.Device(h, name, by[name][0].Prefix)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // it went just now
 		}
@@ -355,7 +357,7 @@ func losses(ctx context.Context, h *netlink.Handle, addrs []VirtualAddress) (out
 		}
 		there := make(map[netip.Addr]int, len(list))
 		for _, a := range list {
-			there[prefixOf(a.IPNet).Addr()] = a.Flags
+			there[rtnl.Prefix(a.IPNet).Addr()] = a.Flags
 		}
 		for _, v := range by[name] {
 			flags, ok := there[v.Prefix.Addr()]

@@ -12,11 +12,13 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/lvskit/lvskit/failover/internal/rtnl"
 )
 
 // Look asks the kernel for the device.
 func (d TrackDevice) Look(context.Context) error {
-	h, err := linkKeeper{d.Namespace}.handle()
+	h, err := rtnl.Open(d.Namespace)
 	if err != nil {
 		return err
 	}
@@ -43,7 +45,7 @@ func (d TrackDevice) Watch(ctx context.Context, changed func()) error {
 
 // Look asks the kernel for the route.
 func (r TrackRoute) Look(ctx context.Context) error {
-	h, err := linkKeeper{r.Namespace}.handle()
+	h, err := rtnl.Open(r.Namespace)
 	if err != nil {
 		return err
 	}
@@ -97,7 +99,7 @@ func (r TrackRoute) isAt(route *netlink.Route) bool {
 		to = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 	}
 	if route.Dst != nil {
-		to = prefixOf(route.Dst)
+		to = rtnl.Prefix(route.Dst)
 	}
 	return to == r.Prefix && (route.Type == unix.RTN_UNICAST || route.Type == unix.RTN_LOCAL)
 }

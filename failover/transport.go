@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
+	"github.com/lvskit/lvskit/failover/internal/rtnl"
 )
 
 // PacketConn is a socket of one channel. *[net.UDPConn] satisfies it. Close
@@ -32,7 +34,7 @@ type UDP struct {
 // Listen binds a UDP socket to local.
 func (u UDP) Listen(ctx context.Context, local netip.AddrPort) (PacketConn, error) {
 	var c PacketConn
-	err := inNamespace(u.Namespace, func() error {
+	err := rtnl.Inside(u.Namespace, func() error {
 		var lc net.ListenConfig
 		pc, err := lc.ListenPacket(ctx, "udp", local.String())
 		if err == nil {

@@ -14,6 +14,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/lvskit/lvskit/failover/internal/rtnl"
 )
 
 // maxEchoes bounds what is asked in one go: the numbers that there are.
@@ -92,7 +94,7 @@ func (w *linkWatch) ask(ctx context.Context) (again bool) {
 
 // questions finds whom to ask about each address.
 func (w *linkWatch) questions() (out []*question) {
-	h, err := w.keeper.handle()
+	h, err := rtnl.Open(w.keeper.namespace)
 	if err != nil {
 		return nil
 	}
@@ -100,7 +102,7 @@ func (w *linkWatch) questions() (out []*question) {
 	addrs := w.owner.set()
 	names, by := devices(addrs)
 	for _, name := range names {
-		link, list, err := findDevice(h, name, by[name][0].Prefix)
+		link, list, err := rtnl.Device(h, name, by[name][0].Prefix)
 		if err != nil || len(link.Attrs().HardwareAddr) != 6 {
 			continue // nobody is there, or nobody has neighbours there
 		}
@@ -109,7 +111,7 @@ func (w *linkWatch) questions() (out []*question) {
 			// The machine's own addresses and routes are on its parent: a port
 			// that lets no second MAC through is found like that.
 			if parent, err := h.LinkByIndex(link.Attrs().ParentIndex); err == nil {
-				if list, err = addressList(h, parent); err != nil {
+				if list, err = rtnl.Addresses(h, parent); err != nil {
 					continue
 				}
 				home = parent
@@ -168,7 +170,7 @@ func machineAddresses(list []netlink.Addr, virtual []VirtualAddress, six bool) (
 		moves[v.Prefix.Addr()] = true
 	}
 	for _, k := range list {
-		a := prefixOf(k.IPNet).Addr()
+		a := rtnl.Prefix(k.IPNet).Addr()
 		if a.Is6() == six && !moves[a] && k.Flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED|unix.IFA_F_DEPRECATED) == 0 {
 			out = append(out, a)
 		}
@@ -306,7 +308,7 @@ func (k linkKeeper) echo(ctx context.Context, questions []*question, six bool) e
 // icmp opens a raw socket that gets echo replies (raw(7), icmp(7), RFC 3542
 // section 3.2).
 func (k linkKeeper) icmp(six bool) (file *os.File, err error) {
-	err = inNamespace(k.namespace, func() error {
+	err = rtnl.Inside(k.namespace, func() error {
 		family, proto := unix.AF_INET, unix.IPPROTO_ICMP
 		if six {
 			family, proto = unix.AF_INET6, unix.IPPROTO_ICMPV6

@@ -13,6 +13,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/lvskit/lvskit/failover/internal/rtnl"
 )
 
 // virtualAlias begins the alias (ip-link(8)) of a device of ours, which goes on
@@ -30,7 +32,7 @@ var parentSettings = [...]struct {
 // ensure makes the device, or takes that of an earlier run as it is: it may
 // serve yet.
 func (v *virtualDevice) ensure() error {
-	h, err := linkKeeper{v.namespace}.handle()
+	h, err := rtnl.Open(v.namespace)
 	if err != nil {
 		return err
 	}
@@ -69,7 +71,7 @@ func (v *virtualDevice) ensure() error {
 	case err != nil:
 		return err
 	}
-	return inNamespace(v.namespace, v.settle)
+	return rtnl.Inside(v.namespace, v.settle)
 }
 
 // refused says why the parent bears no macvlan.
@@ -114,7 +116,7 @@ func ourVirtual(link netlink.Link) bool {
 // parent knows what the settings were when it came.
 func (v *virtualDevice) before(h *netlink.Handle, parent int) (string, error) {
 	var values []string
-	err := inNamespace(v.namespace, func() error {
+	err := rtnl.Inside(v.namespace, func() error {
 		for _, s := range parentSettings {
 			value, err := os.ReadFile(setting("ipv4", v.parent, s.name))
 			if err != nil {
@@ -229,7 +231,7 @@ func writeSetting(family, device, name, value string) error {
 
 // setUp brings the device up or down. One that is gone is down.
 func (v *virtualDevice) setUp(up bool) error {
-	h, err := linkKeeper{v.namespace}.handle()
+	h, err := rtnl.Open(v.namespace)
 	if err != nil {
 		return err
 	}
@@ -254,7 +256,7 @@ func (v *virtualDevice) setUp(up bool) error {
 // remove removes the device, and with the last one of its parent what was set
 // for it there.
 func (v *virtualDevice) remove() error {
-	h, err := linkKeeper{v.namespace}.handle()
+	h, err := rtnl.Open(v.namespace)
 	if err != nil {
 		return err
 	}
@@ -273,7 +275,7 @@ func (v *virtualDevice) remove() error {
 	if err != nil || len(left) > 0 {
 		return err
 	}
-	return inNamespace(v.namespace, func() error { return v.restore(link.Attrs().Alias) })
+	return rtnl.Inside(v.namespace, func() error { return v.restore(link.Attrs().Alias) })
 }
 
 // restore gives the parent the settings back that nobody else has changed.
@@ -303,7 +305,7 @@ func (v *virtualDevice) wrap(inner AdvertConn) (AdvertConn, error) {
 	c := &virtualConn{AdvertConn: inner, device: v}
 	err := v.ensure()
 	if err == nil {
-		err = inNamespace(v.namespace, c.open)
+		err = rtnl.Inside(v.namespace, c.open)
 	}
 	if err != nil {
 		return nil, errors.Join(err, inner.Close())
