@@ -308,32 +308,15 @@ func (r *Router) takeOverTime() time.Duration {
 }
 
 // holdFor is how long the addresses stay here at most when the router leaves a
-// role, so that no packet finds nobody: until another router speaks, or may not
-// come any more. Who has a fault has nothing to serve with.
+// role, see [vrrp.Machine.Hold].
 func (r *Router) holdFor(was Role) time.Duration {
-	_, why, _ := r.machine.State()
 	serving, _ := r.effects.status()
-	switch {
-	case r.leaving && was == RoleBackup && serving:
-		// It gave way a moment ago, by order or with a member of its group that
-		// stopped first.
-		return r.skewLimit() + takeOverTime
-	case was != RoleActive || r.role == RoleFault:
-		return 0
-	case r.leaving: // the others wait for their skew, an interval at most
-		return r.skewLimit() + takeOverTime
-	case why == vrrp.ReasonHigherHeard:
-		return r.takeOverTime()
+	// It may have given way a moment ago, by order or with a member of its group
+	// that stopped first.
+	if was == RoleActive || r.leaving && was == RoleBackup && serving {
+		return r.machine.Hold(r.takeOverTime())
 	}
-	return r.machine.DownInterval() + takeOverTime
-}
-
-// skewLimit is the longest that another router waits after our last word.
-func (r *Router) skewLimit() time.Duration {
-	if r.cfg.Version == 2 {
-		return time.Second
-	}
-	return r.cfg.Interval
+	return 0
 }
 
 // roleNow translates the state. Who listens has decided nothing yet, and
