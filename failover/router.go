@@ -43,11 +43,11 @@ type Router struct {
 	since   time.Duration
 	fault   string // the operator's
 
-	conn    AdvertConn    // nil while it is closed
-	connErr error         // why it is closed, or what keeps the device from carrying packets
-	sendErr error         // why sending fails
-	again   bool          // sending found that the socket is of no more use
-	emptyAt time.Duration // when the socket was last seen empty
+	conn     AdvertConn // nil while it is closed
+	connErr  error      // why it is closed, or what keeps the device from carrying packets
+	sendErr  error      // why sending fails
+	again    bool       // sending found that the socket is of no more use
+	arrivals arrivals
 	// anticipated is the moment of the take-over that was prepared last.
 	anticipated time.Duration
 	in, out     []byte       // buffers

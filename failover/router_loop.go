@@ -51,7 +51,7 @@ func (r *Router) open(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return errors.Join(ctx.Err(), conn.Close())
 	}
-	r.conn, r.emptyAt = conn, now
+	r.conn, r.arrivals.emptyAt = conn, now
 	r.step(vrrp.Event{Kind: vrrp.EventSource, Source: conn.Source()}, now)
 	r.setConnErr(conn.Check(), now)
 	if !r.leaving {
@@ -160,27 +160,12 @@ func (r *Router) drain() bool {
 			return true
 		}
 		if !ok {
-			r.emptyAt = before
+			r.arrivals.emptyAt = before
 			return true
 		}
 		r.take(&p)
 	}
 	return false
-}
-
-// arrival is when a packet came, on the machine's clock. The packet came after
-// the socket was empty and before now. If its time says otherwise, the clock of
-// the day was set meanwhile, and it counts from now on: that finds a silence
-// late, but never one that is none.
-func (r *Router) arrival(at time.Time, now time.Duration) time.Duration {
-	if at.IsZero() {
-		return now
-	}
-	came := now - time.Now().Round(0).Sub(at)
-	if came < r.emptyAt || came > now {
-		return now
-	}
-	return came
 }
 
 // loop passes time to the machine until the router has left.

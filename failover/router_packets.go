@@ -34,7 +34,7 @@ func (r *Router) take(p *AdvertPacket) {
 		r.refuse(drop, p, now)
 		return
 	}
-	at := r.arrival(p.At, now)
+	at := r.arrivals.at(p.At, now)
 	mismatch := r.remember(p.Source, &a, form, at)
 	r.complain(&a, mismatch, now)
 	if r.role != RoleActive && a.Priority != vrrp.PriorityStop {
