@@ -43,19 +43,38 @@ func (v *virtualDevice) ensure() error {
 	}
 	index := parent.Attrs().Index
 	link, err := v.find(h)
-	switch {
-	case err == nil && link.Attrs().ParentIndex != index: // of a device that had the name before
+	if err == nil && link.Attrs().ParentIndex != index { // of a device that had the name before
 		if err := h.LinkDel(link); err != nil {
 			return fmt.Errorf("failover: remove the old device %q: %w", v.name, err)
 		}
-		fallthrough
-	case errors.Is(err, fs.ErrNotExist):
-		before, err := v.before(h, index)
-		if err != nil {
+		link, err = nil, fs.ErrNotExist
+	}
+	if errors.Is(err, fs.ErrExist) {
+		if link = v.unmarked(h, index); link != nil {
+			err = nil
+		}
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if link == nil || !ourVirtual(link) {
+		if err := v.add(h, index, link); err != nil {
 			return err
 		}
-		link := &netlink.Macvlan{
-			LinkAttrs: netlink.LinkAttrs{Name: v.name, ParentIndex: index, HardwareAddr: v.mac},
+	}
+	return rtnl.Inside(v.namespace, v.settle)
+}
+
+// add adds the device and marks it as ours; link is the device itself if it was
+// added before and not marked.
+func (v *virtualDevice) add(h *netlink.Handle, parent int, link netlink.Link) error {
+	before, err := v.before(h, parent)
+	if err != nil {
+		return err
+	}
+	if link == nil {
+		link = &netlink.Macvlan{
+			LinkAttrs: netlink.LinkAttrs{Name: v.name, ParentIndex: parent, HardwareAddr: v.mac},
 			// In the private mode the parent hears no multicast from this MAC,
 			// which another active router sends (macvlan_handle_frame of
 			// drivers/net/macvlan.c).
@@ -64,14 +83,13 @@ func (v *virtualDevice) ensure() error {
 		if err := h.LinkAdd(link); err != nil {
 			return v.refused(err)
 		}
-		// The kernel takes no alias with a new device.
-		if err := h.LinkSetAlias(link, before); err != nil {
-			return errors.Join(v.refused(err), h.LinkDel(link))
-		}
-	case err != nil:
-		return err
 	}
-	return rtnl.Inside(v.namespace, v.settle)
+	// The kernel takes no alias with a new device: a process that is killed here
+	// leaves one without, see unmarked.
+	if err := h.LinkSetAlias(link, before); err != nil {
+		return errors.Join(v.refused(err), h.LinkDel(link))
+	}
+	return nil
 }
 
 // refused says why the parent bears no macvlan.
@@ -110,6 +128,21 @@ func (v *virtualDevice) find(h *netlink.Handle) (netlink.Link, error) {
 // may have their parent in another namespace.
 func ourVirtual(link netlink.Link) bool {
 	return link.Type() == "macvlan" && strings.HasPrefix(link.Attrs().Alias, virtualAlias)
+}
+
+// unmarked returns the device if a killed process has made it and had no time to
+// mark it, nil otherwise: it is as a new one in everything, and carries nothing.
+func (v *virtualDevice) unmarked(h *netlink.Handle, parent int) netlink.Link {
+	link, err := h.LinkByName(v.name)
+	m, ok := link.(*netlink.Macvlan)
+	if err != nil || !ok || m.Mode != netlink.MACVLAN_MODE_BRIDGE || m.ParentIndex != parent || m.HardwareAddr.String() != v.mac.String() ||
+		m.Alias != "" || m.RawFlags&unix.IFF_UP != 0 {
+		return nil
+	}
+	if list, err := rtnl.Addresses(h, link); err != nil || len(list) > 0 {
+		return nil
+	}
+	return link
 }
 
 // before returns the alias for a new device. Another device of ours on the same

@@ -214,19 +214,6 @@ func TestNetnsVirtualDeviceComesAndGoes(t *testing.T) {
 		t.Error("the device stayed")
 	}
 
-	// What is not ours is left alone, and named.
-	must(t, host.Handle().LinkAdd(&netlink.Macvlan{Mode: netlink.MACVLAN_MODE_BRIDGE, LinkAttrs: netlink.LinkAttrs{
-		Name: four, ParentIndex: eth.Attrs().Index, HardwareAddr: failover.VirtualMAC(7, false),
-	}}))
-	r4, _, stop4 = virtualRouter(t, host, 200, "192.0.2.100/32")
-	within(t, patience, "the device in the way is named", func() bool {
-		return strings.Contains(r4.Status().Error, `device "`+four+`" (macvlan, 00:00:5e:00:01:07): file already exists and is not ours; rename it or remove it`)
-	})
-	stop4()
-	if index() == 0 {
-		t.Error("somebody's device was removed")
-	}
-
 	// A part of a bridge bears no macvlan.
 	w.sw.Addr(bridge, netip.MustParsePrefix("192.0.2.3/24"))
 	w.sw.Addr(host.port, netip.MustParsePrefix("192.0.2.4/24"))
@@ -235,6 +222,71 @@ func TestNetnsVirtualDeviceComesAndGoes(t *testing.T) {
 	within(t, patience, "the bridge is named", func() bool {
 		return strings.Contains(r4.Status().Error, "it is part of a bridge or a bond: use that")
 	})
+}
+
+// A device of the right name that a killed run had no time to mark is taken, and
+// what anything tells from that is somebody else's: it is left alone, and named.
+func TestNetnsVirtualDeviceThatIsThereAlready(t *testing.T) {
+	t.Parallel()
+	device := failover.VirtualDevice(eth0, 7, false)
+	for name, tt := range map[string]struct {
+		mode  netlink.MacvlanMode
+		also  func(host *peer, link netlink.Link)
+		taken bool
+	}{
+		"not marked yet": {mode: netlink.MACVLAN_MODE_BRIDGE, taken: true},
+		"up":             {mode: netlink.MACVLAN_MODE_BRIDGE, also: func(host *peer, _ netlink.Link) { host.Up(device) }},
+		"with an address": {mode: netlink.MACVLAN_MODE_BRIDGE, also: func(host *peer, _ netlink.Link) {
+			host.Addr(device, netip.MustParsePrefix("192.0.2.100/32"))
+		}},
+		"with a mark of somebody else": {mode: netlink.MACVLAN_MODE_BRIDGE, also: func(host *peer, link netlink.Link) {
+			must(t, host.Handle().LinkSetAlias(link, "mine"))
+		}},
+		"of another mode": {mode: netlink.MACVLAN_MODE_PRIVATE},
+		"of another device": {mode: netlink.MACVLAN_MODE_BRIDGE, also: func(host *peer, link netlink.Link) {
+			h := host.Handle()
+			must(t, h.LinkDel(link))
+			host.Bridge("other")
+			other, err := h.LinkByName("other")
+			must(t, err)
+			must(t, h.LinkAdd(&netlink.Macvlan{Mode: netlink.MACVLAN_MODE_BRIDGE, LinkAttrs: netlink.LinkAttrs{
+				Name: device, ParentIndex: other.Attrs().Index, HardwareAddr: failover.VirtualMAC(7, false),
+			}}))
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			host := newWire(t).host("d1", "192.0.2.1/24")
+			h := host.Handle()
+			eth, err := h.LinkByName(eth0)
+			must(t, err)
+			must(t, h.LinkAdd(&netlink.Macvlan{Mode: tt.mode, LinkAttrs: netlink.LinkAttrs{
+				Name: device, ParentIndex: eth.Attrs().Index, HardwareAddr: failover.VirtualMAC(7, false),
+			}}))
+			link, err := h.LinkByName(device)
+			must(t, err)
+			if tt.also != nil {
+				tt.also(host, link)
+			}
+			r, _, stop := virtualRouter(t, host, 200, "192.0.2.100/32")
+			within(t, patience, "it serves, or names the device in the way", func() bool {
+				if tt.taken {
+					return r.Status().Serving
+				}
+				return strings.Contains(r.Status().Error, `device "`+device+`" (macvlan, 00:00:5e:00:01:07): file already exists and is not ours; rename it or remove it`)
+			})
+			if now, err := h.LinkByName(device); err != nil || tt.taken && now.Attrs().Index != link.Attrs().Index {
+				t.Errorf("the device was not left as it was: %v", err)
+			}
+			stop()
+			if _, exists := host.up(device); exists == tt.taken {
+				t.Errorf("the device is there in the end: %v", exists)
+			}
+			if got := host.read("net.ipv4.conf.eth0.arp_ignore"); got != "0" {
+				t.Errorf("arp_ignore %s in the end", got)
+			}
+		})
+	}
 }
 
 // With a beat process the device and the addresses on it are its own, and the
