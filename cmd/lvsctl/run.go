@@ -150,7 +150,7 @@ func runDaemon(c *cli.Context) error {
 	if err := elected.beforeTakingOver(c.String("witness"), c.String("fence"), options.Legacy); err != nil {
 		return err
 	}
-	plane, err := director.ChooseDataplane(c.Context, c.String("dataplane"), log)
+	plane, err := director.ChooseDataplane(c.Context, c.String("dataplane"), c.String("addresses") == "manage", log)
 	if err != nil {
 		return err
 	}

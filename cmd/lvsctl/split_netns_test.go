@@ -173,6 +173,10 @@ func TestNetnsTrackedLinks(t *testing.T) {
 			b.await("the backup stands by", func(st *control.Status) bool { return st.Role.Role == "backup" })
 			one.Down("eth1")
 			b.await("it serves while the other cannot", func(st *control.Status) bool { return st.Role.AddressesHeld })
+			// The table comes before the addresses, so no client is refused.
+			if log := b.log.String(); strings.Contains(log, "cannot make the table") {
+				t.Errorf("it listens only after it has the address:\n%s", log)
+			}
 			a.says("the one that lacks a link", "fault (primary)", "eth1 is down", "FAILS", fails, "election", "pid ")
 			one.Up("eth1")
 			a.await("the fault is over", func(st *control.Status) bool { return st.Role.Role != "fault" && st.Role.Tracked[0].OK })

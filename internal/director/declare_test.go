@@ -122,7 +122,7 @@ func TestMarkedServiceOnSockets(t *testing.T) {
 	greeter(t, "sorry tls", fmt.Sprintf("127.0.0.83:%d", tls))
 	const server = "sorry_server = 127.0.0.83\nquiesce_server = 1\nserver a {\naddress = 127.0.0.82\nactive = 1\n}\n"
 	setup := loadText(t, markBlock("web", "127.0.0.81", 1, int(web), 7, server)+markBlock("tls", "127.0.0.81", 0, int(tls), 7, ""))
-	plane, err := ChooseDataplane(t.Context(), KindUserspace, slog.New(slog.DiscardHandler))
+	plane, err := ChooseDataplane(t.Context(), KindUserspace, false, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ func listenTCP(_ context.Context, s *service, at netip.AddrPort) (frontend, erro
 	in := s.b.conns.loops.listeners()
 	f := &loopFrontend{svc: s, at: at, loops: all, in: in}
 	for range in {
-		fd, err := listenRaw(at, len(f.acceptors) == 0)
+		fd, err := listenRaw(at, len(f.acceptors) == 0, s.b.cfg.FreeBind)
 		if err != nil {
 			for _, a := range f.acceptors {
 				rawClose(a.fd)
@@ -124,8 +124,8 @@ type client struct {
 
 // listenRaw opens a listening socket that may share its address with others
 // of this user. The first one must not: it finds out whether the address is
-// taken, and shares it only then.
-func listenRaw(at netip.AddrPort, first bool) (int32, error) {
+// taken, and shares it only then. A free one need not be of this machine.
+func listenRaw(at netip.AddrPort, first, free bool) (int32, error) {
 	fd, errno := rawSocket(family(at.Addr()))
 	if errno != 0 {
 		return -1, os.NewSyscallError("socket", errno)
@@ -151,6 +151,9 @@ func listenRaw(at netip.AddrPort, first bool) (int32, error) {
 	}
 	if !first {
 		options = append(options, option{unix.SOL_SOCKET, unix.SO_REUSEPORT, 1})
+	}
+	if free {
+		options = append(options, option{unix.IPPROTO_IP, unix.IP_FREEBIND, 1})
 	}
 	for _, o := range options {
 		if errno := rawSetInt(fd, o.level, o.name, o.value); errno != 0 {
