@@ -209,21 +209,12 @@ func (g *Group) move() (changed bool) {
 			return g.hold() // it may have found a socket broken
 		}
 	}
-	g.because = g.routers[by]
-	e := vrrp.Event{Kind: vrrp.EventFollow}
-	var wrong *Router
-	if v == vrrp.VerdictUp {
-		e.State, g.up = vrrp.StateActive, g.because
-	} else {
-		// Another group may have given way to this one at the same moment. It
-		// is not to come back at the same moment, too.
-		e.State, e.Wait = vrrp.StateBackup, rand.N(g.because.cfg.Interval)
-		if _, why, _ := g.because.machine.State(); why == vrrp.ReasonHigherHeard && g.because != g.up {
-			wrong = g.up
-		}
+	e, wrong := vrrp.Follow(g.machines, v, by, slices.Index(g.routers, g.up), rand.N(g.routers[by].cfg.Interval))
+	if g.because = g.routers[by]; v == vrrp.VerdictUp {
+		g.up = g.because
 	}
-	for _, r := range g.routers {
-		e.On = r == wrong
+	for i, r := range g.routers {
+		e.On = i == wrong
 		r.step(e, r.clock())
 	}
 	return true

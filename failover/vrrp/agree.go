@@ -60,6 +60,22 @@ func Agree(members []*Machine) (v Verdict, by int) {
 	return VerdictStay, -1
 }
 
+// Follow returns the event that lets all members follow a verdict other than
+// VerdictStay, and to which of them it comes with On set, or -1. by is whom the
+// verdict is due to, up who made the group active last, or -1. patience is a
+// random time up to an interval: another group may have given way to this one
+// at the same moment, and is not to come back at the same moment, too.
+func Follow(members []*Machine, v Verdict, by, up int, patience time.Duration) (e Event, wrong int) {
+	if v == VerdictUp {
+		return Event{Kind: EventFollow, State: StateActive}, -1
+	}
+	e, wrong = Event{Kind: EventFollow, State: StateBackup, Wait: patience}, -1
+	if members[by].reason == ReasonHigherHeard && by != up {
+		wrong = up
+	}
+	return e, wrong
+}
+
 // Waiting returns the first member that the ready one of the number i waits
 // for, or -1.
 func Waiting(members []*Machine, i int) int {

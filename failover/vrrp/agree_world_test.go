@@ -78,17 +78,12 @@ func (w *groupWorld) step(n, k int, e Event) {
 		if v == VerdictStay {
 			break
 		}
-		follow := Event{Kind: EventFollow, State: StateActive}
-		lost := false
+		follow, wrong := Follow(node.members, v, by, node.up, time.Duration(w.rng.Int64N(int64(node.members[by].p.Interval))))
 		if v == VerdictUp {
 			node.up = by
-		} else {
-			follow.State = StateBackup
-			follow.Wait = time.Duration(w.rng.Int64N(int64(node.members[0].p.Interval)))
-			lost = by != node.up && node.members[by].reason == ReasonHigherHeard
 		}
 		for k := range node.members {
-			follow.On = lost && k == node.up
+			follow.On = k == wrong
 			w.alone(n, k, follow)
 		}
 	}
