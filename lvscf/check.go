@@ -196,11 +196,61 @@ func (k *checker) global() {
 	if c.MonitorLinks && alone {
 		k.add(codeIdleLinks, o.Pos("monitor_links"), "monitor_links = 1 has no effect without a backup router", "remove the line, or name a backup router and write backup_active = 1")
 	}
+	k.witness(alone)
 	for _, e := range []struct {
 		name string
 		d    time.Duration
 	}{{"tcp_timeout", c.TCPTimeout}, {"tcpfin_timeout", c.TCPFinTimeout}, {"udp_timeout", c.UDPTimeout}} {
 		k.tooLong(e.name, e.d, o.Pos(e.name))
+	}
+}
+
+// witness judges what is asked before a silent partner's place is taken.
+func (k *checker) witness(alone bool) {
+	c, o := k.c, k.c.Origins
+	for _, name := range []string{"witness", "fence_cmd"} {
+		if why := "without a backup router"; o.Has(name) && !o.refused(name) && (alone || c.FailoverMode == VRRPMode) {
+			if c.FailoverMode == VRRPMode {
+				why = "with failover_mode = vrrp"
+			}
+			k.add(codeIdleWitness, o.Pos(name), fmt.Sprintf("%s has no effect %s", name, why), "remove the line, or exchange heartbeats with a backup router")
+			return
+		}
+	}
+	if c.Witness.IsZero() || o.refused("witness") {
+		return
+	}
+	whose := ""
+	is := func(what string, h Host) {
+		if whose == "" && h == c.Witness {
+			whose = what
+		}
+	}
+	is("that of the primary router", c.Primary)
+	is("that of the primary router", c.PrimaryPrivate)
+	is("that of the backup router", c.Backup)
+	is("that of the backup router", c.BackupPrivate)
+	for _, p := range c.HeartbeatPaths {
+		is("that of the primary router", p.Primary)
+		is("that of the backup router", p.Backup)
+	}
+	is("nat_router, which moves", c.NATRouter.Address)
+	for _, v := range k.running() {
+		if v.Active {
+			is("that of service "+quote(v.Name)+", which moves", v.Address)
+		}
+	}
+	for _, a := range c.FloatingAddresses {
+		is("a floating_address, which moves", Host{Addr: a.Prefix.Addr()})
+	}
+	for _, a := range c.StaticAddresses {
+		is("a static_address of each router", Host{Addr: a.Prefix.Addr()})
+	}
+	if a := c.Witness.Addr; a.IsLoopback() || a.IsMulticast() {
+		whose = "no address of another host"
+	}
+	if whose != "" {
+		k.add(codeWitness, o.Pos("witness"), fmt.Sprintf("witness %s is %s: it cannot tell whether this router is cut off", c.Witness, whose), "name a host that is always on and is neither router, such as the gateway")
 	}
 }
 

@@ -172,17 +172,39 @@ func (c *Config) CheckPrograms(runnable func(path string) error) Diagnostics {
 			col.add(codeNotExecutable, pos, "", fmt.Sprintf("%s: program %s cannot be run: %v", what, quote(path), err), "make it executable: chmod 755 "+quote(path))
 		}
 	}
-	for _, e := range []struct{ name, command string }{{"active_cmd", c.ActiveCmd}, {"inactive_cmd", c.InactiveCmd}} {
-		probe(e.name, e.command, c.Origins.Pos(e.name))
+	all := func(o Origins, commands ...[2]string) {
+		for _, c := range commands {
+			probe(c[0], c[1], o.Pos(c[0]))
+		}
+	}
+	checks := func(list []Check) {
+		for i := range list {
+			all(list[i].Origins, [2]string{"command", list[i].Command})
+		}
+	}
+	all(c.Origins, [2]string{"active_cmd", c.ActiveCmd}, [2]string{"inactive_cmd", c.InactiveCmd}, [2]string{"fence_cmd", c.FenceCmd}, [2]string{"notify_cmd", c.NotifyCmd})
+	if c.FailoverMode == VRRPMode {
+		for i := range c.VRRPs {
+			r := &c.VRRPs[i]
+			all(r.Origins, [2]string{"master_cmd", r.MasterCmd}, [2]string{"backup_cmd", r.BackupCmd}, [2]string{"fault_cmd", r.FaultCmd}, [2]string{"notify_cmd", r.NotifyCmd})
+		}
 	}
 	for _, v := range (&checker{c: c}).running() {
 		if !v.Active {
 			continue
 		}
-		probe("send_program", v.SendProgram, v.Origins.Pos("send_program"))
+		all(v.Origins, [2]string{"send_program", v.SendProgram})
 		if c.Service == FOS {
-			probe("start_cmd", v.StartCmd, v.Origins.Pos("start_cmd"))
-			probe("stop_cmd", v.StopCmd, v.Origins.Pos("stop_cmd"))
+			all(v.Origins, [2]string{"start_cmd", v.StartCmd}, [2]string{"stop_cmd", v.StopCmd})
+			continue
+		}
+		all(v.Origins, [2]string{"quorum_up_cmd", v.QuorumUpCmd}, [2]string{"quorum_down_cmd", v.QuorumDownCmd})
+		checks(v.Checks)
+		for i := range v.Servers {
+			if s := &v.Servers[i]; s.Active {
+				all(s.Origins, [2]string{"up_cmd", s.UpCmd}, [2]string{"down_cmd", s.DownCmd})
+				checks(s.Checks)
+			}
 		}
 	}
 	return col.finish()

@@ -18,6 +18,8 @@ const (
 	codeIdleTexts      Code = "LVS173"
 	codeSlowCheck      Code = "LVS174"
 	codeOnlySorry      Code = "LVS175"
+	codeWitness        Code = "LVS176"
+	codeIdleWitness    Code = "LVS177"
 )
 
 // exampleVRRP is a file with vrrp blocks.
@@ -108,6 +110,16 @@ func extensionCodes() []CodeInfo {
 			codeOnlySorry, "all servers are sorry servers",
 			"Sorry servers serve when no other one does; without others they always do, and failures of theirs are not noticed in time.",
 			exampleServer("sorry = 1"), "write an ordinary server too",
+		),
+		doubt(
+			codeWitness, "a witness that can tell nothing",
+			"The witness says whether a router that does not hear its partner is itself cut off. An address of this router, or one that moves, answers a router that is cut off; an address of the partner does not answer when the partner is dead, so nobody would take over.",
+			examplePair("witness = 192.0.2.2"), "name a host that is always on and is neither router, such as the gateway",
+		),
+		advice(
+			codeIdleWitness, "a witness or fence without effect",
+			"They are asked before the place of a silent partner is taken, which there is with a backup router and heartbeats. VRRP knows no such question: whoever hears no advertisement takes over.",
+			exampleGlobal("witness = 192.0.2.254"), "remove the lines, or write backup and backup_active = 1",
 		),
 	}
 }

@@ -21,7 +21,7 @@ func (c *Config) Concealed(key []byte) *Config {
 	h := concealer{key}
 	out := *c
 	out.Origins = nil
-	h.arguments(&out.ActiveCmd, &out.InactiveCmd, &out.NotifyCmd)
+	h.arguments(&out.ActiveCmd, &out.InactiveCmd, &out.NotifyCmd, &out.FenceCmd)
 	out.VRRPs = slices.Clone(c.VRRPs)
 	for i := range out.VRRPs {
 		r := &out.VRRPs[i]

@@ -91,6 +91,11 @@ type Config struct {
 	// authenticates the heartbeats; empty is none.
 	HeartbeatPaths   []HeartbeatPath `json:"heartbeat_path,omitempty"`
 	HeartbeatKeyFile string          `json:"heartbeat_key_file,omitempty"`
+	// Witness is asked by ping before the place of a silent partner is taken,
+	// and FenceCmd is the program that makes sure that the partner does not
+	// serve; the zero values are nobody and nothing.
+	Witness  Host   `json:"witness,omitzero"`
+	FenceCmd string `json:"fence_cmd,omitempty"`
 	// FloatingAddresses move with the active router besides those of the
 	// services; StaticAddresses are on each router all the time.
 	FloatingAddresses []DeviceAddress `json:"floating_address,omitempty"`

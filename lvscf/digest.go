@@ -109,7 +109,7 @@ func (c *Config) meaningOf(blocks []Virtual) []Virtual {
 
 // nameHosts keeps the names of the global hosts alone.
 func (c *Config) nameHosts() {
-	for _, h := range []*Host{&c.Primary, &c.PrimaryPrivate, &c.Backup, &c.BackupPrivate, &c.NATRouter.Address, &c.ControlTarget} {
+	for _, h := range []*Host{&c.Primary, &c.PrimaryPrivate, &c.Backup, &c.BackupPrivate, &c.NATRouter.Address, &c.ControlTarget, &c.Witness} {
 		h.byName()
 	}
 }

@@ -28,6 +28,16 @@ var globalExtensions = []directive{
 		set: to(filePath, func(s *scope) *string { return &s.c.HeartbeatKeyFile }),
 	},
 	{
+		name: "witness", where: inGlobal, kind: "host", example: "192.0.2.254", args: 1, since: sinceExtensions,
+		doc: "host, such as the gateway, that is asked by ping before the place of a silent partner is taken: a router that hears neither partner nor witness may be the one that is cut off, and stays out",
+		set: to(needHost, func(s *scope) *Host { return &s.c.Witness }),
+	},
+	{
+		name: "fence_cmd", where: inGlobal, kind: "text, a command", example: `"/usr/local/sbin/fence-partner %h"`, args: 1, since: sinceExtensions,
+		doc: "program that makes sure that a silent partner does not serve, run before its place is taken, after the witness has answered; the word %h in it stands for the partner's address; while it fails, or is not done within a minute, this router does not serve, and runs it again",
+		set: to(command, func(s *scope) *string { return &s.c.FenceCmd }),
+	},
+	{
 		name: "floating_address", where: inGlobal, kind: "address/length and device", example: "192.0.2.11/24 eth0:2", args: 2, repeats: true, since: sinceExtensions,
 		doc: "one more address that the active router carries, without a service of its own",
 		set: add((*values).deviceAddress, func(s *scope) *[]DeviceAddress { return &s.c.FloatingAddresses }),

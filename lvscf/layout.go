@@ -17,7 +17,7 @@ var directiveOrder = map[blockMask][]string{
 		"serial_no", "include",
 		"primary", "primary_private", "primary_shared", "service", "rsh_command",
 		"backup_active", "backup", "backup_private", "backup_shared",
-		"failover_mode", "heartbeat", "heartbeat_port", "heartbeat_path", "heartbeat_key_file", "keepalive", "deadtime",
+		"failover_mode", "heartbeat", "heartbeat_port", "heartbeat_path", "heartbeat_key_file", "keepalive", "deadtime", "witness", "fence_cmd",
 		"network", "nat_router", "nat_nmask", "floating_address", "static_address",
 		"garp_count", "garp_interval", "garp_refresh", "reservation_conflict_action", "debug_level",
 		"active_cmd", "inactive_cmd", "notify_cmd", "notify_fifo", "monitor_links",

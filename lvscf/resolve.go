@@ -58,7 +58,8 @@ func (c *Config) hosts() iter.Seq2[*Host, Pos] {
 			yield(&c.Backup, o.Pos("backup")) &&
 			yield(&c.BackupPrivate, o.Pos("backup_private")) &&
 			yield(&c.NATRouter.Address, o.Pos("nat_router")) &&
-			yield(&c.ControlTarget, o.Pos("control_target"))
+			yield(&c.ControlTarget, o.Pos("control_target")) &&
+			yield(&c.Witness, o.Pos("witness"))
 		for i := range c.HeartbeatPaths {
 			h := &c.HeartbeatPaths[i]
 			ok = ok && yield(&h.Primary, o.Pos("heartbeat_path")) && yield(&h.Backup, o.Pos("heartbeat_path"))

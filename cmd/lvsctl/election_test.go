@@ -1,10 +1,8 @@
 package main
 
 import (
-	"context"
 	"log/slog"
 	"net/netip"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -41,13 +39,15 @@ func TestBeatOfAnElection(t *testing.T) {
 	}
 }
 
-// The witness and the fence are for a router that may take over from a silent
-// partner.
-func TestWitnessAndFence(t *testing.T) {
-	pair, routers, alone := elections()
+// The flags for a pair are for a router that may take over from a silent
+// partner, and stand in place of what the file says.
+func TestPairFlags(t *testing.T) {
+	pair := &director.Setup{Source: "lvs.cf", Heartbeat: director.Heartbeat{Enabled: true}}
+	routers := &director.Setup{Source: "lvs.cf", Routers: []director.RouterSetup{{Name: "one"}}}
+	alone := &director.Setup{Source: "lvs.cf"}
 	for _, tt := range []struct {
 		name           string
-		of             election
+		of             *director.Setup
 		witness, fence string
 		legacy         bool
 		want           string
@@ -55,33 +55,21 @@ func TestWitnessAndFence(t *testing.T) {
 		{"nothing is asked for", alone, "", "", false, ""},
 		{"both", pair, "192.0.2.254", "/bin/true", false, ""},
 		{"a name", pair, "gateway", "", false, `witness "gateway": want an address`},
-		{"an empty command", pair, "", " ", false, "the command is empty"},
-		{"with VRRP", routers, "192.0.2.254", "", false, "failover_mode = pulse"},
-		{"without a partner", alone, "", "", true, "backup_active = 1"},
+		{"an empty command", pair, "", " ", false, "want a program"},
+		{"with VRRP", routers, "192.0.2.254", "", false, "lvs.cf has failover_mode = vrrp"},
+		{"without a partner", alone, "", "", true, "backup_active = 1 into lvs.cf"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			err := tt.of.beforeTakingOver(tt.witness, tt.fence, tt.legacy)
+			o := director.PairOptions{Legacy: tt.legacy}
+			err := pairFlags(tt.of, &o, tt.witness, tt.fence)
 			switch {
 			case tt.want == "" && err != nil:
 				t.Error(err)
 			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
 				t.Errorf("error %v, want %q", err, tt.want)
-			}
-			if tt.want == "" && (tt.of.node.Witness != nil) != (tt.witness != "") {
-				t.Error("the witness is not that of the command line")
+			case tt.want == "" && (o.Witness.IsValid() != (tt.witness != "") || o.Fence != tt.fence):
+				t.Errorf("options %+v are not those of the command line", o)
 			}
 		})
-	}
-	if runtime.GOOS == "windows" {
-		return // other programs there
-	}
-	for command, good := range map[string]bool{"true": true, "false": false} {
-		e, _, _ := elections()
-		if err := e.beforeTakingOver("", command, false); err != nil {
-			t.Fatal(err)
-		}
-		if err := e.node.Fence(context.Background(), "a test"); (err == nil) != good {
-			t.Errorf("fence %s: %v", command, err)
-		}
 	}
 }

@@ -12,13 +12,11 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/lvskit/lvskit/failover"
 	"github.com/lvskit/lvskit/failover/pulse"
-	"github.com/lvskit/lvskit/health"
 	"github.com/lvskit/lvskit/internal/control"
 	"github.com/lvskit/lvskit/internal/director"
 )
@@ -77,15 +75,15 @@ programs such as keepalived understand.`,
 			},
 			&cli.BoolFlag{
 				Name:  "legacy",
-				Usage: "speak Piranha's own heartbeat, for a pair of which the other router still runs it: it is not authenticated, so end it with the migration",
+				Usage: "speak Piranha's own heartbeat, for a pair of which the other router still runs it: it is not authenticated, so end it with the migration; the file has no word for it, as that router refuses a file with words that Piranha did not have",
 			},
 			&cli.StringFlag{
 				Name:  "witness",
-				Usage: "ask this `ADDRESS`, as that of the gateway, by ping before taking over from a silent partner: a router that hears neither stays out",
+				Usage: "ask this `ADDRESS`, as that of the gateway, by ping before taking over from a silent partner: a router that hears neither stays out; in place of witness in the file",
 			},
 			&cli.StringFlag{
 				Name:  "fence",
-				Usage: "run this `COMMAND` before taking over from a silent partner, which makes sure that it does not serve; while it fails this router does not serve either",
+				Usage: "run this `COMMAND` before taking over from a silent partner, which makes sure that it does not serve; while it fails this router does not serve either; in place of fence_cmd in the file",
 			},
 			&cli.StringFlag{Name: "key-file", Value: defaultKey, Usage: "the `FILE` with the key that both routers share"},
 			&cli.StringFlag{Name: "state", Value: defaultState, Usage: "the `FILE` that remembers which services are ours"},
@@ -143,11 +141,11 @@ func runDaemon(c *cli.Context) error {
 	if c.IsSet("key-file") {
 		options.KeyFile = c.String("key-file")
 	}
-	elected, err := elect(setup, options)
-	if err != nil {
+	if err := pairFlags(setup, &options, c.String("witness"), c.String("fence")); err != nil {
 		return err
 	}
-	if err := elected.beforeTakingOver(c.String("witness"), c.String("fence"), options.Legacy); err != nil {
+	elected, err := elect(setup, options)
+	if err != nil {
 		return err
 	}
 	plane, err := director.ChooseDataplane(c.Context, c.String("dataplane"), c.String("addresses") == "manage", log)
@@ -225,45 +223,29 @@ func elect(setup *director.Setup, o director.PairOptions) (e election, err error
 	return e, err
 }
 
-// beforeTakingOver sets what is asked and done before a silent partner's place is
-// taken.
-func (e *election) beforeTakingOver(witness, fence string, legacy bool) error {
-	if witness == "" && fence == "" && !legacy {
+// pairFlags takes the flags that are for a router with a partner.
+func pairFlags(setup *director.Setup, o *director.PairOptions, witness, fence string) error {
+	const flags = "--legacy, --witness and --fence"
+	switch {
+	case witness == "" && fence == "" && !o.Legacy:
 		return nil
+	case len(setup.Routers) > 0:
+		return usagef("%s are for failover_mode = pulse, and %s has failover_mode = vrrp", flags, setup.Source)
+	case !setup.Heartbeat.Enabled:
+		return usagef("%s are for a router with a partner: write backup and backup_active = 1 into %s", flags, setup.Source)
+	case fence != "" && strings.TrimSpace(fence) == "":
+		return usagef("fence %q: want a program", fence)
 	}
-	if e.routers != nil {
-		return usagef("--legacy, --witness and --fence are for failover_mode = pulse")
-	}
-	if len(e.node.Channels) == 0 {
-		return usagef("--legacy, --witness and --fence are for a router with a partner: write backup and backup_active = 1 into the file")
-	}
+	o.Fence = fence
 	if witness != "" {
 		host, err := netip.ParseAddr(witness)
 		if err != nil {
 			return usagef("witness %q: want an address", witness)
 		}
-		e.node.Witness = failover.PingWitness(host)
-	}
-	if fence != "" {
-		program, err := health.NewExternal(health.ExternalConfig{Command: fence})
-		if err != nil {
-			return usagef("fence %q: %v", fence, err)
-		}
-		e.node.Fence = func(ctx context.Context, _ string) error {
-			ctx, cancel := context.WithTimeout(ctx, fenceWithin)
-			defer cancel()
-			if r := program.Check(ctx, health.Target{Name: "partner"}); r.Verdict != health.OK {
-				return fmt.Errorf("%s: %s", fence, r.Reason)
-			}
-			return nil
-		}
+		o.Witness = host
 	}
 	return nil
 }
-
-// fenceWithin is how long a fence may take before it is tried again: switching
-// off a machine takes some seconds.
-const fenceWithin = time.Minute
 
 // newBeat is the process for the election, nil for none, and why.
 func newBeat(mode string, e election, log *slog.Logger) (*failover.Beat, string, error) {

@@ -11,7 +11,7 @@ import (
 // they stand in.
 var effective = map[string][]string{
 	"global": {
-		"include", "failover_mode", "heartbeat_path", "heartbeat_key_file", "floating_address", "static_address", "drain_time",
+		"include", "failover_mode", "heartbeat_path", "heartbeat_key_file", "witness", "fence_cmd", "floating_address", "static_address", "drain_time",
 		"control_target", "mass_failure", "syncd_group", "syncd_port", "syncd_ttl", "syncd_maxlen", "notify_cmd", "notify_fifo",
 		"garp_count", "garp_interval", "garp_refresh",
 	},

@@ -147,6 +147,13 @@ func FromLVSCF(c *lvscf.Config) (*Setup, error) {
 	} else if c.MonitorLinks {
 		s.Links = ownLinks(c)
 	}
+	if alone || c.FailoverMode == lvscf.VRRPMode {
+		for _, name := range []string{"witness", "fence_cmd"} {
+			if c.Origins.Has(name) {
+				s.note("%s has no effect: it is asked before the place of a silent partner is taken, which is there with a backup router and heartbeats", name)
+			}
+		}
+	}
 	s.Timeouts = ipvs.Timeouts{TCP: c.TCPTimeout, TCPFin: c.TCPFinTimeout, UDP: c.UDPTimeout}
 	s.Heartbeat = heartbeat(c)
 	if h := &s.Heartbeat; h.Enabled && h.DeadAfter < 2*h.Interval {
@@ -226,7 +233,7 @@ func heartbeat(c *lvscf.Config) Heartbeat {
 		Enabled: c.BackupActive,
 		Primary: []netip.Addr{c.Primary.Addr}, Backup: []netip.Addr{c.Backup.Addr},
 		Port: c.HeartbeatPort, Interval: c.Keepalive, DeadAfter: c.Deadtime,
-		KeyFile: c.HeartbeatKeyFile,
+		KeyFile: c.HeartbeatKeyFile, Witness: c.Witness.Addr, Fence: c.FenceCmd,
 	}
 	if p, b, ok := c.PrivatePath(); ok {
 		h.Primary, h.Backup = append(h.Primary, p.Addr), append(h.Backup, b.Addr)

@@ -31,6 +31,10 @@ type PairOptions struct {
 	Local func() ([]netip.Addr, error)
 	// Legacy is the heartbeat of Piranha's pulse, which has no key.
 	Legacy bool
+	// Witness and Fence replace those of the configuration; the zero values
+	// leave them.
+	Witness netip.Addr
+	Fence   string
 }
 
 // Identities of a node.
@@ -83,6 +87,9 @@ func (s *Setup) Pair(o PairOptions) (failover.Config, string, error) {
 				Peer:  netip.AddrPortFrom(theirs[i], h.Port),
 			})
 		}
+	}
+	if err := h.beforeTakingOver(&c, o); err != nil {
+		return failover.Config{}, "", err
 	}
 	return c, identity, nil
 }

@@ -92,11 +92,17 @@ type Heartbeat struct {
 	// KeyFile holds the key that both routers share, if the configuration
 	// names one.
 	KeyFile string
+	// Witness is asked by ping, and then Fence run, before the place of a
+	// silent partner is taken; the zero values are nobody and nothing. The word
+	// %h in Fence stands for the partner's address.
+	Witness netip.Addr
+	Fence   string
 }
 
 // differs tells whether two settings cannot run side by side unnoticed.
 func (h Heartbeat) differs(o Heartbeat) bool {
 	return h.Enabled != o.Enabled || h.Port != o.Port || h.Interval != o.Interval || h.DeadAfter != o.DeadAfter ||
+		h.Witness != o.Witness || h.Fence != o.Fence ||
 		!slices.Equal(h.Primary, o.Primary) || !slices.Equal(h.Backup, o.Backup)
 }
 

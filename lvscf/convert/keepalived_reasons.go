@@ -16,6 +16,7 @@ var exportReasons = []struct {
 		"", "failover_mode primary backup primary_private backup_private backup_active heartbeat_port heartbeat_path keepalive deadtime",
 		"keepalived speaks VRRP and no heartbeats", "the vrrp_instance that was written: it carries all addresses together, by multicast on one network",
 	},
+	{"", "witness fence_cmd", "keepalived takes over from whoever is silent, and asks nobody before", "track_script with a ping of the witness, which keeps a router that is cut off in fault"},
 	{"", "heartbeat_key_file", "keepalived 2.2.7 has only passwords in plain text", "keep strangers from the network of the vrrp_instance"},
 	{"", "primary_shared backup_shared reservation_conflict_action service", "keepalived runs no failover services", "notify_master and notify_backup with programs of your own"},
 	{"", "network", "it is said for each virtual server", "lvs_method"},

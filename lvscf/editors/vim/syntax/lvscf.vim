@@ -24,7 +24,7 @@ syntax match lvscfWord /\%(^\|[[:blank:]=,]\)\@<=\%(lvs\|fos\|nat\|direct\|tunne
 syntax match lvscfGlobal /^\s*\%(serial_no\|primary\|primary_private\|primary_shared\|backup\|backup_private\|backup_shared\|backup_active\|heartbeat\|heartbeat_port\|keepalive\|deadtime\|service\|rsh_command\|network\|nat_router\|nat_nmask\|reservation_conflict_action\|debug_level\|monitor_links\|syncdaemon\|syncd_iface\|syncd_id\|tcp_timeout\|tcpfin_timeout\|udp_timeout\|hard_shutdown\|active_cmd\|inactive_cmd\|ipvsadm\|sync\)\ze\s*=/ nextgroup=lvscfValue skipwhite
 highlight default link lvscfGlobal Keyword
 
-syntax match lvscfGlobalExtension /^\s*\%(include\|failover_mode\|heartbeat_path\|heartbeat_key_file\|floating_address\|static_address\|garp_count\|garp_interval\|garp_refresh\|drain_time\|control_target\|mass_failure\|syncd_group\|syncd_port\|syncd_ttl\|syncd_maxlen\|notify_cmd\|notify_fifo\)\ze\s*=/ nextgroup=lvscfValue skipwhite
+syntax match lvscfGlobalExtension /^\s*\%(include\|failover_mode\|heartbeat_path\|heartbeat_key_file\|witness\|fence_cmd\|floating_address\|static_address\|garp_count\|garp_interval\|garp_refresh\|drain_time\|control_target\|mass_failure\|syncd_group\|syncd_port\|syncd_ttl\|syncd_maxlen\|notify_cmd\|notify_fifo\)\ze\s*=/ nextgroup=lvscfValue skipwhite
 highlight default link lvscfGlobalExtension PreProc
 
 syntax match lvscfVirtual /^\s*\%(active\|address\|vip_nmask\|sorry_server\|fwmark\|port\|protocol\|scheduler\|persistent\|pmask\|send\|expect\|use_regex\|send_program\|load_monitor\|timeout\|reentry\|quiesce_server\|client_monitor\|master\|dirs\|start_cmd\|stop_cmd\)\ze\s*=/ nextgroup=lvscfValue skipwhite contained
