@@ -69,6 +69,7 @@ func goals() []goal {
 		{row: yields.gap(three), limit: 3},
 		{row: yields.gap(slow), limit: 3},
 		{row: killed.alone(three), limit: 50},
+		{row: silenced.alone(three), limit: 50},
 		{row: busyMoves},
 		{row: busyShare, limit: 99.5, least: true},
 	}
@@ -107,7 +108,7 @@ func BenchmarkPeersFailover(b *testing.B) {
 		for _, m := range s.moves {
 			if only.MatchString(m.gap(s.tempo)) {
 				moves = append(moves, m)
-				rows = append(rows, m.gap(s.tempo), m.lost(s.tempo), m.silent(s.tempo), m.effect(s.tempo), m.alone(s.tempo))
+				rows = append(rows, m.gap(s.tempo), m.lost(s.tempo), m.silent(s.tempo), m.effect(s.tempo), m.alone(s.tempo), m.both(s.tempo))
 			}
 		}
 		if n := rounds / s.share; n > 0 && len(moves) > 0 {

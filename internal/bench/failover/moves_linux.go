@@ -22,8 +22,8 @@ type move struct {
 	// silence: the host is cut off, so that its last advert counts for the other
 	// one, whatever the moment of the cut.
 	silence bool
-	// one: how long it takes until one host alone has the address is of
-	// interest, too.
+	// one: how long it takes until the other host alone has the address, and how
+	// long both have it, is of interest, too.
 	one bool
 }
 
@@ -43,7 +43,11 @@ func (m *move) silent(t tempo) string {
 }
 
 func (m *move) alone(t tempo) string {
-	return fmt.Sprintf("%v: %s, ms until one host alone has the address", t, m.name)
+	return fmt.Sprintf("%v: %s, ms until the other host alone has the address", t, m.name)
+}
+
+func (m *move) both(t tempo) string {
+	return fmt.Sprintf("%v: %s, ms that both hosts have the address", t, m.name)
 }
 
 var (
@@ -206,12 +210,13 @@ func (w *window) measure(who string, p *pair, m *move, host int, phase float64, 
 		w.res.note(m.effect(p.t), who, milliseconds(d))
 	}
 	if m.one {
-		took, ok := p.oneSince(at)
+		took, both, ok := p.handedOver(host, at)
 		if !ok {
 			w.res.note(m.alone(p.t), who, never)
 		} else {
 			w.res.note(m.alone(p.t), who, milliseconds(took))
 		}
+		w.res.note(m.both(p.t), who, milliseconds(both))
 	}
 	return true, nil
 }

@@ -164,24 +164,29 @@ func (p *pair) settle() (int, error) {
 	return -1, errors.New("not one of the two has the address")
 }
 
-// oneSince returns how long after a moment the address was with one host and
-// stayed there; false if it is not.
-func (p *pair) oneSince(at time.Time) (time.Duration, bool) {
+// handedOver returns how long after a moment a host was rid of the address and
+// the other one had it, and for how long both had it until now, all together.
+// ok is false if the host has it alone, or both have it, since then. A host that
+// takes it back afterwards, as who is preferred does, moves it once more.
+func (p *pair) handedOver(host int, at time.Time) (took, both time.Duration, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.holds[0] == p.holds[1] {
-		return 0, false
-	}
-	for i := len(p.changes) - 1; i >= 0; i-- {
-		c := p.changes[i]
+	for i, c := range p.changes {
 		if c.at.Before(at) {
-			return 0, true
+			continue
 		}
-		if i == 0 || p.changes[i-1].holds[0] == p.changes[i-1].holds[1] || p.changes[i-1].holds != c.holds {
-			return c.at.Sub(at), true
+		if !ok && !c.holds[host] && c.holds[1-host] {
+			took, ok = c.at.Sub(at), true
+		}
+		if c.holds == [2]bool{true, true} {
+			until := time.Now()
+			if i+1 < len(p.changes) {
+				until = p.changes[i+1].at
+			}
+			both += until.Sub(c.at)
 		}
 	}
-	return 0, true
+	return took, both, ok
 }
 
 // cut takes a host off all wires; its links stay up.
