@@ -144,3 +144,11 @@ func (n *Node) held(ctx context.Context, step, text string) {
 	c.step, c.told = step, time.Now()
 	n.events.emit(Event{Kind: EventTakeOverHeld, Reason: text})
 }
+
+// sleep waits for a while, or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

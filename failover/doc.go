@@ -94,9 +94,9 @@
 //
 // # Routers together, and what they need
 //
-// A [Group] lets Routers of one node be active together or not at all. A
-// [Tracker] watches what they need, as an uplink, a route, a file or a program,
-// and feeds them with a fault or with a priority. [Router.Reconfigure] and
+// A [Group] lets Routers of one node be active together or not at all. Package
+// track watches what they need, as an uplink, a route, a file or a program, and
+// feeds them with a fault or with a priority. [Router.Reconfigure] and
 // [Router.SetAddresses] change a router that runs: its adverts go on and its
 // role stays.
 //

@@ -2,7 +2,6 @@ package failover_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log"
 	"net/netip"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/lvskit/lvskit/failover"
 	"github.com/lvskit/lvskit/failover/failovertest"
+	"github.com/lvskit/lvskit/failover/track"
 )
 
 // A primary with two channels and one virtual address, as a daemon runs it.
@@ -91,13 +91,13 @@ func ExampleGroup() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	tracker, err := failover.NewTracker(&failover.TrackerConfig{
-		Priority: 150, Targets: []failover.Tracked{group},
-		Tracks: []failover.Track{
-			{Name: "uplink", Source: failover.TrackDevice{Device: "eth2"}, Weight: -100},
-			{Name: "disk", Source: failover.TrackProgram{Path: "/usr/local/sbin/disk-is-free"}, Interval: 10 * time.Second, Fall: 3},
+	tracker, err := track.New(&track.Config{
+		Priority: 150, Targets: []track.Target{group},
+		Tracks: []track.Track{
+			{Name: "uplink", Source: track.Device{Device: "eth2"}, Weight: -100},
+			{Name: "disk", Source: track.Program{Path: "/usr/local/sbin/disk-is-free"}, Interval: 10 * time.Second, Fall: 3},
 		},
-		OnChange: func(s failover.TrackerStatus) { fmt.Println(s.Reason, s.Fault) },
+		OnChange: func(s track.Status) { fmt.Println(s.Reason, s.Fault) },
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -113,27 +113,6 @@ func ExampleGroup() {
 	if err := work.Wait(); err != nil {
 		log.Fatal(err)
 	}
-}
-
-// A tracker alone, that is told what it tracks.
-func ExampleTracker() {
-	tracker, err := failover.NewTracker(&failover.TrackerConfig{
-		Priority: 150, Tracks: []failover.Track{{Name: "pool", Weight: -20}, {Name: "disk"}},
-	})
-	if err != nil {
-		log.Fatal(err)
-	}
-	for name, result := range map[string]error{"pool": errors.New("2 of 8 servers"), "disk": nil} {
-		if err := tracker.Tell(name, result); err != nil {
-			log.Fatal(err)
-		}
-	}
-	fmt.Println(tracker.Status().Reason)
-	_ = tracker.Tell("disk", errors.New("full"))
-	fmt.Println(tracker.Status().Fault)
-	// Output:
-	// track pool: 2 of 8 servers, priority 150 - 20 = 130
-	// track disk: full
 }
 
 // Two nodes in one process over an in-memory network: the primary stops, and

@@ -24,7 +24,7 @@ const maxMembers = 64
 // One that gives way, yields or stops takes all down.
 //
 // Each member has its own election, so give all members of a node one priority,
-// and let a [Tracker] feed the group and not a member. With priorities that
+// and let a track.Tracker feed the group and not a member. With priorities that
 // contradict each other, each node being better in one member, nobody preempts:
 // whoever serves goes on, and after both served apart from each other one of
 // them gets all, by chance. Members had better have one Interval, too: the

@@ -14,8 +14,6 @@ import (
 )
 
 const (
-	// DefaultPriority is the priority that 0 stands for in [RouterConfig].
-	DefaultPriority = 100
 	// DefaultKeyWindow is the least that a KeyWindow of 0 stands for.
 	DefaultKeyWindow = 5 * time.Second
 	// maxDownAdverts bounds RouterConfig.DownAdverts.
@@ -39,7 +37,7 @@ type RouterConfig struct {
 	// Owner is what brings them up.
 	Addresses []netip.Addr
 	// Priority is 1 to 254, or vrrp.PriorityOwner for the router whose own
-	// addresses they are; 0 means DefaultPriority. Each router had better have
+	// addresses they are; 0 means vrrp.DefaultPriority. Each router had better have
 	// its own.
 	Priority uint8
 	// Interval is the time between adverts: whole seconds with version 2, and
@@ -134,7 +132,7 @@ func (c *RouterConfig) fill() (*RouterConfig, error) {
 	var errs []error
 	complain := func(format string, a ...any) { errs = append(errs, fmt.Errorf("failover: "+format, a...)) }
 	f.Version = orDefault(f.Version, 3)
-	f.Priority = orDefault(f.Priority, DefaultPriority)
+	f.Priority = orDefault(f.Priority, vrrp.DefaultPriority)
 	f.Interval = orDefault(f.Interval, DefaultInterval)
 	f.DownAdverts = orDefault(f.DownAdverts, vrrp.DefaultDownAdverts)
 	if f.Device == "" || len(f.Device) > 15 || strings.ContainsAny(f.Device, ":/ ") {

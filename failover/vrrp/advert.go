@@ -21,6 +21,8 @@ const (
 	// PriorityOwner is the priority of the router whose own addresses the
 	// virtual ones are; PriorityStop says that the sender stops.
 	PriorityOwner, PriorityStop = 255, 0
+	// DefaultPriority is that of a backup that is not given any (section 6.1).
+	DefaultPriority = 100
 	// MaxAddrs is how many addresses a packet can carry.
 	MaxAddrs = 255
 	// MaxInterval is the longest interval of version 3, 4095 centiseconds,

@@ -16,7 +16,7 @@ import (
 // elector decides whether this director serves: the node of a pair that
 // exchanges heartbeats, or one virtual router of VRRP.
 type elector interface {
-	failover.Tracked
+	SetFault(reason string)
 	Run(context.Context) error
 	Yield() error
 }

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/lvskit/lvskit/failover"
+	"github.com/lvskit/lvskit/failover/track"
 )
 
 // firstLook bounds how long the start waits for the first look at what is
@@ -27,11 +27,11 @@ type tracking struct {
 	changed  chan struct{}
 
 	mu       sync.Mutex
-	trackers []*failover.Tracker // one for each member
+	trackers []*track.Tracker // one for each member
 }
 
 // faultOnly is a target whose priority is its own.
-type faultOnly struct{ failover.Tracked }
+type faultOnly struct{ track.Target }
 
 // newTracking readies the trackers of a setup.
 func newTracking(log *slog.Logger, members []*member, identity string, s *Setup) (*tracking, error) {
@@ -64,19 +64,19 @@ func (t *tracking) ready(ctx context.Context) {
 
 // set replaces the trackers by those of another setup.
 func (t *tracking) set(s *Setup) error {
-	var trackers []*failover.Tracker
+	var trackers []*track.Tracker
 	for _, m := range t.members {
 		tracks := s.linkTracks(t.identity)
 		if r := s.router(m.name); r != nil {
 			for _, device := range r.Track {
-				tracks = append(tracks, failover.Track{Name: "track_interface " + device, Source: failover.TrackDevice{Device: device}})
+				tracks = append(tracks, track.Track{Name: "track_interface " + device, Source: track.Device{Device: device}})
 			}
 		}
 		log := t.log
 		if m.name != "" {
 			log = log.With("router", m.name)
 		}
-		tracker, err := failover.NewTracker(&failover.TrackerConfig{Tracks: tracks, Targets: []failover.Tracked{faultOnly{m.elector}}, Logger: log})
+		tracker, err := track.New(&track.Config{Tracks: tracks, Targets: []track.Target{faultOnly{m.elector}}, Logger: log})
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.Source, onOneLine{err})
 		}
@@ -120,7 +120,7 @@ func (t *tracking) run(ctx context.Context) error {
 }
 
 // status is what is known of the tracks of the member with that number.
-func (t *tracking) status(member int) []failover.TrackStatus {
+func (t *tracking) status(member int) []track.State {
 	t.mu.Lock()
 	tracker := t.trackers[member]
 	t.mu.Unlock()
@@ -128,13 +128,13 @@ func (t *tracking) status(member int) []failover.TrackStatus {
 }
 
 // linkTracks watch the links that carry this router's own addresses.
-func (s *Setup) linkTracks(identity string) (tracks []failover.Track) {
+func (s *Setup) linkTracks(identity string) (tracks []track.Track) {
 	own := s.Links[0]
 	if identity == IdentityBackup {
 		own = s.Links[1]
 	}
 	for _, a := range own {
-		tracks = append(tracks, failover.Track{Name: "monitor_links " + a.String(), Source: &linkOf{addr: a, find: deviceOf}})
+		tracks = append(tracks, track.Track{Name: "monitor_links " + a.String(), Source: &linkOf{addr: a, find: deviceOf}})
 	}
 	return tracks
 }
@@ -159,15 +159,15 @@ func (l *linkOf) Look(ctx context.Context) error {
 	if l.device == "" {
 		return nil
 	}
-	return failover.TrackDevice{Device: l.device}.Look(ctx)
+	return track.Device{Device: l.device}.Look(ctx)
 }
 
 // Watch tells when any device changes.
 func (l *linkOf) Watch(ctx context.Context, changed func()) error {
-	return failover.TrackDevice{}.Watch(ctx, changed)
+	return track.Device{}.Watch(ctx, changed)
 }
 
-var _ failover.TrackWatcher = (*linkOf)(nil)
+var _ track.Watcher = (*linkOf)(nil)
 
 // deviceOf finds the device that carries an address, "" if none does.
 func deviceOf(a netip.Addr) (string, error) {

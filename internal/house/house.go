@@ -42,6 +42,7 @@ var rooms = []room{
 	{"sched", nil},
 	{"health/dsr", []string{"health", "ipvs"}},
 	{"health", nil},
+	{"failover/track", []string{"failover/vrrp", "failover/internal/rtnl"}},
 	{"failover", nil},
 	{"ipvs/userspace", []string{"ipvs", "sched"}},
 	{"ipvs/ipvstest", []string{"ipvs"}},
@@ -80,6 +81,12 @@ func roomOf(p string) (room, bool) {
 		return room{}, false
 	}
 	return rooms[i], true
+}
+
+// inRoom reports whether a path is in the room itself, not in one inside of it.
+func inRoom(p string, r room) bool {
+	own, _ := roomOf(p)
+	return own.name == r.name
 }
 
 // Arrows returns a complaint for every import that the design forbids.
@@ -122,6 +129,8 @@ func arrow(from, to string) string {
 		return "" // to stand in for it, or to drive it
 	case within(to, r.name) && slices.Contains(alone, from):
 		return "it imports nothing of ours"
+	case within(to, r.name) && !inRoom(to, r):
+		return "the room inside of it stands beside it, and it can do without"
 	case within(to, r.name) && within(from, to) && from != to && !slices.Contains(r.may, to):
 		return "a part may not import the whole it belongs to"
 	case within(to, r.name), slices.Contains(r.may, to):

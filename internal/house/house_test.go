@@ -109,6 +109,9 @@ func TestArrowsComplain(t *testing.T) {
 		"health imports its double":               p("health", "health/healthtest"),
 		"a program contains a double":             p("cmd/lvsctl", "ipvs/ipvstest"),
 		"a double imports another room":           p("health/healthtest", "ipvs"),
+		"failover imports the tracker":            p("failover", "failover/track"),
+		"the tracker imports failover":            p("failover/track", "failover"),
+		"the tracker imports pulse":               p("failover/track", "failover/pulse"),
 		"pulse imports failover":                  p("failover/pulse", "failover"),
 		"the root imports internal":               p(".", "internal/director"),
 		"ipvs imports internal":                   p("ipvs", "internal/director"),
@@ -140,7 +143,7 @@ func TestArrowsAllow(t *testing.T) {
 		p("ipvs/userspace", "ipvs", "sched"),
 		p("ipvs/userspace/splice"), p("ipvs/userspace", "ipvs/userspace/splice"),
 		p("health", "health/probe"), p("health/healthtest", "health"), p("failover/failovertest", "failover"), p("failover", "failover/pulse", "failover/announce"),
-		p("failover/announce", "failover/wire"), p("health/pool", "health"), p("health/dsr", "health", "ipvs"),
+		p("failover/announce", "failover/wire"), p("failover/track", "failover/vrrp"), p("health/pool", "health"), p("health/dsr", "health", "ipvs"),
 		p("internal/director", "lvscf", "ipvs", "ipvs/userspace", "health", "failover", "sched", "internal/state"),
 		p("cmd/lvsctl", "internal/director", "ipvs"),
 		p("examples/quickstart", "ipvs/userspace", "health"),
@@ -149,6 +152,7 @@ func TestArrowsAllow(t *testing.T) {
 		{Path: "ipvs/ipvstest", Imports: []string{"ipvs"}, TestImports: []string{"ipvs/userspace"}},
 		{Path: "internal/director", TestImports: []string{"ipvs/ipvstest", "health/healthtest"}},
 		{Path: "failover/pulse", TestImports: []string{"failover"}},
+		{Path: "failover", TestImports: []string{"failover/track"}},
 	})
 	if diff := cmp.Diff([]string(nil), got); diff != "" {
 		t.Errorf("complaints (-want +got):\n%s", diff)

@@ -1,6 +1,7 @@
-package failover
+package track
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,26 +14,41 @@ import (
 	"github.com/lvskit/lvskit/failover/vrrp"
 )
 
-// TrackerConfig configures a [Tracker].
-type TrackerConfig struct {
+// Target is what a [Tracker] feeds: a failover.Router, Group or Node.
+type Target interface {
+	// SetFault keeps it from being active for the reason given; the empty
+	// reason ends that.
+	SetFault(reason string)
+}
+
+// PriorityTarget is what a [Tracker] feeds with a priority, too: a
+// failover.Router or Group.
+type PriorityTarget interface {
+	Target
+	// SetPriority gives it another priority, 1 to 254, or that of an owner.
+	SetPriority(priority uint8)
+}
+
+// Config configures a [Tracker].
+type Config struct {
 	// Priority is what the weights add to and take from; 0 means
-	// DefaultPriority. The result is kept within 1 to 254. That of an owner
+	// vrrp.DefaultPriority. The result is kept within 1 to 254. That of an owner
 	// (vrrp.PriorityOwner) does not change.
 	Priority uint8
 	// Tracks is what is watched, at most 256.
 	Tracks []Track
-	// Targets are fed with the result. Weights need a [TrackedPriority]. A
+	// Targets are fed with the result. Weights need a [PriorityTarget]. A
 	// Tracker is the only one to call their SetFault: faults of other origin
 	// are tracks that are told.
-	Targets []Tracked
+	Targets []Target
 	// OnChange is told each other result, one after another; nil is nobody.
-	OnChange func(TrackerStatus)
+	OnChange func(Status)
 	// Logger is told the same; nil discards.
 	Logger *slog.Logger
 }
 
-// TrackerStatus is what a [Tracker] knows at one moment.
-type TrackerStatus struct {
+// Status is what a [Tracker] knows at one moment.
+type Status struct {
 	// Known: there is a result of each track.
 	Known bool `json:"known"`
 	// Priority is the result of the weights.
@@ -41,8 +57,8 @@ type TrackerStatus struct {
 	Fault string `json:"fault,omitempty"`
 	// Reason says which tracks change the priority, and why, with the sum;
 	// empty if none does.
-	Reason string        `json:"reason,omitempty"`
-	Tracks []TrackStatus `json:"tracks"`
+	Reason string  `json:"reason,omitempty"`
+	Tracks []State `json:"tracks"`
 }
 
 // Tracker watches what the service needs, as an uplink, a route or a program,
@@ -55,48 +71,48 @@ type TrackerStatus struct {
 // first start [Tracker.Hold] keeps routers from serving meanwhile. What was fed
 // last stays when Run ends.
 type Tracker struct {
-	cfg  TrackerConfig
+	cfg  Config
 	wake chan struct{}
 
 	mu      sync.Mutex
 	started bool
 	base    uint8
 	rebased bool // the targets may have another priority than they were fed
-	tracks  []*trackState
+	tracks  []*entry
 }
 
-// NewTracker returns a tracker, which looks at nothing before Run. The error
+// New returns a tracker, which looks at nothing before Run. The error
 // lists all that is wrong with cfg.
-func NewTracker(cfg *TrackerConfig) (*Tracker, error) {
+func New(cfg *Config) (*Tracker, error) {
 	if cfg == nil {
-		cfg = &TrackerConfig{}
+		cfg = &Config{}
 	}
-	t := &Tracker{cfg: *cfg, wake: make(chan struct{}, 1), base: orDefault(cfg.Priority, DefaultPriority)}
+	t := &Tracker{cfg: *cfg, wake: make(chan struct{}, 1), base: cmp.Or(cfg.Priority, vrrp.DefaultPriority)}
 	t.cfg.Targets = slices.Clone(cfg.Targets)
 	if t.cfg.Logger == nil {
 		t.cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	var errs []error
 	if len(cfg.Tracks) > maxTracks {
-		return nil, fmt.Errorf("failover: %d tracks; at most %d are possible", len(cfg.Tracks), maxTracks)
+		return nil, fmt.Errorf("track: %d tracks; at most %d are possible", len(cfg.Tracks), maxTracks)
 	}
 	seen := make(map[string]bool)
 	for _, track := range cfg.Tracks {
 		f, err := track.fill()
 		errs = append(errs, err)
 		if seen[f.Name] {
-			errs = append(errs, fmt.Errorf("failover: track %q is given twice", f.Name))
+			errs = append(errs, fmt.Errorf("track %q is given twice", f.Name))
 		}
 		seen[f.Name] = true
 		if f.Weight != 0 {
 			for _, target := range cfg.Targets {
-				if _, ok := target.(TrackedPriority); !ok {
-					errs = append(errs, fmt.Errorf("failover: track %q has a weight, and a %T has no priority; give it the weight 0", f.Name, target))
+				if _, ok := target.(PriorityTarget); !ok {
+					errs = append(errs, fmt.Errorf("track %q has a weight, and a %T has no priority; give it the weight 0", f.Name, target))
 				}
 			}
 		}
-		s := &trackState{Track: f, told: f.Source == nil}
-		_, s.number = f.Source.(TrackNumber)
+		s := &entry{Track: f, told: f.Source == nil}
+		_, s.number = f.Source.(Number)
 		t.tracks = append(t.tracks, s)
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -115,11 +131,12 @@ func (t *Tracker) Hold() {
 }
 
 // SetBase changes the priority that the weights add to and take from; 0 means
-// DefaultPriority. It comes after [Router.Reconfigure], which sets the
-// priority, too: the result is fed again, also where it is the same.
+// vrrp.DefaultPriority. It comes after a target was reconfigured with another
+// priority, as by failover.Router.Reconfigure: the result is fed again, also
+// where it is the same.
 func (t *Tracker) SetBase(priority uint8) {
 	t.mu.Lock()
-	t.base, t.rebased = orDefault(priority, DefaultPriority), true
+	t.base, t.rebased = cmp.Or(priority, vrrp.DefaultPriority), true
 	t.mu.Unlock()
 	t.poke()
 }
@@ -136,7 +153,7 @@ func (t *Tracker) Tell(name string, result error) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("failover: %q: %w", name, ErrNoTrack)
+	return fmt.Errorf("track %q: %w", name, ErrNoTrack)
 }
 
 // ErrNoTrack is returned for a track that a [Tracker] does not have, or that
@@ -144,15 +161,15 @@ func (t *Tracker) Tell(name string, result error) error {
 var ErrNoTrack = errors.New("no such track that is told")
 
 // Status returns the present state.
-func (t *Tracker) Status() TrackerStatus {
+func (t *Tracker) Status() Status {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.status()
 }
 
 // status is Status; the caller holds mu.
-func (t *Tracker) status() TrackerStatus {
-	st := TrackerStatus{Known: true}
+func (t *Tracker) status() Status {
+	st := Status{Known: true}
 	sum := int(t.base)
 	var faults, why []string
 	var terms strings.Builder
@@ -200,7 +217,7 @@ func (t *Tracker) Run(ctx context.Context) error {
 	t.mu.Lock()
 	if t.started {
 		t.mu.Unlock()
-		return errors.New("failover: the tracker has run already; make a new one with NewTracker")
+		return errors.New("track: the tracker has run already; make a new one with New")
 	}
 	t.started = true
 	t.mu.Unlock()
@@ -212,7 +229,7 @@ func (t *Tracker) Run(ctx context.Context) error {
 			work.Go(func() { t.follow(ctx, s) })
 		}
 	}
-	var last *TrackerStatus
+	var last *Status
 	for {
 		t.mu.Lock()
 		st, again := t.status(), t.rebased
@@ -234,11 +251,11 @@ func (t *Tracker) Run(ctx context.Context) error {
 }
 
 // feed tells the targets another result.
-func (t *Tracker) feed(st, last *TrackerStatus) {
+func (t *Tracker) feed(st, last *Status) {
 	attrs := []slog.Attr{slog.String("fault", st.Fault), slog.String("reason", st.Reason)}
 	for _, target := range t.cfg.Targets {
 		// The priority first, so that who comes back comes with the right one.
-		if p, ok := target.(TrackedPriority); ok && (last == nil || st.Priority != last.Priority) {
+		if p, ok := target.(PriorityTarget); ok && (last == nil || st.Priority != last.Priority) {
 			p.SetPriority(st.Priority)
 		}
 		if last == nil || st.Fault != last.Fault {
@@ -253,23 +270,29 @@ func (t *Tracker) feed(st, last *TrackerStatus) {
 		level = slog.LevelDebug // nothing is the matter, and nothing was
 	}
 	// Without weights the priority is the target's own affair.
-	if slices.ContainsFunc(t.tracks, func(s *trackState) bool { return s.Weight != 0 }) {
+	if slices.ContainsFunc(t.tracks, func(s *entry) bool { return s.Weight != 0 }) {
 		attrs = append(attrs, slog.Int("priority", int(st.Priority)))
 	}
-	t.cfg.Logger.LogAttrs(context.Background(), level, "failover: tracks", attrs...)
+	t.cfg.Logger.LogAttrs(context.Background(), level, "track: another result", attrs...)
 	if t.cfg.OnChange != nil {
 		t.cfg.OnChange(*st)
 	}
 }
 
-// lookPause is the least time between two looks that a watcher causes, so that
-// what changes all the time is not looked at all the time.
-const lookPause = 20 * time.Millisecond
+const (
+	// lookPause is the least time between two looks that a watcher causes, so
+	// that what changes all the time is not looked at all the time.
+	lookPause = 20 * time.Millisecond
+	// A watcher that failed is called again after firstPause, then twice that,
+	// and so on.
+	firstPause = 100 * time.Millisecond
+	lastPause  = 5 * time.Second
+)
 
 // follow looks at one track until ctx ends.
-func (t *Tracker) follow(ctx context.Context, s *trackState) {
+func (t *Tracker) follow(ctx context.Context, s *entry) {
 	changed := make(chan struct{}, 1)
-	if w, ok := s.Source.(TrackWatcher); ok {
+	if w, ok := s.Source.(Watcher); ok {
 		var watching sync.WaitGroup
 		defer watching.Wait()
 		watching.Go(func() {
@@ -279,15 +302,15 @@ func (t *Tracker) follow(ctx context.Context, s *trackState) {
 				default:
 				}
 			}
-			for pause := firstRetry; ctx.Err() == nil; pause = min(2*pause, lastRetry) {
+			for pause := firstPause; ctx.Err() == nil; pause = min(2*pause, lastPause) {
 				began := time.Now()
 				if err := w.Watch(ctx, poke); ctx.Err() == nil {
-					t.cfg.Logger.Warn("failover: changes are not told, only found at the interval; trying again",
+					t.cfg.Logger.Warn("track: changes are not told, only found at the interval; trying again",
 						slog.String("track", s.Name), slog.Any("error", err))
 				}
 				poke() // something may have been missed
-				if time.Since(began) > lastRetry {
-					pause = firstRetry
+				if time.Since(began) > lastPause {
+					pause = firstPause
 				}
 				sleep(ctx, pause)
 			}
@@ -316,10 +339,10 @@ func (t *Tracker) follow(ctx context.Context, s *trackState) {
 }
 
 // look looks once.
-func look(ctx context.Context, s *trackState) (value int, err error) {
+func look(ctx context.Context, s *entry) (value int, err error) {
 	one, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
-	if n, ok := s.Source.(TrackNumber); ok {
+	if n, ok := s.Source.(Number); ok {
 		value, err = n.Number(one)
 	} else {
 		err = s.Source.Look(one)

@@ -1,4 +1,4 @@
-package failover
+package track
 
 import (
 	"strconv"
@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func FuzzTrackNumber(f *testing.F) {
+func FuzzNumber(f *testing.F) {
 	for _, s := range []string{"", "0", " -5\n", "+7", "2147483648", "1 2", "0x10", "1_000", strings.Repeat("0", 65)} {
 		f.Add([]byte(s))
 	}

@@ -1,6 +1,7 @@
-package failover
+package track
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,14 +10,14 @@ import (
 )
 
 const (
-	// DefaultTrackInterval is the time between two looks that an Interval of 0
+	// DefaultInterval is the time between two looks that an Interval of 0
 	// stands for in [Track]; where the source tells of changes by itself it is
 	// ten times as long.
-	DefaultTrackInterval = time.Second
+	DefaultInterval = time.Second
 	// maxTracks bounds the tracks of a Tracker.
 	maxTracks = 256
-	// maxTrackCount bounds Track.Rise and Track.Fall.
-	maxTrackCount = 100
+	// maxInARow bounds Track.Rise and Track.Fall.
+	maxInARow = 100
 	// maxWeight bounds Track.Weight.
 	maxWeight = 253
 )
@@ -25,19 +26,18 @@ const (
 type Track struct {
 	// Name is what reasons call it, as "uplink"; each track has its own.
 	Name string
-	// Source is what is looked at: a [TrackDevice], [TrackRoute], [TrackFile],
-	// [TrackProgram], [TrackFunc], or one of your own. nil is a track that is
-	// told, see [Tracker.Tell].
-	Source TrackSource
+	// Source is what is looked at: a [Device], [Route], [File], [Program],
+	// [Func], or one of your own. nil is a track that is told, see
+	// [Tracker.Tell].
+	Source Source
 	// Weight says what follows. 0: a fault while the source fails. Above 0: so
 	// much is added to the priority while it does not fail. Below 0: so much is
-	// taken off while it fails. Where the source is a number (see
-	// [TrackNumber]), the number times Weight is added, whatever the signs; a
-	// number that cannot be had counts as 0, and with a weight of 0 one that is
-	// negative is a failure, too. -253 to 253.
+	// taken off while it fails. Where the source is a [Number], it is added
+	// Weight times, whatever the signs; a number that cannot be had counts as 0,
+	// and with a weight of 0 one that is negative is a failure, too. -253 to 253.
 	Weight int
 	// Interval is the time from the end of one look to the next one, 10 ms to
-	// an hour; 0 means DefaultTrackInterval.
+	// an hour; 0 means DefaultInterval.
 	Interval time.Duration
 	// Timeout is how long one look may take, up to an hour; one that takes
 	// longer has failed. 0 means the Interval, at least a second.
@@ -48,70 +48,50 @@ type Track struct {
 	Rise, Fall int
 }
 
-// TrackSource is what a track looks at.
-type TrackSource interface {
+// Source is what a track looks at.
+type Source interface {
 	// Look returns nil if all is well, or why not, in a few words. It returns
 	// soon after ctx ends. It is not called twice at a time.
 	Look(ctx context.Context) error
 }
 
-// TrackWatcher is a source that knows by itself when to look.
-type TrackWatcher interface {
-	TrackSource
+// Watcher is a source that knows by itself when to look.
+type Watcher interface {
+	Source
 	// Watch calls changed, which never waits, when a look may find another
 	// result. It returns when ctx ends, or sooner with an error: then it is
 	// called again after a pause.
 	Watch(ctx context.Context, changed func()) error
 }
 
-// TrackNumber is a source that is a number.
-type TrackNumber interface {
-	TrackSource
+// Number is a source that is a number.
+type Number interface {
+	Source
 	// Number returns it, or why there is none. It is called in place of Look.
 	Number(ctx context.Context) (int, error)
 }
 
-// TrackFunc is a source that is a function, as a check of another program's
-// health, or a ping of a gateway.
-type TrackFunc func(ctx context.Context) error
+// Func is a source that is a function, as a check of another program's health,
+// or a ping of a gateway.
+type Func func(ctx context.Context) error
 
 // Look calls f.
-func (f TrackFunc) Look(ctx context.Context) error { return f(ctx) }
-
-// Tracked is what a [Tracker] feeds. A [Router] and a [Group] are, and a
-// [Node] is, but has no priority.
-type Tracked interface {
-	// SetFault keeps it from being active for the reason given; the empty
-	// reason ends that.
-	SetFault(reason string)
-}
-
-// TrackedPriority is what a [Tracker] feeds with a priority, too.
-type TrackedPriority interface {
-	Tracked
-	SetPriority(priority uint8)
-}
-
-var (
-	_ TrackedPriority = (*Router)(nil)
-	_ TrackedPriority = (*Group)(nil)
-	_ Tracked         = (*Node)(nil)
-)
+func (f Func) Look(ctx context.Context) error { return f(ctx) }
 
 // fill returns a checked copy with the defaults filled in.
 func (t Track) fill() (Track, error) {
 	var errs []error
 	complain := func(format string, a ...any) {
-		errs = append(errs, fmt.Errorf("failover: track %q: "+format, append([]any{t.Name}, a...)...))
+		errs = append(errs, fmt.Errorf("track %q: "+format, append([]any{t.Name}, a...)...))
 	}
 	if t.Interval == 0 {
-		t.Interval = DefaultTrackInterval
-		if _, ok := t.Source.(TrackWatcher); ok {
+		t.Interval = DefaultInterval
+		if _, ok := t.Source.(Watcher); ok {
 			t.Interval *= 10
 		}
 	}
-	t.Timeout = orDefault(t.Timeout, max(t.Interval, time.Second))
-	t.Rise, t.Fall = orDefault(t.Rise, 1), orDefault(t.Fall, 1)
+	t.Timeout = cmp.Or(t.Timeout, max(t.Interval, time.Second))
+	t.Rise, t.Fall = cmp.Or(t.Rise, 1), cmp.Or(t.Fall, 1)
 	if t.Name == "" {
 		complain("give it a name")
 	}
@@ -125,8 +105,8 @@ func (t Track) fill() (Track, error) {
 		complain("time-out %v is out of range; use up to an hour", t.Timeout)
 	}
 	for _, n := range []int{t.Rise, t.Fall} {
-		if n < 1 || n > maxTrackCount {
-			complain("%d looks in a row are out of range; use 1 to %d", n, maxTrackCount)
+		if n < 1 || n > maxInARow {
+			complain("%d looks in a row are out of range; use 1 to %d", n, maxInARow)
 		}
 	}
 	if c, ok := t.Source.(interface{ check() error }); ok {
@@ -137,8 +117,8 @@ func (t Track) fill() (Track, error) {
 	return t, errors.Join(errs...)
 }
 
-// TrackStatus is one track at one moment.
-type TrackStatus struct {
+// State is one track at one moment.
+type State struct {
 	Name   string `json:"name"`
 	Weight int    `json:"weight"`
 	// Known: there is a result. Before the first one it counts as nothing.
@@ -156,8 +136,8 @@ type TrackStatus struct {
 	Looks uint64 `json:"looks"`
 }
 
-// trackState is what is known of one track.
-type trackState struct {
+// entry is what is known of one track.
+type entry struct {
 	Track
 	number bool // the source is one
 	told   bool // there is no source
@@ -172,7 +152,7 @@ type trackState struct {
 }
 
 // take takes the result of one look.
-func (s *trackState) take(value int, err error, now time.Time) {
+func (s *entry) take(value int, err error, now time.Time) {
 	s.looks++
 	s.err = err
 	good := err == nil
@@ -200,7 +180,7 @@ func (s *trackState) take(value int, err error, now time.Time) {
 }
 
 // adds is the part of the track in the priority.
-func (s *trackState) adds() int {
+func (s *entry) adds() int {
 	switch {
 	case !s.known:
 		return 0
@@ -215,7 +195,7 @@ func (s *trackState) adds() int {
 }
 
 // says is the track in a reason.
-func (s *trackState) says() string {
+func (s *entry) says() string {
 	switch {
 	case s.number && s.ok:
 		return fmt.Sprintf("track %s: %d", s.Name, s.value)
@@ -225,8 +205,8 @@ func (s *trackState) says() string {
 	return fmt.Sprintf("track %s: %v", s.Name, s.why)
 }
 
-func (s *trackState) status() TrackStatus {
-	st := TrackStatus{
+func (s *entry) status() State {
+	st := State{
 		Name: s.Name, Weight: s.Weight, Known: s.known, OK: s.ok, Since: s.since, Number: s.value, Adds: s.adds(), Looks: s.looks,
 	}
 	if s.err != nil {

@@ -1,4 +1,4 @@
-package failover
+package track
 
 import (
 	"bytes"
@@ -15,9 +15,9 @@ import (
 	"time"
 )
 
-// TrackDevice is a source that succeeds while a device is up and has a carrier.
+// Device is a source that succeeds while a device is up and has a carrier.
 // It works on Linux only, and hears of changes at once.
-type TrackDevice struct {
+type Device struct {
 	// Device is its name, as eth1.
 	Device string
 	// Namespace is the path of a network namespace, as /run/netns/blue; empty
@@ -25,17 +25,17 @@ type TrackDevice struct {
 	Namespace string
 }
 
-func (d TrackDevice) check() error {
+func (d Device) check() error {
 	if d.Device == "" || len(d.Device) > 15 || strings.ContainsAny(d.Device, ":/ ") {
 		return fmt.Errorf("device %q: give a device, as eth1", d.Device)
 	}
 	return nil
 }
 
-// TrackRoute is a source that succeeds while there is a route to exactly this
+// Route is a source that succeeds while there is a route to exactly this
 // prefix, over a device that has a carrier. It works on Linux only, and hears of
 // changes at once.
-type TrackRoute struct {
+type Route struct {
 	// Prefix is where the route leads; 0.0.0.0/0 is the default route.
 	Prefix netip.Prefix
 	// Table is the number of the routing table; 0 means the main one.
@@ -44,11 +44,11 @@ type TrackRoute struct {
 	// any.
 	Via    netip.Addr
 	Device string
-	// Namespace is that of [TrackDevice].
+	// Namespace is that of [Device].
 	Namespace string
 }
 
-func (r TrackRoute) check() error {
+func (r Route) check() error {
 	var errs []error
 	if !r.Prefix.IsValid() || r.Prefix != r.Prefix.Masked() {
 		errs = append(errs, fmt.Errorf("prefix %v: give that of a network, as 198.51.100.0/24", r.Prefix))
@@ -63,7 +63,7 @@ func (r TrackRoute) check() error {
 }
 
 // String returns the route as ip(8) would be told it.
-func (r TrackRoute) String() string {
+func (r Route) String() string {
 	s := r.Prefix.String()
 	if r.Via.IsValid() {
 		s += " via " + r.Via.String()
@@ -77,17 +77,17 @@ func (r TrackRoute) String() string {
 	return s
 }
 
-// TrackFile is a source that is the number in a file, written in decimal with or
+// File is a source that is the number in a file, written in decimal with or
 // without a sign, blanks around it and nothing else. It is read at each look.
-type TrackFile struct {
+type File struct {
 	// Path is that of a regular file.
 	Path string
 }
 
-// maxNumberFile bounds what is read of a TrackFile.
+// maxNumberFile bounds what is read of a File.
 const maxNumberFile = 64
 
-func (f TrackFile) check() error {
+func (f File) check() error {
 	if !filepath.IsAbs(f.Path) {
 		return fmt.Errorf("file %q: give its whole path", f.Path)
 	}
@@ -95,13 +95,13 @@ func (f TrackFile) check() error {
 }
 
 // Look reports whether there is a number.
-func (f TrackFile) Look(ctx context.Context) error {
+func (f File) Look(ctx context.Context) error {
 	_, err := f.Number(ctx)
 	return err
 }
 
 // Number reads the number.
-func (f TrackFile) Number(context.Context) (int, error) {
+func (f File) Number(context.Context) (int, error) {
 	// A pipe would keep whoever opens it waiting.
 	if info, err := os.Stat(f.Path); err != nil {
 		return 0, err
@@ -120,7 +120,7 @@ func (f TrackFile) Number(context.Context) (int, error) {
 	return parseNumber(f.Path, b)
 }
 
-// parseNumber reads what a TrackFile holds.
+// parseNumber reads what a File holds.
 func parseNumber(path string, b []byte) (int, error) {
 	n, err := strconv.ParseInt(string(bytes.TrimSpace(b)), 10, 32)
 	if err != nil || len(b) > maxNumberFile {
@@ -129,10 +129,10 @@ func parseNumber(path string, b []byte) (int, error) {
 	return int(n), nil
 }
 
-// TrackProgram is a source that runs a program without a shell and succeeds if
+// Program is a source that runs a program without a shell and succeeds if
 // it exits with 0. A program that takes too long is killed, on Linux with all
 // that it started and left in its process group.
-type TrackProgram struct {
+type Program struct {
 	// Path is the program's, whole. Args are its arguments.
 	Path string
 	Args []string
@@ -141,7 +141,7 @@ type TrackProgram struct {
 // maxSaid bounds how much of a program's words is told.
 const maxSaid = 200
 
-func (p TrackProgram) check() error {
+func (p Program) check() error {
 	if !filepath.IsAbs(p.Path) {
 		return fmt.Errorf("program %q: give its whole path", p.Path)
 	}
@@ -149,7 +149,7 @@ func (p TrackProgram) check() error {
 }
 
 // Look runs the program.
-func (p TrackProgram) Look(ctx context.Context) error {
+func (p Program) Look(ctx context.Context) error {
 	var said head
 	cmd := exec.Command(p.Path, p.Args...)
 	cmd.Stdout, cmd.Stderr = &said, &said
@@ -194,8 +194,8 @@ func (h *head) line() string {
 }
 
 var (
-	_ TrackWatcher = TrackDevice{}
-	_ TrackWatcher = TrackRoute{}
-	_ TrackNumber  = TrackFile{}
-	_ TrackSource  = TrackProgram{}
+	_ Watcher = Device{}
+	_ Watcher = Route{}
+	_ Number  = File{}
+	_ Source  = Program{}
 )

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package failover
+package track
 
 import (
 	"context"
@@ -11,20 +11,20 @@ import (
 )
 
 func noTrack(what string) error {
-	return fmt.Errorf("failover: tracking of %s on %s: %w; use a TrackFunc", what, runtime.GOOS, errors.ErrUnsupported)
+	return fmt.Errorf("track: %s on %s: %w; use a track.Func", what, runtime.GOOS, errors.ErrUnsupported)
 }
 
 // Look returns errors.ErrUnsupported.
-func (TrackDevice) Look(context.Context) error { return noTrack("devices") }
+func (Device) Look(context.Context) error { return noTrack("devices") }
 
 // Watch waits until ctx ends.
-func (TrackDevice) Watch(ctx context.Context, _ func()) error { <-ctx.Done(); return nil }
+func (Device) Watch(ctx context.Context, _ func()) error { <-ctx.Done(); return nil }
 
 // Look returns errors.ErrUnsupported.
-func (TrackRoute) Look(context.Context) error { return noTrack("routes") }
+func (Route) Look(context.Context) error { return noTrack("routes") }
 
 // Watch waits until ctx ends.
-func (TrackRoute) Watch(ctx context.Context, _ func()) error { <-ctx.Done(); return nil }
+func (Route) Watch(ctx context.Context, _ func()) error { <-ctx.Done(); return nil }
 
 func ownGroup(*exec.Cmd) {}
 

@@ -1,6 +1,7 @@
-package failover
+package track
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,7 +18,7 @@ import (
 )
 
 // Look asks the kernel for the device.
-func (d TrackDevice) Look(context.Context) error {
+func (d Device) Look(context.Context) error {
 	h, err := rtnl.Open(d.Namespace)
 	if err != nil {
 		return err
@@ -39,18 +40,18 @@ func (d TrackDevice) Look(context.Context) error {
 }
 
 // Watch tells when any device changes.
-func (d TrackDevice) Watch(ctx context.Context, changed func()) error {
+func (d Device) Watch(ctx context.Context, changed func()) error {
 	return watchKernel(ctx, d.Namespace, func(syscall.NetlinkMessage) { changed() }, unix.RTNLGRP_LINK)
 }
 
 // Look asks the kernel for the route.
-func (r TrackRoute) Look(ctx context.Context) error {
+func (r Route) Look(ctx context.Context) error {
 	h, err := rtnl.Open(r.Namespace)
 	if err != nil {
 		return err
 	}
 	defer h.Close()
-	table := orDefault(r.Table, unix.RT_TABLE_MAIN)
+	table := cmp.Or(r.Table, unix.RT_TABLE_MAIN)
 	var device int
 	if r.Device != "" {
 		link, err := h.LinkByName(r.Device)
@@ -93,7 +94,7 @@ func (r TrackRoute) Look(ctx context.Context) error {
 }
 
 // isAt reports whether a route leads to the prefix, and leads anywhere.
-func (r TrackRoute) isAt(route *netlink.Route) bool {
+func (r Route) isAt(route *netlink.Route) bool {
 	to := netip.PrefixFrom(netip.IPv4Unspecified(), 0) // the kernel tells none
 	if r.Prefix.Addr().Is6() {
 		to = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
@@ -106,7 +107,7 @@ func (r TrackRoute) isAt(route *netlink.Route) bool {
 
 // Watch tells when a route to a prefix of this length comes or goes, or a device
 // changes.
-func (r TrackRoute) Watch(ctx context.Context, changed func()) error {
+func (r Route) Watch(ctx context.Context, changed func()) error {
 	group := uint(unix.RTNLGRP_IPV4_ROUTE)
 	if r.Prefix.Addr().Is6() {
 		group = unix.RTNLGRP_IPV6_ROUTE
@@ -125,13 +126,13 @@ func watchKernel(ctx context.Context, namespace string, tell func(syscall.Netlin
 	if namespace != "" {
 		var err error
 		if ns, err = netns.GetFromPath(namespace); err != nil {
-			return fmt.Errorf("failover: network namespace %s: %w", namespace, err)
+			return fmt.Errorf("track: network namespace %s: %w", namespace, err)
 		}
 		defer ns.Close()
 	}
 	s, err := nl.SubscribeAt(ns, netns.None(), unix.NETLINK_ROUTE, groups...)
 	if err != nil {
-		return fmt.Errorf("failover: listen to the kernel: %w", err)
+		return fmt.Errorf("track: listen to the kernel: %w", err)
 	}
 	stop := context.AfterFunc(ctx, s.Close) // which wakes who reads
 	defer func() {
@@ -148,7 +149,7 @@ func watchKernel(ctx context.Context, namespace string, tell func(syscall.Netlin
 		case errors.Is(err, unix.EINTR):
 			continue
 		case err != nil:
-			return fmt.Errorf("failover: listen to the kernel: %w", err)
+			return fmt.Errorf("track: listen to the kernel: %w", err)
 		case from.Pid != nl.PidKernel:
 			continue
 		}

@@ -1,4 +1,4 @@
-package failover_test
+package track_test
 
 import (
 	"context"
@@ -13,15 +13,28 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/lvskit/lvskit/failover"
+	"github.com/lvskit/lvskit/failover/track"
 )
 
-// script is a program of some lines.
-func script(lines string, args ...string) failover.TrackProgram {
-	return failover.TrackProgram{Path: "/bin/sh", Args: append([]string{"-c", lines, "program"}, args...)}
+// within waits until something is so.
+func within(t *testing.T, limit time.Duration, what string, cond func() bool) time.Duration {
+	t.Helper()
+	begin := time.Now()
+	for !cond() {
+		if time.Since(begin) > limit {
+			t.Fatalf("%s: not within %v", what, limit)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return time.Since(begin)
 }
 
-func TestTrackProgram(t *testing.T) {
+// script is a program of some lines.
+func script(lines string, args ...string) track.Program {
+	return track.Program{Path: "/bin/sh", Args: append([]string{"-c", lines, "program"}, args...)}
+}
+
+func TestProgram(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name, lines string
@@ -47,14 +60,14 @@ func TestTrackProgram(t *testing.T) {
 			}
 		})
 	}
-	if err := (failover.TrackProgram{Path: "/does/not/exist"}).Look(t.Context()); !errors.Is(err, os.ErrNotExist) {
+	if err := (track.Program{Path: "/does/not/exist"}).Look(t.Context()); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a program that is not there: %v", err)
 	}
 }
 
 // A program that takes too long ends with all that it started, before Look
 // returns.
-func TestTrackProgramIsKilledWithItsGroup(t *testing.T) {
+func TestProgramIsKilledWithItsGroup(t *testing.T) {
 	t.Parallel()
 	pids := filepath.Join(t.TempDir(), "pids")
 	program := script(fmt.Sprintf("sleep 600 &\necho $$ $! > %s.new && mv %s.new %s\nwait", pids, pids, pids))
@@ -86,12 +99,12 @@ func TestTrackProgramIsKilledWithItsGroup(t *testing.T) {
 }
 
 // What is no regular file is not waited for.
-func TestTrackFileOpensNoPipe(t *testing.T) {
+func TestFileOpensNoPipe(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pipe")
 	if err := unix.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (failover.TrackFile{Path: path}).Number(t.Context()); err == nil || !strings.Contains(err.Error(), "is no regular file") {
+	if _, err := (track.File{Path: path}).Number(t.Context()); err == nil || !strings.Contains(err.Error(), "is no regular file") {
 		t.Errorf("%v", err)
 	}
 }
