@@ -2,9 +2,7 @@ package failover
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -191,30 +189,5 @@ func TestSplitAlias(t *testing.T) {
 		if d, l := SplitAlias(in); d != want[0] || l != want[1] {
 			t.Errorf("%q gives %q and %q", in, d, l)
 		}
-	}
-}
-
-// The advertisement was captured from keepalived 2.2.7; the ARP differs from
-// its form in the target's hardware address, which is zero here.
-func TestFrames(t *testing.T) {
-	hw := net.HardwareAddr{2, 0, 0, 0, 0, 1}
-	got, err := gratuitousARP(hw, netip.MustParseAddr("192.0.2.100"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	const arp = "ffffffffffff" + "020000000001" + "0806" +
-		"0001" + "0800" + "0604" + "0001" + "020000000001" + "c0000264" + "000000000000" + "c0000264"
-	if diff := cmp.Diff(arp, hex.EncodeToString(got)); diff != "" {
-		t.Errorf("ARP (-want +got):\n%s", diff)
-	}
-	const na = "333300000001" + "020000000001" + "86dd" +
-		"60000000" + "0020" + "3a" + "ff" + "fe800000000000000000000000000100" + "ff020000000000000000000000000001" +
-		"8800" + "559d" + "20000000" + "fe800000000000000000000000000100" + "0201" + "020000000001"
-	if diff := cmp.Diff(na, hex.EncodeToString(neighbourAdvertisement(hw, netip.MustParseAddr("fe80::100"), false))); diff != "" {
-		t.Errorf("advertisement (-want +got):\n%s", diff)
-	}
-	r := neighbourAdvertisement(hw, netip.MustParseAddr("fe80::100"), true)
-	if r[14+40+4] != 0xa0 {
-		t.Errorf("flags of a router %#x", r[14+40+4])
 	}
 }

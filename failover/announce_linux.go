@@ -13,6 +13,7 @@ import (
 
 	"github.com/mdlayher/packet"
 
+	"github.com/lvskit/lvskit/failover/internal/frame"
 	"github.com/lvskit/lvskit/failover/internal/rtnl"
 )
 
@@ -104,9 +105,9 @@ func (l linkAnnouncer) send(ctx context.Context, name string, n int, frame func(
 func (s *announceSocket) tell(ctx context.Context, addrs []VirtualAddress) error {
 	return s.send(ctx, len(addrs), func(i int, hw net.HardwareAddr, router bool) ([]byte, error) {
 		if a := addrs[i].Prefix.Addr(); a.Is6() {
-			return neighbourAdvertisement(hw, a, router), nil
+			return frame.Advertisement(hw, a, router), nil
 		}
-		return gratuitousARP(hw, addrs[i].Prefix.Addr())
+		return frame.GratuitousARP(hw, addrs[i].Prefix.Addr())
 	})
 }
 

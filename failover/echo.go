@@ -1,6 +1,10 @@
 package failover
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/lvskit/lvskit/failover/internal/frame"
+)
 
 const (
 	echoRequest4, echoReply4 = 8, 0
@@ -20,7 +24,7 @@ func echoMessage(six bool, id, number uint16, token [8]byte) []byte {
 	binary.BigEndian.PutUint16(m[6:], number)
 	copy(m[8:], token[:])
 	if !six {
-		binary.BigEndian.PutUint16(m[2:], ^fold16(sum16(0, m)))
+		binary.BigEndian.PutUint16(m[2:], frame.Checksum(0, m))
 	}
 	return m
 }
@@ -31,7 +35,7 @@ func readEcho(b []byte, six bool, id uint16, token [8]byte) (number uint16, ok b
 	reply := byte(echoReply6)
 	if !six {
 		p, whole := cutIPv4(b)
-		if !whole || fold16(sum16(0, p.Payload)) != 0xffff {
+		if !whole || frame.Checksum(0, p.Payload) != 0 {
 			return 0, false
 		}
 		b, reply = p.Payload, echoReply4

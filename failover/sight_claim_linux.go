@@ -13,6 +13,7 @@ import (
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
+	"github.com/lvskit/lvskit/failover/internal/frame"
 	"github.com/lvskit/lvskit/failover/internal/rtnl"
 )
 
@@ -67,8 +68,8 @@ func (w *linkWatch) listen(name string, index int, mac [6]byte, addrs []VirtualA
 			out = append(out, r)
 		}
 	}
-	open(four, etherTypeARP, arpFilter(four, mac), readARP)
-	open(six, etherTypeIPv6, naFilter(six), readAdvertisement)
+	open(four, frame.TypeARP, frame.ARPFilter(four, mac), frame.ReadARP)
+	open(six, frame.TypeIPv6, frame.AdvertisementFilter(six), frame.ReadAdvertisement)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		err = fmt.Errorf("failover: watch %q: %w; run as root or give CAP_NET_RAW", name, err)
@@ -112,7 +113,7 @@ func (k linkKeeper) frames(index int, etherType uint16, filter []bpf.Instruction
 // run reads until the socket is closed. It allocates only where another machine
 // claims an address than the one that did so before.
 func (r *claimReader) run(see func(Sighting)) {
-	b := make([]byte, claimFrame)
+	b := make([]byte, frame.Longest)
 	var since time.Time
 	frames := 0
 	for {

@@ -2,6 +2,7 @@ package failover
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 	"sync"
 	"testing"
@@ -99,4 +100,21 @@ func TestWhoHandsOverDoesNotAnnounce(t *testing.T) {
 func (e *effects) holds() bool {
 	serving, _ := e.status()
 	return serving
+}
+
+func TestSightingKindsAreWrittenAndRead(t *testing.T) {
+	for k := range SightingUnbelieved + 3 {
+		text, err := k.MarshalText()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var again SightingKind
+		if err := again.UnmarshalText(text); err != nil || again != k {
+			t.Errorf("%s is read as %v, %v", text, again, err)
+		}
+	}
+	s := Sighting{Kind: SightingRemoved, Device: "eth0", Route: netip.MustParsePrefix("0.0.0.0/0")}
+	if got := s.String(); got != "removed route to 0.0.0.0/0 on eth0" {
+		t.Error(got)
+	}
 }

@@ -96,7 +96,7 @@ func (k linkKeeper) watch(ctx context.Context, a *Addresses, see func(Sighting))
 	for {
 		switch err := w.look(ctx); {
 		case errors.Is(err, netlink.ErrDumpInterrupted):
-			w.mark(notice{}) // too much is going on: look again
+			w.mark(rtnl.Notice{}) // too much is going on: look again
 		case err != nil && ctx.Err() == nil:
 			return err
 		}
@@ -123,7 +123,7 @@ func (k linkKeeper) notices() (file *os.File, err error) {
 			return err
 		}
 		file = os.NewFile(uintptr(fd), "rtnetlink")
-		err = attach(fd, noticeFilter())
+		err = attach(fd, rtnl.NoticeFilter(RouteProtocol))
 		if err == nil {
 			err = unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: unix.RTMGRP_LINK |
 				unix.RTMGRP_IPV4_IFADDR | unix.RTMGRP_IPV6_IFADDR | unix.RTMGRP_IPV4_ROUTE | unix.RTMGRP_IPV6_ROUTE})
@@ -161,14 +161,14 @@ func (w *linkWatch) readNotices(file *os.File) {
 		case errors.Is(err, os.ErrClosed):
 			return
 		case err != nil: // mostly ENOBUFS: some were lost, so look at all
-			w.mark(notice{})
+			w.mark(rtnl.Notice{})
 			time.Sleep(syncPause)
 			continue
 		}
 		for rest := b[:n]; ; {
-			var m notice
+			var m rtnl.Notice
 			var ok bool
-			if m, rest, ok = nextNotice(rest); !ok {
+			if m, rest, ok = rtnl.NextNotice(rest); !ok {
 				break
 			}
 			w.mark(m)
@@ -177,22 +177,22 @@ func (w *linkWatch) readNotices(file *os.File) {
 }
 
 // mark asks for a look if the notice may be about us.
-func (w *linkWatch) mark(m notice) {
+func (w *linkWatch) mark(m rtnl.Notice) {
 	w.mu.Lock()
-	ours := m.index == 0
+	ours := m.Index == 0
 	missing := false
 	for _, d := range w.devices {
 		missing = missing || d.index == 0
-		if d.index == m.index && m.index != 0 {
+		if d.index == m.Index && m.Index != 0 {
 			ours = true
-			d.fell = d.fell || m.kind == delLink || m.kind == newLink && (m.flags&linkRuns == 0 || d.changes != 0 && m.changes > d.changes)
-			if m.kind == newLink {
-				d.changes = m.changes
+			d.fell = d.fell || m.Kind == unix.RTM_DELLINK || m.Kind == unix.RTM_NEWLINK && (m.Flags&unix.IFF_RUNNING == 0 || d.changes != 0 && m.Changes > d.changes)
+			if m.Kind == unix.RTM_NEWLINK {
+				d.changes = m.Changes
 			}
 		}
 	}
 	w.mu.Unlock()
-	if ours || missing && m.kind == newLink {
+	if ours || missing && m.Kind == unix.RTM_NEWLINK {
 		select {
 		case w.dirty <- struct{}{}:
 		default:
@@ -296,7 +296,7 @@ func (w *linkWatch) lookAt(h *netlink.Handle, name string, addrs []VirtualAddres
 	default:
 		attrs := link.Attrs()
 		now.index = attrs.Index
-		now.runs = attrs.RawFlags&linkUp != 0 && attrs.RawFlags&linkRuns != 0
+		now.runs = attrs.RawFlags&unix.IFF_UP != 0 && attrs.RawFlags&unix.IFF_RUNNING != 0
 		copy(now.mac[:], attrs.HardwareAddr)
 	}
 	w.mu.Lock()
@@ -324,7 +324,7 @@ func (w *linkWatch) lookAt(h *netlink.Handle, name string, addrs []VirtualAddres
 	w.mu.Unlock()
 	closeAll(gone)
 	if ask {
-		_, _ = w.notices.Write(linkQuestion(now.index)) // or the next notice tells
+		_, _ = w.notices.Write(rtnl.LinkQuestion(now.index)) // or the next notice tells
 	}
 	if !keep && now.index != 0 && len(link.Attrs().HardwareAddr) == len(now.mac) {
 		readers, err := w.listen(name, now.index, now.mac, addrs)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lvskit/lvskit/failover/internal/frame"
 )
 
 // The process may run with its garbage collector off and with real-time
@@ -25,7 +27,7 @@ func TestClaimReaderCostsLittle(t *testing.T) {
 	defer unix.Close(fds[1])
 	ours := netip.MustParseAddr("192.0.2.100")
 	r := &claimReader{
-		file: os.NewFile(uintptr(fds[0]), "frames"), device: "eth0", own: [6]byte{2, 0, 0, 0, 0, 1}, read: readARP,
+		file: os.NewFile(uintptr(fds[0]), "frames"), device: "eth0", own: [6]byte{2, 0, 0, 0, 0, 1}, read: frame.ReadARP,
 		claims: map[netip.Addr]*claim{ours: new(claim)},
 	}
 	seen, ended := make(chan Sighting, 100), make(chan struct{})
@@ -38,7 +40,7 @@ func TestClaimReaderCostsLittle(t *testing.T) {
 		})
 	}()
 	frame := func(last byte, addr string) []byte {
-		f, err := gratuitousARP(net.HardwareAddr{2, 0, 0, 0, 0, last}, netip.MustParseAddr(addr))
+		f, err := frame.GratuitousARP(net.HardwareAddr{2, 0, 0, 0, 0, last}, netip.MustParseAddr(addr))
 		if err != nil {
 			t.Fatal(err)
 		}

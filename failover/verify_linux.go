@@ -15,6 +15,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/lvskit/lvskit/failover/internal/frame"
 	"github.com/lvskit/lvskit/failover/internal/rtnl"
 )
 
@@ -230,7 +231,7 @@ func (k linkKeeper) teach(ctx context.Context, questions []*question) error {
 	for _, name := range names {
 		of := slices.DeleteFunc(slices.Clone(questions), func(q *question) bool { return q.device != name })
 		errs = append(errs, linkAnnouncer(k).send(ctx, name, len(of), func(i int, hw net.HardwareAddr, _ bool) ([]byte, error) {
-			return askFrame(hw, of[i].address, of[i].neighbour)
+			return frame.Ask(hw, of[i].address, of[i].neighbour)
 		}))
 	}
 	return errors.Join(errs...)

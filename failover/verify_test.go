@@ -3,12 +3,11 @@ package failover
 import (
 	"encoding/json"
 	"errors"
-	"net"
 	"net/netip"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/lvskit/lvskit/failover/internal/frame"
 )
 
 func TestWhatAnswersMean(t *testing.T) {
@@ -48,11 +47,11 @@ func TestEchoesAreWrittenAndRead(t *testing.T) {
 	token := [8]byte{1, 2, 3, 4, 5, 6, 7, 8}
 	reply4 := func() []byte {
 		m := echoMessage(false, 0x1234, 77, token)
-		if fold16(sum16(0, m)) != 0xffff {
+		if frame.Checksum(0, m) != 0 {
 			t.Fatal("the checksum is wrong")
 		}
 		m[0], m[2], m[3] = echoReply4, 0, 0
-		sum := ^fold16(sum16(0, m))
+		sum := frame.Checksum(0, m)
 		m[2], m[3] = byte(sum>>8), byte(sum)
 		return append([]byte{0x45, 0, 0, 36, 0, 0, 0, 0, 64, 1, 0, 0, 192, 0, 2, 254, 192, 0, 2, 100}, m...)
 	}
@@ -95,27 +94,6 @@ func FuzzEcho(f *testing.F) {
 			t.Fatalf("%x is read", b)
 		}
 	})
-}
-
-// A request to a neighbour, as tcpdump reads it: who-has 192.0.2.254 tell
-// 192.0.2.100; who has 2001:db8::12:3456 to ff02::1:ff12:3456.
-func TestAskFrames(t *testing.T) {
-	hw := net.HardwareAddr{2, 0, 0, 0, 0, 1}
-	for _, tt := range []struct{ from, to, want string }{
-		{"192.0.2.100", "192.0.2.254", "ffffffffffff 020000000001 0806 0001 0800 06 04 0001 020000000001 c0000264 000000000000 c00002fe"},
-		{
-			"2001:db8::100", "2001:db8::12:3456", "3333ff123456 020000000001 86dd 60000000 0020 3a ff 20010db8000000000000000000000100" +
-				"ff0200000000000000000001ff123456 8700 b25b 00000000 20010db8000000000000000000123456 0101 020000000001",
-		},
-	} {
-		got, err := askFrame(hw, netip.MustParseAddr(tt.from), netip.MustParseAddr(tt.to))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(frameOf(t, tt.want), got); diff != "" {
-			t.Errorf("%s asks for %s (-want +got):\n%s", tt.from, tt.to, diff)
-		}
-	}
 }
 
 func TestBeliefsAreWrittenAndRead(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/lvskit/lvskit/failover/internal/frame"
 	"github.com/lvskit/lvskit/failover/vrrp"
 )
 
@@ -131,7 +132,7 @@ func ethernetAdvert(b []byte, mac net.HardwareAddr, from, to netip.Addr, id uint
 	if to.Is6() {
 		b = append(b, 0x33, 0x33, 0, 0, 0, 0x12) // RFC 2464, section 7, of ff02::12
 		b = append(b, mac...)
-		b = append(b, etherTypeIPv6>>8, etherTypeIPv6&0xff, 0x60|controlClass>>4, controlClass<<4&0xf0, 0, 0)
+		b = append(b, frame.TypeIPv6>>8, frame.TypeIPv6&0xff, 0x60|controlClass>>4, controlClass<<4&0xf0, 0, 0)
 		b = binary.BigEndian.AppendUint16(b, uint16(len(payload)))
 		b = append(b, vrrp.Protocol, vrrp.TTL)
 		b = append(b, from.AsSlice()...)
@@ -141,8 +142,7 @@ func ethernetAdvert(b []byte, mac net.HardwareAddr, from, to netip.Addr, id uint
 		// As the kernel does, over all that there is: also a trailer.
 		p := b[at:]
 		p[checksumAt], p[checksumAt+1] = 0, 0
-		sum := sum16(0, b[at-32:]) + uint32(len(payload)) + vrrp.Protocol
-		binary.BigEndian.PutUint16(p[checksumAt:], ^fold16(sum))
+		binary.BigEndian.PutUint16(p[checksumAt:], frame.Checksum(uint32(len(payload))+vrrp.Protocol, b[at-32:]))
 		return b
 	}
 	b = append(b, 0x01, 0x00, 0x5e, 0, 0, 0x12) // RFC 1112, section 6.4, of 224.0.0.18
@@ -155,24 +155,6 @@ func ethernetAdvert(b []byte, mac net.HardwareAddr, from, to netip.Addr, id uint
 	b = append(b, 0, 0, vrrp.TTL, vrrp.Protocol, 0, 0)
 	b = append(b, from.AsSlice()...)
 	b = append(b, to.AsSlice()...)
-	binary.BigEndian.PutUint16(b[at+10:], ^fold16(sum16(0, b[at:])))
+	binary.BigEndian.PutUint16(b[at+10:], frame.Checksum(0, b[at:]))
 	return append(b, payload...)
-}
-
-// sum16 adds to a sum of RFC 1071.
-func sum16(sum uint32, b []byte) uint32 {
-	for ; len(b) > 1; b = b[2:] {
-		sum += uint32(binary.BigEndian.Uint16(b))
-	}
-	if len(b) == 1 {
-		sum += uint32(b[0]) << 8
-	}
-	return sum
-}
-
-func fold16(sum uint32) uint16 {
-	for sum > 0xffff {
-		sum = sum>>16 + sum&0xffff
-	}
-	return uint16(sum)
 }

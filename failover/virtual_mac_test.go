@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/lvskit/lvskit/failover/internal/frame"
 	"github.com/lvskit/lvskit/failover/vrrp"
 )
 
@@ -59,21 +60,21 @@ func TestEthernetAdvert(t *testing.T) {
 	if payload, err = vrrp.Append(nil, &a, path, vrrp.WithPseudoHeader); err != nil {
 		t.Fatal(err)
 	}
-	frame := ethernetAdvert(nil, VirtualMAC(51, true), six, vrrp.Group(true), 1, payload)
+	whole := ethernetAdvert(nil, VirtualMAC(51, true), six, vrrp.Group(true), 1, payload)
 	const want = "33330000001200005e00023386dd" +
 		"6c000000002870fffe8000000000000000000" + "0fffe000001ff020000000000000000000000000012" +
 		"31339602000a0d57fe80000000000000000000000000010020010db8000000000000000000000100"
-	if diff := cmp.Diff(want, hex.EncodeToString(frame)); diff != "" {
+	if diff := cmp.Diff(want, hex.EncodeToString(whole)); diff != "" {
 		t.Errorf("IPv6 (-want +got):\n%s", diff)
 	}
-	if _, _, _, err := vrrp.Parse(frame[54:], path); err != nil {
+	if _, _, _, err := vrrp.Parse(whole[54:], path); err != nil {
 		t.Errorf("IPv6: %v", err)
 	}
 
 	// A kernel looks at the sum over a trailer as well.
 	signed := append(append([]byte(nil), payload...), "a trailer of twenty-eight by."...)
-	frame = ethernetAdvert(nil, VirtualMAC(51, true), six, vrrp.Group(true), 1, signed)
-	if sum := fold16(sum16(0, frame[22:]) + uint32(len(signed)) + vrrp.Protocol); sum != 0xffff {
+	whole = ethernetAdvert(nil, VirtualMAC(51, true), six, vrrp.Group(true), 1, signed)
+	if sum := frame.Checksum(uint32(len(signed))+vrrp.Protocol, whole[22:]); sum != 0 {
 		t.Errorf("sum over all %#x", sum)
 	}
 }

@@ -1,4 +1,4 @@
-package failover
+package frame
 
 import (
 	"encoding/binary"
@@ -10,8 +10,6 @@ import (
 )
 
 const (
-	etherTypeARP     = 0x0806
-	etherTypeIPv6    = 0x86dd
 	protoICMPv6      = 58
 	neighbourSolicit = 135
 	neighbourAdvert  = 136
@@ -22,11 +20,11 @@ const (
 	naLength  = 14 + 40 + 24
 )
 
-// gratuitousARP returns the Ethernet frame that tells everybody on the wire
+// GratuitousARP returns the Ethernet frame that tells everybody on the wire
 // that addr is at hw: an ARP announcement in the request form (RFC 5227
 // section 2.3), which Linux neighbours believe even within a second of the
 // last change, as they do not with some reply forms.
-func gratuitousARP(hw net.HardwareAddr, addr netip.Addr) ([]byte, error) {
+func GratuitousARP(hw net.HardwareAddr, addr netip.Addr) ([]byte, error) {
 	p, err := arp.NewPacket(arp.OperationRequest, hw, addr, make(net.HardwareAddr, len(hw)), addr)
 	if err != nil {
 		return nil, fmt.Errorf("failover: announce %v from %v: %w", addr, hw, err)
@@ -35,20 +33,20 @@ func gratuitousARP(hw net.HardwareAddr, addr netip.Addr) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("failover: announce %v from %v: %w", addr, hw, err)
 	}
-	f := ethernet(net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, hw, etherTypeARP)
+	f := ethernet(net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, hw, TypeARP)
 	return append(f, body...), nil
 }
 
-// neighbourAdvertisement returns the Ethernet frame of an unsolicited
-// neighbour advertisement (RFC 4861 section 7.2.6) to all nodes, with the
-// override flag and the target's link-layer address. router says whether this
-// machine forwards: without it hosts would drop us as their router.
-func neighbourAdvertisement(hw net.HardwareAddr, addr netip.Addr, router bool) []byte {
+// Advertisement returns the Ethernet frame of an unsolicited neighbour
+// advertisement (RFC 4861 section 7.2.6) to all nodes, with the override flag
+// and the target's link-layer address. router says whether this machine
+// forwards: without it hosts would drop us as their router.
+func Advertisement(hw net.HardwareAddr, addr netip.Addr, router bool) []byte {
 	dst := netip.MustParseAddr("ff02::1").As16()
 	src := addr.As16()
 	const length = 32
 
-	f := ethernet(net.HardwareAddr{0x33, 0x33, 0, 0, 0, 1}, hw, etherTypeIPv6)
+	f := ethernet(net.HardwareAddr{0x33, 0x33, 0, 0, 0, 1}, hw, TypeIPv6)
 	f = append(f, 0x60, 0, 0, 0, 0, length, protoICMPv6, 255)
 	f = append(f, src[:]...)
 	f = append(f, dst[:]...)
@@ -61,15 +59,15 @@ func neighbourAdvertisement(hw net.HardwareAddr, addr netip.Addr, router bool) [
 	icmp = append(icmp, 2, 1)
 	icmp = append(icmp, hw[:6]...)
 
-	binary.BigEndian.PutUint16(icmp[2:], ^sum6(src[:], dst[:], icmp))
+	binary.BigEndian.PutUint16(icmp[2:], checksum6(src[:], dst[:], icmp))
 	return append(f, icmp...)
 }
 
-// askFrame returns the Ethernet frame by which an address asks for the hardware
+// Ask returns the Ethernet frame by which an address asks for the hardware
 // address of a neighbour: a request of ARP, or a neighbour solicitation with
 // the source's link-layer address to the neighbour's solicited-node group (RFC
 // 4861 section 7.2.2).
-func askFrame(hw net.HardwareAddr, from, to netip.Addr) ([]byte, error) {
+func Ask(hw net.HardwareAddr, from, to netip.Addr) ([]byte, error) {
 	if from.Is4() {
 		p, err := arp.NewPacket(arp.OperationRequest, hw, from, make(net.HardwareAddr, len(hw)), to)
 		if err != nil {
@@ -79,38 +77,38 @@ func askFrame(hw net.HardwareAddr, from, to netip.Addr) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("failover: ask for %v from %v: %w", to, from, err)
 		}
-		return append(ethernet(net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, hw, etherTypeARP), body...), nil
+		return append(ethernet(net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, hw, TypeARP), body...), nil
 	}
 	target, src := to.As16(), from.As16()
 	dst := netip.MustParseAddr("ff02::1:ff00:0").As16()
 	copy(dst[13:], target[13:])
 	const length = 32
-	f := ethernet(net.HardwareAddr{0x33, 0x33, dst[12], dst[13], dst[14], dst[15]}, hw, etherTypeIPv6)
+	f := ethernet(net.HardwareAddr{0x33, 0x33, dst[12], dst[13], dst[14], dst[15]}, hw, TypeIPv6)
 	f = append(f, 0x60, 0, 0, 0, 0, length, protoICMPv6, 255)
 	f = append(f, src[:]...)
 	f = append(f, dst[:]...)
 	icmp := append([]byte{neighbourSolicit, 0, 0, 0, 0, 0, 0, 0}, target[:]...)
 	icmp = append(icmp, 1, 1)
 	icmp = append(icmp, hw[:6]...)
-	binary.BigEndian.PutUint16(icmp[2:], ^sum6(src[:], dst[:], icmp))
+	binary.BigEndian.PutUint16(icmp[2:], checksum6(src[:], dst[:], icmp))
 	return append(f, icmp...), nil
 }
 
-// sum6 is the sum of a message of ICMPv6 with its pseudo-header of source,
-// destination, length and next header (RFC 8200 section 8.1).
-func sum6(src, dst, icmp []byte) uint16 {
-	return fold16(sum16(sum16(sum16(uint32(len(icmp))+protoICMPv6, src), dst), icmp))
+// checksum6 is the checksum of a message of ICMPv6 with its pseudo-header of
+// source, destination, length and next header (RFC 8200 section 8.1).
+func checksum6(src, dst, icmp []byte) uint16 {
+	return Checksum(uint32(len(icmp))+protoICMPv6, src, dst, icmp)
 }
 
-// claimFrame is the longest frame that is read for a claim. Neighbour
+// Longest is the longest frame that is read for a claim. Neighbour
 // advertisements have a single option.
-const claimFrame = 256
+const Longest = 256
 
-// readARP returns who says in an Ethernet frame with ARP that which address is
+// ReadARP returns who says in an Ethernet frame with ARP that which address is
 // its own: the sender of a request or a reply (RFC 826), but not of a probe,
 // which has no address yet (RFC 5227 section 1.1).
-func readARP(f []byte) (addr netip.Addr, mac [6]byte, ok bool) {
-	if len(f) < arpLength || binary.BigEndian.Uint16(f[12:]) != etherTypeARP {
+func ReadARP(f []byte) (addr netip.Addr, mac [6]byte, ok bool) {
+	if len(f) < arpLength || binary.BigEndian.Uint16(f[12:]) != TypeARP {
 		return addr, mac, false
 	}
 	// Ethernet, IPv4, and the lengths of their addresses.
@@ -125,12 +123,12 @@ func readARP(f []byte) (addr netip.Addr, mac [6]byte, ok bool) {
 	return addr, mac, !addr.IsUnspecified() && oneStation(mac)
 }
 
-// readAdvertisement returns who says in an Ethernet frame with a neighbour
+// ReadAdvertisement returns who says in an Ethernet frame with a neighbour
 // advertisement that which address is its own: the target's link-layer address,
 // or without that option the sender of the frame. It checks what RFC 4861
 // section 7.1.2 asks for.
-func readAdvertisement(f []byte) (addr netip.Addr, mac [6]byte, ok bool) {
-	if len(f) < naLength || binary.BigEndian.Uint16(f[12:]) != etherTypeIPv6 {
+func ReadAdvertisement(f []byte) (addr netip.Addr, mac [6]byte, ok bool) {
+	if len(f) < naLength || binary.BigEndian.Uint16(f[12:]) != TypeIPv6 {
 		return addr, mac, false
 	}
 	copy(mac[:], f[6:])
@@ -140,7 +138,7 @@ func readAdvertisement(f []byte) (addr netip.Addr, mac [6]byte, ok bool) {
 		return addr, mac, false
 	}
 	icmp := ip[40 : 40+length]
-	if icmp[0] != neighbourAdvert || icmp[1] != 0 || sum6(ip[8:24], ip[24:40], icmp) != 0xffff {
+	if icmp[0] != neighbourAdvert || icmp[1] != 0 || checksum6(ip[8:24], ip[24:40], icmp) != 0 {
 		return addr, mac, false
 	}
 	addr = netip.AddrFrom16([16]byte(icmp[8:24]))
@@ -158,10 +156,3 @@ func readAdvertisement(f []byte) (addr netip.Addr, mac [6]byte, ok bool) {
 
 // oneStation reports whether a hardware address is that of one machine.
 func oneStation(mac [6]byte) bool { return mac[0]&1 == 0 && mac != [6]byte{} }
-
-func ethernet(dst, src net.HardwareAddr, etherType uint16) []byte {
-	f := make([]byte, 0, 86)
-	f = append(f, dst...)
-	f = append(f, src...)
-	return binary.BigEndian.AppendUint16(f, etherType)
-}
