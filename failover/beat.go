@@ -208,8 +208,9 @@ func (n *Node) wakeLoop() {
 // loop beats, and passes time to the machine, until the node has left.
 //
 // A silence is never found at the moment it is due: the loop first sleeps a
-// settle time, in which the receivers drain their sockets. If the loop itself
-// wakes late by more than an interval, the machine is told of the stall.
+// settle time, for beats that are late, and then takes in what has arrived. Where
+// the sockets cannot tell, the receivers drain them in that time. If the loop
+// itself wakes late by more than an interval, the machine is told of the stall.
 func (n *Node) loop(ctx context.Context) {
 	var transport any // without channels none is used
 	if len(n.chans) > 0 {
@@ -218,7 +219,7 @@ func (n *Node) loop(ctx context.Context) {
 	timer := newAlarm(transport)
 	defer timer.stop()
 	interval := n.cfg.Interval
-	settle := min(max(interval/4, time.Millisecond), 100*time.Millisecond)
+	var settle time.Duration // of the silence that is looked at
 	packets := make([][]byte, len(n.chans))
 	var pieces [][]byte
 	for i := range packets {
@@ -230,6 +231,10 @@ func (n *Node) loop(ctx context.Context) {
 	left := false
 	cancelled := ctx.Done()
 	for {
+		seen := n.clock()
+		if confirm != 0 && seen >= confirm {
+			n.drainAll()
+		}
 		n.mu.Lock()
 		now := n.clock()
 		if now-planned > interval {
@@ -244,11 +249,12 @@ func (n *Node) loop(ctx context.Context) {
 		case due > now:
 			confirm = 0
 		case confirm == 0:
+			settle = n.settle()
 			confirm, confirms = now+settle, 1
 		case now > confirm+settle && confirms < 3:
 			confirm = now + settle // overslept: the receivers did so too
 			confirms++
-		case now >= confirm:
+		case seen >= confirm:
 			n.step(pulse.Event{}, now)
 			confirm = 0
 		}
@@ -297,6 +303,18 @@ func (n *Node) loop(ctx context.Context) {
 			left = true // say it once more, now that all is released
 		}
 	}
+}
+
+// settle is how late beats may be, and for how long packets may lie in sockets
+// that cannot tell. The caller holds mu.
+func (n *Node) settle() time.Duration {
+	for _, c := range n.chans {
+		conn := c.current()
+		if _, tells := conn.(ArrivalConn); conn != nil && !tells || n.cfg.Legacy {
+			return min(max(n.cfg.Interval/4, time.Millisecond), 100*time.Millisecond)
+		}
+	}
+	return min(max(n.cfg.Interval/8, time.Millisecond), 25*time.Millisecond)
 }
 
 // encode seals the next beat for each channel. The caller holds mu.

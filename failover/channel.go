@@ -22,9 +22,16 @@ const floodTime = 100 * time.Millisecond
 type channel struct {
 	Channel
 	index int
-	// Of the receiving goroutine: the codec, and the keys that it has.
-	open *pulse.Codec
-	keys *[]pulse.Key
+
+	// What reading takes. Whoever has it and has drained the socket has seen
+	// all that there is.
+	reading  sync.Mutex
+	arrivals arrivals
+	in       []byte
+	open     *pulse.Codec
+	keys     *[]pulse.Key // that it has
+	beat     pulse.Beat
+	piece    pulse.Piece
 
 	sent, received atomic.Uint64
 	drops          [pulse.DropCount]atomic.Uint64
@@ -41,9 +48,12 @@ func (n *Node) listen(ctx context.Context, c *channel) error {
 		n.trouble(c, err)
 		return err
 	}
+	c.reading.Lock()
+	c.arrivals.emptyAt = n.clock()
 	c.mu.Lock()
 	c.conn = conn
 	c.mu.Unlock()
+	c.reading.Unlock()
 	n.mended(c)
 	return nil
 }
@@ -84,48 +94,109 @@ func (n *Node) receive(ctx context.Context, c *channel) {
 
 // read takes packets in until the socket fails.
 func (n *Node) read(c *channel, conn PacketConn) (got bool, err error) {
-	// One byte more than a packet, so that longer ones show.
-	buf := make([]byte, max(pulse.Size, pulse.MaxPieceSize)+1)
-	var b pulse.Beat
-	var piece pulse.Piece
-	for begun, many := n.clock(), 1; ; many++ {
-		size, from, err := conn.ReadFromUDPAddrPort(buf)
+	arrivals, tells := conn.(ArrivalConn)
+	pace := pace{begun: n.clock()}
+	for {
+		count := 1
+		if tells {
+			if err = arrivals.Wait(); err == nil {
+				count, err = n.drain(c, arrivals)
+			}
+		} else {
+			err = n.readOne(c, conn)
+		}
 		if err != nil {
 			return got, err
 		}
-		at := n.clock()
-		if many%drainLimit == 0 {
-			if at-begun < floodTime {
-				// A process of real-time priority would have the machine.
-				time.Sleep(time.Millisecond)
-			}
-			begun = at
-		}
 		got = true
-		c.received.Add(1)
-		if n.cfg.Legacy && from.Addr().Unmap() == c.Peer.Addr().Unmap() {
-			n.readLegacy(c, buf[:size], at)
-			continue
+		if pace.floods(count, n.clock()) {
+			// A process of real-time priority would have the machine.
+			time.Sleep(time.Millisecond)
 		}
-		if n.cfg.Legacy || netip.AddrPortFrom(from.Addr().Unmap(), from.Port()) != netip.AddrPortFrom(c.Peer.Addr().Unmap(), c.Peer.Port()) {
-			n.refuse(c, pulse.DropSource)
-			continue
-		}
-		n.renewCodec(c)
-		if pulse.IsPiece(buf[:size]) {
-			if err := c.open.OpenPiece(buf[:size], &piece); err != nil {
-				n.refuse(c, err.(pulse.Drop))
-			} else {
-				n.heardPiece(c, &piece)
-			}
-			continue
-		}
-		if err := c.open.Open(buf[:size], &b); err != nil {
-			n.refuse(c, err.(pulse.Drop))
-			continue
-		}
-		n.heard(c, &b, at)
 	}
+}
+
+// pace tells when many packets come in a short time.
+type pace struct {
+	begun time.Duration
+	many  int
+}
+
+func (p *pace) floods(more int, now time.Duration) bool {
+	if p.many += more; p.many < drainLimit {
+		return false
+	}
+	begun := p.begun
+	p.begun, p.many = now, 0
+	return now-begun < floodTime
+}
+
+// readOne waits for the next packet and takes it in.
+func (n *Node) readOne(c *channel, conn PacketConn) error {
+	size, from, err := conn.ReadFromUDPAddrPort(c.in)
+	if err != nil {
+		return err
+	}
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	n.take(c, c.in[:size], from, n.clock())
+	return nil
+}
+
+// drain takes in what has arrived, at most drainLimit packets, and returns how
+// many these are.
+func (n *Node) drain(c *channel, conn ArrivalConn) (count int, err error) {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	for ; count < drainLimit; count++ {
+		before := n.clock()
+		p, ok, err := conn.Receive(c.in)
+		if err != nil {
+			return count, err
+		}
+		if !ok {
+			c.arrivals.emptyAt = before
+			break
+		}
+		n.take(c, p.Payload, p.From, c.arrivals.at(p.At, n.clock()))
+	}
+	return count, nil
+}
+
+// drainAll takes in what has arrived on all channels that can tell.
+func (n *Node) drainAll() {
+	for _, c := range n.chans {
+		if conn, ok := c.current().(ArrivalConn); ok {
+			_, _ = n.drain(c, conn) // who waits for it finds that it is broken
+		}
+	}
+}
+
+// take judges a packet that came at a moment. The caller holds reading.
+func (n *Node) take(c *channel, packet []byte, from netip.AddrPort, at time.Duration) {
+	c.received.Add(1)
+	if n.cfg.Legacy && from.Addr().Unmap() == c.Peer.Addr().Unmap() {
+		n.readLegacy(c, packet, at)
+		return
+	}
+	if n.cfg.Legacy || netip.AddrPortFrom(from.Addr().Unmap(), from.Port()) != netip.AddrPortFrom(c.Peer.Addr().Unmap(), c.Peer.Port()) {
+		n.refuse(c, pulse.DropSource)
+		return
+	}
+	n.renewCodec(c)
+	if pulse.IsPiece(packet) {
+		if err := c.open.OpenPiece(packet, &c.piece); err != nil {
+			n.refuse(c, err.(pulse.Drop))
+		} else {
+			n.heardPiece(c, &c.piece)
+		}
+		return
+	}
+	if err := c.open.Open(packet, &c.beat); err != nil {
+		n.refuse(c, err.(pulse.Drop))
+		return
+	}
+	n.heard(c, &c.beat, at)
 }
 
 // refuse counts a packet under its reason and tells the unusual ones.

@@ -43,9 +43,11 @@
 //     us, so that it never will, the primary gives way after DeadAfter instead.
 //   - Our own stall is not the partner's silence: a loop that wakes late by
 //     more than an interval listens for two intervals before it believes any
-//     silence, and every verdict waits for a settle time until the sockets are
-//     drained: a quarter of an interval, at least 1 ms and at most 100 ms. A
-//     node that cannot open any channel is blind and takes nothing over.
+//     silence. A packet counts from when it arrived, and every verdict waits for
+//     beats that are late, for an eighth of an interval, at least 1 ms and at most
+//     25 ms, and until the sockets are drained. Where they are no [ArrivalConn],
+//     or the partner is Piranha's, that is a quarter, and 100 ms at most. A node
+//     that cannot open any channel is blind and takes nothing over.
 //
 // Two active nodes that hear each other are one again within two intervals.
 // The tests of package pulse prove it for every world that two nodes reach in

@@ -72,7 +72,8 @@ func New(cfg *Config) (*Node, error) {
 	n.effects = newEffects(c.Owner, c.OnRole, n.events.emit)
 	n.effects.settled = n.settled
 	for i, ch := range c.Channels {
-		n.chans = append(n.chans, &channel{Channel: ch, index: i})
+		// One byte more than a packet, so that longer ones show.
+		n.chans = append(n.chans, &channel{Channel: ch, index: i, in: make([]byte, max(pulse.Size, pulse.MaxPieceSize)+1)})
 	}
 	n.legacy.little = nativeLittle()
 	if len(n.chans) > 0 && !c.Legacy {

@@ -1,8 +1,10 @@
 package failover
 
 import (
+	"encoding/binary"
 	"errors"
 	"net/netip"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -33,9 +35,11 @@ func (r *rawIO) init(control []byte) {
 	r.out.SetIovlen(1)
 	r.in.Name = (*byte)(unsafe.Pointer(&r.from))
 	r.in.Control = &r.inOOB[0]
-	r.outOOB = control
-	r.out.Control = &r.outOOB[0]
-	r.out.SetControllen(len(r.outOOB))
+	if len(control) > 0 {
+		r.outOOB = control
+		r.out.Control = &r.outOOB[0]
+		r.out.SetControllen(len(r.outOOB))
+	}
 	r.to4.Family, r.to6.Family = unix.AF_INET, unix.AF_INET6
 }
 
@@ -61,6 +65,25 @@ func (r *rawIO) source() (a netip.Addr, ok bool) {
 	return netip.AddrFrom16((*unix.RawSockaddrInet6)(unsafe.Pointer(&r.from)).Addr), true
 }
 
+// sender returns who sent it, with the number of the device that an address of
+// one link is of.
+func (r *rawIO) sender() (a netip.Addr, port uint16, scope uint32) {
+	switch r.from.Addr.Family {
+	case unix.AF_INET:
+		from := (*unix.RawSockaddrInet4)(unsafe.Pointer(&r.from))
+		return netip.AddrFrom4(from.Addr), networkOrder(from.Port), 0
+	case unix.AF_INET6:
+		from := (*unix.RawSockaddrInet6)(unsafe.Pointer(&r.from))
+		return netip.AddrFrom16(from.Addr), networkOrder(from.Port), from.Scope_id
+	}
+	return a, 0, 0
+}
+
+// networkOrder reads a number that is in network order in memory.
+func networkOrder(v uint16) uint16 {
+	return binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&v))[:])
+}
+
 // send sends b, which is not empty, out of the device with this index.
 func (r *rawIO) send(fd uintptr, b []byte, to netip.Addr, index int) {
 	if to.Is6() {
@@ -80,6 +103,30 @@ func (r *rawIO) send(fd uintptr, b []byte, to netip.Addr, index int) {
 func peek(fd uintptr) unix.Errno {
 	_, _, errno := unix.Syscall6(unix.SYS_RECVFROM, fd, 0, 0, unix.MSG_PEEK|unix.MSG_DONTWAIT, 0, 0)
 	return errno
+}
+
+// waiter waits for a packet, which stays where it is.
+type waiter struct {
+	raw     syscall.RawConn
+	peeking func(fd uintptr) bool
+	peeked  unix.Errno
+}
+
+func (w *waiter) init(raw syscall.RawConn) {
+	w.raw = raw
+	w.peeking = func(fd uintptr) bool {
+		for {
+			if w.peeked = peek(fd); w.peeked != unix.EINTR {
+				return w.peeked != unix.EAGAIN
+			}
+		}
+	}
+}
+
+// Wait returns when there is a packet.
+func (w *waiter) Wait() error {
+	err := w.raw.Read(w.peeking)
+	return both(err, w.peeked)
 }
 
 // both joins what the descriptor and the system call said.

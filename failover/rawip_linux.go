@@ -50,12 +50,14 @@ func (t RawIP) ListenAdverts(_ context.Context, s AdvertSocket) (AdvertConn, err
 			return err
 		}
 		c.file = os.NewFile(uintptr(fd), "vrrp")
+		var raw syscall.RawConn
 		if err = c.prepare(fd, s.Group); err == nil {
-			c.raw, err = c.file.SyscallConn()
+			raw, err = c.file.SyscallConn()
 		}
 		if err != nil {
 			return errors.Join(err, c.file.Close())
 		}
+		c.waiter.init(raw)
 		return nil
 	})
 	switch {
@@ -103,15 +105,15 @@ func (t RawIP) place(s *AdvertSocket) (index int, source netip.Addr, err error) 
 
 // rawConn is a raw socket on one device.
 type rawConn struct {
+	waiter
 	file      *os.File
-	raw       syscall.RawConn
 	namespace string
 	device    string
 	index     int
 	source    netip.Addr
 	six       bool
 
-	// Of Receive, Send and Check, which are not called at once, and of Wait.
+	// Of Receive, Send and Check, which are not called at once.
 	io        rawIO
 	receiving func(fd uintptr)
 	buffer    []byte
@@ -126,8 +128,6 @@ type rawConn struct {
 	flags     error
 	present   int
 	up        uint16
-	peeking   func(fd uintptr) bool
-	peeked    unix.Errno
 }
 
 func (c *rawConn) prepare(fd int, group netip.Addr) error {
@@ -186,21 +186,8 @@ func (c *rawConn) Source() netip.Addr { return c.source }
 // Close ends the socket.
 func (c *rawConn) Close() error { return c.file.Close() }
 
-// Wait returns when there is a packet, which stays where it is.
-func (c *rawConn) Wait() error {
-	err := c.raw.Read(c.peeking)
-	return both(err, c.peeked)
-}
-
 // calls makes the functions that the descriptor is lent to.
 func (c *rawConn) calls() {
-	c.peeking = func(fd uintptr) bool {
-		for {
-			if c.peeked = peek(fd); c.peeked != unix.EINTR {
-				return c.peeked != unix.EAGAIN
-			}
-		}
-	}
 	c.receiving = func(fd uintptr) {
 		for range drainLimit {
 			switch c.io.receive(fd, c.buffer); c.io.errno {
