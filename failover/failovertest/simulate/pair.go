@@ -40,13 +40,16 @@ func (n *soundNode) State() pulse.State {
 }
 
 // member is the loop of [failover.Node] around its machine and guard: it beats,
-// and sleeps a moment before it believes in a silence, so that its readers have
-// read all there is.
+// and sleeps a moment before it believes in a silence, in which late beats come.
+// Then it reads all there is if its sockets tell when that came; otherwise its
+// readers have done so in that moment, which is longer.
 type member struct {
 	machine pairMachine
 	guard   guard
 	p       pulse.Params
 	seq     uint64
+	tells   bool
+	emptyAt time.Duration // the sockets had nothing to read last
 
 	serving  bool // it has the addresses, and the neighbours know
 	leaving  bool
@@ -62,13 +65,16 @@ type member struct {
 }
 
 func (m *member) settle() time.Duration {
+	if m.tells {
+		return min(max(m.p.Interval/8, time.Millisecond), 25*time.Millisecond)
+	}
 	return min(max(m.p.Interval/4, time.Millisecond), 100*time.Millisecond)
 }
 
 func (m *member) boot(w *world, i int) {
 	p := w.plan.pair[i]
 	p.Boot = w.dice.number()
-	*m = member{p: p, nextBeat: w.now, planned: w.now}
+	*m = member{p: p, nextBeat: w.now, planned: w.now, tells: p.Boot%2 == 0, emptyAt: w.now}
 	m.machine, m.guard = w.habits.node(p, w.now), w.habits.guard(p.Boot, w.dice.number())
 	w.pair[1-i].clock.met = never
 	m.clock = memberClock{listens: w.now, heard: unset, met: never}
@@ -77,6 +83,11 @@ func (m *member) boot(w *world, i int) {
 
 func (m *member) wake(w *world, i int) {
 	now := w.now
+	if m.tells && m.confirm != 0 && now >= m.confirm {
+		if m.read(w, i); w.broken != "" {
+			return
+		}
+	}
 	if now-m.planned > m.p.Interval {
 		m.clock.stalled(m, now)
 		m.step(w, i, pulse.Event{Kind: pulse.EventStall})
@@ -150,7 +161,7 @@ func (m *member) read(w *world, i int) {
 			}
 		}
 	}
-	h.inbox = h.inbox[:0]
+	h.inbox, m.emptyAt = h.inbox[:0], w.now
 	m.poked(w, i)
 }
 
@@ -169,9 +180,12 @@ func (m *member) take(w *world, i int, p *arrival) {
 		w.taken[p.what] = true
 	}
 	at := w.now
+	if m.tells {
+		at = stamped(p, w.hosts[i].day, m.emptyAt, w.now)
+	}
 	proof, _ := m.guard.Accept(int(p.line), &m.beat, w.dice.number())
 	if proof.Fresh || proof.Channel {
-		m.clock.hear(w, i, &m.beat, proof, p.kind == replayComes)
+		m.clock.hear(w, i, &m.beat, proof, at)
 		m.step(w, i, pulse.Event{Kind: pulse.EventHeard, Channel: int(p.line), Proof: proof, At: at, Beat: &m.beat})
 	}
 	if proof.Answer {

@@ -26,9 +26,9 @@ func (c *memberClock) watch(w *world, m *member) {
 }
 
 // hear takes a packet that the guard believed.
-func (c *memberClock) hear(w *world, i int, b *pulse.Beat, proof pulse.Proof, replayed bool) {
+func (c *memberClock) hear(w *world, i int, b *pulse.Beat, proof pulse.Proof, at time.Duration) {
 	if proof.Fresh {
-		c.heard, c.said, c.yields, c.listens, c.stalls = w.now, b.State, b.Yielding, unset, 0
+		c.heard, c.said, c.yields, c.listens, c.stalls = max(c.heard, at), b.State, b.Yielding, unset, 0
 	}
 	if b.Boot != w.pair[1-i].p.Boot || !w.hosts[1-i].up {
 		c.met = never
@@ -58,6 +58,9 @@ func (c *memberClock) tookOver(w *world, i int) {
 	}
 	if c.heardWithin(m.p.DeadAfter, w.now) && c.said == pulse.StateActive && !c.yields {
 		w.breach("node %d took over %v after its partner had said that it is active", i, w.now-c.heard)
+	}
+	if n := len(w.hosts[i].inbox); m.ticking && m.tells && n > 0 {
+		w.breach("node %d took over beside %d packets that it had not read", i, n)
 	}
 	if m.ticking && w.hosts[i].blind {
 		w.breach("node %d took over because time passed, and was blind", i)

@@ -82,12 +82,7 @@ func (r *router) read(w *world, i int) {
 	h := &w.hosts[i]
 	for k := range h.inbox {
 		p := &h.inbox[k]
-		// The kernel's stamp is of the clock of the day, which was set meanwhile
-		// if that would be before the socket was empty or has not come yet.
-		at := p.at + p.day - h.day
-		if at < r.emptyAt || at > w.now {
-			at = w.now
-		}
+		at := stamped(p, h.day, r.emptyAt, w.now)
 		r.clock.heard(w, i, p, at == p.at)
 		if w.habits.stampsLate {
 			at = w.now

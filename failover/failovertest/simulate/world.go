@@ -21,6 +21,16 @@ type arrival struct {
 	day time.Duration
 }
 
+// stamped is when a packet came by the kernel's stamp, which is of the clock of
+// the day: that was set meanwhile if it would be before the socket was empty or
+// has not come yet.
+func stamped(p *arrival, day, emptyAt, now time.Duration) time.Duration {
+	if at := p.at + p.day - day; at >= emptyAt && at <= now {
+		return at
+	}
+	return now
+}
+
 // host is a machine: what holds for it whatever it speaks.
 type host struct {
 	up      bool
