@@ -276,6 +276,7 @@ func (n *Node) loop(ctx context.Context) {
 		} else {
 			planned = min(planned, n.machine.Next())
 		}
+		planned = min(planned, n.anticipate(now))
 		n.mu.Unlock()
 
 		if send {
@@ -303,6 +304,27 @@ func (n *Node) loop(ctx context.Context) {
 			left = true // say it once more, now that all is released
 		}
 	}
+}
+
+// anticipate lets the effects prepare a take-over, once for each silence, when a
+// beat is overdue. It returns when that will be. The caller holds mu.
+func (n *Node) anticipate(now time.Duration) time.Duration {
+	s, _, _ := n.machine.State()
+	_, heard, met := n.machine.Partner()
+	if s != pulse.StateBackup || !met || !n.machine.Hears() || heard == n.anticipated {
+		return pulse.Never
+	}
+	every := n.beat.Interval
+	if every == 0 { // Piranha's does not say
+		every = n.cfg.Interval
+	}
+	overdue := heard + 3*every/2
+	if now < overdue {
+		return overdue
+	}
+	n.anticipated = heard
+	n.effects.prepare()
+	return pulse.Never
 }
 
 // settle is how late beats may be, and for how long packets may lie in sockets

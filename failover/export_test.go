@@ -1,6 +1,9 @@
 package failover
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // SetWall replaces the node's clock of day.
 func (n *Node) SetWall(now func() time.Time) {
@@ -8,3 +11,14 @@ func (n *Node) SetWall(now func() time.Time) {
 	defer n.mu.Unlock()
 	n.clocks.now = now
 }
+
+// Ready is an owner that counts how often it is made ready for a take-over.
+type Ready struct {
+	AddressOwner
+	Count atomic.Int64
+}
+
+func (r *Ready) prepare() { r.Count.Add(1) }
+func (r *Ready) rest()    {}
+
+var _ standby = (*Ready)(nil)

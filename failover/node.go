@@ -41,6 +41,9 @@ type Node struct {
 	// answerAgain is when an unproven packet is answered again at once.
 	answerAgain time.Duration
 	beat        pulse.Beat
+	// anticipated is when the partner was heard before the silence for which a
+	// take-over was prepared last.
+	anticipated time.Duration
 	digest      [32]byte
 	serving     bool // and the neighbours know
 	mismatch    bool
