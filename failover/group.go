@@ -51,7 +51,10 @@ func NewGroup(name string, routers ...*Router) (*Group, error) {
 	if len(routers) == 0 || len(routers) > maxMembers {
 		return nil, fmt.Errorf("failover: group %q has %d routers; give 1 to %d", name, len(routers), maxMembers)
 	}
-	g := &Group{name: name, routers: routers, start: time.Now(), mu: new(sync.Mutex)}
+	if slices.Contains(routers, nil) {
+		return nil, fmt.Errorf("failover: group %q: one of the routers is nil: make it with NewRouter", name)
+	}
+	g := &Group{name: name, routers: slices.Clone(routers), start: time.Now(), mu: new(sync.Mutex)}
 	var errs []error
 	seen := make(map[*Router]bool)
 	for _, r := range routers {

@@ -553,6 +553,7 @@ func TestGroupIsChecked(t *testing.T) {
 		}
 	}
 	check(`group "vips" has 0 routers`)
+	check(`group "vips": one of the routers is nil`, one.router, nil)
 	check("eth0 51 is given twice", one.router, one.router)
 	if _, err := failover.NewGroup("first", one.router, two.router); err != nil {
 		t.Fatal(err)
