@@ -1,11 +1,13 @@
 package failover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/lvskit/lvskit/failover/pulse"
@@ -136,13 +138,10 @@ func (c *Config) fill() (*Config, error) {
 		complain("interval %v is out of range; use %v to %v", f.Interval, MinInterval, pulse.MaxInterval)
 	} else if f.DeadAfter < 2*f.Interval || f.DeadAfter > pulse.MaxDeadAfter {
 		complain("dead time %v is out of range; use at least two intervals (%v) and at most %v", f.DeadAfter, 2*f.Interval, pulse.MaxDeadAfter)
-	}
-	if f.WitnessTimeout == 0 {
-		f.WitnessTimeout = f.Interval
-	}
-	if f.WitnessTimeout < 0 || f.WitnessTimeout > f.DeadAfter {
+	} else if f.WitnessTimeout < 0 || f.WitnessTimeout > f.DeadAfter {
 		complain("witness time-out %v is out of range; use at most the dead time (%v)", f.WitnessTimeout, f.DeadAfter)
 	}
+	f.WitnessTimeout = orDefault(f.WitnessTimeout, f.Interval)
 	if n := len(f.Channels); n > pulse.MaxChannels {
 		complain("%d channels; at most %d are possible", n, pulse.MaxChannels)
 	}
@@ -157,8 +156,11 @@ func (c *Config) fill() (*Config, error) {
 			errs = append(errs, fmt.Errorf("failover: %w", err))
 		}
 	}
-	locals := make(map[netip.AddrPort]string)
-	for i, ch := range f.Channels {
+	f.Channels = slices.Clone(f.Channels)
+	locals, peers := make(map[netip.AddrPort]string), make(map[netip.AddrPort]string)
+	for i := range f.Channels {
+		ch := &f.Channels[i]
+		ch.Local, ch.Peer = plain(ch.Local), plain(ch.Peer)
 		who := fmt.Sprintf("channel %d (%q)", i+1, ch.Name)
 		switch {
 		case ch.Name == "":
@@ -167,28 +169,42 @@ func (c *Config) fill() (*Config, error) {
 			complain("%s: local %v: give an address with a port, as 192.0.2.1:539", who, ch.Local)
 		case !ch.Peer.IsValid() || ch.Peer.Port() == 0 || ch.Peer.Addr().IsUnspecified() || ch.Peer.Addr().IsMulticast():
 			complain("%s: peer %v: give the partner's own address with a port", who, ch.Peer)
-		case ch.Local.Addr().Unmap().Is4() != ch.Peer.Addr().Unmap().Is4():
+		case ch.Local.Addr().Is4() != ch.Peer.Addr().Is4():
 			complain("%s: local %v and peer %v are of different families", who, ch.Local, ch.Peer)
+		case ch.Peer.Addr().Is6() && ch.Peer.Addr().IsLinkLocalUnicast() && ch.Peer.Addr().Zone() == "":
+			complain("%s: peer %v is link-local: give the device, too, as [fe80::2%%eth0]:539", who, ch.Peer)
 		case ch.Local == ch.Peer:
 			complain("%s: local and peer are both %v; the peer is the other node", who, ch.Peer)
 		case locals[ch.Local] != "":
 			complain("%s: local %v is used by channel %q already", who, ch.Local, locals[ch.Local])
+		case peers[ch.Peer] != "":
+			complain("%s: peer %v is used by channel %q already", who, ch.Peer, peers[ch.Peer])
 		}
-		locals[ch.Local] = ch.Name
+		locals[ch.Local], peers[ch.Peer] = ch.Name, ch.Name
+	}
+	if err := checkOwner(f.Owner); err != nil {
+		errs = append(errs, err)
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	f.Channels = append([]Channel(nil), f.Channels...)
 	f.Key, f.Keys = nil, cloneKeys(f.Keys)
 	if f.Owner == nil {
 		f.Owner = NoAddresses{}
 	}
-	if f.Transport == nil {
+	switch t := f.Transport.(type) {
+	case nil:
 		f.Transport = UDP{}
+	case *UDP: // the same, to who asks for UDP
+		f.Transport = *cmp.Or(t, &UDP{})
 	}
 	if f.Logger == nil {
 		f.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &f, nil
+}
+
+// plain returns a with its address as sockets tell it.
+func plain(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }

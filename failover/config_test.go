@@ -30,9 +30,14 @@ func TestConfigIsRefusedWithThePlaceAndTheCure(t *testing.T) {
 		{"no port", failover.Config{Key: key, Channels: one("192.0.2.1:0", "192.0.2.2:539")}, []string{"as 192.0.2.1:539"}},
 		{"partner nowhere", failover.Config{Key: key, Channels: one("192.0.2.1:539", "0.0.0.0:539")}, []string{"the partner's own address"}},
 		{"same socket twice", failover.Config{Key: key, Channels: append(one("192.0.2.1:539", "192.0.2.2:539"), good...)}, []string{`used by channel "public" already`}},
+		{"partner is ourselves in another form", failover.Config{Key: key, Channels: one("192.0.2.1:539", "[::ffff:192.0.2.1]:539")}, []string{"the peer is the other node"}},
+		{"partner of another channel", failover.Config{Key: key, Channels: append(one("192.0.2.3:539", "192.0.2.2:539"), good...)}, []string{`peer 192.0.2.2:539 is used by channel "public" already`}},
+		{"link-local without a device", failover.Config{Key: key, Channels: one("[fe80::1%eth0]:539", "[fe80::2]:539")}, []string{"peer [fe80::2]:539 is link-local: give the device, too, as [fe80::2%eth0]:539"}},
+		{"no addresses in an interface", failover.Config{Owner: (*failover.Addresses)(nil)}, []string{"the owner is a nil or zero *Addresses: make it with NewAddresses"}},
 		{"nine channels", failover.Config{Key: key, Channels: make([]failover.Channel, 9)}, []string{"9 channels; at most 8", "no name"}},
 		{"two ways to give keys", failover.Config{Key: key, Keys: []pulse.Key{{Secret: key}}, Channels: good}, []string{"both Key and Keys"}},
 		{"two keys of one number", failover.Config{Keys: []pulse.Key{{Secret: key}, {Secret: key}}, Channels: good}, []string{"two keys have the id 0"}},
+		{"long witness", failover.Config{WitnessTimeout: time.Hour}, []string{"witness time-out 1h0m0s is out of range; use at most the dead time (3s)"}},
 		{"all at once", failover.Config{Interval: -1, Channels: good}, []string{"interval", "key"}},
 	}
 	for _, tt := range tests {
@@ -45,6 +50,9 @@ func TestConfigIsRefusedWithThePlaceAndTheCure(t *testing.T) {
 				if !strings.Contains(err.Error(), w) {
 					t.Errorf("%q does not say %q", err, w)
 				}
+			}
+			if strings.Contains(err.Error(), "witness") && tt.cfg.WitnessTimeout == 0 {
+				t.Errorf("%q is of what was not given", err)
 			}
 			if strings.Contains(err.Error(), string(key)) {
 				t.Error("the error shows the key")

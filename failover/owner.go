@@ -1,6 +1,9 @@
 package failover
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // AddressOwner takes and gives back the virtual addresses. Who elects, a [Node]
 // or a [Router], calls its methods one after another from one goroutine. All of
@@ -16,6 +19,15 @@ type AddressOwner interface {
 	// Announce tells the neighbours once that the addresses are here. It is also
 	// called after an Acquire that failed, for those that are here all the same.
 	Announce(ctx context.Context) error
+}
+
+// checkOwner refuses an owner of ours that NewAddresses did not make: a nil
+// pointer in an interface is not nil.
+func checkOwner(o AddressOwner) error {
+	if a, ok := o.(*Addresses); ok && (a == nil || a.keeper == nil) {
+		return errors.New("failover: the owner is a nil or zero *Addresses: make it with NewAddresses, or leave Owner nil for none")
+	}
+	return nil
 }
 
 // NoAddresses is the owner of nothing, for directors whose addresses are

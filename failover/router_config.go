@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -157,14 +158,14 @@ func (c *RouterConfig) fill() (*RouterConfig, error) {
 	}
 	six := f.six()
 	for _, a := range f.Addresses {
-		if a.Zone() != "" || a.IsMulticast() || a.IsUnspecified() {
-			complain("virtual address %v: give one of a machine, without a zone", a)
+		if a.Zone() != "" || a.IsMulticast() || a.IsUnspecified() || a.Is4In6() {
+			complain("virtual address %v: give one of a machine, in its plain form and without a zone", a)
 		}
 	}
 	if f.Source.IsValid() && slices.Contains(f.Addresses, f.Source.WithZone("")) && f.Priority != vrrp.PriorityOwner {
 		complain("source %v is a virtual address, which the routers of one network would all send from: give one of this router alone, or, if it is, the priority %d of an owner", f.Source, vrrp.PriorityOwner)
 	}
-	if f.Source.IsValid() && (f.Source.Is6() != six || f.Source.IsMulticast() || f.Source.IsUnspecified()) {
+	if f.Source.IsValid() && (f.Source.Is6() != six || f.Source.IsMulticast() || f.Source.IsUnspecified() || f.Source.Is4In6()) {
 		complain("source %v: give an address of this router, of the family of the virtual ones", f.Source)
 	}
 	if len(f.Peers) > maxRouterPeers {
@@ -172,7 +173,7 @@ func (c *RouterConfig) fill() (*RouterConfig, error) {
 	}
 	for i, p := range f.Peers {
 		switch {
-		case !p.IsValid() || p.Is6() != six || p.IsMulticast() || p.IsUnspecified() || p.Zone() != "":
+		case !p.IsValid() || p.Is6() != six || p.IsMulticast() || p.IsUnspecified() || p.Is4In6() || p.Zone() != "":
 			complain("peer %v: give the other router's own address, of the family of the virtual ones and without a zone", p)
 		case p == f.Source:
 			complain("peer %v is our own source; a peer is another router", p)
@@ -189,14 +190,20 @@ func (c *RouterConfig) fill() (*RouterConfig, error) {
 			errs = append(errs, fmt.Errorf("failover: %w", err))
 		}
 	}
+	if err := checkOwner(f.Owner); err != nil {
+		errs = append(errs, err)
+	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
 	if f.Owner == nil {
 		f.Owner = NoAddresses{}
 	}
-	if f.Transport == nil {
+	switch t := f.Transport.(type) {
+	case nil:
 		f.Transport = RawIP{}
+	case *RawIP: // the same, to who asks for RawIP
+		f.Transport = *cmp.Or(t, &RawIP{})
 	}
 	if f.Logger == nil {
 		f.Logger = slog.New(slog.DiscardHandler)

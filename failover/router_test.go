@@ -724,6 +724,26 @@ func TestRouterConfigIsChecked(t *testing.T) {
 	}); err != nil {
 		t.Errorf("an owner sends from its address: %v", err)
 	}
+	for name, owner := range map[string]failover.AddressOwner{"nil": (*failover.Addresses)(nil), "zero": new(failover.Addresses)} {
+		if _, err := failover.NewRouter(&failover.RouterConfig{VRID: 1, Device: "eth0", Addresses: vips, Owner: owner, VirtualMAC: true}); err == nil ||
+			!strings.Contains(err.Error(), "the owner is a nil or zero *Addresses: make it with NewAddresses") {
+			t.Errorf("%s owner: %v", name, err)
+		}
+	}
+	if _, err := failover.NewRouter(&failover.RouterConfig{VRID: 1, Device: "eth0", Addresses: vips, Transport: &failover.RawIP{}, NoAccept: true}); err != nil {
+		t.Errorf("a pointer to RawIP: %v", err)
+	}
+	mapped := netip.MustParseAddr("::ffff:192.0.2.7")
+	_, err = failover.NewRouter(&failover.RouterConfig{VRID: 1, Device: "eth0", Addresses: []netip.Addr{vips[0], mapped}})
+	if err == nil || !strings.Contains(err.Error(), "virtual address ::ffff:192.0.2.7: give one of a machine, in its plain form") {
+		t.Errorf("an address of IPv4 in the form of IPv6: %v", err)
+	}
+	_, err = failover.NewRouter(&failover.RouterConfig{
+		VRID: 1, Device: "eth0", Addresses: []netip.Addr{netip.MustParseAddr("fe80::1")}, Source: mapped, Peers: []netip.Addr{mapped},
+	})
+	if err == nil || !strings.Contains(err.Error(), "source ::ffff:192.0.2.7") || !strings.Contains(err.Error(), "peer ::ffff:192.0.2.7") {
+		t.Errorf("source and peer of IPv4 in the form of IPv6: %v", err)
+	}
 	_, err = failover.NewRouter(&failover.RouterConfig{
 		Device: "eth0:1", Version: 4, Addresses: vips, DownAdverts: 101, PreemptDelay: -1, Interval: time.Millisecond,
 		Source: netip.MustParseAddr("2001:db8::1"), Peers: []netip.Addr{source(1), source(1), netip.MustParseAddr("::1")},
