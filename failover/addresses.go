@@ -50,7 +50,9 @@ func (v VirtualAddress) check() error {
 		return fmt.Errorf("failover: virtual address on %q: not an address with a prefix length, as 192.0.2.100/32", v.Device)
 	case a.IsUnspecified() || a.IsMulticast() || a.Is4In6():
 		return fmt.Errorf("failover: virtual address %v: must be a unicast address in its plain form", v.Prefix)
-	case v.Device == "" || strings.Contains(v.Device, ":"):
+	case v.Prefix.Bits() == 0:
+		return fmt.Errorf("failover: virtual address %v: its network would be all there is; /%d is right for most", v.Prefix, a.BitLen())
+	case v.Device == "" || len(v.Device) > 15 || strings.ContainsAny(v.Device, ":/ "):
 		return fmt.Errorf("failover: virtual address %v: %q is not a device; give the device, as eth0, and the alias as label", v.Prefix, v.Device)
 	case v.Label != "" && (!strings.HasPrefix(v.Label, v.Device+":") || len(v.Label) > 15):
 		return fmt.Errorf("failover: virtual address %v: label %q must begin with %q and have at most 15 bytes", v.Prefix, v.Label, v.Device+":")

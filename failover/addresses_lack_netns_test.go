@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/lvskit/lvskit/failover"
 	"github.com/lvskit/lvskit/internal/lab"
 )
 
@@ -61,4 +62,24 @@ func TestNetnsAFrameThatCannotBeSent(t *testing.T) {
 		}
 		return slices.Contains(other.all(), "claimed 192.0.2.100 on eth0 by "+ns.MAC("eth0"))
 	})
+}
+
+// The kernel knows a device by an alternative name, which half of what is done
+// with it does not, and a path that is no namespace is named.
+func TestNetnsADeviceOrNamespaceThatIsMeantOtherwise(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	ns := netnsHost{l.Namespace("router")}
+	l.Veth(ns.Namespace, "eth0", l.Namespace("peer"), "eth0")
+	link, err := ns.Handle().LinkByName("eth0")
+	must(t, err)
+	must(t, ns.Handle().LinkAddAltName(link, "wan0"))
+	other := failover.VirtualAddress{Prefix: netip.MustParsePrefix("192.0.2.100/24"), Device: "wan0"}
+	for namespace, want := range map[string]string{ns.Path(): `device "wan0" for 192.0.2.100/24 is another name of "eth0": give that one`, "/etc/passwd": "in the network namespace /etc/passwd"} {
+		o, err := failover.NewAddresses(&failover.AddressesConfig{Namespace: namespace, Addresses: []failover.VirtualAddress{other}})
+		must(t, err)
+		if err := o.Acquire(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
 }

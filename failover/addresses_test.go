@@ -167,6 +167,8 @@ func TestAddressesAreRefusedWithAReason(t *testing.T) {
 		{"an alias as device", []VirtualAddress{{Prefix: p("192.0.2.1/32"), Device: "eth0:1"}}, "the alias as label"},
 		{"a label of another device", []VirtualAddress{{Prefix: p("192.0.2.1/32"), Device: "eth0", Label: "eth1:1"}}, `must begin with "eth0:"`},
 		{"a long label", []VirtualAddress{{Prefix: p("192.0.2.1/32"), Device: "eth0", Label: "eth0:0123456789a"}}, "at most 15 bytes"},
+		{"no name of a device", []VirtualAddress{{Prefix: p("192.0.2.1/32"), Device: "enp129s0f0np0.1234"}}, "is not a device"},
+		{"the network of all", []VirtualAddress{{Prefix: p("192.0.2.1/0"), Device: "eth0"}}, "/32 is right for most"},
 		{"multicast", []VirtualAddress{{Prefix: p("224.0.0.1/32"), Device: "eth0"}}, "unicast"},
 		{"twice with other lengths", vips("192.0.2.1/32", "192.0.2.1/24"), "given twice"},
 	}

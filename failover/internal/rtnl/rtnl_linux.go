@@ -30,7 +30,10 @@ func Open(namespace string) (*netlink.Handle, error) {
 		defer ns.Close()
 	}
 	h, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
-	if err != nil {
+	switch {
+	case err != nil && namespace != "":
+		return nil, fmt.Errorf("failover: open netlink in the network namespace %s: %w", namespace, err)
+	case err != nil:
 		return nil, fmt.Errorf("failover: open netlink: %w", err)
 	}
 	if err := h.SetSocketTimeout(Limit); err != nil {
@@ -61,6 +64,11 @@ func Link(h *netlink.Handle, name string, what any) (netlink.Link, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("failover: device %q for %v: %w", name, what, err)
+	}
+	// The kernel finds it by an alternative name, too (ip-link(8), property), and
+	// half of what follows would not.
+	if real := link.Attrs().Name; real != name {
+		return nil, fmt.Errorf("failover: device %q for %v is another name of %q: give that one", name, what, real)
 	}
 	return link, nil
 }
