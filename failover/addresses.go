@@ -124,8 +124,9 @@ type Addresses struct {
 	mu    sync.Mutex
 	plan  Announcing
 	addrs []VirtualAddress
-	fresh bool      // the watch has not seen addrs yet
-	moved [2]string // the addresses of this device are on that one; none if empty
+	fresh bool             // the watch has not seen addrs yet
+	moved [2]string        // the addresses of this device are on that one; none if empty
+	given []VirtualAddress // addrs before they were moved
 	held  bool
 	// holding ends, by over, when the addresses that are held are released.
 	holding context.Context
@@ -136,6 +137,7 @@ type Addresses struct {
 	ready   preparation      // nil: none
 
 	routes      []VirtualRoute
+	givenRoutes []VirtualRoute
 	staleRoutes []VirtualRoute
 	standings   map[place]*standing
 }
@@ -173,7 +175,8 @@ func newAddresses(cfg *AddressesConfig, keeper addressKeeper, announcer Announce
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &Addresses{
-		keeper: keeper, announcer: announcer, log: log, cfg: *cfg, addrs: addrs, routes: routes, plan: cfg.Announcing, changed: make(chan struct{}, 1), verify: make(chan struct{}, 1),
+		keeper: keeper, announcer: announcer, log: log, cfg: *cfg, addrs: addrs, given: addrs, routes: routes, givenRoutes: routes,
+		plan: cfg.Announcing, changed: make(chan struct{}, 1), verify: make(chan struct{}, 1),
 	}, nil
 }
 
@@ -197,13 +200,15 @@ func checkAddresses(in []VirtualAddress) ([]VirtualAddress, error) {
 	return out, errors.Join(errs...)
 }
 
-// moveTo has the addresses of one device on another from now on. It is called
-// before anything is acquired.
+// moveTo has the addresses of one device on another from now on, and no others:
+// an earlier router of the same owner may have had them on another one. No names
+// have all where they were given. It is called before anything is acquired.
 func (a *Addresses) moveTo(from, to string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.moved = [2]string{from, to}
-	a.addrs, a.routes = movedTo(a.addrs, from, to), routesMovedTo(a.routes, from, to)
+	a.addrs, a.routes = movedTo(a.given, from, to), routesMovedTo(a.givenRoutes, from, to)
+	a.standings = nil
 }
 
 // Acquire adds the addresses that are missing; those that are there stay
@@ -289,6 +294,7 @@ func (a *Addresses) Set(ctx context.Context, addrs []VirtualAddress) error {
 		return err
 	}
 	a.mu.Lock()
+	a.given = addrs
 	if from, to := a.moved[0], a.moved[1]; to != "" {
 		addrs = movedTo(addrs, from, to)
 	}

@@ -143,6 +143,7 @@ func (a *Addresses) SetRoutes(ctx context.Context, routes []VirtualRoute) error 
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.givenRoutes = routes
 	if from, to := a.moved[0], a.moved[1]; to != "" {
 		routes = routesMovedTo(routes, from, to)
 	}

@@ -63,7 +63,11 @@ type virtualDevice struct {
 // and has the addresses of the router's device on it: also in the daemon, which
 // removes them if the beat process is killed.
 func newVirtualDevice(c *RouterConfig) (*virtualDevice, error) {
+	m, moves := c.Owner.(addressMover)
 	if !c.VirtualMAC {
+		if moves {
+			m.moveTo("", "")
+		}
 		return nil, nil
 	}
 	raw, ok := c.Transport.(RawIP)
@@ -75,7 +79,7 @@ func newVirtualDevice(c *RouterConfig) (*virtualDevice, error) {
 		namespace: raw.Namespace, parent: c.Device,
 		name: VirtualDevice(c.Device, c.VRID, six), mac: VirtualMAC(c.VRID, six),
 	}
-	if m, ok := c.Owner.(addressMover); ok {
+	if moves {
 		m.moveTo(v.parent, v.name)
 	}
 	return v, nil

@@ -114,4 +114,19 @@ func TestAddressesMoveToTheVirtualDevice(t *testing.T) {
 	if got := a.addrs[0].Device; got != "vrrp4-51-eth0" {
 		t.Errorf("set anew: on %q", got)
 	}
+
+	// The next router of the same owner has another number, or none of it.
+	again := []VirtualAddress{v("192.0.2.102/32", "eth0", "eth0:long-label")}
+	if err := a.Set(t.Context(), again); err != nil {
+		t.Fatal(err)
+	}
+	for device, c := range map[string]RouterConfig{"vrrp4-52-eth0": {VRID: 52, VirtualMAC: true}, "eth0": {VRID: 51}} {
+		c.Device, c.Addresses, c.Owner = "eth0", []netip.Addr{again[0].Prefix.Addr()}, a
+		if _, err := NewRouter(&c); err != nil {
+			t.Fatal(err)
+		}
+		if got := a.addrs[0]; got.Device != device || device == "eth0" && got != again[0] {
+			t.Errorf("of the next router: %v, want it on %q", got, device)
+		}
+	}
 }
