@@ -45,6 +45,18 @@ func (r *Router) Reconfigure(ctx context.Context, cfg *RouterConfig) error {
 	return r.reconfigure(c)
 }
 
+// CanReconfigure returns the error that [Router.Reconfigure] would have for a
+// configuration that is wrong or makes another router, and changes nothing.
+func (r *Router) CanReconfigure(cfg *RouterConfig) error {
+	c, err := cfg.fill()
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.cfg.fixed(c)
+}
+
 // reconfigure takes a checked configuration. The caller holds mu.
 func (r *Router) reconfigure(c *RouterConfig) error {
 	old := r.cfg

@@ -3,6 +3,7 @@ package failover
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"reflect"
@@ -131,7 +132,14 @@ func TestReconfigureKnowsEveryField(t *testing.T) {
 			if row.took != nil && row.took(r) {
 				t.Fatal("it is so before the change")
 			}
+			can := r.CanReconfigure(c)
+			if !same(of(r.cfg, f.Name), of(&old, f.Name)) {
+				t.Error("to ask whether it can be changed it")
+			}
 			err = r.Reconfigure(t.Context(), c)
+			if fmt.Sprint(can) != fmt.Sprint(err) {
+				t.Errorf("CanReconfigure: %v, Reconfigure: %v", can, err)
+			}
 			switch now := of(r.cfg, f.Name); {
 			case row.refused != "":
 				if err == nil || !strings.Contains(err.Error(), row.refused) || strings.Contains(err.Error(), "\n") || !same(now, of(&old, f.Name)) {
