@@ -93,6 +93,23 @@ func allDiagnostics(name string, src []byte, dialect Dialect) (*Config, Diagnost
 		}
 		return nil
 	})...)
+	ds = append(ds, cfg.CheckKeys(func(r *VRRP) (string, error) {
+		path := cfg.HeartbeatKeyFile
+		if r != nil {
+			path = r.KeyFile
+		}
+		switch {
+		case path == "":
+			return "make one", errors.New("no file of the key is named")
+		case strings.Contains(path, "missing"):
+			return "make one", fmt.Errorf("key %s: %w", path, fs.ErrNotExist)
+		case strings.Contains(path, "unreadable"):
+			return "let the user of the daemon read it", fmt.Errorf("key %s: %w", path, fs.ErrPermission)
+		case strings.Contains(path, "short"):
+			return "make a longer one", fmt.Errorf("key %s: 3 bytes are too few", path)
+		}
+		return "", nil
+	})...)
 	if ds.HasErrors() {
 		return nil, ds
 	}

@@ -20,6 +20,9 @@ const (
 	codeOnlySorry      Code = "LVS175"
 	codeWitness        Code = "LVS176"
 	codeIdleWitness    Code = "LVS177"
+	codeNoKey          Code = "LVS178"
+	codeBadKey         Code = "LVS179"
+	codeIdleKey        Code = "LVS180"
 )
 
 // exampleVRRP is a file with vrrp blocks.
@@ -120,6 +123,21 @@ func extensionCodes() []CodeInfo {
 			codeIdleWitness, "a witness or fence without effect",
 			"They are asked before the place of a silent partner is taken, which there is with a backup router and heartbeats. VRRP knows no such question: whoever hears no advertisement takes over.",
 			exampleGlobal("witness = 192.0.2.254"), "remove the lines, or write backup and backup_active = 1",
+		),
+		doubt(
+			codeNoKey, "the file of a key cannot be seen from here",
+			"The file is read when lvsctl run starts, and the daemon does not start without it. It may be that it is made on the routers later, or that another user runs the check.",
+			examplePair("heartbeat_key_file = /etc/lvs/missing.key"), "put the file there, the same on all routers, and check again as the user of the daemon",
+		),
+		failure(
+			codeBadKey, "the file of a key cannot be used",
+			"The daemon refuses a key that everybody on the machine may read, that is too short to be safe, or that has not the form of one.",
+			examplePair("heartbeat_key_file = /etc/lvs/short.key"), "make a new one, and give it to all routers",
+		),
+		doubt(
+			codeIdleKey, "a key that signs nothing",
+			"heartbeat_key_file is for heartbeats, and key_file of a vrrp block for packets with auth = password or auth = hmac. Packets without authentication are believed from anybody.",
+			exampleVRRP("vrrp one {\n\tinterface = eth0\n\tvrid = 7\n\tkey_file = /etc/lvs/vrrp.key\n}\n"), "write auth = hmac too, or remove the line",
 		),
 	}
 }

@@ -21,8 +21,10 @@ func checkCommand() *cli.Command {
 		Description: `Reads each FILE and prints a line for everything that is wrong or doubtful:
 file:line:column: what: how to mend it [code]. Errors have no word before the
 what, warnings and hints do. Nothing is looked up and nothing is changed; that
-programs are there is seen by asking the file system. "-" reads standard
-input.
+programs are there is seen by asking the file system, and the files of keys
+that it names for failover are read as a start reads them: one that is not
+there, or not for this user to read, is a warning, and one that the daemon
+would refuse an error. No secret is printed. "-" reads standard input.
 
 With --strict the file is read by Piranha's own grammar: what its daemons
 refuse is an error, also what is accepted with a warning otherwise.
@@ -113,6 +115,8 @@ func checkFile(stdin io.Reader, path string, options lvscf.Options) checkReport 
 	if setup, err := director.FromLVSCF(conf); err != nil {
 		r.Error, r.OK = err.Error(), false
 	} else {
+		r.Diagnostics = append(r.Diagnostics, setup.CheckKeys()...)
+		r.OK = !r.Diagnostics.HasErrors()
 		r.Notes = append(r.Notes, setup.Notes...)
 		r.virtuals = len(setup.Services)
 		for _, v := range setup.Services {

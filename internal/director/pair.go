@@ -1,20 +1,11 @@
 package director
 
 import (
-	"bytes"
-	"cmp"
-	"errors"
 	"fmt"
-	"io/fs"
-	"math"
 	"net/netip"
-	"os"
-	"runtime"
 	"slices"
-	"strconv"
 
 	"github.com/lvskit/lvskit/failover"
-	"github.com/lvskit/lvskit/failover/pulse"
 )
 
 // PairOptions are what a configuration cannot know of the machine it is on.
@@ -120,101 +111,4 @@ func (s *Setup) identity(o PairOptions) (string, error) {
 		return IdentityBackup, nil
 	}
 	return "", fmt.Errorf("%s: this machine has neither the primary's address %v nor the backup's %v: mend the file, or say which it is with --role primary or --role backup", s.Source, s.Heartbeat.Primary, s.Heartbeat.Backup)
-}
-
-// A shorter key can be guessed; a longer file is no key.
-const (
-	minKey = 16
-	maxKey = 4096
-)
-
-const keyCure = "make one with: (umask 077; head -c 32 /dev/urandom | base64 >FILE), give the same file to both routers, and name it with heartbeat_key_file = FILE or --key-file FILE"
-
-// Keys reads the keys of the heartbeat, none of a legacy one or without a
-// partner. A reload reads them anew, so that they can change.
-func (s *Setup) Keys(o PairOptions) ([]pulse.Key, error) {
-	if !s.Heartbeat.Enabled || o.Legacy {
-		return nil, nil
-	}
-	path := cmp.Or(o.KeyFile, s.Heartbeat.KeyFile, o.DefaultKeyFile)
-	text, err := readSecret("heartbeat key", path, minKey, keyCure)
-	if err != nil {
-		return nil, err
-	}
-	list, err := keyLines(text, math.MaxUint32)
-	if err != nil {
-		return nil, fmt.Errorf("heartbeat key %s: %w", path, err)
-	}
-	if list == nil {
-		return []pulse.Key{{Secret: text}}, nil
-	}
-	keys := make([]pulse.Key, len(list))
-	for i, k := range list {
-		keys[i] = pulse.Key{ID: k.id, Secret: k.secret}
-	}
-	if err := pulse.CheckKeys(keys); err != nil {
-		return nil, fmt.Errorf("heartbeat key %s: %w", path, err)
-	}
-	return keys, nil
-}
-
-// numbered is a key with its number.
-type numbered struct {
-	id     uint32
-	secret []byte
-}
-
-// keyLines reads a file of several keys, a line for each: key NUMBER SECRET. The
-// first one signs, and all are believed. It is nil for a file that is one key.
-func keyLines(text []byte, most uint64) (keys []numbered, err error) {
-	for n, line := range bytes.Split(text, []byte("\n")) {
-		words := bytes.Fields(line)
-		if len(words) == 0 || words[0][0] == '#' {
-			continue
-		}
-		if string(words[0]) != "key" || len(words) != 3 {
-			if keys != nil {
-				return nil, fmt.Errorf("line %d: want key NUMBER SECRET, as in the lines before", n+1)
-			}
-			return nil, nil
-		}
-		id, err := strconv.ParseUint(string(words[1]), 10, 32)
-		if err != nil || id == 0 || id > most {
-			return nil, fmt.Errorf("line %d: want key NUMBER SECRET with a number of 1 to %d", n+1, most)
-		}
-		keys = append(keys, numbered{uint32(id), words[2]})
-	}
-	return keys, nil
-}
-
-// readSecret reads a password or key that nobody else may read.
-func readSecret(what, path string, least int, cure string) ([]byte, error) {
-	if path == "" {
-		return nil, fmt.Errorf("no file of the %s is named: %s", what, cure)
-	}
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s %s is missing: %s", what, path, cure)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", what, err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s %s: not a regular file: %s", what, path, cure)
-	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o007 != 0 {
-		return nil, fmt.Errorf("%s %s: everybody may use it (mode %04o): chmod 600 %s", what, path, info.Mode().Perm(), path)
-	}
-	if info.Size() > maxKey {
-		return nil, fmt.Errorf("%s %s: %d bytes are no key: %s", what, path, info.Size(), cure)
-	}
-	secret, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", what, err)
-	}
-	secret = bytes.TrimSpace(secret)
-	if len(secret) < least {
-		return nil, fmt.Errorf("%s %s: %d bytes are too few, at least %d: %s", what, path, len(secret), least, cure)
-	}
-	return secret, nil
 }

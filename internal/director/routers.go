@@ -1,11 +1,9 @@
 package director
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
-	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -241,36 +239,7 @@ func (r *RouterSetup) elect(identity string, local []netip.Addr) (failover.Route
 	if len(r.Peers) > 0 && len(c.Peers) == 0 {
 		return c, errors.New("every unicast_peer is an address of this machine: name the other router's")
 	}
-	switch r.Auth {
-	case lvscf.VRRPPassword:
-		text, err := readSecret("password", r.KeyFile, 1, "write the password that all its routers share into that file, and name it with key_file = FILE")
-		if err != nil {
-			return c, err
-		}
-		c.Password = string(firstLine(text))
-	case lvscf.VRRPHMAC:
-		const cure = "make one with: (umask 077; head -c 32 /dev/urandom | base64 >FILE), give the same file to all its routers, and name it with key_file = FILE"
-		text, err := readSecret("key", r.KeyFile, vrrp.MinKey, cure)
-		if err != nil {
-			return c, err
-		}
-		list, err := keyLines(text, math.MaxUint8)
-		if err != nil {
-			return c, fmt.Errorf("key %s: %w", r.KeyFile, err)
-		}
-		for _, k := range list {
-			c.Keys = append(c.Keys, vrrp.Key{ID: uint8(k.id), Secret: k.secret})
-		}
-		if list == nil {
-			c.Keys = []vrrp.Key{{ID: 1, Secret: firstLine(text)}}
-		}
-	}
-	return c, nil
-}
-
-func firstLine(text []byte) []byte {
-	line, _, _ := bytes.Cut(text, []byte("\n"))
-	return bytes.TrimSpace(line)
+	return c, r.secrets(&c)
 }
 
 // priority is the configured one of the primary or the backup router.

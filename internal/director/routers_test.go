@@ -167,7 +167,7 @@ func TestSecretsOfRouters(t *testing.T) {
 		{"a password that is too long", "version = 2\nauth = password", file("long", long, 0o600), "at most 8"},
 		{"a key that is too short", "auth = hmac", file("short", "abc\n", 0o600), "too few, at least 32: make one"},
 		{"a key for everybody", "auth = hmac", file("open", long, 0o644), "chmod 600"},
-		{"no file", "auth = hmac", filepath.Join(dir, "none"), "missing: make one"},
+		{"no file", "auth = hmac", filepath.Join(dir, "none"), "no such file or directory: make one"},
 		{"no name of a file", "version = 2\nauth = password", "", "no file of the password is named: write"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
