@@ -27,6 +27,9 @@ const (
 	beatSocket = 3
 	// normalPriority follows in the variable if no other one is wanted.
 	normalPriority = "normal"
+	// beatTop is where that descriptor goes to at most: the table of descriptors
+	// has 8 bytes for each below.
+	beatTop = 1 << 14
 	// lastWords bounds what is kept of what a process wrote when it died.
 	lastWords = 1 << 10
 )
@@ -70,10 +73,8 @@ func isBeatSocket(fd, parent int) bool {
 func beatProcess(how string) error {
 	// The daemon says when it is over; a terminal or a supervisor means it.
 	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPIPE, unix.SIGTSTP)
-	unix.CloseOnExec(beatSocket)
-	file := os.NewFile(beatSocket, "beat")
-	conn, err := net.FileConn(file)
-	if err = errors.Join(err, file.Close()); err != nil {
+	conn, err := lastToOpen()
+	if err != nil {
 		return fmt.Errorf("failover: socket of the beat process: %w", err)
 	}
 	k := newKeeper(conn)
@@ -87,6 +88,25 @@ func beatProcess(how string) error {
 		}
 	}
 	return k.run(report)
+}
+
+// lastToOpen returns the socket to the daemon under a number above all others.
+// The kernel closes the files of a process that was killed from the highest on
+// (task_work_run in kernel/task_work.c, which takes what exit_files left last
+// first), and each packet socket among them takes 10 to 60 ms (synchronize_net
+// in packet_release). So the daemon hears of the end first and not last.
+func lastToOpen() (*os.File, error) {
+	unix.CloseOnExec(beatSocket) // if it stays there
+	fd := beatSocket
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) == nil {
+		if top, err := unix.FcntlInt(beatSocket, unix.F_DUPFD_CLOEXEC, int(min(limit.Cur, beatTop))-1); err == nil {
+			_ = unix.Close(beatSocket) // the other one is as good
+			fd = top
+		}
+	}
+	err := unix.SetNonblock(fd, true) // before NewFile looks
+	return os.NewFile(uintptr(fd), "beat"), err
 }
 
 // beatPlatform returns what starts a beat process.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -49,10 +50,34 @@ func runs(pid int) bool {
 	return err == nil && !strings.Contains(string(b), ") Z ")
 }
 
+// highestOpen returns what the descriptor of the highest number of a process is.
+func highestOpen(t *testing.T, pid int) string {
+	t.Helper()
+	dir := fmt.Sprintf("/proc/%d/fd", pid)
+	entries, err := os.ReadDir(dir)
+	must(t, err)
+	top := -1
+	for _, e := range entries {
+		n, err := strconv.Atoi(e.Name())
+		must(t, err)
+		top = max(top, n)
+	}
+	what, err := os.Readlink(fmt.Sprintf("%s/%d", dir, top))
+	must(t, err)
+	return what
+}
+
 func TestNetnsBeatProcessIsKilled(t *testing.T) {
 	t.Parallel()
 	d1, d2 := routerPair(t, nil)
 	first := d1.beat()
+	// The kernel closes it first, before sockets that take their time.
+	inode := strings.Trim(highestOpen(t, first), "socket:[]")
+	unix, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/unix", first))
+	must(t, err)
+	if !strings.Contains(string(unix), " "+inode+"\n") {
+		t.Errorf("its highest descriptor %q is not the socket to the daemon", inode)
+	}
 	d1.kill(first, syscall.SIGKILL)
 	onlyAt(t, "the beat process is killed", d2, d1)
 	within(t, patience, "another one watches", func() bool { return d1.beat() != first && d1.count("init -> backup") > 0 })
