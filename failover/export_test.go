@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 )
@@ -22,3 +23,6 @@ func (r *Ready) prepare() { r.Count.Add(1) }
 func (r *Ready) rest()    {}
 
 var _ standby = (*Ready)(nil)
+
+// LastWord does what the daemon does for a router whose beat process is gone.
+func (r *Router) LastWord(ctx context.Context) { r.lastWord(ctx) }

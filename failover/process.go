@@ -250,12 +250,14 @@ func (b *Beat) once(ctx context.Context) error {
 	}
 	// What it held is removed at once, and again when it is surely gone: it
 	// may have been in the middle of something.
+	var clearing sync.WaitGroup
 	for _, m := range members {
-		m.orphaned()
+		clearing.Go(func() { m.orphaned(true) })
 	}
 	why := p.wait()
+	clearing.Wait()
 	for _, m := range members {
-		m.orphaned()
+		m.orphaned(false)
 	}
 	stop()
 	work.Wait()

@@ -9,8 +9,10 @@ import (
 	"log/slog"
 	"sync"
 	"time"
-)
 
+	"github.com/lvskit/lvskit/failover/vrrp"
+
+)
 // keeper is the beat process: it runs what the daemon describes.
 type keeper struct {
 	link   *link
@@ -304,15 +306,21 @@ func (w *ward) needed() bool {
 	return !w.node.relieved
 }
 
-// orphanHold is how long addresses stay at most when the daemon is gone: the
-// other one may need that long to take them, and no longer are they in two
-// places.
-const orphanHold = 25 * time.Millisecond
+// orphanHold is how long addresses stay at most when the daemon is gone, or its
+// beat process, beyond what the other one waits by the protocol: it may need
+// that long to take them, and no longer are they in two places.
+const orphanHold = 15 * time.Millisecond
+
+// orphanHold is that of a router. It ends as soon as another one speaks.
+func (r *Router) orphanHold() time.Duration { return vrrp.SkewLimit(r.cfg.Version, r.cfg.Interval) + orphanHold }
 
 // leave has it leave soon.
 func (w *ward) leave() {
 	if w.router != nil {
-		w.router.effects.hurry(orphanHold)
+		w.router.mu.Lock()
+		hold := w.router.orphanHold()
+		w.router.mu.Unlock()
+		w.router.effects.hurry(hold)
 	} else {
 		w.node.effects.hurry(orphanHold)
 	}

@@ -33,9 +33,11 @@ func (c *RouterConfig) distantRouter(mac *virtualDevice) (*Router, error) {
 
 // lastWord tells the others that the router stops, as the process that would
 // have cannot: they take over after their skew, and not after the down interval.
+// It returns when one of them has, or none will: until then the kernel answers
+// to the addresses here, so that no packet finds nobody.
 func (r *Router) lastWord(ctx context.Context) {
 	r.mu.Lock()
-	c, socket := r.cfg, r.socket()
+	c, socket, hold := r.cfg, r.socket(), r.orphanHold()
 	r.mu.Unlock()
 	conn, err := c.Transport.ListenAdverts(ctx, socket)
 	if err != nil {
@@ -69,6 +71,34 @@ func (r *Router) lastWord(ctx context.Context) {
 			_ = conn.Send(b, to) // as above
 		}
 	}
+	defer time.AfterFunc(hold, func() { _ = conn.Close() }).Stop() // ends Wait
+	if (&Router{cfg: c, conn: conn, keys: keys}).hearAnother() {
+		time.Sleep(settleTime)
+	}
+}
+
+// settleTime is what another router needs from its first advert to its
+// addresses, by far: keepalived and this one tell of them after 0.2 ms.
+const settleTime = 5 * time.Millisecond
+
+// hearAnother reports whether another router speaks before the socket is closed.
+func (r *Router) hearAnother() bool {
+	b := make([]byte, advertBuffer)
+	for r.conn.Wait() == nil {
+		for {
+			p, ok, err := r.conn.Receive(b)
+			if err != nil {
+				return false
+			}
+			if !ok {
+				break
+			}
+			if a, _, drop := r.judge(&p); drop == vrrp.DropNone && a.Priority != vrrp.PriorityStop {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // distantNode returns a node that is in the beat process.

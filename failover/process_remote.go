@@ -204,8 +204,9 @@ func (m *remote) finish(err error) {
 // gone: nobody else would serve. The caller holds mu.
 func (m *remote) keeps() bool { return m.spec.Node != nil && !m.relieved }
 
-// orphaned removes the addresses, as the process that held them is gone.
-func (m *remote) orphaned() {
+// orphaned removes the addresses, as the process that held them is gone. A
+// router first tells the others.
+func (m *remote) orphaned(first bool) {
 	m.mu.Lock()
 	release, active := m.touched && !m.keeps(), m.role == RoleActive
 	m.mu.Unlock()
@@ -214,7 +215,7 @@ func (m *remote) orphaned() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), releaseLimit)
 	defer cancel()
-	if active && m.lastWord != nil {
+	if first && active && m.lastWord != nil {
 		m.lastWord(ctx)
 	}
 	if err := m.release(ctx); err != nil {

@@ -10,13 +10,20 @@ func (m *Machine) Hold(takeOver time.Duration) time.Duration {
 	switch {
 	case m.state == StateFault:
 		return 0
-	case m.state == StateInit: // the others wait for their skew, an interval at most
-		if m.p.Version == 2 {
-			return time.Second + takeOver
-		}
-		return m.p.Interval + takeOver
+	case m.state == StateInit:
+		return SkewLimit(m.p.Version, m.p.Interval) + takeOver
 	case m.reason == ReasonHigherHeard:
 		return takeOver
 	}
 	return m.DownInterval() + takeOver
+}
+
+// SkewLimit returns the longest that another router waits after the last word,
+// which is the skew of one with priority 1 (RFC 9568 section 6.1, and RFC 3768
+// for version 2, where it is not of the interval but of a second).
+func SkewLimit(version uint8, interval time.Duration) time.Duration {
+	if version == 2 {
+		return time.Second
+	}
+	return interval
 }
