@@ -18,7 +18,8 @@ const (
 	lifeEvery = 250 * time.Millisecond
 	lifeLimit = 2 * time.Second
 	// steadyAfter is how long a process has to live for its end not to count
-	// as one in a row.
+	// as one in a row: the next one is started at once, those that follow soon
+	// after each other with growing pauses.
 	steadyAfter = 10 * time.Second
 	// statusLimit bounds how long a status of the beat process is waited for.
 	statusLimit = time.Second
@@ -175,20 +176,28 @@ func (b *Beat) Run(ctx context.Context) error {
 		if time.Since(begun) > steadyAfter {
 			pause = 0
 		}
-		pause = min(max(2*pause, firstRetry), lastRetry)
 		b.mu.Lock()
 		was := b.status.Error
 		b.status.Error = err.Error()
 		b.mu.Unlock()
 		if was != err.Error() {
-			b.events.emit(Event{Kind: EventBeatLost, Err: err, Reason: fmt.Sprintf("another one is started in %v", pause)})
+			b.events.emit(Event{Kind: EventBeatLost, Err: err, Reason: "another one is started " + when(pause)})
 		}
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
 			return nil // members that still run leave without a process
 		}
+		pause = min(max(2*pause, firstRetry), lastRetry)
 	}
+}
+
+// when says how soon something comes.
+func when(pause time.Duration) string {
+	if pause == 0 {
+		return "at once"
+	}
+	return fmt.Sprintf("in %v", pause)
 }
 
 // finish lets the members that still run end without a process.

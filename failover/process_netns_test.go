@@ -230,6 +230,34 @@ func TestNetnsNodeKeepsWhatNobodyTakes(t *testing.T) {
 	})
 }
 
+// A node goes on in the next process, if that comes before its partner misses a
+// beat: the address stays all the time.
+func TestNetnsNodeGoesOnInAnotherProcess(t *testing.T) {
+	t.Parallel()
+	w := newWire(t)
+	slow := func(i int) daemonConfig {
+		c := nodeConfig(i, false)
+		c.Node.DeadAfter = patience
+		return c
+	}
+	d1 := startDaemon(t, w.host("d1", "192.0.2.1/24"), slow(0))
+	d2 := startDaemon(t, w.host("d2", "192.0.2.2/24"), slow(1))
+	within(t, patience, "a pair", func() bool {
+		return d1.has() && d1.beat() != 0 && d1.count("partner-found") > 0 && d2.count("-> backup") > 0
+	})
+	first := d1.beat()
+	d1.kill(first, syscall.SIGKILL)
+	within(t, patience, "another process serves", func() bool {
+		if !d1.has() {
+			t.Fatalf("the address is gone meanwhile: %q", d1.said())
+		}
+		return d1.beat() != first && d1.count("-> active") == 2
+	})
+	if d2.count("-> active") > 0 {
+		t.Errorf("the other one took over: %q", d2.said())
+	}
+}
+
 // Routers of a group live in one process, follow each other there, and are
 // changed from here.
 func TestNetnsGroupInABeatProcess(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Verbs of questions and orders to a router or node.
@@ -52,6 +53,8 @@ type remote struct {
 	// is nothing.
 	lastWord func(context.Context)
 	group    *distantGroup // nil: none
+	// hold is told how long the addresses of a Node stay when its process is gone.
+	hold chan time.Duration
 
 	mu       sync.Mutex
 	started  bool
@@ -59,6 +62,7 @@ type remote struct {
 	role     Role
 	relieved bool // of a Node: its partner would serve without it
 	touched  bool // the addresses may be here
+	waiting  bool // they stay until another process decides, or hold is over
 	last     json.RawMessage
 	final    bool // last is: it has ended
 }
@@ -66,7 +70,7 @@ type remote struct {
 func (b *Beat) member(spec memberSpec, owner *Addresses, calls callbacks, events *eventQueue) *remote {
 	b.mu.Lock()
 	b.serial++
-	m := &remote{beat: b, id: b.serial, spec: spec, owner: owner, calls: calls, hooks: newHooks(), events: events, ended: make(chan error, 1)}
+	m := &remote{beat: b, id: b.serial, spec: spec, owner: owner, calls: calls, hooks: newHooks(), events: events, ended: make(chan error, 1), hold: make(chan time.Duration, 1)}
 	b.mu.Unlock()
 	if owner != nil {
 		owner.live(m)
@@ -89,18 +93,36 @@ func (m *remote) run(ctx context.Context) error {
 	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
 	work.Go(func() { m.hooks.run(inner) })
 	m.beat.enter(m)
-	var err error
-	select {
-	case err = <-m.ended: // it could not begin
-	case <-ctx.Done():
-		err = m.end()
-	}
+	err := m.stay(ctx)
 	m.beat.leave(m)
 	stop()
 	work.Wait()
 	quiet()
 	telling.Wait()
 	return err
+}
+
+// stay returns when it has ended.
+func (m *remote) stay(ctx context.Context) error {
+	var over <-chan time.Time
+	for {
+		select {
+		case err := <-m.ended: // it could not begin
+			return err
+		case <-ctx.Done():
+			return m.end()
+		case hold := <-m.hold:
+			over = time.After(hold)
+		case <-over:
+			m.mu.Lock()
+			release := m.waiting
+			m.waiting = false
+			m.mu.Unlock()
+			if release {
+				m.clear()
+			}
+		}
+	}
 }
 
 // end has it end in order; without a process it does what is left to do.
@@ -205,19 +227,38 @@ func (m *remote) finish(err error) {
 func (m *remote) keeps() bool { return m.spec.Node != nil && !m.relieved }
 
 // orphaned removes the addresses, as the process that held them is gone. A
-// router first tells the others.
+// router first tells the others. A node cannot, and keeps them while its partner
+// waits for the next beat: by then another process has decided with it who goes
+// on, unless the beats are fast.
 func (m *remote) orphaned(first bool) {
 	m.mu.Lock()
 	release, active := m.touched && !m.keeps(), m.role == RoleActive
+	if release && active && m.spec.Node != nil {
+		release = false
+		if first {
+			m.waiting = true
+			select {
+			case m.hold <- m.spec.Node.DeadAfter:
+			default: // it ends
+			}
+		}
+	}
 	m.mu.Unlock()
 	if !release {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), releaseLimit)
-	defer cancel()
 	if first && active && m.lastWord != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), releaseLimit)
+		defer cancel()
 		m.lastWord(ctx)
 	}
+	m.clear()
+}
+
+// clear releases and tells a trouble.
+func (m *remote) clear() {
+	ctx, cancel := context.WithTimeout(context.Background(), releaseLimit)
+	defer cancel()
 	if err := m.release(ctx); err != nil {
 		m.events.emit(Event{Kind: EventAddressTrouble, Err: fmt.Errorf("release addresses: %w", err)})
 	}
@@ -293,7 +334,7 @@ func (m *remote) note(e Event) {
 	if e.Kind == EventRole {
 		m.role = e.Role
 		if e.Role != RoleInit {
-			m.touched = true // it may release or acquire from now on
+			m.touched, m.waiting = true, false // it may release or acquire from now on
 		}
 		if e.Role == RoleActive {
 			m.forget(verbWaive)

@@ -180,7 +180,7 @@ func TestBeatProcessIsReplaced(t *testing.T) {
 	waitFor(t, "another one with the same fault", func() bool {
 		return beat.Status().Starts == 2 && n.Status().Reason == "fault: under repair"
 	})
-	if !s.has("beat-lost: another one is started in 100ms: failover: the beat process 1 is gone: signal: killed") || !s.has("role fault -> init") {
+	if !s.has("beat-lost: another one is started at once: failover: the beat process 1 is gone: signal: killed") || !s.has("role fault -> init") {
 		t.Errorf("events %q", s.lines)
 	}
 }
