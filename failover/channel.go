@@ -175,11 +175,13 @@ func (n *Node) drainAll() {
 // take judges a packet that came at a moment. The caller holds reading.
 func (n *Node) take(c *channel, packet []byte, from netip.AddrPort, at time.Duration) {
 	c.received.Add(1)
-	if n.cfg.Legacy && from.Addr().Unmap() == c.Peer.Addr().Unmap() {
+	// Without a zone, which is a name or a number: the socket is on the device.
+	ofPeer := from.Addr().Unmap().WithZone("") == c.Peer.Addr().Unmap().WithZone("")
+	if n.cfg.Legacy && ofPeer {
 		n.readLegacy(c, packet, at)
 		return
 	}
-	if n.cfg.Legacy || netip.AddrPortFrom(from.Addr().Unmap(), from.Port()) != netip.AddrPortFrom(c.Peer.Addr().Unmap(), c.Peer.Port()) {
+	if n.cfg.Legacy || !ofPeer || from.Port() != c.Peer.Port() {
 		n.refuse(c, pulse.DropSource)
 		return
 	}

@@ -35,9 +35,28 @@ func TestFloodOnAChannel(t *testing.T) {
 	}
 }
 
+// A socket may tell a device by its name or by its number.
+func TestPartnerByAnyNameOfTheDevice(t *testing.T) {
+	for from, stranger := range map[string]bool{"[fe80::2%eth0]:539": false, "[fe80::2%7]:539": false, "[fe80::3%eth0]:539": true, "[fe80::2%eth0]:540": true} {
+		n, err := New(&Config{Key: []byte("fedcba9876543210"), Channels: []Channel{{
+			Name: "only", Local: netip.MustParseAddrPort("[fe80::1%eth0]:539"), Peer: netip.MustParseAddrPort("[fe80::2%eth0]:539"),
+		}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := n.read(n.chans[0], &strangers{left: 1, from: netip.MustParseAddrPort(from)}); err != io.EOF {
+			t.Error(err)
+		}
+		if drops := n.Status().Channels[0].Drops; (drops["wrong-source"] > 0) != stranger {
+			t.Errorf("from %s: %v", from, drops)
+		}
+	}
+}
+
 // strangers send packets that are none of the partner's.
 type strangers struct {
 	PacketConn
+	from  netip.AddrPort // zero: 192.0.2.3
 	left  int
 	every time.Duration
 }
@@ -47,5 +66,5 @@ func (s *strangers) ReadFromUDPAddrPort([]byte) (int, netip.AddrPort, error) {
 		return 0, netip.AddrPort{}, io.EOF
 	}
 	time.Sleep(s.every)
-	return 0, netip.MustParseAddrPort("192.0.2.3:539"), nil
+	return 0, orDefault(s.from, netip.MustParseAddrPort("192.0.2.3:539")), nil
 }
