@@ -104,12 +104,14 @@ type Config struct {
 	// call ends before the next begins. It may take its time, as heartbeats
 	// do not wait for it; its context ends when the active role was lost
 	// meanwhile, or, for other roles, ten seconds after the release began. An
-	// error is reported and the call is repeated, so it must be fit for that.
-	// nil means nothing to do.
+	// error is reported and the call is repeated, so it must be fit for that. It
+	// has to return soon after its context ends: the addresses wait for it, and
+	// so does Run. nil means nothing to do.
 	OnRole func(ctx context.Context, r Role) error `json:"-"`
 	// OnEvent is told what happens, in order, from a goroutine of its own. If
-	// it is slower than events come, the oldest are lost and counted. nil
-	// means nobody listens.
+	// it is slower than events come, the oldest are lost and counted. Run returns
+	// when the last one is told, so it must not wait for Run. nil means nobody
+	// listens.
 	OnEvent func(Event) `json:"-"`
 	// Transport opens the sockets; nil means [UDP].
 	Transport Transport `json:"-"`

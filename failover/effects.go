@@ -15,6 +15,9 @@ const (
 	// releaseLimit bounds one try to release and run the hook, and all tries
 	// of a node that stops.
 	releaseLimit = 10 * time.Second
+	// tardyAfter is when a call that has not returned is told: nothing else is
+	// done before it does, and nobody would know why nothing is served.
+	tardyAfter = 10 * time.Second
 )
 
 // effects carries out what a role means outside: hook, addresses and
@@ -281,16 +284,11 @@ func (e *effects) plan() Announcing {
 func (e *effects) become() error {
 	ctx, done := e.abandonable()
 	defer done()
-	err := e.hook(ctx, RoleActive)
-	if err != nil {
-		err = fmt.Errorf("role hook before serving: %w", err)
-	} else if ctx.Err() == nil {
-		if err = e.owner.Acquire(ctx); err != nil {
-			err = fmt.Errorf("acquire addresses: %w", err)
-			if ctx.Err() == nil {
-				// One address that fails takes none of the others along.
-				err = errors.Join(err, e.owner.Announce(ctx))
-			}
+	err := e.call("role hook before serving", func() error { return e.hook(ctx, RoleActive) })
+	if err == nil && ctx.Err() == nil {
+		if err = e.call("acquire addresses", func() error { return e.owner.Acquire(ctx) }); err != nil && ctx.Err() == nil {
+			// One address that fails takes none of the others along.
+			err = errors.Join(err, e.call("announce addresses", func() error { return e.owner.Announce(ctx) }))
 		}
 		e.lacking = nil
 	}
@@ -309,14 +307,10 @@ func (e *effects) cease(giveUp time.Time, r Role) error {
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), giveUp)
 	defer cancel()
-	err := e.owner.Release(ctx)
-	if err != nil {
-		err = fmt.Errorf("release addresses: %w", err)
-	} else {
+	err := e.call("release addresses", func() error { return e.owner.Release(ctx) })
+	if err == nil {
 		e.setServing(false)
-		if err = e.hook(ctx, r); err != nil {
-			err = fmt.Errorf("role hook after serving: %w", err)
-		}
+		err = e.call("role hook after serving", func() error { return e.hook(ctx, r) })
 	}
 	e.report(err, "released")
 	return err
@@ -328,12 +322,11 @@ func (e *effects) teach(refresh bool) error {
 	ctx, done := e.abandonable()
 	defer done()
 	if refresh {
-		err := e.owner.Acquire(ctx)
+		err := e.call("keep addresses", func() error { return e.owner.Acquire(ctx) })
 		if ctx.Err() != nil {
 			return nil
 		}
 		if e.lacking = err; err != nil {
-			e.lacking = fmt.Errorf("keep addresses: %w", err)
 			e.mu.Lock()
 			if e.sights.repairAt.IsZero() {
 				e.sights.repairAt = time.Now().Add(lastRetry)
@@ -341,10 +334,32 @@ func (e *effects) teach(refresh bool) error {
 			e.mu.Unlock()
 		}
 	}
-	if err := e.owner.Announce(ctx); err != nil && ctx.Err() == nil {
-		return errors.Join(e.lacking, fmt.Errorf("announce addresses: %w", err))
+	if err := e.call("announce addresses", func() error { return e.owner.Announce(ctx) }); err != nil && ctx.Err() == nil {
+		return errors.Join(e.lacking, err)
 	}
 	return e.lacking
+}
+
+// call calls the hook or the owner, and tells if that does not return.
+func (e *effects) call(what string, f func() error) error {
+	over := false
+	timer := time.AfterFunc(tardyAfter, func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if !over {
+			e.judge(fmt.Errorf("%s: it has not returned for %v, and nothing else is done before it does: it has to return soon, at the latest when its context ends",
+				what, tardyAfter), "")
+		}
+	})
+	err := f()
+	timer.Stop()
+	e.mu.Lock()
+	over = true
+	e.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
 }
 
 // abandonable returns a context that ends when the active role is lost.
@@ -379,9 +394,14 @@ func (e *effects) setServing(v bool) {
 // report tells a trouble once, and its end.
 func (e *effects) report(err error, reason string) {
 	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.judge(err, reason)
+}
+
+// judge is report for who holds mu.
+func (e *effects) judge(err error, reason string) {
 	was := e.err
 	e.err = err
-	e.mu.Unlock()
 	switch {
 	case err != nil && (was == nil || was.Error() != err.Error()):
 		e.emit(Event{Kind: EventAddressTrouble, Err: err})

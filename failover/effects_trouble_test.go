@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -129,6 +130,54 @@ func TestWhoIsActiveAgainWithinTheHoldAnnounces(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		if got := o.announced() - before; got != 6 {
 			t.Errorf("%d announcements, want a whole plan", got)
+		}
+	})
+}
+
+// hangingOwner does not return from Acquire before it is freed, whatever becomes
+// of the context.
+type hangingOwner struct {
+	lackingOwner
+	free chan struct{}
+}
+
+func (o *hangingOwner) Acquire(context.Context) error {
+	<-o.free
+	return nil
+}
+
+// While a call hangs nothing is served, and the status and one event say why.
+func TestCallThatDoesNotReturnIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told []Event
+		o := &hangingOwner{free: make(chan struct{})}
+		e := newEffects(o, nil, func(e Event) { told = append(told, e) })
+		go e.run()
+		e.request(RoleActive, 0)
+		time.Sleep(tardyAfter - time.Millisecond)
+		if _, err := e.status(); err != nil {
+			t.Errorf("told early: %v", err)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		const want = "acquire addresses: it has not returned for 10s, and nothing else is done before it does"
+		if serving, err := e.status(); serving || err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("serving %v, %v", serving, err)
+		}
+		close(o.free)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if serving, err := e.status(); !serving || err != nil {
+			t.Errorf("serving %v, %v", serving, err)
+		}
+		if len(told) != 2 || told[0].Kind != EventAddressTrouble || told[1].Kind != EventAddressMended {
+			t.Errorf("events %v", told)
+		}
+		e.request(RoleLeaving, 0)
+		<-e.done
+		time.Sleep(time.Minute)
+		if len(told) != 2 {
+			t.Errorf("events of calls that returned: %v", told)
 		}
 	})
 }

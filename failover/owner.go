@@ -6,8 +6,14 @@ import (
 )
 
 // AddressOwner takes and gives back the virtual addresses. Who elects, a [Node]
-// or a [Router], calls its methods one after another from one goroutine. All of
-// them may be repeated: they bring about a state, they do not toggle it.
+// or a [Router], calls its methods one after another from one goroutine, and each
+// has an owner of its own. All of them may be repeated: they bring about a state,
+// they do not toggle it.
+//
+// They may take their time, as adverts and beats do not wait for them, but have to
+// return soon after their context ends: nothing else is done before, and Run waits,
+// too. The context ends when the role is another one, and for Release after ten
+// seconds. One that has not returned for ten seconds is told as a trouble.
 type AddressOwner interface {
 	// Acquire makes sure that the addresses are here. What is here already
 	// stays untouched. The node calls it when it becomes active and again
