@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/lvskit/lvskit/failover/vrrp"
-
 )
+
 // keeper is the beat process: it runs what the daemon describes.
 type keeper struct {
 	link   *link
@@ -312,7 +312,9 @@ func (w *ward) needed() bool {
 const orphanHold = 15 * time.Millisecond
 
 // orphanHold is that of a router. It ends as soon as another one speaks.
-func (r *Router) orphanHold() time.Duration { return vrrp.SkewLimit(r.cfg.Version, r.cfg.Interval) + orphanHold }
+func (r *Router) orphanHold() time.Duration {
+	return vrrp.SkewLimit(r.cfg.Version, r.cfg.Interval) + orphanHold
+}
 
 // leave has it leave soon.
 func (w *ward) leave() {
