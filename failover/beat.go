@@ -217,7 +217,7 @@ func (n *Node) loop(ctx context.Context) {
 		transport = n.cfg.Transport
 	}
 	timer := newAlarm(transport)
-	defer timer.stop()
+	defer timer.Stop()
 	interval := n.cfg.Interval
 	var settle time.Duration // of the silence that is looked at
 	packets := make([][]byte, len(n.chans))
@@ -295,9 +295,9 @@ func (n *Node) loop(ctx context.Context) {
 		if left {
 			return
 		}
-		timer.set(n.start.Add(planned))
+		timer.Set(n.start.Add(planned))
 		select {
-		case <-timer.rings():
+		case <-timer.Rings():
 		case <-n.poke:
 		case <-cancelled:
 		case <-n.effects.done:

@@ -177,7 +177,7 @@ func (r *Router) drain() bool {
 // that, and a device that goes down and up.
 func (r *Router) loop(ctx context.Context) {
 	timer := newAlarm(r.cfg.Transport)
-	defer timer.stop()
+	defer timer.Stop()
 	cancelled := ctx.Done()
 	planned := r.clock()
 	for {
@@ -219,9 +219,9 @@ func (r *Router) loop(ctx context.Context) {
 		planned = min(r.machine.Next(), now+wake)
 		r.mu.Unlock()
 
-		timer.set(r.start.Add(planned))
+		timer.Set(r.start.Add(planned))
 		select {
-		case <-timer.rings():
+		case <-timer.Rings():
 		case <-r.poke:
 		case <-cancelled:
 		case <-r.effects.done:

@@ -1,4 +1,4 @@
-package failover
+package alarm
 
 import (
 	"errors"
@@ -25,13 +25,9 @@ type kernelAlarm struct {
 	arming func(fd uintptr)
 }
 
-// newAlarm returns an alarm of the kernel's.
-func (RawIP) newAlarm() (alarm, error) { return newKernelAlarm() }
-
-// newAlarm returns an alarm of the kernel's.
-func (UDP) newAlarm() (alarm, error) { return newKernelAlarm() }
-
-func newKernelAlarm() (alarm, error) {
+// Kernel returns an alarm of the kernel's, which rings in time. Elsewhere than
+// on Linux there is none, and the error is errors.ErrUnsupported.
+func Kernel() (Alarm, error) {
 	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("failover: make a timer: %w", err)
@@ -68,9 +64,11 @@ func (a *kernelAlarm) run() {
 	}
 }
 
-func (a *kernelAlarm) rings() <-chan time.Time { return a.c }
+// Rings is that of Alarm.
+func (a *kernelAlarm) Rings() <-chan time.Time { return a.c }
 
-func (a *kernelAlarm) set(at time.Time) {
+// Set is that of Alarm.
+func (a *kernelAlarm) Set(at time.Time) {
 	// A moment, and no time from now on: what stops this process between here
 	// and the kernel makes it no later. 0 would disarm it.
 	a.spec.Value = unix.NsecToTimespec(int64(max(a.zero+at.Sub(a.start), 1)))
@@ -94,7 +92,8 @@ func clocksNow() (now time.Time, kernel time.Duration, err error) {
 	return now, kernel, nil
 }
 
-func (a *kernelAlarm) stop() {
+// Stop is that of Alarm.
+func (a *kernelAlarm) Stop() {
 	_ = a.file.Close()
 	<-a.done
 }
