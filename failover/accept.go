@@ -3,24 +3,11 @@ package failover
 import (
 	"fmt"
 	"net/netip"
-	"os"
 	"slices"
-	"sync"
 
+	"github.com/lvskit/lvskit/failover/internal/nft"
 	"github.com/lvskit/lvskit/failover/vrrp"
 )
-
-// acceptFilter drops what comes for the addresses of a router that does not
-// accept it. It is there as long as the router runs: while the addresses are
-// elsewhere nothing comes for them.
-type acceptFilter struct {
-	namespace string
-	table     string
-
-	mu       sync.Mutex
-	socket   *os.File
-	sequence uint32 // of messages
-}
 
 // dropAlso extends the filter to addresses that are about to come. What it
 // returns makes it that of the addresses that there are then. It is not called
@@ -38,22 +25,23 @@ func (r *Router) dropAlso(addrs []netip.Addr) (settle func(), err error) {
 			all = append(all, a)
 		}
 	}
-	if err := r.filter.set(all); err != nil {
+	if err := r.filter.Set(all); err != nil {
 		return nil, err
 	}
 	return func() {
 		r.mu.Lock()
 		now := r.cfg.Addresses
 		r.mu.Unlock()
-		if err := r.filter.set(now); err != nil {
+		if err := r.filter.Set(now); err != nil {
 			r.events.emit(Event{Kind: EventAddressTrouble, Err: err})
 		}
 	}, nil
 }
 
-// newAcceptFilter returns the filter of a router, nil if it accepts: an owner
-// always does (RFC 9568, section 6.1).
-func newAcceptFilter(c *RouterConfig) (*acceptFilter, error) {
+// newFilter returns what drops what comes for the addresses of a router, nil if
+// it accepts: an owner always does (RFC 9568, section 6.1). It is there as long
+// as the router runs: while the addresses are elsewhere nothing comes for them.
+func newFilter(c *RouterConfig) (*nft.Table, error) {
 	if !c.NoAccept || c.Priority == vrrp.PriorityOwner {
 		return nil, nil
 	}
@@ -61,5 +49,5 @@ func newAcceptFilter(c *RouterConfig) (*acceptFilter, error) {
 	if !ok {
 		return nil, fmt.Errorf("failover: a router that does not accept needs the transport RawIP, this one is %T", c.Transport)
 	}
-	return &acceptFilter{namespace: raw.Namespace, table: "lvskit-" + VirtualDevice(c.Device, c.VRID, c.six())}, nil
+	return nft.New(raw.Namespace, "lvskit-"+VirtualDevice(c.Device, c.VRID, c.six())), nil
 }

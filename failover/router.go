@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lvskit/lvskit/failover/internal/nft"
 	"github.com/lvskit/lvskit/failover/vrrp"
 )
 
@@ -20,7 +21,7 @@ import (
 type Router struct {
 	name    string
 	virtual *virtualDevice // nil without a virtual MAC
-	filter  *acceptFilter  // nil: what comes for the addresses is accepted
+	filter  *nft.Table     // nil: what comes for the addresses is accepted
 	start   time.Time
 	events  *eventQueue
 	effects *effects
@@ -82,7 +83,7 @@ func NewRouter(cfg *RouterConfig) (*Router, error) {
 	if err != nil {
 		return nil, err
 	}
-	filter, err := newAcceptFilter(c)
+	filter, err := newFilter(c)
 	if err != nil {
 		return nil, err
 	}
@@ -127,10 +128,10 @@ func (r *Router) Run(ctx context.Context) error {
 	r.mu.Unlock()
 
 	if r.filter != nil {
-		if err := r.filter.set(r.cfg.Addresses); err != nil {
+		if err := r.filter.Set(r.cfg.Addresses); err != nil {
 			return err
 		}
-		defer r.filter.close() // after the addresses are released
+		defer r.filter.Close() // after the addresses are released
 	}
 	if err := r.open(ctx); errors.Is(err, fs.ErrPermission) || errors.Is(err, errors.ErrUnsupported) {
 		return err

@@ -1,4 +1,4 @@
-package failover
+package nft
 
 import (
 	"encoding/binary"
@@ -23,14 +23,14 @@ const (
 	nftOwner = 2
 )
 
-// set drops what comes for the addresses from now on, instead of what it did
-// before. The table belongs to a socket, so that none is left by a killed
-// process. It takes effect at once as a whole.
-func (f *acceptFilter) set(addrs []netip.Addr) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.socket == nil {
-		err := rtnl.Inside(f.namespace, func() error {
+// Set drops what comes for the addresses from now on, instead of what it did
+// before; all are of one family, and there is one at least. It takes effect at
+// once as a whole.
+func (t *Table) Set(addrs []netip.Addr) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.socket == nil {
+		err := rtnl.Inside(t.namespace, func() error {
 			fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
 			if err != nil {
 				return err
@@ -40,7 +40,7 @@ func (f *acceptFilter) set(addrs []netip.Addr) error {
 				unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit)); err != nil {
 				return errors.Join(err, unix.Close(fd))
 			}
-			f.socket = os.NewFile(uintptr(fd), "nf_tables")
+			t.socket = os.NewFile(uintptr(fd), "nf_tables")
 			return nil
 		})
 		if err != nil {
@@ -50,18 +50,18 @@ func (f *acceptFilter) set(addrs []netip.Addr) error {
 			return fmt.Errorf("failover: open a socket to nf_tables: %w", err)
 		}
 	}
-	if err := f.exchange(f.batch(addrs)); err != nil {
+	if err := t.exchange(t.batch(addrs)); err != nil {
 		cure := "the router cannot keep from accepting without"
 		switch {
 		case errors.Is(err, fs.ErrPermission):
 			// The kernel says the same of a table that belongs to another socket
 			// (nft_table_lookup of net/netfilter/nf_tables_api.c).
 			cure = fmt.Sprintf("run as root or give CAP_NET_ADMIN; if that is so, another router of the same number has the table: look for a second daemon (nft list table %s %s)",
-				tableFamily(addrs), f.table)
+				tableFamily(addrs), t.name)
 		case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOENT):
 			cure = "that needs nf_tables of Linux 5.12 or newer"
 		}
-		return fmt.Errorf("failover: table %q of nf_tables, which drops what comes for the virtual addresses: %w; %s", f.table, err, cure)
+		return fmt.Errorf("failover: table %q of nf_tables, which drops what comes for the virtual addresses: %w; %s", t.name, err, cure)
 	}
 	return nil
 }
@@ -74,32 +74,32 @@ func tableFamily(addrs []netip.Addr) string {
 	return "ip"
 }
 
-// close ends the filter.
-func (f *acceptFilter) close() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.socket != nil {
-		_ = f.socket.Close() // nothing is buffered in it
-		f.socket = nil
+// Close ends it.
+func (t *Table) Close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.socket != nil {
+		_ = t.socket.Close() // nothing is buffered in it
+		t.socket = nil
 	}
 }
 
 // batch is the transaction that replaces the table. Adding it first lets the
 // removal find one.
-func (f *acceptFilter) batch(addrs []netip.Addr) (b []byte, first, last uint32) {
-	first = f.sequence + 1
+func (t *Table) batch(addrs []netip.Addr) (b []byte, first, last uint32) {
+	first = t.sequence + 1
 	six := addrs[0].Is6()
 	family := byte(unix.NFPROTO_IPV4)
 	if six {
 		family = unix.NFPROTO_IPV6
 	}
 	message := func(kind, flags uint16, resource uint16, attributes ...[]byte) {
-		f.sequence++
+		t.sequence++
 		at := len(b)
 		b = append(b, 0, 0, 0, 0)
 		b = binary.NativeEndian.AppendUint16(b, kind)
 		b = binary.NativeEndian.AppendUint16(b, unix.NLM_F_REQUEST|flags)
-		b = binary.NativeEndian.AppendUint32(b, f.sequence)
+		b = binary.NativeEndian.AppendUint32(b, t.sequence)
 		b = append(b, 0, 0, 0, 0, family, 0)
 		b = binary.BigEndian.AppendUint16(b, resource)
 		b = append(b, slices.Concat(attributes...)...)
@@ -110,10 +110,10 @@ func (f *acceptFilter) batch(addrs []netip.Addr) (b []byte, first, last uint32) 
 	}
 	const chain = "input"
 	rule := func(expressions ...[]byte) {
-		change(unix.NFT_MSG_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, attribute(unix.NFTA_RULE_TABLE, text(f.table)),
+		change(unix.NFT_MSG_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, attribute(unix.NFTA_RULE_TABLE, text(t.name)),
 			attribute(unix.NFTA_RULE_CHAIN, text(chain)), nested(unix.NFTA_RULE_EXPRESSIONS, expressions...))
 	}
-	table := attribute(unix.NFTA_TABLE_NAME, text(f.table))
+	table := attribute(unix.NFTA_TABLE_NAME, text(t.name))
 	owned := attribute(unix.NFTA_TABLE_FLAGS, number(nftOwner))
 
 	message(unix.NFNL_MSG_BATCH_BEGIN, 0, unix.NFNL_SUBSYS_NFTABLES)
@@ -121,7 +121,7 @@ func (f *acceptFilter) batch(addrs []netip.Addr) (b []byte, first, last uint32) 
 	change(unix.NFT_MSG_DELTABLE, 0, table)
 	change(unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE, table, owned)
 	change(unix.NFT_MSG_NEWCHAIN, unix.NLM_F_CREATE,
-		attribute(unix.NFTA_CHAIN_TABLE, text(f.table)), attribute(unix.NFTA_CHAIN_NAME, text(chain)), attribute(unix.NFTA_CHAIN_TYPE, text("filter")),
+		attribute(unix.NFTA_CHAIN_TABLE, text(t.name)), attribute(unix.NFTA_CHAIN_NAME, text(chain)), attribute(unix.NFTA_CHAIN_TYPE, text("filter")),
 		nested(unix.NFTA_CHAIN_HOOK, attribute(unix.NFTA_HOOK_HOOKNUM, number(unix.NF_INET_LOCAL_IN)), attribute(unix.NFTA_HOOK_PRIORITY, number(0))))
 	offset := uint32(16) // of the destination in the header
 	if six {
@@ -139,7 +139,7 @@ func (f *acceptFilter) batch(addrs []netip.Addr) (b []byte, first, last uint32) 
 	}
 	// The last change is the one that is acknowledged.
 	acknowledge(b)
-	last = f.sequence
+	last = t.sequence
 	message(unix.NFNL_MSG_BATCH_END, 0, unix.NFNL_SUBSYS_NFTABLES)
 	return b, first, last
 }
@@ -156,8 +156,8 @@ func acknowledge(b []byte) {
 
 // exchange sends a batch and waits for the answer to its last message, or for
 // the first error.
-func (f *acceptFilter) exchange(b []byte, first, last uint32) error {
-	fd := int(f.socket.Fd())
+func (t *Table) exchange(b []byte, first, last uint32) error {
+	fd := int(t.socket.Fd())
 	if err := unix.Sendto(fd, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return err
 	}

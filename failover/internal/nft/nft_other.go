@@ -1,6 +1,6 @@
 //go:build !linux
 
-package failover
+package nft
 
 import (
 	"errors"
@@ -9,8 +9,10 @@ import (
 	"runtime"
 )
 
-func (f *acceptFilter) set([]netip.Addr) error {
+// Set returns errors.ErrUnsupported.
+func (t *Table) Set([]netip.Addr) error {
 	return fmt.Errorf("failover: drop what comes for the virtual addresses on %s: %w; accept it", runtime.GOOS, errors.ErrUnsupported)
 }
 
-func (f *acceptFilter) close() {}
+// Close does nothing.
+func (t *Table) Close() {}
