@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -52,7 +53,7 @@ func (p Announcing) check() error {
 }
 
 // rounds is how many announcements there are before the refreshes.
-func (p Announcing) rounds() int { return orDefault(p.Count, len(announceAt)) }
+func (p Announcing) rounds() int { return cmp.Or(p.Count, len(announceAt)) }
 
 // next is when the round, counted from 0, is due in a plan that began at base,
 // or a refresh after the last one.
@@ -60,7 +61,7 @@ func (p Announcing) next(base time.Time, round int) time.Time {
 	last := len(announceAt) - 1
 	switch {
 	case round >= p.rounds():
-		return base.Add(orDefault(p.Refresh, DefaultRefresh))
+		return base.Add(cmp.Or(p.Refresh, DefaultRefresh))
 	case p.Interval > 0:
 		return base.Add(time.Duration(round) * p.Interval)
 	case round > last:

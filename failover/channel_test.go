@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"cmp"
 	"io"
 	"net/netip"
 	"testing"
@@ -66,5 +67,5 @@ func (s *strangers) ReadFromUDPAddrPort([]byte) (int, netip.AddrPort, error) {
 		return 0, netip.AddrPort{}, io.EOF
 	}
 	time.Sleep(s.every)
-	return 0, orDefault(s.from, netip.MustParseAddrPort("192.0.2.3:539")), nil
+	return 0, cmp.Or(s.from, netip.MustParseAddrPort("192.0.2.3:539")), nil
 }

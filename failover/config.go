@@ -143,7 +143,7 @@ func (c *Config) fill() (*Config, error) {
 	} else if f.WitnessTimeout < 0 || f.WitnessTimeout > f.DeadAfter {
 		complain("witness time-out %v is out of range; use at most the dead time (%v)", f.WitnessTimeout, f.DeadAfter)
 	}
-	f.WitnessTimeout = orDefault(f.WitnessTimeout, f.Interval)
+	f.WitnessTimeout = cmp.Or(f.WitnessTimeout, f.Interval)
 	if n := len(f.Channels); n > pulse.MaxChannels {
 		complain("%d channels; at most %d are possible", n, pulse.MaxChannels)
 	}

@@ -132,10 +132,10 @@ func (c *RouterConfig) fill() (*RouterConfig, error) {
 	f := *c
 	var errs []error
 	complain := func(format string, a ...any) { errs = append(errs, fmt.Errorf("failover: "+format, a...)) }
-	f.Version = orDefault(f.Version, 3)
-	f.Priority = orDefault(f.Priority, vrrp.DefaultPriority)
-	f.Interval = orDefault(f.Interval, DefaultInterval)
-	f.DownAdverts = orDefault(f.DownAdverts, vrrp.DefaultDownAdverts)
+	f.Version = cmp.Or(f.Version, 3)
+	f.Priority = cmp.Or(f.Priority, vrrp.DefaultPriority)
+	f.Interval = cmp.Or(f.Interval, DefaultInterval)
+	f.DownAdverts = cmp.Or(f.DownAdverts, vrrp.DefaultDownAdverts)
 	if f.Device == "" || len(f.Device) > 15 || strings.ContainsAny(f.Device, ":/ ") {
 		complain("device %q: give the one that carries the adverts, as eth0", f.Device)
 	}
@@ -236,12 +236,4 @@ func (c *RouterConfig) ring() (*vrrp.Keys, error) {
 		window = 0
 	}
 	return vrrp.NewKeys(window, c.Keys...)
-}
-
-func orDefault[T comparable](v, def T) T {
-	var zero T
-	if v == zero {
-		return def
-	}
-	return v
 }

@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -80,9 +81,9 @@ func (r VirtualRoute) check() error {
 
 // place is what the kernel tells routes apart by.
 func (r VirtualRoute) place() VirtualRoute {
-	p := VirtualRoute{Prefix: r.Prefix, Metric: r.Metric, Table: orDefault(r.Table, mainTable)}
+	p := VirtualRoute{Prefix: r.Prefix, Metric: r.Metric, Table: cmp.Or(r.Table, mainTable)}
 	if r.Prefix.Addr().Is6() {
-		p.Metric = orDefault(p.Metric, metric6)
+		p.Metric = cmp.Or(p.Metric, metric6)
 	}
 	return p
 }
