@@ -198,12 +198,7 @@ func (n *Node) sendNow() {
 	n.wakeLoop()
 }
 
-func (n *Node) wakeLoop() {
-	select {
-	case n.poke <- struct{}{}:
-	default:
-	}
-}
+func (n *Node) wakeLoop() { nudge(n.poke) }
 
 // loop beats, and passes time to the machine, until the node has left.
 //

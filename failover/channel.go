@@ -21,7 +21,8 @@ const floodTime = 100 * time.Millisecond
 // again when it breaks, and its counters.
 type channel struct {
 	Channel
-	index int
+	index   int
+	changed chan struct{} // for who waits to open the socket again
 
 	// What reading takes. Whoever has it and has drained the socket has seen
 	// all that there is.
@@ -77,10 +78,8 @@ func (n *Node) receive(ctx context.Context, c *channel) {
 				pause = firstRetry
 			}
 		}
-		select {
-		case <-ctx.Done():
+		if !awaitRetry(ctx, pause, c.changed) {
 			return
-		case <-time.After(pause):
 		}
 		pause = min(2*pause, lastRetry)
 		if n.listen(ctx, c) == nil {
@@ -89,6 +88,13 @@ func (n *Node) receive(ctx context.Context, c *channel) {
 			}
 			n.countOpen()
 		}
+	}
+}
+
+// retry lets channels that are closed be opened at once.
+func (n *Node) retry() {
+	for _, c := range n.chans {
+		nudge(c.changed)
 	}
 }
 

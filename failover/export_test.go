@@ -2,6 +2,7 @@ package failover
 
 import (
 	"context"
+	"net/netip"
 	"sync/atomic"
 	"time"
 )
@@ -26,3 +27,28 @@ var _ standby = (*Ready)(nil)
 
 // LastWord does what the daemon does for a router whose beat process is gone.
 func (r *Router) LastWord(ctx context.Context) { r.lastWord(ctx) }
+
+// Noticing is a transport whose system tells of a change when a test does.
+type Noticing struct {
+	Transport
+	AdvertTransport
+	Tries   atomic.Int64 // to listen
+	changed atomic.Pointer[func()]
+}
+
+// Listen is that of the Transport.
+func (n *Noticing) Listen(ctx context.Context, local netip.AddrPort) (PacketConn, error) {
+	n.Tries.Add(1)
+	return n.Transport.Listen(ctx, local)
+}
+
+// Change tells that something has changed.
+func (n *Noticing) Change() { (*n.changed.Load())() }
+
+func (n *Noticing) notice(ctx context.Context, changed func()) error {
+	n.changed.Store(&changed)
+	<-ctx.Done()
+	return nil
+}
+
+var _ noticing = (*Noticing)(nil)

@@ -76,7 +76,7 @@ func New(cfg *Config) (*Node, error) {
 	n.effects.settled = n.settled
 	for i, ch := range c.Channels {
 		// One byte more than a packet, so that longer ones show.
-		n.chans = append(n.chans, &channel{Channel: ch, index: i, in: make([]byte, max(pulse.Size, pulse.MaxPieceSize)+1)})
+		n.chans = append(n.chans, &channel{Channel: ch, index: i, changed: make(chan struct{}, 1), in: make([]byte, max(pulse.Size, pulse.MaxPieceSize)+1)})
 	}
 	n.legacy.little = nativeLittle()
 	if len(n.chans) > 0 && !c.Legacy {
@@ -142,6 +142,9 @@ func (n *Node) Run(ctx context.Context) error {
 		work.Go(func() { n.receive(inner, c) })
 	}
 	work.Go(func() { n.clearances(inner) })
+	if len(n.chans) > 0 {
+		work.Go(func() { noticeChanges(inner, n.cfg.Transport, n.retry) })
+	}
 	n.loop(ctx)
 	stop()
 	work.Wait()

@@ -26,6 +26,8 @@ type Router struct {
 	events  *eventQueue
 	effects *effects
 	poke    chan struct{}
+	// changed is for who waits to open the socket again.
+	changed chan struct{}
 	// listening is for who has begun to listen.
 	listening chan struct{}
 	remote    *remote // where all of it is with a Beat; nil: here
@@ -92,7 +94,7 @@ func NewRouter(cfg *RouterConfig) (*Router, error) {
 	}
 	r := &Router{
 		name: c.name(), virtual: virtual, filter: filter, cfg: c, own: *c.advert(), start: time.Now(), mu: new(sync.Mutex),
-		poke: make(chan struct{}, 1), listening: make(chan struct{}, 1), in: make([]byte, advertBuffer), addrs: make([]netip.Addr, 0, vrrp.MaxAddrs),
+		poke: make(chan struct{}, 1), changed: make(chan struct{}, 1), listening: make(chan struct{}, 1), in: make([]byte, advertBuffer), addrs: make([]netip.Addr, 0, vrrp.MaxAddrs),
 	}
 	if len(c.Keys) > 0 {
 		if r.keys, err = c.ring(); err != nil {
@@ -146,6 +148,7 @@ func (r *Router) Run(ctx context.Context) error {
 	telling.Go(func() { r.events.run(tell) })
 	work.Go(r.effects.run)
 	work.Go(func() { r.receive(inner) })
+	work.Go(func() { r.notice(inner) })
 	work.Go(func() { r.introduce(inner) })
 	r.loop(ctx)
 	stop()
@@ -402,9 +405,4 @@ func (r *Router) reason(now time.Duration) string {
 	return text
 }
 
-func (r *Router) wakeLoop() {
-	select {
-	case r.poke <- struct{}{}:
-	default:
-	}
-}
+func (r *Router) wakeLoop() { nudge(r.poke) }

@@ -18,7 +18,8 @@ const (
 	// drainLimit bounds how many packets are read before a timer is looked at:
 	// a flood must not stop the clock.
 	drainLimit = 1024
-	// linkPoll is how soon a device that works again is noticed.
+	// linkPoll is how soon a device that works again is noticed where nobody
+	// tells of it.
 	linkPoll = 100 * time.Millisecond
 	// stallEvery limits EventStalled.
 	stallEvery = time.Minute
@@ -125,14 +126,21 @@ func (r *Router) receive(ctx context.Context) {
 			}
 			continue
 		}
-		select {
-		case <-ctx.Done():
+		if !awaitRetry(ctx, pause, r.changed) {
 			return
-		case <-time.After(pause):
 		}
 		pause = min(2*pause, lastRetry)
 		_ = r.open(ctx) // told by itself
 	}
+}
+
+// notice looks at the device, or tries to open the socket, when something has
+// changed.
+func (r *Router) notice(ctx context.Context) {
+	r.mu.Lock()
+	transport := r.cfg.Transport
+	r.mu.Unlock()
+	noticeChanges(ctx, transport, func() { nudge(r.changed); r.wakeLoop() })
 }
 
 func (r *Router) close() {

@@ -27,8 +27,6 @@ const (
 	// simLate is how late a router may speak: the kernel lets a thread oversleep
 	// by 50 µs, and there may be two of these.
 	simLate = 200 * time.Microsecond
-	// simPoll is how late a router of ours may notice that its device works again.
-	simPoll = 100 * time.Millisecond
 	// simLead is from the client's first packet to the event. It keeps its
 	// packets off the moments at which something happens: what arrives in the
 	// very microsecond in which an address comes may be lost.
@@ -191,12 +189,8 @@ var simMoves = map[string]func(p *simPair){
 	"link": func(p *simPair) {
 		p.silence(p.interval/2, func() { p.hosts[0].plug(false) })
 		p.peace(1)
-		m := p.move(1, p.interval/2, p.down(simFirst), simPoll+p.soon(), func() { p.hosts[0].plug(true) })
-		late := simLate
-		if p.programs[0] != simTheirs {
-			late += simPoll
-		}
-		p.within("link up", m.blind, p.down(simFirst), late)
+		m := p.move(1, p.interval/2, p.down(simFirst), p.soon(), func() { p.hosts[0].plug(true) })
+		p.within("link up", m.blind, p.down(simFirst), simLate)
 		p.back("link up", m)
 	},
 	// The second router hears nothing, and is heard: both serve, until it hears
