@@ -2,37 +2,23 @@ package main
 
 import (
 	"log/slog"
-	"net/netip"
 	"strings"
 	"testing"
 
-	"github.com/lvskit/lvskit/failover"
 	"github.com/lvskit/lvskit/internal/director"
 )
 
-// ofAPair is the part in a pair, ofRouters that in VRRP, and alone nobody's.
-func elections() (ofAPair, ofRouters, alone election) {
-	a := netip.MustParseAddrPort("192.0.2.1:539")
-	ofAPair.node.Channels = []failover.Channel{{Name: "public", Local: a, Peer: a}}
-	ofRouters.routers = func(*director.Setup) ([]failover.RouterConfig, error) { return nil, nil }
-	return ofAPair, ofRouters, alone
-}
-
 func TestBeatOfAnElection(t *testing.T) {
-	pair, routers, alone := elections()
 	for _, tt := range []struct {
 		mode    string
-		of      election
 		process bool
 		why     string
 	}{
-		{"auto", pair, true, ""},
-		{"auto", routers, true, ""},
-		{"auto", alone, false, "there is no other router"},
-		{"process", alone, true, ""},
-		{"inline", pair, false, "asked for"},
+		{"auto", true, ""},
+		{"process", true, ""},
+		{"inline", false, "asked for"},
 	} {
-		beat, why, err := newBeat(tt.mode, tt.of, slog.New(slog.DiscardHandler))
+		beat, why, err := newBeat(tt.mode, slog.New(slog.DiscardHandler))
 		if err != nil || (beat != nil) != tt.process || why != tt.why {
 			t.Errorf("%s: process %v, why %q, %v", tt.mode, beat != nil, why, err)
 		}

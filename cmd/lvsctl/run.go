@@ -141,10 +141,14 @@ func runDaemon(c *cli.Context) error {
 	if c.IsSet("key-file") {
 		options.KeyFile = c.String("key-file")
 	}
-	if err := pairFlags(setup, &options, c.String("witness"), c.String("fence")); err != nil {
-		return err
+	part := func(s *director.Setup) (election, error) {
+		o := options
+		if err := pairFlags(s, &o, c.String("witness"), c.String("fence")); err != nil {
+			return election{}, err
+		}
+		return elect(s, o)
 	}
-	elected, err := elect(setup, options)
+	elected, err := part(setup)
 	if err != nil {
 		return err
 	}
@@ -175,7 +179,16 @@ func runDaemon(c *cli.Context) error {
 	conf := director.Config{
 		Setup: setup, Load: load, Reload: reload,
 		Dataplane: plane.Dataplane, DataplaneKind: plane.Kind, DataplaneReason: plane.Reason,
-		Failover: elected.node, Keys: elected.keys, Elect: elected.routers, Identity: elected.identity, Hints: true,
+		Failover: elected.node, Identity: elected.identity, BeatAlone: c.String("beat") == "process", Hints: true,
+		Keys: func(s *director.Setup) ([]pulse.Key, error) { return s.Keys(options) },
+		Pair: func(s *director.Setup) (failover.Config, string, error) {
+			e, err := part(s)
+			return e.node, e.identity, err
+		},
+		Elect: func(s *director.Setup) ([]failover.RouterConfig, string, error) {
+			e, err := part(s)
+			return e.routers, e.identity, err
+		},
 		StateFile: c.String("state"), Control: socket, Version: version(), Logger: log,
 	}
 	if c.String("addresses") == "manage" || c.String("addresses") == "auto" && plane.Kind == director.KindKernel {
@@ -187,7 +200,7 @@ func runDaemon(c *cli.Context) error {
 			return owner, nil
 		}
 	}
-	if conf.Beat, conf.BeatReason, err = newBeat(c.String("beat"), elected, log); err != nil {
+	if conf.Beat, conf.BeatReason, err = newBeat(c.String("beat"), log); err != nil {
 		return err
 	}
 	d, err := director.New(c.Context, conf)
@@ -201,25 +214,19 @@ func runDaemon(c *cli.Context) error {
 // routers of VRRP.
 type election struct {
 	node     failover.Config
-	keys     func(*director.Setup) ([]pulse.Key, error)
-	routers  func(*director.Setup) ([]failover.RouterConfig, error)
+	routers  []failover.RouterConfig // nil: of a pair
 	identity string
 }
 
 func elect(setup *director.Setup, o director.PairOptions) (e election, err error) {
 	if len(setup.Routers) == 0 {
-		e.keys = func(s *director.Setup) ([]pulse.Key, error) { return s.Keys(o) }
 		e.node, e.identity, err = setup.Pair(o)
 		return e, err
 	}
 	if len(o.Channels) > 0 {
 		return e, usagef("--heartbeat is for failover_mode = pulse, and %s has failover_mode = vrrp", setup.Source)
 	}
-	e.routers = func(s *director.Setup) (routers []failover.RouterConfig, err error) {
-		routers, _, err = s.Elect(o)
-		return routers, err
-	}
-	_, e.identity, err = setup.Elect(o)
+	e.routers, e.identity, err = setup.Elect(o)
 	return e, err
 }
 
@@ -248,12 +255,9 @@ func pairFlags(setup *director.Setup, o *director.PairOptions, witness, fence st
 }
 
 // newBeat is the process for the election, nil for none, and why.
-func newBeat(mode string, e election, log *slog.Logger) (*failover.Beat, string, error) {
-	switch {
-	case mode == "inline":
+func newBeat(mode string, log *slog.Logger) (*failover.Beat, string, error) {
+	if mode == "inline" {
 		return nil, "asked for", nil
-	case mode == "auto" && e.routers == nil && len(e.node.Channels) == 0:
-		return nil, "there is no other router", nil
 	}
 	beat, err := failover.NewBeat(&failover.BeatConfig{Logger: log})
 	switch {

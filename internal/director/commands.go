@@ -36,6 +36,7 @@ type commands struct {
 	roles           map[string]failover.Role
 	active, decided bool
 	setup           *Setup
+	gone            map[string]*RouterSetup // that are leaving, by name
 	pipe            *pipe
 
 	mu      sync.Mutex
@@ -62,7 +63,7 @@ type job struct {
 func newCommands(log *slog.Logger) *commands {
 	return &commands{
 		log: log, within: commandWithin, stood: make(map[subject]bool), roles: make(map[string]failover.Role),
-		setup: &Setup{}, pipe: &pipe{log: log}, wake: make(chan struct{}, 1),
+		setup: &Setup{}, gone: make(map[string]*RouterSetup), pipe: &pipe{log: log}, wake: make(chan struct{}, 1),
 	}
 }
 

@@ -27,7 +27,7 @@ func (d *Director) describe(p *polled) *control.Status {
 		Services:  make([]control.Service, 0, len(d.setup.Services)),
 		Notes:     append([]string{}, d.setup.Notes...),
 	}
-	st.Notes = append(st.Notes, d.oldElection()...)
+	st.Notes = append(st.Notes, d.pending()...)
 	if table.Err != nil {
 		st.Dataplane.Error = table.Err.Error()
 	}

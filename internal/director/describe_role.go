@@ -14,6 +14,7 @@ import (
 
 // polled is what the electors said of themselves: one of a node, or the others.
 type polled struct {
+	members []*member
 	node    failover.Status
 	routers []failover.RouterStatus
 	beat    control.Beat
@@ -23,12 +24,16 @@ type polled struct {
 // which come from another process, for electors wait for the loop.
 func (d *Director) poll() *polled {
 	p := &polled{beat: d.describeBeat()}
-	for _, m := range d.members {
-		if m.node != nil {
+	for _, m := range d.electing.all() {
+		switch {
+		case m.node != nil && len(p.members) == 0:
 			p.node = m.node.Status()
-		} else {
+		case m.node == nil && (len(p.members) == 0 || p.members[0].node == nil):
 			p.routers = append(p.routers, m.router.Status())
+		default:
+			continue // what failover_mode was before
 		}
+		p.members = append(p.members, m)
 	}
 	return p
 }
@@ -36,17 +41,17 @@ func (d *Director) poll() *polled {
 // describeRole tells of the election. It belongs to the loop's goroutine.
 func (d *Director) describeRole(p *polled) control.Role {
 	var r control.Role
-	if d.members[0].node != nil {
-		r = d.describeNode(d.members[0], &p.node)
+	if m := p.members[0]; m.node != nil {
+		r = d.describeNode(m, &p.node)
 	} else {
-		r = d.describeRouters(p.routers)
+		r = describeRouters(p.members, p.routers)
 	}
-	r.Identity = d.cfg.Identity
+	r.Identity = d.identity
 	r.Beat = p.beat
 	r.Sightings = d.loop.sightings.list()
-	for i, m := range d.members {
-		for _, t := range d.tracks.status(i) {
-			out := control.Tracked{Name: t.Name, Router: m.name, OK: t.OK || !t.Known, Error: t.Error}
+	for _, m := range p.members {
+		for _, t := range m.track.present().Status().Tracks {
+			out := control.Tracked{Name: t.Name, Router: m.name(), OK: t.OK || !t.Known, Error: t.Error}
 			if t.Known {
 				since := t.Since
 				out.Since = &since
@@ -70,7 +75,7 @@ func (d *Director) describeRole(p *polled) control.Role {
 func (d *Director) describeNode(m *member, n *failover.Status) control.Role {
 	r := control.Role{
 		Mode: lvscf.PulseMode.String(), Role: n.Role.String(), Reason: n.Reason, Since: n.Since, Rival: n.Rival,
-		Channels: make([]control.Channel, 0, len(n.Channels)), Addresses: addressTexts(d.setup.Addresses, m),
+		Channels: make([]control.Channel, 0, len(n.Channels)), Addresses: addressTexts(m),
 		Refused: make(map[string]uint64), PartnerRefused: n.Partner.Refused, Error: n.AddressError, HandOver: n.HandOver, Legacy: n.Legacy,
 	}
 	if n.Partner.Known {
@@ -79,7 +84,7 @@ func (d *Director) describeNode(m *member, n *failover.Status) control.Role {
 			ClockOffsetMS: millis(n.Partner.ClockOffset), ClocksDiffer: n.Partner.ClocksDiffer,
 			Verdicts: n.Partner.Verdicts, VerdictsAgeMS: millis(n.Partner.VerdictsAge),
 		}
-		d.partner.describe(r.Partner)
+		m.partner.describe(r.Partner)
 	}
 	for _, c := range n.Channels {
 		ch := control.Channel{Name: c.Name, Local: c.Local.String(), Peer: c.Peer.String(), Up: c.Up, Error: c.Error}
@@ -101,15 +106,15 @@ func (d *Director) describeNode(m *member, n *failover.Status) control.Role {
 
 // describeRouters tells of the virtual routers of VRRP, and in sum of the
 // director: active if any of them is.
-func (d *Director) describeRouters(list []failover.RouterStatus) control.Role {
+func describeRouters(members []*member, list []failover.RouterStatus) control.Role {
 	sum := control.Role{
 		Mode: lvscf.VRRPMode.String(), Channels: []control.Channel{}, Addresses: []string{}, Refused: make(map[string]uint64), AddressesHeld: true,
 	}
 	best := -1
 	var others []string
-	for i, m := range d.members {
+	for i, m := range members {
 		s := &list[i]
-		r := d.describeRouter(m, s)
+		r := describeRouter(m, s)
 		sum.Routers = append(sum.Routers, r)
 		for reason, n := range s.Drops {
 			sum.Refused[reason] += n
@@ -154,11 +159,11 @@ func roleRank(r failover.Role) int {
 	return 0
 }
 
-func (d *Director) describeRouter(m *member, s *failover.RouterStatus) control.Router {
+func describeRouter(m *member, s *failover.RouterStatus) control.Router {
 	r := control.Router{
-		Name: m.name, Group: s.Group, Role: s.Role.String(), Reason: s.Reason, Since: s.Since, VRID: s.VRID, Device: s.Device, Version: s.Version,
+		Name: m.name(), Group: s.Group, Role: s.Role.String(), Reason: s.Reason, Since: s.Since, VRID: s.VRID, Device: s.Device, Version: s.Version,
 		Priority: s.Priority, IntervalMS: millis(s.Interval), DownMS: millis(s.Down), Rival: s.Rival,
-		Addresses: []string{}, AddressesHeld: m.addresses != nil && s.Serving,
+		Addresses: addressTexts(m), AddressesHeld: m.addresses != nil && s.Serving,
 		Error: cmp.Or(s.Error, s.AddressError), Peers: []control.RouterPeer{}, Refused: make(map[string]uint64),
 		Sent: s.Sent, Received: s.Received, Stalls: s.Stalls,
 	}
@@ -168,8 +173,11 @@ func (d *Director) describeRouter(m *member, s *failover.RouterStatus) control.R
 	if s.Active.IsValid() {
 		r.Active, r.ActivePriority = s.Active.String(), s.ActivePriority
 	}
-	if setup := d.setup.router(m.name); setup != nil {
-		r.Addresses = addressTexts(setup.Addresses, m)
+	switch {
+	case m.failed != nil:
+		r.Reason, r.Error = "it does not run: "+m.failed.Error(), m.failed.Error()
+	case !m.begun.Load():
+		r.Reason, r.Error = "it begins when what was there before it has left", ""
 	}
 	for _, p := range s.Peers {
 		at := p.LastHeard
@@ -188,6 +196,9 @@ func (d *Director) describeBeat() control.Beat {
 	if d.cfg.Beat == nil {
 		return control.Beat{Mode: "inline", Reason: d.cfg.BeatReason}
 	}
+	if !d.electing.beats() {
+		return control.Beat{Mode: "inline", Reason: "there is no other router"}
+	}
 	s := d.cfg.Beat.Status()
 	b := control.Beat{
 		Mode: "process", PID: s.Pid, Starts: s.Starts, Priority: s.Priority, MemoryLocked: s.MemoryLocked, Limits: s.Limits, Error: s.Error,
@@ -199,12 +210,12 @@ func (d *Director) describeBeat() control.Beat {
 }
 
 // addressTexts are the addresses of an elector, none if nobody carries them.
-func addressTexts(list []failover.VirtualAddress, m *member) []string {
-	out := make([]string, 0, len(list))
+func addressTexts(m *member) []string {
+	out := make([]string, 0, len(m.list))
 	if m.addresses == nil {
 		return out
 	}
-	for _, a := range list {
+	for _, a := range m.list {
 		out = append(out, a.String())
 	}
 	return out

@@ -41,17 +41,24 @@ type Config struct {
 	// fills in itself: digest, owner, hooks and logger. With VRRP it is not
 	// used.
 	Failover failover.Config
+	// Pair works out that part, and the identity, for another setup, as
+	// [Setup.Pair] does. It is asked on a reload that changes failover_mode or
+	// the heartbeat.
+	Pair func(*Setup) (failover.Config, string, error)
 	// Keys reads the keys of the heartbeat anew on a reload, as [Setup.Keys]
 	// does; nil leaves them as they are.
 	Keys func(*Setup) ([]pulse.Key, error)
-	// Elect works out the part in each virtual router of a setup with VRRP, as
-	// [Setup.Elect] does; it is asked at the start and on each reload.
-	Elect func(*Setup) ([]failover.RouterConfig, error)
-	// Beat is the process that the election runs in; nil is this one. Run runs
-	// it, too. BeatReason says why it is so.
+	// Elect works out the part in each virtual router of a setup with VRRP, and
+	// the identity, as [Setup.Elect] does; it is asked at the start and on each
+	// reload.
+	Elect func(*Setup) ([]failover.RouterConfig, string, error)
+	// Beat is the process that the election runs in; nil is this one, and
+	// BeatReason says why. Run runs it, too, as soon as there may be another
+	// router, and with BeatAlone in any case.
 	Beat       *failover.Beat
+	BeatAlone  bool
 	BeatReason string
-	// Identity is "primary", "backup" or "alone", for people.
+	// Identity is "primary", "backup" or "alone", for people, at the start.
 	Identity string
 	// NewAddresses makes an owner of floating addresses for the node, or for
 	// each router; nil when nobody carries any.
@@ -89,12 +96,12 @@ type Director struct {
 	loop    *loop
 	monitor *health.Monitor
 	loads   *loads
-	members []*member
-	partner *partner     // nil with VRRP
-	paths   *dsr.Manager // nil without the kernel's table
-	watched *watched     // nil without hints
-	tracks  *tracking
-	news    chan struct{} // the partner told of servers
+	// electing has the electors; the identity belongs to the loop.
+	electing *electing
+	identity string
+	paths    *dsr.Manager  // nil without the kernel's table
+	watched  *watched      // nil without hints
+	news     chan struct{} // the partner told of servers
 	// statics carries the addresses that are always here, nil if nobody does;
 	// staticErr is the trouble with it.
 	statics    AddressSet
@@ -121,7 +128,7 @@ func New(_ context.Context, cfg Config) (*Director, error) {
 	if err != nil {
 		cfg.Logger.Warn("starting without the list of own services", "err", err)
 	}
-	d := &Director{cfg: cfg, log: cfg.Logger, setup: setup, started: time.Now(), loaded: time.Now(), drain: setup.Drain, news: make(chan struct{}, 1)}
+	d := &Director{cfg: cfg, log: cfg.Logger, setup: setup, started: time.Now(), loaded: time.Now(), drain: setup.Drain, identity: cfg.Identity, news: make(chan struct{}, 1)}
 	d.loop = newLoop(d.log, cfg.Dataplane, owned, setup)
 	if d.paths, err = managePaths(&cfg); err != nil {
 		return nil, err
@@ -150,12 +157,11 @@ func New(_ context.Context, cfg Config) (*Director, error) {
 	if err := d.loads.set(setup); err != nil {
 		return nil, err
 	}
-	if err := d.newMembers(); err != nil {
+	r, err := d.assemble(setup, nil)
+	if err != nil {
 		return nil, err
 	}
-	if d.tracks, err = newTracking(d.log, d.members, cfg.Identity, setup); err != nil {
-		return nil, err
-	}
+	d.electing = &electing{d: d, members: r.members}
 	if d.statics, err = d.own(setup.Statics, failover.Announcing{}); err != nil {
 		return nil, err
 	}
@@ -200,10 +206,6 @@ func (d *Director) Run(ctx context.Context) error {
 	if d.cfg.Control != nil {
 		g.Go(func() error { return control.Serve(work, d.cfg.Control, d) })
 	}
-	g.Go(func() error { return d.tracks.run(work) })
-	if m := d.members[0]; m.node != nil && len(d.cfg.Failover.Channels) > 0 {
-		g.Go(func() error { return d.exchange(work, m) })
-	}
 	g.Go(func() error { d.reloads(work); return nil })
 
 	// A part that fails ends the electors, and so all of it.
@@ -211,8 +213,7 @@ func (d *Director) Run(ctx context.Context) error {
 	defer quit()
 	stop := context.AfterFunc(work, quit)
 	defer stop()
-	d.tracks.ready(active)
-	err := d.elect(active)
+	err := d.electing.run(active)
 
 	// A director that could not even begin must not take back what an earlier
 	// life of the daemon left serving.
@@ -236,10 +237,11 @@ func (d *Director) Run(ctx context.Context) error {
 // onRole makes the order of an elector to stand by, to serve or to withdraw.
 // It returns when the table is so; a table that cannot be changed now is tried
 // again by the loop, and does not keep the role from changing.
-func (d *Director) onRole(router string) func(context.Context, failover.Role) error {
+func (d *Director) onRole(m *member) func(context.Context, failover.Role) error {
 	return func(ctx context.Context, r failover.Role) error {
 		d.loop.ask(ctx, func(ctx context.Context) {
-			d.loop.stances[router] = stanceOf(r)
+			m.stance = stanceOf(r)
+			d.stand()
 			d.loop.settle(ctx)
 		})
 		return nil
@@ -275,7 +277,7 @@ func (d *Director) onEvent(m *member, e failover.Event) {
 	if m.router != nil {
 		priority = m.router.Status().Priority
 	}
-	d.loop.inbox.order(func(context.Context) { d.loop.becomes(m.name, e.Role, priority) })
+	d.loop.inbox.order(func(context.Context) { d.loop.becomes(m.name(), e.Role, priority) })
 }
 
 // setTimeouts hands the configuration's connection time-outs to a data plane
@@ -319,11 +321,11 @@ func (d *Director) reloads(ctx context.Context) {
 // adopt makes setup the running configuration. It belongs to the loop's
 // goroutine.
 func (d *Director) adopt(ctx context.Context, setup *Setup) error {
-	routers, err := d.electAnew(setup)
+	r, err := d.assemble(setup, d.electing.present())
 	if err != nil {
 		return err
 	}
-	if err := d.changeKeys(setup); err != nil {
+	if err := d.changeKeys(setup, r.members[0]); err != nil {
 		return err
 	}
 	d.openPaths(setup)
@@ -336,15 +338,13 @@ func (d *Director) adopt(ctx context.Context, setup *Setup) error {
 	if err := d.loads.set(setup); err != nil {
 		return err
 	}
-	if d.partner != nil {
-		d.partner.setOwn(setup)
-		d.partner.node.SetDigest(setup.Digest)
-	}
-	if setup.Drain != d.drain {
-		d.log.Warn("drain_time changed: it counts from the next start of the director", "now", d.drain, "then", setup.Drain)
+	if m := r.members[0]; m.node != nil {
+		m.partner.setOwn(setup)
+		m.node.SetDigest(setup.Digest)
 	}
 	d.logChanges(setup)
 	staticErr := d.setStatics(ctx, setup)
+	d.take(setup, r)
 	d.setup = setup
 	d.declare(ctx)
 	d.setTimeouts(ctx)
@@ -352,14 +352,9 @@ func (d *Director) adopt(ctx context.Context, setup *Setup) error {
 	d.loop.adopt(setup, d.states())
 	d.loop.settle(ctx)
 	// Table first, then addresses, as on taking over.
-	d.moveAddresses(ctx, setup, routers, staticErr)
-	if err := d.tracks.set(setup); err != nil {
-		d.log.Error("what was tracked before is tracked still", "err", err)
-	}
-	for _, n := range setup.Notes {
-		d.log.Warn(n)
-	}
-	for _, n := range d.oldElection() {
+	d.moveAddresses(ctx, setup, r, staticErr)
+	d.exchangeMembers(r)
+	for _, n := range append(d.pending(), setup.Notes...) {
 		d.log.Warn(n)
 	}
 	d.log.Info("configuration loaded", "config", setup.Source, "serial", setup.Serial)

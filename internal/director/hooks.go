@@ -50,7 +50,11 @@ func (c *commands) becomes(router string, r failover.Role, priority uint8) {
 	c.whole()
 	name := cmp.Or(router, heartbeatName)
 	about := subject{router: name}
-	if s := c.setup.router(router); s != nil {
+	s := c.setup.router(router)
+	if s == nil {
+		s = c.gone[router]
+	}
+	if s != nil {
 		command := map[failover.Role]string{
 			failover.RoleActive: s.Hooks.Master, failover.RoleBackup: s.Hooks.Backup, failover.RoleFault: s.Hooks.Fault,
 		}[r]
@@ -77,7 +81,7 @@ func (c *commands) whole() {
 		return
 	}
 	if !active && !c.decided && len(c.roles) < len(c.setup.Routers) {
-		return // a router that a reload brought never decides, and need not
+		return
 	}
 	c.active, c.decided = active, true
 	j := job{state: "inactive", command: c.setup.Inactive}

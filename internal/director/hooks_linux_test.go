@@ -72,17 +72,21 @@ func TestHooksOfRoles(t *testing.T) {
 	step("out side", failover.RoleBackup, 100)
 	step("inside", failover.RoleBackup, 90, "director inactive", "all INSTANCE inside BACKUP 90")
 	step("out side", failover.RoleActive, 100, "director active", "master out_side", "notify INSTANCE out_side MASTER 100 %x", "all INSTANCE out_side MASTER 100")
-	// One more that a reload brought, which does not run yet, is not waited for.
+	// One more that a reload brought, which listens yet, is not waited for.
 	c.setup.Routers = append(c.setup.Routers, RouterSetup{Name: "new"})
 	step("inside", failover.RoleActive, 90, "all INSTANCE inside MASTER 90")
 	step("out side", failover.RoleFault, 100, "fault", "notify INSTANCE out_side FAULT 100 %x", "all INSTANCE out_side FAULT 100")
 	step("inside", failover.RoleLeaving, 90, "director inactive", "all INSTANCE inside STOP 90")
+	// One that a reload took away has its programs until it has left.
+	c.gone["out side"] = c.setup.router("out side")
+	c.setup.Routers = c.setup.Routers[1:]
+	step("out side", failover.RoleLeaving, 100, "notify INSTANCE out_side STOP 100 %x", "all INSTANCE out_side STOP 100")
 	if diff := cmp.Diff(want, lines()); diff != "" {
 		t.Errorf("programs (-want +got):\n%s", diff)
 	}
 	wantLines := []string{
 		`INSTANCE "out side" BACKUP 100`, `INSTANCE "inside" BACKUP 90`, `INSTANCE "out side" MASTER 100`, `INSTANCE "inside" MASTER 90`,
-		`INSTANCE "out side" FAULT 100`, `INSTANCE "inside" STOP 90`,
+		`INSTANCE "out side" FAULT 100`, `INSTANCE "inside" STOP 90`, `INSTANCE "out side" STOP 100`,
 	}
 	if diff := cmp.Diff(wantLines, fifoLines(t, fifo)); diff != "" {
 		t.Errorf("lines of the pipe (-want +got):\n%s", diff)

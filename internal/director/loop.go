@@ -55,6 +55,9 @@ type loop struct {
 	sightings sightings
 	log       *slog.Logger
 	stances   stances
+	// lingering are services that are in the configuration no more, of an elector
+	// that is leaving: as they were found they stay until its addresses have gone.
+	lingering map[ipvs.ServiceKey]*member
 	// read: the table was read, so what it holds can be planned with.
 	read bool
 	// giveUp asks the partner to serve in our place; once for each trouble.
@@ -67,7 +70,7 @@ func newLoop(log *slog.Logger, plane Dataplane, owned *ipvs.Ownership, setup *Se
 	l := &loop{
 		inbox: newInbox(), giveUp: func() {}, over: make(chan struct{}), log: log,
 		groups: make(map[string]pool.Group), commands: newCommands(log), stances: make(stances),
-		syncing: newSyncing(log, plane), sightings: make(sightings),
+		syncing: newSyncing(log, plane), sightings: make(sightings), lingering: make(map[ipvs.ServiceKey]*member),
 	}
 	l.control = askControl
 	l.rec = ipvs.NewReconciler(plane, &ipvs.ReconcilerConfig{
@@ -158,7 +161,7 @@ func (l *loop) settle(ctx context.Context) {
 	before := l.groups
 	var want ipvs.Table
 	want, l.groups = plan(l.setup, l.stances, l.facts, before, l.rec.Entry, time.Now())
-	_ = l.rec.Set(ctx, want)
+	_ = l.rec.Set(ctx, l.linger(want))
 	for i := range l.setup.Services {
 		switch v := &l.setup.Services[i]; l.stances.of(v) {
 		case stanceServe:
@@ -167,6 +170,40 @@ func (l *loop) settle(ctx context.Context) {
 			l.commands.leave(v)
 		}
 	}
+}
+
+// linger adds to a table what lingers.
+func (l *loop) linger(want ipvs.Table) ipvs.Table {
+	if len(l.lingering) == 0 {
+		return want
+	}
+	planned := make(map[ipvs.ServiceKey]bool, len(want))
+	for i := range want {
+		planned[want[i].Service.Key] = true
+	}
+	for k, m := range l.lingering {
+		if e, there := l.rec.Entry(k); there && !planned[k] && m.stance == stanceServe {
+			want = append(want, e)
+		}
+	}
+	return want
+}
+
+// rename brings up to date what is remembered of electors by their names; one
+// that is not in names is forgotten.
+func (l *loop) rename(names map[string]string) {
+	l.commands.roles = renamed(l.commands.roles, names)
+	l.syncing.rename(names)
+}
+
+func renamed[V any](old map[string]V, names map[string]string) map[string]V {
+	out := make(map[string]V, len(old))
+	for was, v := range old {
+		if now, ok := names[was]; ok {
+			out[now] = v
+		}
+	}
+	return out
 }
 
 // take takes news of servers and makes their services what they should be now:

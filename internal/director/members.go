@@ -6,8 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-
-	"golang.org/x/sync/errgroup"
+	"sync/atomic"
 
 	"github.com/lvskit/lvskit/failover"
 	"github.com/lvskit/lvskit/failover/pulse"
@@ -26,61 +25,162 @@ var (
 	_ elector = (*failover.Router)(nil)
 )
 
-// member is an elector with the addresses that are its. The name is that of
-// its vrrp block, empty for a node. One of node and router is nil.
+// member is an elector with the addresses that are its. One of node and router
+// is nil.
 type member struct {
-	name string
 	elector
 	node      *failover.Node
+	partner   *partner // of a node
 	router    *failover.Router
 	addresses AddressSet // nil: nobody carries any
-	// refused is why a router could not become what was loaded last. It belongs
-	// to the loop.
-	refused error
+	track     *tracking
+	// called is the name of its vrrp block, empty for a node; a reload may
+	// change it.
+	called atomic.Pointer[string]
+	// A node was made for this heartbeat, and a router for this sync group.
+	heartbeat Heartbeat
+	group     string
+	apart     bool // in the beat process
+	partnered bool // a node with a partner
+	// added by a reload: if it cannot run, the others go on.
+	added bool
+	begun atomic.Bool
+	after []*member // who has to leave before it begins
+	leave context.CancelFunc
+	left  chan struct{}
+
+	// What follows belongs to the loop.
+	stance stance
+	setup  *RouterSetup // nil for a node
+	list   []failover.VirtualAddress
+	failed error // why it does not run
 }
 
-// newMembers readies the electors of the configuration.
-func (d *Director) newMembers() error {
-	setups := d.cfg.Setup.Routers
-	if len(setups) == 0 {
-		return d.addNode()
+func newMember(name string, list []failover.VirtualAddress) *member {
+	m := &member{left: make(chan struct{}), list: list}
+	m.called.Store(&name)
+	return m
+}
+
+func (m *member) name() string { return *m.called.Load() }
+
+// title is the member for people.
+func (m *member) title() string {
+	if m.node != nil {
+		return "the heartbeat"
 	}
-	configs, err := d.cfg.Elect(d.cfg.Setup)
+	return "vrrp " + m.name()
+}
+
+// conflicts tells that two cannot run at the same time.
+func (m *member) conflicts(o *member) bool {
+	if m.node != nil || o.node != nil || m.router.String() == o.router.String() {
+		return true
+	}
+	if m.setup.SyncGroup != "" && m.setup.SyncGroup == o.setup.SyncGroup {
+		return true
+	}
+	return slices.ContainsFunc(m.list, func(a failover.VirtualAddress) bool { return carries(o.list, a) })
+}
+
+// carries tells whether an address is in a list, whatever its length and label.
+func carries(list []failover.VirtualAddress, a failover.VirtualAddress) bool {
+	return slices.ContainsFunc(list, func(b failover.VirtualAddress) bool {
+		return a.Prefix.Addr() == b.Prefix.Addr() && a.Device == b.Device
+	})
+}
+
+// roster is who takes part in the election by a setup.
+type roster struct {
+	members  []*member
+	configs  []failover.RouterConfig // of the routers
+	identity string
+	gone     []parting
+}
+
+// parting is a member that ends, and why. again: another one takes its place in
+// the same virtual router.
+type parting struct {
+	*member
+	why   string
+	again bool
+}
+
+// assemble finds who of those before goes on with a setup, and readies the
+// others; nothing is changed.
+func (d *Director) assemble(setup *Setup, before []*member) (*roster, error) {
+	r := &roster{identity: d.identity}
+	var err error
+	if len(setup.Routers) == 0 {
+		err = d.assembleNode(r, setup, before)
+	} else {
+		err = d.assembleRouters(r, setup, before)
+	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for i := range setups {
-		if err := d.addRouter(&setups[i], configs[i]); err != nil {
+	for _, m := range before {
+		if slices.Contains(r.members, m) || slices.ContainsFunc(r.gone, func(p parting) bool { return p.member == m }) {
+			continue
+		}
+		why := "it is gone from the configuration"
+		if (m.node != nil) != (r.members[0].node != nil) {
+			why = "failover_mode changed"
+		}
+		r.gone = append(r.gone, parting{member: m, why: why})
+	}
+	return r, nil
+}
+
+func (d *Director) assembleNode(r *roster, setup *Setup, before []*member) error {
+	f := d.cfg.Failover
+	if len(before) > 0 {
+		m := before[0]
+		same := m.node != nil && m.failed == nil && !setup.Heartbeat.differs(m.heartbeat)
+		if same {
+			r.members = []*member{m}
+			return nil
+		}
+		if m.node != nil {
+			r.gone = []parting{{m, "the heartbeat settings changed", false}}
+		}
+		var err error
+		if f, r.identity, err = d.cfg.Pair(setup); err != nil {
 			return err
 		}
 	}
-	return d.group()
+	m, err := d.newNode(setup, f, r.identity)
+	r.members = []*member{m}
+	return err
 }
 
-func (d *Director) addNode() error {
-	m := &member{}
-	f := d.cfg.Failover
-	f.Digest = d.setup.Digest
-	f.OnRole = d.onRole("")
-	d.partner = &partner{log: d.log, key: concealKey(&f), own: d.setup}
+func (d *Director) newNode(setup *Setup, f failover.Config, identity string) (*member, error) {
+	m := newMember("", setup.Addresses)
+	m.heartbeat = setup.Heartbeat
+	f.Digest = setup.Digest
+	f.OnRole = d.onRole(m)
+	m.partner = &partner{log: d.log, key: concealKey(&f), own: setup}
 	f.OnEvent = func(e failover.Event) {
-		d.partner.onEvent(e)
+		m.partner.onEvent(e)
 		d.onEvent(m, e)
 	}
-	f.Logger, f.Beat = d.log, d.cfg.Beat
+	f.Logger = d.log
+	m.partnered = len(f.Channels) > 0
+	if m.apart = d.cfg.Beat != nil && (m.partnered || d.cfg.BeatAlone); m.apart {
+		f.Beat = d.cfg.Beat
+	}
 	var err error
-	if m.addresses, err = d.own(d.setup.Addresses, d.setup.Announcing); err != nil {
-		return err
+	if m.addresses, err = d.own(setup.Addresses, setup.Announcing); err != nil {
+		return nil, err
 	}
 	if m.addresses != nil {
 		f.Owner = m.addresses
 	}
 	if m.node, err = failover.New(&f); err != nil {
-		return err
+		return nil, err
 	}
-	m.elector, d.partner.node = m.node, m.node
-	d.members = append(d.members, m)
-	return nil
+	m.elector, m.partner.node = m.node, m.node
+	return m, d.follow(m, setup, identity)
 }
 
 // concealKey hides what may be a secret in what the nodes tell each other of
@@ -93,44 +193,132 @@ func concealKey(c *failover.Config) []byte {
 	return slices.MinFunc(c.Keys, func(a, b pulse.Key) int { return cmp.Compare(a.ID, b.ID) }).Secret
 }
 
-func (d *Director) addRouter(s *RouterSetup, c failover.RouterConfig) error {
-	m := &member{name: s.Name}
-	c.OnRole = d.onRole(s.Name)
+func (d *Director) assembleRouters(r *roster, setup *Setup, before []*member) error {
+	var identity string
+	var err error
+	if r.configs, identity, err = d.cfg.Elect(setup); err != nil {
+		return err
+	}
+	if len(before) > 0 {
+		r.identity = identity
+	}
+	groups := setup.syncGroups(r.configs)
+	r.members = make([]*member, len(setup.Routers))
+	again := make(map[string]string) // why the groups are made anew
+	for i := range setup.Routers {
+		s, c := &setup.Routers[i], &r.configs[i]
+		why := "a router of its sync group is new"
+		for _, m := range before {
+			if m.router == nil || slices.Contains(r.members, m) || m.router.String() != virtualRouter(c) {
+				continue
+			}
+			switch refused := m.router.CanReconfigure(c); {
+			case m.failed != nil:
+				why = "it did not run"
+			case refused != nil:
+				why = onOneLine{refused}.Error()
+			case m.group != groups[i]:
+				why = "its sync group changed"
+			default:
+				r.members[i] = m
+			}
+			if r.members[i] == nil {
+				r.gone = append(r.gone, parting{m, why, true})
+			}
+			break
+		}
+		if r.members[i] == nil && s.SyncGroup != "" {
+			again[s.SyncGroup] = "sync_group " + s.SyncGroup + " is made anew"
+		}
+	}
+	fresh := make(map[string][]*failover.Router)
+	var names []string
+	for i := range setup.Routers {
+		s := &setup.Routers[i]
+		if m := r.members[i]; m != nil && again[s.SyncGroup] != "" {
+			// A group lives as long as all its routers.
+			r.gone = append(r.gone, parting{m, again[s.SyncGroup], true})
+			r.members[i] = nil
+		}
+		if r.members[i] != nil {
+			continue
+		}
+		m, err := d.newRouter(setup, s, r.configs[i], r.identity)
+		if err != nil {
+			return err
+		}
+		m.group = groups[i]
+		r.members[i] = m
+		if name := s.SyncGroup; name != "" {
+			if fresh[name] == nil {
+				names = append(names, name)
+			}
+			fresh[name] = append(fresh[name], m.router)
+		}
+	}
+	for _, name := range names {
+		if _, err := failover.NewGroup(name, fresh[name]...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// virtualRouter is what [failover.Router.String] will say.
+func virtualRouter(c *failover.RouterConfig) string {
+	name := fmt.Sprintf("%s %d", c.Device, c.VRID)
+	if c.Addresses[0].Is6() {
+		name += " IPv6"
+	}
+	return name
+}
+
+// syncGroups are the sync groups of the routers, with all that are in them.
+func (s *Setup) syncGroups(configs []failover.RouterConfig) []string {
+	all := make(map[string][]string)
+	for i := range s.Routers {
+		name := s.Routers[i].SyncGroup
+		all[name] = append(all[name], virtualRouter(&configs[i]))
+	}
+	out := make([]string, len(s.Routers))
+	for i := range s.Routers {
+		if name := s.Routers[i].SyncGroup; name != "" {
+			slices.Sort(all[name])
+			out[i] = fmt.Sprint(name, all[name])
+		}
+	}
+	return out
+}
+
+func (d *Director) newRouter(setup *Setup, s *RouterSetup, c failover.RouterConfig, identity string) (*member, error) {
+	m := newMember(s.Name, s.Addresses)
+	m.setup = s
+	c.OnRole = d.onRole(m)
 	c.OnEvent = func(e failover.Event) { d.onEvent(m, e) }
-	c.Logger, c.Beat = d.log, d.cfg.Beat
+	c.Logger, c.Beat, m.apart = d.log, d.cfg.Beat, d.cfg.Beat != nil
 	var err error
 	if m.addresses, err = d.own(s.Addresses, s.Announcing); err != nil {
-		return fmt.Errorf("%s: %w", s.Place, onOneLine{err})
+		return nil, fmt.Errorf("%s: %w", s.Place, onOneLine{err})
 	}
 	if m.addresses != nil {
 		c.Owner = m.addresses
 	}
 	if m.router, err = failover.NewRouter(&c); err != nil {
-		return fmt.Errorf("%s: %w", s.Place, onOneLine{err})
+		return nil, fmt.Errorf("%s: %w", s.Place, onOneLine{err})
 	}
 	m.elector = m.router
-	d.members = append(d.members, m)
-	return nil
+	return m, d.follow(m, setup, identity)
 }
 
-// group lets the routers of a sync group move together.
-func (d *Director) group() error {
-	groups := make(map[string][]*failover.Router)
-	var names []string
-	for i, m := range d.members {
-		name := d.cfg.Setup.Routers[i].SyncGroup
-		if name == "" {
-			continue
-		}
-		if groups[name] == nil {
-			names = append(names, name)
-		}
-		groups[name] = append(groups[name], m.router)
+// follow readies the tracks of a member.
+func (d *Director) follow(m *member, setup *Setup, identity string) error {
+	log := d.log
+	if name := m.name(); name != "" {
+		log = log.With("router", name)
 	}
-	for _, name := range names {
-		if _, err := failover.NewGroup(name, groups[name]...); err != nil {
-			return err
-		}
+	var err error
+	if m.track, err = newTracking(log, m.elector, setup.tracks(m.name(), identity)); err != nil {
+		return fmt.Errorf("%s: %w", setup.Source, err)
 	}
 	return nil
 }
@@ -143,29 +331,16 @@ func (d *Director) own(list []failover.VirtualAddress, plan failover.Announcing)
 	return d.cfg.NewAddresses(&failover.AddressesConfig{Addresses: list, Announcing: plan, Logger: d.log})
 }
 
-// elect runs all electors until ctx ends and they have left. One that fails
-// ends the others.
-func (d *Director) elect(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	if d.cfg.Beat != nil {
-		g.Go(func() error { return d.cfg.Beat.Run(ctx) })
-	}
-	for _, m := range d.members {
-		g.Go(func() error { return m.Run(ctx) })
-	}
-	return g.Wait()
-}
-
 // yield has every elector hand over that is active.
 func (d *Director) yield() error {
 	var refused []error
 	given := false
-	for _, m := range d.members {
+	for _, m := range d.electing.present() {
 		switch err := m.Yield(); {
 		case err == nil:
 			given = true
 		case !errors.Is(err, failover.ErrNotActive):
-			refused = append(refused, named(m.name, err))
+			refused = append(refused, named(m.name(), err))
 		}
 	}
 	if !given && len(refused) == 0 {
@@ -176,10 +351,10 @@ func (d *Director) yield() error {
 
 // reclaim ends what yield began.
 func (d *Director) reclaim() error {
-	if d.members[0].router == nil {
-		return errors.New("with heartbeats nothing fails back by itself, so there is nothing to reclaim: order the partner to yield")
-	}
-	for _, m := range d.members {
+	for _, m := range d.electing.present() {
+		if m.router == nil {
+			return errors.New("with heartbeats nothing fails back by itself, so there is nothing to reclaim: order the partner to yield")
+		}
 		m.router.Reclaim()
 	}
 	return nil

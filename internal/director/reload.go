@@ -4,24 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/lvskit/lvskit/failover"
 )
 
-const heartbeatNote = "the heartbeat settings changed: they take effect when the daemon is started again"
-
-// electAnew works out the part in each router of a new setup.
-func (d *Director) electAnew(setup *Setup) ([]failover.RouterConfig, error) {
-	if len(setup.Routers) == 0 || len(d.cfg.Setup.Routers) == 0 {
-		return nil, nil // another mode, as oldElection says, or none
-	}
-	return d.cfg.Elect(setup)
-}
-
 // changeKeys gives the node of a pair the keys that are in the file now.
-func (d *Director) changeKeys(setup *Setup) error {
-	m := d.members[0]
-	if m.node == nil || d.cfg.Keys == nil || !d.cfg.Setup.Heartbeat.Enabled {
+func (d *Director) changeKeys(setup *Setup, m *member) error {
+	if m.node == nil || d.cfg.Keys == nil || !m.heartbeat.Enabled {
 		return nil
 	}
 	keys, err := d.cfg.Keys(setup)
@@ -31,26 +22,142 @@ func (d *Director) changeKeys(setup *Setup) error {
 	return m.node.SetKeys(keys)
 }
 
-// moveAddresses gives each elector what a new setup has for it: addresses, and
-// with VRRP all that a router can change while it keeps its role. Trouble with
-// other addresses is told with its own.
-func (d *Director) moveAddresses(ctx context.Context, setup *Setup, routers []failover.RouterConfig, others error) {
-	errs := []error{others}
-	for _, m := range d.members {
-		list, plan := setup.Addresses, setup.Announcing
-		if m.router != nil {
-			i := setup.routerIndex(m.name)
-			if i < 0 || routers == nil {
-				continue // it goes on as it is, and oldElection says so
-			}
-			list, plan = setup.Routers[i].Addresses, setup.Routers[i].Announcing
-			if m.refused = m.router.Reconfigure(ctx, &routers[i]); m.refused != nil {
-				// The addresses change all the same.
-				errs = append(errs, named(m.name, m.router.SetAddresses(ctx, routers[i].Addresses, nil)))
+// take has what belongs to the electors follow those that a setup has.
+func (d *Director) take(setup *Setup, r *roster) {
+	d.identity = r.identity
+	leaving := d.electing.all()[len(d.electing.present()):]
+	names := make(map[string]string)
+	for _, p := range r.gone {
+		leaving = append(leaving, p.member)
+		if p.setup != nil {
+			d.loop.commands.gone[p.name()] = p.setup
+		}
+		for i := range d.setup.Services {
+			if v := &d.setup.Services[i]; v.Router == p.name() {
+				d.loop.lingering[v.Service.Key] = p.member
 			}
 		}
+	}
+	for _, m := range leaving {
+		names[m.name()] = m.name()
+	}
+	before := d.electing.present()
+	for i, m := range r.members {
+		if m.node == nil && slices.Contains(before, m) {
+			m.setup = &setup.Routers[i]
+			names[m.name()] = m.setup.Name
+			m.called.Store(&m.setup.Name)
+		} else if m.node != nil {
+			names[""] = ""
+		}
+		if !slices.Contains(before, m) {
+			m.after = slices.Collect(func(yield func(*member) bool) {
+				for _, o := range leaving {
+					if m.conflicts(o) && !yield(o) {
+						return
+					}
+				}
+			})
+		}
+	}
+	d.loop.rename(names)
+	d.loop.stances = stancesOf(slices.Concat(r.members, leaving))
+}
+
+// stand has the stances follow the electors.
+func (d *Director) stand() { d.loop.stances = stancesOf(d.electing.all()) }
+
+// stancesOf are the stances of services. Where one elector takes the place of
+// another, a service is served by either, and held until the new one has
+// decided.
+func stancesOf(members []*member) stances {
+	rank := [...]int{stanceServe: 2, stanceHold: 1, stanceWithdraw: 0}
+	as := make(stances)
+	for _, m := range members {
+		if was, there := as[m.name()]; !there || rank[m.stance] > rank[was] {
+			as[m.name()] = m.stance
+		}
+	}
+	return as
+}
+
+// ended notes that an elector has left, or that it could not begin.
+func (d *Director) ended(ctx context.Context, m *member, err error) {
+	present := d.electing.forget(m)
+	if present && err == nil {
+		return // the director ends
+	}
+	if present && m.added {
+		m.failed, m.stance = err, stanceWithdraw
+		d.log.Error(m.title()+" does not run: mend it and reload", "err", err)
+	} else if !present {
+		d.log.Info(m.title() + " has left")
+	}
+	for k, o := range d.loop.lingering {
+		if o == m {
+			delete(d.loop.lingering, k)
+		}
+	}
+	if d.loop.commands.gone[m.name()] == m.setup {
+		delete(d.loop.commands.gone, m.name())
+	}
+	names := make(map[string]string)
+	for _, o := range d.electing.all() {
+		names[o.name()] = o.name()
+	}
+	d.loop.rename(names)
+	d.stand()
+	d.loop.settle(ctx)
+}
+
+// moveAddresses gives each elector that goes on what a new setup has for it:
+// addresses, and with VRRP all that a router can change while it keeps its role.
+// Trouble with other addresses is told with its own.
+func (d *Director) moveAddresses(ctx context.Context, setup *Setup, r *roster, others error) {
+	errs := []error{others}
+	before := d.electing.present()
+	next := make(map[*member][]failover.VirtualAddress)
+	for i, m := range r.members {
+		switch {
+		case !slices.Contains(before, m):
+		case m.node != nil:
+			next[m] = setup.Addresses
+		default:
+			next[m] = setup.Routers[i].Addresses
+		}
+	}
+	// What goes from one to another is let go first: who lets go later would take
+	// it away from there.
+	for _, m := range before {
+		rest := slices.DeleteFunc(slices.Clone(m.list), func(a failover.VirtualAddress) bool {
+			for o, list := range next {
+				if o != m && carries(list, a) && !carries(next[m], a) {
+					return true
+				}
+			}
+			return false
+		})
+		if m.addresses != nil && len(rest) < len(m.list) {
+			errs = append(errs, named(m.name(), m.addresses.Set(ctx, rest)))
+			m.list = rest
+		}
+	}
+	for i, m := range r.members {
+		list, stays := next[m]
+		if !stays {
+			continue
+		}
+		plan := setup.Announcing
+		if m.router != nil {
+			plan = setup.Routers[i].Announcing
+			errs = append(errs, named(m.name(), m.router.Reconfigure(ctx, &r.configs[i])))
+		}
 		if m.addresses != nil {
-			errs = append(errs, named(m.name, errors.Join(m.addresses.SetAnnouncing(plan), m.addresses.Set(ctx, list))))
+			errs = append(errs, named(m.name(), errors.Join(m.addresses.SetAnnouncing(plan), m.addresses.Set(ctx, list))))
+		}
+		m.list = list
+		if err := m.track.set(setup.tracks(m.name(), r.identity)); err != nil {
+			d.log.Error("what was tracked before is tracked still", "err", named(m.name(), err))
 		}
 	}
 	d.addressErr = ""
@@ -60,14 +167,46 @@ func (d *Director) moveAddresses(ctx context.Context, setup *Setup, routers []fa
 	}
 }
 
-// routerIndex finds a router of the setup by its name, -1 if there is none.
-func (s *Setup) routerIndex(name string) int {
-	for i := range s.Routers {
-		if s.Routers[i].Name == name {
-			return i
+// exchangeMembers ends the electors that are gone, and begins those that are new.
+func (d *Director) exchangeMembers(r *roster) {
+	before := d.electing.present()
+	gone := make(map[*member]time.Duration)
+	for _, p := range r.gone {
+		gone[p.member] = 0
+		text, why := p.title()+" ends", p.why
+		if p.again {
+			text = p.title() + " ends and begins anew"
+			if p.stance == stanceServe {
+				gone[p.member] = p.setup.otherReady()
+			}
+		}
+		d.log.Info(text, "why", why)
+	}
+	for _, m := range r.members {
+		if !slices.Contains(before, m) {
+			d.log.Info(m.title() + " begins")
 		}
 	}
-	return -1
+	if (r.members[0].node != nil) != (before[0].node != nil) {
+		d.log.Warn("failover_mode changed: the two modes do not hear each other, so both routers may serve until the other one has reloaded, too")
+	}
+	d.electing.change(r.members, gone)
+}
+
+// otherReady is how long a router that serves waits before it ends to begin anew:
+// the other one may have been told so at the same moment, and nobody would serve
+// before it listens again.
+func (r *RouterSetup) otherReady() time.Duration {
+	adverts, interval := max(r.Config.DownAdverts, 3), r.Config.Interval
+	if interval == 0 {
+		interval = failover.DefaultInterval
+	}
+	return 2*time.Duration(adverts)*interval + time.Second
+}
+
+// routerIndex finds a router of the setup by its name, -1 if there is none.
+func (s *Setup) routerIndex(name string) int {
+	return slices.IndexFunc(s.Routers, func(r RouterSetup) bool { return r.Name == name })
 }
 
 // router finds a router of the setup by its name.
@@ -78,34 +217,10 @@ func (s *Setup) router(name string) *RouterSetup {
 	return nil
 }
 
-// oldElection tells in what the electors go on as they were started, whatever
-// was loaded since.
-func (d *Director) oldElection() (notes []string) {
-	begun, now := d.cfg.Setup, d.setup
-	if (len(begun.Routers) > 0) != (len(now.Routers) > 0) {
-		return []string{"failover_mode changed: it takes effect when the daemon is started again"}
-	}
-	if len(begun.Routers) == 0 {
-		if now.Heartbeat.differs(begun.Heartbeat) {
-			notes = append(notes, heartbeatNote)
-		}
-		return notes
-	}
-	for i, m := range d.members {
-		was := &begun.Routers[i]
-		switch r := now.router(m.name); {
-		case r == nil:
-			notes = append(notes, fmt.Sprintf("vrrp %s is gone from the configuration: it runs until the daemon is started again", m.name))
-		case m.refused != nil:
-			notes = append(notes, fmt.Sprintf("vrrp %s goes on as it was until the daemon is started again: %v", m.name, onOneLine{m.refused}))
-		case r.SyncGroup != was.SyncGroup:
-			notes = append(notes, fmt.Sprintf("vrrp %s: sync_group changed: it takes effect when the daemon is started again", m.name))
-		}
-	}
-	for i := range now.Routers {
-		if r := &now.Routers[i]; begun.router(r.Name) == nil {
-			notes = append(notes, fmt.Sprintf("vrrp %s is new: it and its services run when the daemon is started again", r.Name))
-		}
+// pending tells what takes effect at the next start of the daemon only.
+func (d *Director) pending() (notes []string) {
+	if now := d.setup.Drain; now != d.drain {
+		notes = append(notes, fmt.Sprintf("drain_time = %v takes effect when the daemon is started again, and is %v until then: what drains already was promised that", now, d.drain))
 	}
 	return notes
 }

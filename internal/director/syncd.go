@@ -68,6 +68,13 @@ func (s *syncing) becomes(router string, r failover.Role) {
 	s.poke()
 }
 
+func (s *syncing) rename(names map[string]string) {
+	s.mu.Lock()
+	s.roles = renamed(s.roles, names)
+	s.mu.Unlock()
+	s.poke()
+}
+
 func (s *syncing) poke() {
 	select {
 	case s.wake <- struct{}{}:

@@ -2,14 +2,12 @@ package director
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/lvskit/lvskit/failover/track"
 )
@@ -18,25 +16,25 @@ import (
 // tracked.
 const firstLook = 2 * time.Second
 
-// tracking watches what electors need, and keeps those in fault that lack it;
-// in a sync group one member's fault holds all.
+// tracking watches what an elector needs, and keeps it in fault while it lacks
+// it; in a sync group one member's fault holds all.
 type tracking struct {
-	log      *slog.Logger
-	members  []*member
-	identity string
-	changed  chan struct{}
+	log     *slog.Logger
+	target  track.Target
+	changed chan struct{}
 
-	mu       sync.Mutex
-	trackers []*track.Tracker // one for each member
+	mu      sync.Mutex
+	names   []string // of the tracks
+	tracker *track.Tracker
 }
 
 // faultOnly is a target whose priority is its own.
 type faultOnly struct{ track.Target }
 
-// newTracking readies the trackers of a setup.
-func newTracking(log *slog.Logger, members []*member, identity string, s *Setup) (*tracking, error) {
-	t := &tracking{log: log, members: members, identity: identity, changed: make(chan struct{}, 1)}
-	return t, t.set(s)
+// newTracking readies the tracker of an elector.
+func newTracking(log *slog.Logger, target track.Target, tracks []track.Track) (*tracking, error) {
+	t := &tracking{log: log, target: target, changed: make(chan struct{}, 1)}
+	return t, t.set(tracks)
 }
 
 // ready waits until everything was looked at once, or for a while, so that who
@@ -44,16 +42,7 @@ func newTracking(log *slog.Logger, members []*member, identity string, s *Setup)
 func (t *tracking) ready(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, firstLook)
 	defer cancel()
-	for {
-		known := true
-		t.mu.Lock()
-		for _, tracker := range t.trackers {
-			known = known && tracker.Status().Known
-		}
-		t.mu.Unlock()
-		if known {
-			return
-		}
+	for !t.present().Status().Known {
 		select {
 		case <-ctx.Done():
 			return
@@ -62,29 +51,22 @@ func (t *tracking) ready(ctx context.Context) {
 	}
 }
 
-// set replaces the trackers by those of another setup.
-func (t *tracking) set(s *Setup) error {
-	var trackers []*track.Tracker
-	for _, m := range t.members {
-		tracks := s.linkTracks(t.identity)
-		if r := s.router(m.name); r != nil {
-			for _, device := range r.Track {
-				tracks = append(tracks, track.Track{Name: "track_interface " + device, Source: track.Device{Device: device}})
-			}
-		}
-		log := t.log
-		if m.name != "" {
-			log = log.With("router", m.name)
-		}
-		tracker, err := track.New(&track.Config{Tracks: tracks, Targets: []track.Target{faultOnly{m.elector}}, Logger: log})
-		if err != nil {
-			return fmt.Errorf("%s: %w", s.Source, onOneLine{err})
-		}
-		trackers = append(trackers, tracker)
+// set replaces the tracks, if they are others.
+func (t *tracking) set(tracks []track.Track) error {
+	names := make([]string, 0, len(tracks))
+	for _, watched := range tracks {
+		names = append(names, watched.Name)
 	}
 	t.mu.Lock()
-	t.trackers = trackers
-	t.mu.Unlock()
+	defer t.mu.Unlock()
+	if t.tracker != nil && slices.Equal(names, t.names) {
+		return nil
+	}
+	tracker, err := track.New(&track.Config{Tracks: tracks, Targets: []track.Target{faultOnly{t.target}}, Logger: t.log})
+	if err != nil {
+		return onOneLine{err}
+	}
+	t.names, t.tracker = names, tracker
 	select {
 	case t.changed <- struct{}{}:
 	default:
@@ -92,39 +74,46 @@ func (t *tracking) set(s *Setup) error {
 	return nil
 }
 
+func (t *tracking) present() *track.Tracker {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.tracker
+}
+
 // run looks until ctx ends.
 func (t *tracking) run(ctx context.Context) error {
 	for ctx.Err() == nil {
+		t.mu.Lock()
 		select {
-		case <-t.changed:
+		case <-t.changed: // what it tells of is here
 		default:
 		}
-		t.mu.Lock()
-		trackers := t.trackers
+		tracker := t.tracker
 		t.mu.Unlock()
-		some, end := context.WithCancel(ctx)
-		g, some := errgroup.WithContext(some)
-		for _, tracker := range trackers {
-			g.Go(func() error { return tracker.Run(some) })
-		}
+		one, end := context.WithCancel(ctx)
+		done := make(chan error, 1)
+		go func() { done <- tracker.Run(one) }()
 		select {
-		case <-some.Done():
+		case <-ctx.Done():
 		case <-t.changed:
 		}
 		end()
-		if err := g.Wait(); err != nil {
+		if err := <-done; err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// status is what is known of the tracks of the member with that number.
-func (t *tracking) status(member int) []track.State {
-	t.mu.Lock()
-	tracker := t.trackers[member]
-	t.mu.Unlock()
-	return tracker.Status().Tracks
+// tracks are those of the elector of the given name.
+func (s *Setup) tracks(router, identity string) []track.Track {
+	tracks := s.linkTracks(identity)
+	if r := s.router(router); r != nil {
+		for _, device := range r.Track {
+			tracks = append(tracks, track.Track{Name: "track_interface " + device, Source: track.Device{Device: device}})
+		}
+	}
+	return tracks
 }
 
 // linkTracks watch the links that carry this router's own addresses.
