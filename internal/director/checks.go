@@ -58,6 +58,9 @@ func (s *Setup) check(v *lvscf.Virtual, r *lvscf.Server, to ipvs.Destination, wh
 	}
 	if len(all) == 1 {
 		out.checker = all[0].(limited).Checker
+		if _, never := out.checker.(unasked); never && out.initial == health.Unknown {
+			out.initial = health.Up // its turn to be asked would tell nothing
+		}
 		return out, nil
 	}
 	together, err := health.NewAll(all...)

@@ -297,7 +297,7 @@ func TestChecksOfServers(t *testing.T) {
 		initial  health.State
 	}{
 		{"", p(0, 15), health.Unknown},
-		{"none", p(0, 15), health.Unknown},
+		{"none", p(0, 15), health.Up},
 		{" at 10.0.0.3:8081 within 1s) (open: tcp within 6s)", two, health.Down},
 		{"redis ", p(0, 15), health.Unknown},
 	} {
