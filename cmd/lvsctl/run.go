@@ -152,7 +152,7 @@ func runDaemon(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	plane, err := director.ChooseDataplane(c.Context, c.String("dataplane"), c.String("addresses") == "manage", log)
+	plane, err := director.ChooseDataplane(c.Context, c.String("dataplane"), log)
 	if err != nil {
 		return err
 	}

@@ -26,10 +26,8 @@ type Chosen struct {
 }
 
 // ChooseDataplane opens the data plane of the wanted kind. "auto" is the
-// kernel's table where it can be had, and ordinary sockets elsewhere; ahead
-// lets these begin before the virtual addresses are here, for a router that
-// adds them after the table.
-func ChooseDataplane(ctx context.Context, kind string, ahead bool, log *slog.Logger) (*Chosen, error) {
+// kernel's table where it can be had, and ordinary sockets elsewhere.
+func ChooseDataplane(ctx context.Context, kind string, log *slog.Logger) (*Chosen, error) {
 	switch kind {
 	case KindKernel, KindAuto, KindUserspace:
 	default:
@@ -51,7 +49,7 @@ func ChooseDataplane(ctx context.Context, kind string, ahead bool, log *slog.Log
 	}
 	// The kernel's own time for established connections, until lvs.cf says
 	// another: forgotten clients shall not fill the balancer for ever.
-	b, err := userspace.New(&userspace.Config{Logger: log, IdleTimeout: 15 * time.Minute, FreeBind: ahead})
+	b, err := userspace.New(&userspace.Config{Logger: log, IdleTimeout: 15 * time.Minute})
 	if err != nil {
 		return nil, fmt.Errorf("user-space data plane: %w", err)
 	}

@@ -2,8 +2,11 @@ package director
 
 import (
 	"context"
+	"maps"
+	"net/netip"
 	"slices"
 
+	"github.com/lvskit/lvskit/failover"
 	"github.com/lvskit/lvskit/ipvs"
 	"github.com/lvskit/lvskit/ipvs/userspace"
 	"github.com/lvskit/lvskit/lvscf"
@@ -24,9 +27,36 @@ func (d *Director) declare(ctx context.Context) {
 	if !ok {
 		return
 	}
-	if err := p.Configure(ctx, d.setup.Declared); err != nil {
+	if err := p.Configure(ctx, d.declared()); err != nil {
 		d.log.Error("cannot configure the data plane", "err", err)
 	}
+}
+
+// declared is what there is to tell. The sockets of services at addresses that
+// the electors bring up are there before them.
+func (d *Director) declared() map[ipvs.ServiceKey]userspace.ServiceConfig {
+	if d.cfg.NewAddresses == nil {
+		return d.setup.Declared
+	}
+	moving := slices.Clone(d.setup.Addresses)
+	for i := range d.setup.Routers {
+		moving = append(moving, d.setup.Routers[i].Addresses...)
+	}
+	comes := func(a netip.Addr) bool {
+		return slices.ContainsFunc(moving, func(m failover.VirtualAddress) bool { return m.Prefix.Addr() == a })
+	}
+	out := make(map[ipvs.ServiceKey]userspace.ServiceConfig, len(d.setup.Services))
+	maps.Copy(out, d.setup.Declared)
+	for i := range d.setup.Services {
+		key := d.setup.Services[i].Service.Key
+		c := out[key]
+		if !comes(key.Addr.Addr()) && !slices.ContainsFunc(c.Listen, func(l userspace.Listen) bool { return comes(l.Addr) }) {
+			continue
+		}
+		c.FreeBind = true
+		out[key] = c
+	}
+	return out
 }
 
 // declarations are the addresses and ports that firewall marks stand for: as

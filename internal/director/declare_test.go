@@ -6,12 +6,14 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/lvskit/lvskit/failover"
 	"github.com/lvskit/lvskit/health"
 	"github.com/lvskit/lvskit/ipvs"
 	"github.com/lvskit/lvskit/ipvs/userspace"
@@ -122,7 +124,7 @@ func TestMarkedServiceOnSockets(t *testing.T) {
 	greeter(t, "sorry tls", fmt.Sprintf("127.0.0.83:%d", tls))
 	const server = "sorry_server = 127.0.0.83\nquiesce_server = 1\nserver a {\naddress = 127.0.0.82\nactive = 1\n}\n"
 	setup := loadText(t, markBlock("web", "127.0.0.81", 1, int(web), 7, server)+markBlock("tls", "127.0.0.81", 0, int(tls), 7, ""))
-	plane, err := ChooseDataplane(t.Context(), KindUserspace, false, slog.New(slog.DiscardHandler))
+	plane, err := ChooseDataplane(t.Context(), KindUserspace, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,5 +154,34 @@ func TestMarkedServiceOnSockets(t *testing.T) {
 		if got := ask(); got != step.want {
 			t.Errorf("with state %d got %q, want %q", step.state, got, step.want)
 		}
+	}
+}
+
+// Sockets at addresses that the director brings up are opened before; at others
+// it is an error that they are not here.
+func TestSocketsBeforeTheirAddresses(t *testing.T) {
+	s := loadText(t, "primary = 10.0.0.250\nservice = lvs\nnetwork = nat\n"+virtual("carried", realServer("a", "address = 10.0.0.1"))+
+		"virtual here {\nactive = 1\naddress = 192.0.2.99 eth0\nport = 80\n"+realServer("a", "address = 10.0.0.1")+"}\n"+
+		"virtual marked {\nactive = 1\nfwmark = 5\naddress = 192.0.2.77 eth0:7\nport = 443\n"+realServer("a", "address = 10.0.0.1")+"}\n")
+	s.Addresses = slices.DeleteFunc(s.Addresses, func(a failover.VirtualAddress) bool { return a.Prefix.Addr().String() == "192.0.2.99" })
+	d := &Director{setup: s}
+	waits := func() (names []string) {
+		all := d.declared()
+		for _, v := range s.Services {
+			if all[v.Service.Key].FreeBind {
+				names = append(names, v.Name)
+			}
+		}
+		return names
+	}
+	if got := waits(); got != nil {
+		t.Errorf("nobody carries addresses, and sockets wait for them: %q", got)
+	}
+	d.cfg.NewAddresses = func(*failover.AddressesConfig) (AddressSet, error) { return nil, nil }
+	if diff := cmp.Diff([]string{"carried", "marked"}, waits()); diff != "" {
+		t.Errorf("services whose sockets wait (-want +got):\n%s\naddresses %v", diff, s.Addresses)
+	}
+	if c := s.Declared[s.Services[2].Service.Key]; c.FreeBind || len(d.declared()[s.Services[2].Service.Key].Listen) != 1 {
+		t.Errorf("the declarations of the setup were changed: %+v", c)
 	}
 }

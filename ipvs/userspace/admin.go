@@ -81,8 +81,8 @@ func (s *service) configure(ctx context.Context, c ServiceConfig) error {
 		old[l.place] = l
 	}
 	var fronts, opened []listener
-	ports := s.ports
-	s.ports = len(want)
+	ports, declared := s.ports, s.declared
+	s.ports, s.declared = len(want), c
 	for _, p := range want {
 		l, ok := old[p]
 		if ok {
@@ -92,7 +92,7 @@ func (s *service) configure(ctx context.Context, c ServiceConfig) error {
 				for _, l := range opened {
 					s.closeListener(l)
 				}
-				s.ports = ports
+				s.ports, s.declared = ports, declared
 				return err
 			}
 			opened = append(opened, l)
@@ -102,7 +102,7 @@ func (s *service) configure(ctx context.Context, c ServiceConfig) error {
 	for _, l := range old {
 		s.closeListener(l)
 	}
-	s.fronts, s.declared = fronts, c
+	s.fronts = fronts
 	s.setOptions()
 	return nil
 }

@@ -62,11 +62,6 @@ type Config struct {
 	// remembers; the one gone for longest is forgotten first. Zero is
 	// [DefaultMaxTemplates].
 	MaxTemplates int
-	// FreeBind lets a service begin before its virtual address is on this
-	// machine (IP_FREEBIND, ip(7)), for a router that gets its addresses when
-	// it takes over. Without it that is an error with [syscall.EADDRNOTAVAIL].
-	// It is for Linux and has no effect elsewhere.
-	FreeBind bool
 	// Services tells of services what their table entries do not, by their
 	// keys; a service without an entry has the zero value.
 	// [Balancer.Configure] changes it later.

@@ -24,7 +24,8 @@
 //     to. Without a declaration they are refused with an
 //     [*UnsupportedError], and so are SCTP and persistence engines always.
 //   - Adding a service opens its sockets, so the port must be free and the
-//     virtual address be on this machine, unless [Config.FreeBind] is set.
+//     virtual address be on this machine, unless [ServiceConfig.FreeBind] says
+//     that it comes later.
 //   - A UDP service on all addresses (0.0.0.0, ::) answers from the one that
 //     the system takes for the way back, which need not be the one that the
 //     client wrote to: on a machine with several give each a service.

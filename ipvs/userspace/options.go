@@ -18,6 +18,12 @@ type ServiceConfig struct {
 	// a packet; so does a service on port 0, which in the kernel takes all
 	// ports. Empty is the service's own address and port.
 	Listen []Listen
+	// FreeBind lets the service listen at addresses that are not on this machine
+	// yet, for those that come when a standby takes over: it has clients from the
+	// moment that they are here. It works on Linux (IP_FREEBIND, ip(7), which
+	// needs no privilege); elsewhere, and without it, the service is refused while
+	// an address is not here. Sockets that are open stay as they are.
+	FreeBind bool
 	// ProxyProtocol is the version of the PROXY header that each TCP
 	// connection to a destination begins with, so that the server can know
 	// the client: 1 or 2; 0 sends none.

@@ -34,7 +34,7 @@ func listenTCP(_ context.Context, s *service, at netip.AddrPort) (frontend, erro
 	in := s.b.conns.loops.listeners()
 	f := &loopFrontend{svc: s, at: at, loops: all, in: in}
 	for range in {
-		fd, err := listenRaw(at, len(f.acceptors) == 0, s.b.cfg.FreeBind)
+		fd, err := listenRaw(at, len(f.acceptors) == 0, s.declared.FreeBind)
 		if err != nil {
 			for _, a := range f.acceptors {
 				rawClose(a.fd)
@@ -124,7 +124,7 @@ type client struct {
 
 // listenRaw opens a listening socket that may share its address with others
 // of this user. The first one must not: it finds out whether the address is
-// taken, and shares it only then. A free one need not be of this machine.
+// taken, and shares it only then.
 func listenRaw(at netip.AddrPort, first, free bool) (int32, error) {
 	fd, errno := rawSocket(family(at.Addr()))
 	if errno != 0 {
@@ -152,13 +152,14 @@ func listenRaw(at netip.AddrPort, first, free bool) (int32, error) {
 	if !first {
 		options = append(options, option{unix.SOL_SOCKET, unix.SO_REUSEPORT, 1})
 	}
-	if free {
-		options = append(options, option{unix.IPPROTO_IP, unix.IP_FREEBIND, 1})
-	}
 	for _, o := range options {
 		if errno := rawSetInt(fd, o.level, o.name, o.value); errno != 0 {
 			return fail("setsockopt", errno)
 		}
+	}
+	if free {
+		level, name := freeBind(at.Addr())
+		rawSetInt(fd, level, name, 1) // without it bind says what is the matter
 	}
 	var to sockaddr
 	to.set(at)
@@ -175,6 +176,14 @@ func listenRaw(at netip.AddrPort, first, free bool) (int32, error) {
 		return -1, os.NewSyscallError("listen", err)
 	}
 	return fd, nil
+}
+
+// freeBind is the option for sockets at addresses that are not here yet.
+func freeBind(a netip.Addr) (level, name int) {
+	if a.Is4() {
+		return unix.IPPROTO_IP, unix.IP_FREEBIND
+	}
+	return unix.IPPROTO_IPV6, unix.IPV6_FREEBIND
 }
 
 // keepAlive lets the kernel find out when a peer is gone.

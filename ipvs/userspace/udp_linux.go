@@ -57,7 +57,7 @@ func listenUDP(ctx context.Context, s *service, at netip.AddrPort) (frontend, er
 	if len(loops) > 1 {
 		// Sockets that share a port share it with those of any program of
 		// this user: whether it is free only one that does not share tells.
-		probe, err := openUDP(ctx, at, false, s.b.cfg.FreeBind)
+		probe, err := openUDP(ctx, at, false, s.declared.FreeBind)
 		if err != nil {
 			return nil, err
 		}
@@ -65,7 +65,7 @@ func listenUDP(ctx context.Context, s *service, at netip.AddrPort) (frontend, er
 	}
 	var f udpFrontend
 	for _, l := range loops {
-		fd, err := openUDP(ctx, at, len(loops) > 1, s.b.cfg.FreeBind)
+		fd, err := openUDP(ctx, at, len(loops) > 1, s.declared.FreeBind)
 		if err == nil {
 			err = f.add(s, l, fd, at)
 		}
@@ -93,8 +93,7 @@ func (f *udpFrontend) add(s *service, l *udpLoop, fd int, at netip.AddrPort) err
 	return nil
 }
 
-// openUDP returns a socket that is bound to an address and does not block. A
-// free one need not be of this machine.
+// openUDP returns a socket that is bound to an address and does not block.
 func openUDP(ctx context.Context, at netip.AddrPort, shared, free bool) (int, error) {
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var err error
@@ -103,7 +102,8 @@ func openUDP(ctx context.Context, at netip.AddrPort, shared, free bool) (int, er
 				err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
 			}
 			if free {
-				err = errors.Join(err, unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_FREEBIND, 1))
+				level, name := freeBind(at.Addr())
+				_ = unix.SetsockoptInt(int(fd), level, name, 1) // without it bind says what is the matter
 			}
 			// A smaller buffer than asked for is no error.
 			_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, udpBuffer)
