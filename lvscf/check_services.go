@@ -15,8 +15,10 @@ func (k *checker) virtual(v *Virtual) {
 		if v.FWMark != 0 || v.Origins.refused("fwmark") {
 			sev = Warning
 		}
-		k.addAs(sev, codeNoAddress, pos, fmt.Sprintf("active service %s has no address", quote(v.Name)),
-			`write "address = ADDRESS DEVICE", as in "address = 192.0.2.10 eth0:1", or "active = 0"`)
+		if sev == Error || !k.movesWithAddresses(v) {
+			k.addAs(sev, codeNoAddress, pos, fmt.Sprintf("active service %s has no address", quote(v.Name)),
+				`write "address = ADDRESS DEVICE", as in "address = 192.0.2.10 eth0:1", or "active = 0"`)
+		}
 	}
 	pos := v.Origins.Pos("address")
 	k.bareDevice(v.Device, pos, "service "+quote(v.Name))
@@ -33,6 +35,20 @@ func (k *checker) virtual(v *Virtual) {
 			break
 		}
 	}
+}
+
+// movesWithAddresses tells whether the vrrp block that a service moves with has
+// addresses of its own: those are what a marked service is reached at.
+func (k *checker) movesWithAddresses(v *Virtual) bool {
+	if k.c.FailoverMode != VRRPMode {
+		return false
+	}
+	for i := range k.c.VRRPs {
+		if b := &k.c.VRRPs[i]; b.Name == v.VRRP || v.VRRP == "" && len(k.c.VRRPs) == 1 {
+			return len(b.Addresses) > 0
+		}
+	}
+	return false
 }
 
 // bareDevice warns of a device without an alias number, unless Piranha could not

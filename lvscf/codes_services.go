@@ -77,7 +77,7 @@ func serviceCodes() []CodeInfo {
 	return []CodeInfo{
 		failure(
 			codeNoAddress, "an active service has no address",
-			"A service is known by its address, port and protocol. One with a firewall mark can do without the address.",
+			"A service is known by its address, port and protocol. One with a firewall mark can do without the address, and is reached at those of the vrrp block that it moves with.",
 			"network = direct\nvirtual web {\n\tactive = 1\n\tserver one {\n\t\taddress = 192.0.2.21\n\t\tactive = 1\n\t}\n}\n",
 			`write "address = ADDRESS DEVICE", as in "address = 192.0.2.10 eth0:1", or "active = 0"`,
 		),
