@@ -142,6 +142,9 @@ type AddressSetter interface {
 // changed, or says why nothing did; it is errors.ErrUnsupported for an owner
 // that is no [AddressSetter].
 func (r *Router) SetAddresses(ctx context.Context, advertised []netip.Addr, owned []VirtualAddress) error {
+	if err := ctx.Err(); err != nil {
+		return err // before the adverts say what the owner will not have
+	}
 	settle, err := r.dropAlso(advertised)
 	if err != nil {
 		return err

@@ -240,7 +240,15 @@ func TestSetAddresses(t *testing.T) {
 		if diff := cmp.Diff([]string{"announce"}, s.Effects()); diff != "" {
 			t.Errorf("effects of a new address (-want +got):\n%s", diff)
 		}
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := s.router.SetAddresses(over, vips, virtual(vips...)); !errors.Is(err, context.Canceled) {
+			t.Errorf("with a context that is over: %v", err)
+		}
 		time.Sleep(30 * time.Second)
+		if got := w.advert[source(1)].Addrs; !slices.Equal(got, more) {
+			t.Errorf("what came too late was advertised: %v, want %v", got, more)
+		}
 		s.Effects()
 		slices.Reverse(more)
 		if err := s.router.SetAddresses(t.Context(), more, virtual(more...)); err != nil {
