@@ -83,15 +83,19 @@ func TestNetnsNoAccept(t *testing.T) {
 // second one says so.
 func TestNetnsNoAcceptTwice(t *testing.T) {
 	t.Parallel()
-	host := newWire(t).host("d1", "192.0.2.1/24")
-	r, _, _ := runRouter(t, host, func(c *failover.RouterConfig) { c.NoAccept = true }, "192.0.2.100/32")
+	host := newWire(t).host("d1", "2001:db8::1/64")
+	r, _, _ := runRouter(t, host, func(c *failover.RouterConfig) { c.NoAccept = true }, "fe80::100/64")
 	within(t, patience, "start", func() bool { return r.Status().Serving })
+	var many []netip.Addr // so that the refusals do not fit into the socket
+	for a := netip.MustParseAddr("fe80::100"); len(many) < 255; a = a.Next() {
+		many = append(many, a)
+	}
 	second, err := failover.NewRouter(&failover.RouterConfig{
-		VRID: 7, Device: eth0, NoAccept: true, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.100")}, Transport: failover.RawIP{Namespace: host.Path()},
+		VRID: 7, Device: eth0, NoAccept: true, Addresses: many, Transport: failover.RawIP{Namespace: host.Path()},
 		Owner: failover.NoAddresses{},
 	})
 	must(t, err)
-	if err := second.Run(t.Context()); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "nft list table ip lvskit-vrrp4-7-eth0") {
+	if err := second.Run(t.Context()); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "nft list table ip6 lvskit-vrrp6-7-eth0") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -164,7 +164,9 @@ func (t *Table) exchange(b []byte, first, last uint32) error {
 	answer := make([]byte, 8<<10)
 	for {
 		n, _, err := unix.Recvfrom(fd, answer, 0)
-		if errors.Is(err, unix.EINTR) {
+		// Where each of many messages is refused not all the answers fit; those
+		// that did come next, with the first.
+		if errors.Is(err, unix.EINTR) || errors.Is(err, unix.ENOBUFS) {
 			continue
 		}
 		if err != nil {
