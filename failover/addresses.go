@@ -460,7 +460,7 @@ func (a *Addresses) config() *AddressesConfig {
 }
 
 // live says that who holds the addresses is a beat process from now on, and is
-// to be told of changes.
+// to be told of changes; nil is this process.
 func (a *Addresses) live(m *remote) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

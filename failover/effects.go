@@ -53,6 +53,9 @@ func newEffects(owner AddressOwner, hook func(context.Context, Role) error, emit
 	if hook == nil {
 		hook = func(context.Context, Role) error { return nil }
 	}
+	if a, ok := owner.(*Addresses); ok {
+		a.live(nil) // an earlier one may have been in a beat process
+	}
 	return &effects{owner: owner, hook: hook, emit: emit, wake: make(chan struct{}, 1), done: make(chan struct{})}
 }
 

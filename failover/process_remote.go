@@ -80,6 +80,9 @@ func (b *Beat) member(spec memberSpec, owner *Addresses, calls callbacks, events
 
 // run is Run of the router or node.
 func (m *remote) run(ctx context.Context) error {
+	if _, over, _ := m.beat.present(); over && ctx.Err() == nil {
+		return errors.New("failover: the run of its Beat is over, so it would wait for a process for ever: make a new Beat with NewBeat")
+	}
 	m.mu.Lock()
 	if m.started {
 		m.mu.Unlock()

@@ -713,3 +713,36 @@ func TestBeginAtTheEndOfAProcess(t *testing.T) {
 		t.Error("nobody is told that it cannot begin")
 	}
 }
+
+func TestOwnerThatWasApart(t *testing.T) {
+	o, err := newAddresses(&AddressesConfig{}, &fakeKeeper{}, &fakeKeeper{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, beat := range []*Beat{newBeat(&BeatConfig{}, new(inMemory).spawn), nil} {
+		if _, err := New(&Config{Beat: beat, Owner: o}); err != nil {
+			t.Fatal(err)
+		}
+		if (o.distant != nil) != beat.apart() {
+			t.Errorf("with the beat process %v the owner asks %v", beat.apart(), o.distant)
+		}
+	}
+}
+
+func TestRunWithABeatThatIsOver(t *testing.T) {
+	beat := newBeat(&BeatConfig{}, new(inMemory).spawn)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := beat.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	n, err := New(&Config{Beat: beat})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel = context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := n.Run(ctx); err == nil || !strings.Contains(err.Error(), "the run of its Beat is over") {
+		t.Errorf("got %v", err)
+	}
+}
