@@ -273,6 +273,7 @@ func (d *Director) onEvent(m *member, e failover.Event) {
 		d.loop.inbox.order(func(context.Context) { d.loop.sightings.take(e) })
 		return
 	}
+	d.faulty(m, e)
 	var priority uint8
 	if m.router != nil {
 		priority = m.router.Status().Priority

@@ -136,6 +136,9 @@ func (l *loop) hear(id string, s health.State, now time.Time) {
 		return
 	}
 	k.says, k.lent = s, health.Unknown
+	if s == health.Up {
+		l.forgave(id)
+	}
 	if s != health.Down {
 		l.wave.Rose(id)
 	} else if k.counts != health.Down && !l.wave.Fell(l.setup.Alarm, id, k.counts, l.standing-1, now) {

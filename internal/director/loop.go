@@ -51,6 +51,9 @@ type loop struct {
 	groups   map[string]pool.Group
 	commands *commands
 	syncing  *syncing
+	// forgiven are servers that one good answer brings up, as they went down
+	// during a fault of ours, with what ends that.
+	forgiven map[string]func() error
 	// sightings are what others did to the addresses.
 	sightings sightings
 	log       *slog.Logger
@@ -71,6 +74,7 @@ func newLoop(log *slog.Logger, plane Dataplane, owned *ipvs.Ownership, setup *Se
 		inbox: newInbox(), giveUp: func() {}, over: make(chan struct{}), log: log,
 		groups: make(map[string]pool.Group), commands: newCommands(log), stances: make(stances),
 		syncing: newSyncing(log, plane), sightings: make(sightings), lingering: make(map[ipvs.ServiceKey]*member),
+		forgiven: make(map[string]func() error),
 	}
 	l.control = askControl
 	l.rec = ipvs.NewReconciler(plane, &ipvs.ReconcilerConfig{
@@ -98,6 +102,7 @@ func (l *loop) adopt(setup *Setup, states map[string]health.State) {
 		// Nobody is asked any more, so nobody would end what is held.
 		l.wave = pool.Wave{}
 	}
+	clear(l.forgiven) // their checks have the policies of the setup again
 	l.learn(setup, states, time.Now())
 }
 

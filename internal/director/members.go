@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/lvskit/lvskit/failover"
 	"github.com/lvskit/lvskit/failover/pulse"
@@ -48,6 +49,10 @@ type member struct {
 	after []*member // who has to leave before it begins
 	leave context.CancelFunc
 	left  chan struct{}
+
+	// faultAt is when the fault began that it is in, zero without one. It belongs
+	// to the goroutine of its events.
+	faultAt time.Time
 
 	// What follows belongs to the loop.
 	stance stance
