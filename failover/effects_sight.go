@@ -24,8 +24,8 @@ const (
 	// defendEvery is the least time between two answers to claims. Each is a
 	// whole plan of announcements, whose first second holds four of them.
 	defendEvery = time.Second
-	// claimEvery is how often the same claim is told; claimPause is the pause
-	// after any.
+	// claimEvery is how often a claim of the same machine on the same device is
+	// told; claimPause is the pause after any on that device.
 	claimEvery = time.Minute
 	claimPause = time.Second
 )
@@ -70,13 +70,29 @@ type sights struct {
 
 	defendAt time.Time // announce anew; zero: nobody claims anything
 	defended time.Time // when that was done last
-	claim    Sighting  // the last one
-
-	claimant net.HardwareAddr // told last
-	toldAt   time.Time
+	claims   []claims  // of each device that there were any on
 
 	claimedBy net.HardwareAddr // heard last
 	claimedAt time.Time
+}
+
+// claims are those on one device. A rival of several devices claims on each of
+// them, often with another MAC: none of them shall hide the others.
+type claims struct {
+	last     Sighting         // that was not looked at yet
+	claimant net.HardwareAddr // told last
+	toldAt   time.Time
+}
+
+// on returns the claims on a device.
+func (v *sights) on(device string) *claims {
+	for i := range v.claims {
+		if v.claims[i].last.Device == device {
+			return &v.claims[i]
+		}
+	}
+	v.claims = append(v.claims, claims{last: Sighting{Device: device}})
+	return &v.claims[len(v.claims)-1]
 }
 
 // claimedFor is how long a claim is worth telling of: two that hold an address
@@ -122,7 +138,8 @@ func (e *effects) sighted(s Sighting) {
 		e.poke()
 	case SightingClaimed:
 		if !e.aside {
-			e.sights.claim, e.sights.claimedBy, e.sights.claimedAt = s, s.MAC, now
+			e.sights.on(s.Device).last = s
+			e.sights.claimedBy, e.sights.claimedAt = s.MAC, now
 			e.defend(now)
 		}
 	case SightingUnbelieved:
@@ -184,14 +201,18 @@ func (e *effects) due(now time.Time) (repair, defend bool, next time.Time) {
 	defer e.mu.Unlock()
 	v := &e.sights
 	repair, defend, next = v.take(now)
-	s, since := v.claim, now.Sub(v.toldAt)
-	if defend && s.Kind == SightingClaimed && (since >= claimEvery || since >= claimPause && v.claimant.String() != s.MAC.String()) {
-		v.claimant, v.toldAt = s.MAC, now
-		e.emit(Event{Kind: EventClaimed, Channel: s.Device, Address: s.Address, MAC: s.MAC, Reason: fmt.Sprintf(
-			"%v told the network that it has %v; it is announced from here again: find that machine, and take the address from it", s.MAC, s.Address)})
-	}
-	if defend {
-		v.claim = Sighting{}
+	for i := range v.claims {
+		c := &v.claims[i]
+		s, since := c.last, now.Sub(c.toldAt)
+		if !defend || s.Kind != SightingClaimed {
+			continue
+		}
+		c.last = Sighting{Device: s.Device}
+		if since >= claimEvery || since >= claimPause && c.claimant.String() != s.MAC.String() {
+			c.claimant, c.toldAt = s.MAC, now
+			e.emit(Event{Kind: EventClaimed, Channel: s.Device, Address: s.Address, MAC: s.MAC, Reason: fmt.Sprintf(
+				"%v told the network that it has %v; it is announced from here again: find that machine, and take the address from it", s.MAC, s.Address)})
+		}
 	}
 	return repair, defend, next
 }

@@ -231,6 +231,22 @@ func TestSightings(t *testing.T) {
 				t.Errorf("events %v", got)
 			}
 		}},
+		{"a rival on two devices is told on both, once a minute on each", func(t *testing.T) {
+			w, _ := serving(t)
+			for range 120 {
+				for i, device := range []string{"eth0", "eth1"} {
+					w.see(failover.Sighting{Kind: failover.SightingClaimed, Device: device, Address: seenAddress, MAC: net.HardwareAddr{2, 0, 0, 0, 0, byte(i)}})
+				}
+				time.Sleep(500 * time.Millisecond)
+			}
+			devices := make(map[string]int)
+			for _, e := range w.told(failover.EventClaimed) {
+				devices[e.Channel]++
+			}
+			if diff := cmp.Diff(map[string]int{"eth0": 1, "eth1": 1}, devices); diff != "" {
+				t.Errorf("events by device (-want +got):\n%s", diff)
+			}
+		}},
 		{"a claim is no news when the role is lost just after it", func(t *testing.T) {
 			w, n := serving(t)
 			w.see(claimed)

@@ -71,7 +71,7 @@ const (
 	EventRemoved
 	// EventClaimed: another machine told the network that an address is at its
 	// own hardware address while we are active; it is announced again. The same
-	// claim is told once a minute. Address, MAC, Channel, Reason.
+	// claim on a device is told once a minute. Address, MAC, Channel, Reason.
 	EventClaimed
 	// EventDuplicate: the kernel keeps an IPv6 address unusable since another
 	// machine has it; it is added again. Address, Channel, Reason.
