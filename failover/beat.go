@@ -90,7 +90,7 @@ func (n *Node) judgeHearing(hears bool, now time.Duration) {
 		*d = deafness{since: now, seen: true}
 	case !d.told && now-d.since >= n.cfg.DeadAfter:
 		d.told = true
-		n.events.emit(Event{Kind: EventPartnerDeaf})
+		n.events.emit(Event{Kind: EventPartnerDeaf, Reason: n.deafText()})
 	}
 }
 
@@ -155,17 +155,12 @@ func (n *Node) step(e pulse.Event, now time.Duration) {
 		case pulse.ActionPartnerFound:
 			n.events.emit(Event{Kind: EventPartnerFound})
 		case pulse.ActionPartnerLost:
-			e := Event{Kind: EventPartnerLost}
-			if d := n.refused(now); d != pulse.DropNone {
-				e.Reason = n.complaint(d)
-			} else {
-				e.Reason = n.failing()
-			}
-			n.events.emit(e)
+			n.events.emit(Event{Kind: EventPartnerLost, Reason: n.loss(nil, now)})
 		case pulse.ActionChannelFound:
 			n.events.emit(Event{Kind: EventChannelFound, Channel: n.chans[a.Channel].Name})
 		case pulse.ActionChannelLost:
-			n.events.emit(Event{Kind: EventChannelLost, Channel: n.chans[a.Channel].Name})
+			c := n.chans[a.Channel]
+			n.events.emit(Event{Kind: EventChannelLost, Channel: c.Name, Reason: n.loss(c, now)})
 		case pulse.ActionRivalSeen:
 			n.legacy.last = n.cfg.Legacy
 			n.events.emit(Event{Kind: EventRivalSeen, Reason: "both nodes are active"})

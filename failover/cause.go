@@ -33,11 +33,8 @@ func (n *Node) reason(now time.Duration) string {
 	_, _, met := n.machine.Partner()
 	silent := r == pulse.ReasonPartnerSilent || r == pulse.ReasonUncleared
 	switch failing := n.failing(); {
-	case n.machine.Hears() && n.deaf.told && failing != "":
-		out = append(out, "the partner is heard and does not hear this router: "+failing)
 	case n.machine.Hears() && n.deaf.told:
-		out = append(out, "the partner is heard and does not hear this router: what is sent on "+n.names(nil)+
-			" is lost on the way, or a firewall there drops it")
+		out = append(out, n.deafText())
 	case !n.machine.Hears() && len(n.chans) > 0:
 		if met && !silent {
 			out = append(out, "the partner is silent on "+n.names(nil))
@@ -51,6 +48,54 @@ func (n *Node) reason(now time.Duration) string {
 		}
 	}
 	return strings.Join(out, "; ")
+}
+
+// deafText says why the partner does not hear us, as far as we can know.
+func (n *Node) deafText() string {
+	why := n.failing()
+	if why == "" {
+		why = "what is sent on " + n.names(nil) + " is lost on the way, or a firewall there drops it"
+	}
+	return "the partner is heard and does not hear this router: " + why
+}
+
+// quiet says on which channels a partner is not heard that is heard on others;
+// empty if on none. The caller holds mu.
+func (n *Node) quiet() string {
+	up := make([]bool, len(n.chans))
+	silent := false
+	for i := range n.chans {
+		up[i], _, _ = n.machine.Channel(i)
+		silent = silent || !up[i]
+	}
+	if !silent || !n.machine.Hears() {
+		return ""
+	}
+	return "the partner is not heard on " + n.names(func(c *channel) bool { return !up[c.index] }) +
+		": look at the cables and firewalls there"
+}
+
+// loss says why the partner is not heard any more on a channel, or on any. The
+// caller holds mu.
+func (n *Node) loss(c *channel, now time.Duration) string {
+	state, _, _ := n.machine.Partner()
+	failing := ""
+	if c == nil {
+		failing = n.failing()
+	}
+	switch d := n.refused(now); {
+	case d != pulse.DropNone:
+		return n.complaint(d)
+	case failing != "":
+		return failing
+	case state == pulse.StateLeaving:
+		return "it had said that it stops"
+	case c == nil:
+		return fmt.Sprintf("no heartbeat came on %s for %v", n.names(nil), n.cfg.DeadAfter)
+	case n.machine.Hears():
+		return fmt.Sprintf("no heartbeat came on it for %v, while the partner is heard elsewhere: look at the cables and firewalls there", n.cfg.DeadAfter)
+	}
+	return fmt.Sprintf("no heartbeat came on it for %v", n.cfg.DeadAfter)
 }
 
 // failing says on which channels nothing can be sent, and why; empty if on

@@ -19,12 +19,11 @@ const (
 	// EventRole: the role changed. Role, From, Reason.
 	EventRole EventKind = 1 + iota
 	// EventPartnerFound, EventPartnerLost: heard, or silent on all channels.
-	// Reason of a loss, if the partner is not silent but refused, or if nothing
-	// can be sent to it.
+	// Reason of a loss.
 	EventPartnerFound
 	EventPartnerLost
 	// EventChannelFound, EventChannelLost: the partner is heard on this
-	// channel, or not any more. Channel.
+	// channel, or not any more. Channel, and Reason of a loss.
 	EventChannelFound
 	EventChannelLost
 	// EventChannelTrouble: the channel cannot be opened, or sending fails;
@@ -36,7 +35,7 @@ const (
 	// or a sentence with the cure if it keeps us from hearing the partner.
 	EventRefused
 	// EventPartnerDeaf: the partner is heard and says that it does not hear
-	// us, or has never heard us.
+	// us, or has never heard us. Reason.
 	EventPartnerDeaf
 	// EventDigestMismatch, EventDigestMatch: the configurations differ, or do
 	// not any more. The first is told again when one of them changes and they
@@ -319,6 +318,10 @@ func (q *eventQueue) tell(e Event) {
 		level = slog.LevelWarn
 	case EventVerdicts:
 		level = slog.LevelDebug
+	case EventDocument:
+		if e.Err == nil { // what it says is news, not that it came
+			level = slog.LevelDebug
+		}
 	case EventLegacy, EventTakeOverHeld: // of the heartbeat
 		level = slog.LevelWarn
 	}
@@ -335,7 +338,12 @@ func (q *eventQueue) tell(e Event) {
 	if e.Address.IsValid() {
 		add("address", e.Address.String())
 	}
-	add("channel", e.Channel)
+	switch e.Kind {
+	case EventRemoved, EventClaimed, EventDuplicate, EventUnbelieved:
+		add("device", e.Channel)
+	default:
+		add("channel", e.Channel)
+	}
 	if len(e.MAC) > 0 {
 		add("mac", e.MAC.String())
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -253,16 +254,27 @@ func TestPair(t *testing.T) {
 			p.primary.host.Unplug(addrs[0][0].Addr(), true)
 			time.Sleep(10 * time.Second)
 			p.want(failover.RoleActive, failover.RoleBackup)
-			if up := p.backup.node.Status().Channels[0].Up; up {
+			st := p.backup.node.Status()
+			if st.Channels[0].Up {
 				t.Error("the channel counts as up")
+			}
+			const cure = "the partner is active; the partner is not heard on public: look at the cables and firewalls there"
+			if st.Reason != cure {
+				t.Errorf("reason %q, want %q", st.Reason, cure)
 			}
 			p.net.Heal()
 			time.Sleep(2 * interval)
+			if r := p.backup.node.Status().Reason; r != "the partner is active" {
+				t.Errorf("reason %q when it is heard again", r)
+			}
 			want := []failover.EventKind{failover.EventChannelLost, failover.EventChannelFound}
 			var got []failover.EventKind
 			for _, e := range p.backup.Events() {
 				if got = append(got, e.Kind); e.Channel != "public" {
 					t.Errorf("channel %q", e.Channel)
+				}
+				if told := strings.HasPrefix(e.Reason, "no heartbeat came on it for "); told != (e.Kind == failover.EventChannelLost) {
+					t.Errorf("%v: reason %q", e.Kind, e.Reason)
 				}
 			}
 			if diff := cmp.Diff(want, got); diff != "" {

@@ -10,7 +10,7 @@ import (
 // Status is what a [Node] knows at one moment.
 type Status struct {
 	// Role, since when, and why; the reason also tells of a partner that is
-	// refused, with what mends it.
+	// refused or not heard on all channels, with what mends it.
 	Role   Role      `json:"role"`
 	Since  time.Time `json:"since"`
 	Reason string    `json:"reason"`
@@ -114,6 +114,9 @@ func (n *Node) Status() Status {
 	s := Status{
 		Reason: n.reason(now), Primary: n.cfg.Primary, Legacy: n.cfg.Legacy, DigestMismatch: n.mismatch, Rival: m.Rival(),
 		HandOver: handOverText(&m), Clearance: n.clearance.text, Addresses: addresses,
+	}
+	if quiet := n.quiet(); quiet != "" {
+		s.Reason += "; " + quiet
 	}
 	n.mu.Unlock()
 
