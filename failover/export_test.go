@@ -26,7 +26,7 @@ func (r *Ready) rest()    {}
 var _ standby = (*Ready)(nil)
 
 // LastWord does what the daemon does for a router whose beat process is gone.
-func (r *Router) LastWord(ctx context.Context) { r.lastWord(ctx) }
+func (r *Router) LastWord(ctx context.Context) { r.lastWord(ctx, true) }
 
 // Noticing is a transport whose system tells of a change when a test does.
 type Noticing struct {

@@ -17,6 +17,8 @@ const (
 	// somebody asks why two machines have the address.
 	lifeEvery = 250 * time.Millisecond
 	lifeLimit = 2 * time.Second
+	// stopLimit is how long a process may be stopped at least.
+	stopLimit = 20 * time.Millisecond
 	// steadyAfter is how long a process has to live for its end not to count
 	// as one in a row: the next one is started at once, those that follow soon
 	// after each other with growing pauses.
@@ -44,13 +46,14 @@ type BeatConfig struct {
 //
 // The two watch over each other. If the daemon ends without a word, as by
 // kill -9, the process tells the others that it leaves, removes the addresses
-// and ends. If the process ends, or gives no sign of life for two seconds, the
-// daemon removes the addresses and starts another one. So the address is with
+// and ends. If the process ends, the daemon does that for it and starts another
+// one; the addresses of a [Node] stay meanwhile, for DeadAfter at most. One that
+// is stopped, as by SIGSTOP, for longer than the others wait for its beats, or
+// gives no sign of life for two seconds, is killed. So the address is with
 // one machine, whichever of the two was killed. There is one exception: a
 // [Node] without a partner that would serve keeps its addresses in both cases,
 // since the kernel goes on serving: it has none, or that is silent, stopping or
-// in fault. If
-// both are killed at once nobody is left to remove anything.
+// in fault. If both are killed at once nobody is left to remove anything.
 //
 // Under systemd nothing has to be set for it. KillMode may stay control-group:
 // the process takes no notice of SIGTERM, SIGINT and SIGHUP and ends with the
@@ -87,6 +90,9 @@ type process struct {
 	kill func()
 	// wait returns why it ended, once it has.
 	wait func() error
+	// stopped reports whether it is stopped, as by SIGSTOP; with until it waits
+	// until it is, or has ended. nil: that cannot be known.
+	stopped func(until bool) bool
 }
 
 // BeatStatus is what a [Beat] knows of its process.
@@ -237,6 +243,9 @@ func (b *Beat) once(ctx context.Context) error {
 	life := &lifeWatch{link: p.link, limit: b.limit}
 	watch, stop := context.WithCancel(context.Background())
 	work.Go(func() { life.run(watch, p.kill) })
+	if p.stopped != nil {
+		work.Go(func() { life.stops(p, b.patience) })
+	}
 	work.Go(func() { b.dismiss(ctx, watch, p.link) })
 
 	err = b.listen(p, life)
@@ -259,18 +268,19 @@ func (b *Beat) once(ctx context.Context) error {
 	}
 	// What it held is removed at once, and again when it is surely gone: it
 	// may have been in the middle of something.
+	late := life.failure()
 	var clearing sync.WaitGroup
 	for _, m := range members {
-		clearing.Go(func() { m.orphaned(true) })
+		clearing.Go(func() { m.orphaned(late != "") })
 	}
 	why := p.wait()
 	clearing.Wait()
 	for _, m := range members {
-		m.orphaned(false)
+		m.bury()
 	}
 	stop()
 	work.Wait()
-	switch late := life.failure(); {
+	switch {
 	case orderly:
 		return nil
 	case late != "":
@@ -330,6 +340,18 @@ func (b *Beat) listen(p *process, life *lifeWatch) error {
 		}
 		b.take(p, n)
 	}
+}
+
+// patience is how long the first of the others waits for a process that is
+// silent, as far as is known here.
+func (b *Beat) patience() time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	least := b.limit
+	for _, m := range b.members {
+		least = min(least, m.silence())
+	}
+	return max(least, stopLimit)
 }
 
 // take handles one message of the process.

@@ -33,9 +33,9 @@ func (c *RouterConfig) distantRouter(mac *virtualDevice) (*Router, error) {
 
 // lastWord tells the others that the router stops, as the process that would
 // have cannot: they take over after their skew, and not after the down interval.
-// It returns when one of them has, or none will: until then the kernel answers
-// to the addresses here, so that no packet finds nobody.
-func (r *Router) lastWord(ctx context.Context) {
+// With wait it returns when one of them has, or none will: until then the kernel
+// answers to the addresses here, so that no packet finds nobody.
+func (r *Router) lastWord(ctx context.Context, wait bool) {
 	r.mu.Lock()
 	c, socket, hold := r.cfg, r.socket(), r.orphanHold()
 	r.mu.Unlock()
@@ -70,6 +70,9 @@ func (r *Router) lastWord(ctx context.Context) {
 			}
 			_ = conn.Send(b, to) // as above
 		}
+	}
+	if !wait {
+		return
 	}
 	defer time.AfterFunc(hold, func() { _ = conn.Close() }).Stop() // ends Wait
 	if (&Router{cfg: c, conn: conn, keys: keys}).hearAnother() {

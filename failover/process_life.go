@@ -63,3 +63,28 @@ func (w *lifeWatch) run(ctx context.Context, kill func()) {
 		last = now
 	}
 }
+
+// stops kills a process that somebody stopped and left alone for longer than the
+// others wait: another one has the addresses by then, and only who is surely
+// gone can be cleared up after. Unlike silence that is no matter of a busy
+// machine. Of a time in which we stood still ourselves, as when both were
+// stopped, half the patience counts at most.
+func (w *lifeWatch) stops(p *process, patience func() time.Duration) {
+	for p.stopped(true) {
+		limit := patience()
+		at, stood := time.Now(), time.Duration(0)
+		for p.stopped(false) {
+			if stood >= limit {
+				w.mu.Lock()
+				w.late = fmt.Sprintf("it was stopped for %v, as by SIGSTOP, and was killed", limit)
+				w.mu.Unlock()
+				p.kill()
+				return
+			}
+			time.Sleep(limit / 8)
+			last := at
+			at = time.Now()
+			stood += min(at.Sub(last), limit/2)
+		}
+	}
+}

@@ -30,6 +30,8 @@ const (
 	// beatTop is where that descriptor goes to at most: the table of descriptors
 	// has 8 bytes for each below.
 	beatTop = 1 << 14
+	// cldStopped is CLD_STOPPED of asm-generic/siginfo.h.
+	cldStopped = 5
 	// lastWords bounds what is kept of what a process wrote when it died.
 	lastWords = 1 << 10
 )
@@ -156,7 +158,27 @@ func spawnBeat(cfg *BeatConfig) (*process, error) {
 			}
 			return err
 		},
+		stopped: func(until bool) bool { return stopped(cmd.Process, until) },
 	}, nil
+}
+
+// stopped reports whether a child is stopped (waitid(2)); with until it waits
+// for that, or for its end. It takes no notice of the end away from Wait.
+func stopped(child *os.Process, until bool) (is bool) {
+	options := unix.WSTOPPED | unix.WEXITED | unix.WNOWAIT
+	if !until {
+		options |= unix.WNOHANG
+	}
+	// Without a handle, before Linux 5.4, it is not known.
+	_ = child.WithHandle(func(pidfd uintptr) {
+		var info unix.Siginfo
+		var err error = unix.EINTR
+		for errors.Is(err, unix.EINTR) {
+			err = unix.Waitid(unix.P_PIDFD, int(pidfd), &info, options, nil)
+		}
+		is = err == nil && info.Signo == int32(unix.SIGCHLD) && info.Code == cldStopped
+	})
+	return is
 }
 
 // words keep the first of what is written.

@@ -18,13 +18,15 @@ func TestAddressesOfANodeWithoutAProcess(t *testing.T) {
 		name     string
 		role     Role
 		relieved bool
+		silent   bool
 		next     Role // what the next process decides; RoleInit: nothing
 		want     time.Duration
 	}{
-		{"no other process comes", RoleActive, true, RoleInit, dead},
-		{"another process goes on", RoleActive, true, RoleActive, time.Second},
-		{"nobody else would serve", RoleActive, false, RoleInit, time.Second},
-		{"it was no longer active", RoleBackup, true, RoleInit, 0},
+		{"no other process comes", RoleActive, true, false, RoleInit, dead},
+		{"another process goes on", RoleActive, true, false, RoleActive, time.Second},
+		{"nobody else would serve", RoleActive, false, false, RoleInit, time.Second},
+		{"it was no longer active", RoleBackup, true, false, RoleInit, 0},
+		{"it was silent before", RoleActive, true, true, RoleInit, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -43,8 +45,8 @@ func TestAddressesOfANodeWithoutAProcess(t *testing.T) {
 				m.relieved = tt.relieved
 				m.mu.Unlock()
 				began := time.Now()
-				m.orphaned(true)
-				m.orphaned(false)
+				m.orphaned(tt.silent)
+				m.bury()
 				m.lost(errors.New("killed"))
 				synctest.Wait()
 				if tt.next != RoleInit {

@@ -51,7 +51,7 @@ type remote struct {
 	ended  chan error
 	// lastWord says for a process that is gone what it cannot say any more; nil
 	// is nothing.
-	lastWord func(context.Context)
+	lastWord func(ctx context.Context, wait bool)
 	group    *distantGroup // nil: none
 	// hold is told how long the addresses of a Node stay when its process is gone.
 	hold chan time.Duration
@@ -229,33 +229,51 @@ func (m *remote) finish(err error) {
 // gone: nobody else would serve. The caller holds mu.
 func (m *remote) keeps() bool { return m.spec.Node != nil && !m.relieved }
 
+// silence is how long others wait for a beat of it, if they are configured
+// alike.
+func (m *remote) silence() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c := m.spec.Router; c != nil {
+		return time.Duration(c.DownAdverts) * c.Interval
+	}
+	return m.spec.Node.DeadAfter
+}
+
 // orphaned removes the addresses, as the process that held them is gone. A
 // router first tells the others. A node cannot, and keeps them while its partner
 // waits for the next beat: by then another process has decided with it who goes
-// on, unless the beats are fast.
-func (m *remote) orphaned(first bool) {
+// on, unless the beats are fast. If it was silent before, others serve already.
+func (m *remote) orphaned(silent bool) {
 	m.mu.Lock()
 	release, active := m.touched && !m.keeps(), m.role == RoleActive
-	if release && active && m.spec.Node != nil {
-		release = false
-		if first {
-			m.waiting = true
-			select {
-			case m.hold <- m.spec.Node.DeadAfter:
-			default: // it ends
-			}
+	if release && active && !silent && m.spec.Node != nil {
+		release, m.waiting = false, true
+		select {
+		case m.hold <- m.spec.Node.DeadAfter:
+		default: // it ends
 		}
 	}
 	m.mu.Unlock()
 	if !release {
 		return
 	}
-	if first && active && m.lastWord != nil {
+	if active && m.lastWord != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), releaseLimit)
 		defer cancel()
-		m.lastWord(ctx)
+		m.lastWord(ctx, !silent)
 	}
 	m.clear()
+}
+
+// bury does that again when the process is surely gone.
+func (m *remote) bury() {
+	m.mu.Lock()
+	release := m.touched && !m.keeps() && !m.waiting
+	m.mu.Unlock()
+	if release {
+		m.clear()
+	}
 }
 
 // clear releases and tells a trouble.

@@ -1,0 +1,97 @@
+package failover
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// stops is a process that is stopped from and until certain times.
+type stops struct {
+	began time.Time
+	spans [][2]time.Duration
+	ends  time.Duration
+	stall time.Duration // of ours, when we look for the first time
+}
+
+func (s *stops) stopped(until bool) bool {
+	for {
+		now := time.Since(s.began)
+		for _, span := range s.spans {
+			if now >= span[0] && now < span[1] {
+				if !until {
+					time.Sleep(s.stall)
+					s.stall = 0
+				}
+				return true
+			}
+		}
+		if !until || now >= s.ends {
+			return false
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// A process is killed once it was stopped for the whole patience, by a clock that
+// does not count our own stalls.
+func TestStoppedProcessIsKilled(t *testing.T) {
+	t.Parallel()
+	const ms, never = time.Millisecond, time.Hour
+	for _, tt := range []struct {
+		name  string
+		spans [][2]time.Duration
+		stall time.Duration
+		want  time.Duration // 0: not at all
+	}{
+		{"for ever", [][2]time.Duration{{100 * ms, never}}, 0, 180 * ms},
+		{"not for long", [][2]time.Duration{{100 * ms, 170 * ms}}, 0, 0},
+		{"twice, not for long", [][2]time.Duration{{100 * ms, 170 * ms}, {190 * ms, 260 * ms}}, 0, 0},
+		{"the second time for ever", [][2]time.Duration{{100 * ms, 170 * ms}, {200 * ms, never}}, 0, 280 * ms},
+		{"with us, and goes on after us", [][2]time.Duration{{100 * ms, 1020 * ms}}, 900 * ms, 0},
+		{"with us, and does not go on", [][2]time.Duration{{100 * ms, never}}, 900 * ms, 1050 * ms},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var killed time.Duration
+				s := &stops{began: time.Now(), spans: tt.spans, ends: 2 * time.Second, stall: tt.stall}
+				w := new(lifeWatch)
+				w.stops(&process{stopped: s.stopped, kill: func() { killed = time.Since(s.began) }}, func() time.Duration { return 80 * ms })
+				if killed != tt.want || (w.failure() != "") != (tt.want > 0) {
+					t.Errorf("killed after %v, want %v; %q", killed, tt.want, w.failure())
+				}
+			})
+		})
+	}
+}
+
+// The patience is that of the most impatient member, within bounds.
+func TestPatience(t *testing.T) {
+	t.Parallel()
+	router := func(adverts int, interval time.Duration) memberSpec {
+		return memberSpec{Router: &RouterConfig{DownAdverts: adverts, Interval: interval}}
+	}
+	node := memberSpec{Node: &Config{DeadAfter: 500 * time.Millisecond}}
+	for _, tt := range []struct {
+		name    string
+		members []memberSpec
+		want    time.Duration
+	}{
+		{"none", nil, lifeLimit},
+		{"a node", []memberSpec{node}, 500 * time.Millisecond},
+		{"a node and a router", []memberSpec{node, router(3, 10*time.Millisecond)}, 30 * time.Millisecond},
+		{"slow adverts", []memberSpec{router(3, time.Second)}, lifeLimit},
+		{"very fast ones", []memberSpec{router(1, 10*time.Millisecond)}, stopLimit},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBeat(&BeatConfig{}, nil)
+			for _, s := range tt.members {
+				m := b.member(s, nil, callbacks{}, newEventQueue(discard(), nil))
+				b.members[m.id] = m
+			}
+			if got := b.patience(); got != tt.want {
+				t.Errorf("patience %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
