@@ -52,7 +52,7 @@ type stage struct {
 }
 
 var stages = []stage{
-	{tempo{10 * time.Millisecond, 3}, []*move{&dies, &yields, &stops, &killed, &silenced}, 1},
+	{tempo{10 * time.Millisecond, 3}, []*move{&dies, &yields, &stops, &killed, &silenced, &stopped}, 1},
 	{tempo{10 * time.Millisecond, 2}, []*move{&dies}, 1},
 	{tempo{100 * time.Millisecond, 3}, []*move{&dies, &yields, &killed, &silenced}, 1},
 	{tempo{time.Second, 3}, []*move{&dies}, 4},

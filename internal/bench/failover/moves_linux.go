@@ -96,6 +96,16 @@ var (
 		apart: true,
 		one:   true,
 	}
+	stopped = move{
+		name: "SIGSTOP of its process that speaks",
+		do: func(p *pair, host int) error {
+			pid, err := p.nodes[host].speaker()
+			return errors.Join(err, syscall.Kill(pid, syscall.SIGSTOP))
+		},
+		mend:  revive,
+		apart: true,
+		one:   true,
+	}
 )
 
 func revive(p *pair, host int) error {
