@@ -67,7 +67,8 @@ type Role struct {
 	// Routers are those of VRRP, in the order of the file.
 	Routers []Router `json:"routers,omitempty"`
 	// Addresses are the floating addresses and whether this node holds them:
-	// with VRRP those of routers that are active, or all if none is.
+	// with VRRP those of routers that are active or still serve, or all if none
+	// does.
 	Addresses     []string `json:"addresses"`
 	AddressesHeld bool     `json:"addresses_held"`
 	// Error is the trouble with taking or giving back the addresses.

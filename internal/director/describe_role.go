@@ -120,7 +120,7 @@ func describeRouters(members []*member, list []failover.RouterStatus) control.Ro
 			sum.Refused[reason] += n
 		}
 		sum.Rival = sum.Rival || s.Rival
-		if s.Role == failover.RoleActive {
+		if s.Role == failover.RoleActive || r.AddressesHeld { // who gave way may serve on for a moment
 			sum.AddressesHeld = sum.AddressesHeld && r.AddressesHeld
 			sum.Addresses = append(sum.Addresses, r.Addresses...)
 		}
