@@ -231,3 +231,36 @@ func TestSlowListenerLosesTheOldestEvents(t *testing.T) {
 		}
 	})
 }
+
+// slowOwner takes a second to let go.
+type slowOwner struct{ failover.NoAddresses }
+
+func (slowOwner) Release(context.Context) error { time.Sleep(time.Second); return nil }
+
+// A node serves until its addresses are gone, whatever its role is.
+func TestServingLastsUntilTheRelease(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n, err := failover.New(&failover.Config{Owner: slowOwner{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- n.Run(ctx) }()
+		synctest.Wait()
+		n.SetFault("a cable")
+		time.Sleep(500 * time.Millisecond)
+		if s := n.Status(); s.Role != failover.RoleFault || !s.Serving {
+			t.Errorf("it is %v, serving: %v, while it releases", s.Role, s.Serving)
+		}
+		time.Sleep(time.Second)
+		if n.Status().Serving {
+			t.Error("it serves after the release")
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
