@@ -69,13 +69,17 @@ func (e *effects) request(r Role, hold time.Duration) {
 		// meanwhile, and taught the neighbours.
 		e.again = true
 	}
-	e.want, e.hold = r, time.Time{}
 	if e.most > 0 {
 		hold = min(hold, e.most)
 	}
+	until := time.Time{}
 	if hold > 0 {
-		e.hold = time.Now().Add(hold)
+		until = time.Now().Add(hold)
 	}
+	if e.want != RoleActive && until.After(e.hold) {
+		until = e.hold // another one may serve by now
+	}
+	e.want, e.hold = r, until
 	if r != RoleActive {
 		if e.abandon != nil {
 			e.abandon()

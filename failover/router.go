@@ -314,10 +314,9 @@ func (r *Router) takeOverTime() time.Duration {
 // holdFor is how long the addresses stay here at most when the router leaves a
 // role, see [vrrp.Machine.Hold].
 func (r *Router) holdFor(was Role) time.Duration {
-	serving, _ := r.effects.status()
-	// It may have given way a moment ago, by order or with a member of its group
-	// that stopped first.
-	if was == RoleActive || r.leaving && was == RoleBackup && serving {
+	// One that stops may have given way a moment ago, by order or with a member
+	// of its group that stopped first.
+	if was == RoleActive || r.leaving && was == RoleBackup {
 		return r.machine.Hold(r.takeOverTime())
 	}
 	return 0

@@ -66,6 +66,33 @@ func TestTheOtherOnesAnnouncementEndsTheHold(t *testing.T) {
 	})
 }
 
+// What is held already is not held for longer by who stops meanwhile: the hold
+// may be over soon, as another one serves.
+func TestAStopProlongsNoHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := new(heldOwner)
+		e := newEffects(o, nil, func(e Event) { t.Errorf("event %v", e) })
+		go e.run()
+		e.request(RoleActive, 0)
+		time.Sleep(time.Minute)
+		e.request(RoleBackup, time.Second)
+		time.Sleep(900 * time.Millisecond)
+		e.request(RoleLeaving, time.Hour)
+		time.Sleep(99 * time.Millisecond)
+		synctest.Wait()
+		if !e.holds() {
+			t.Error("the stop ended the hold")
+		}
+		time.Sleep(2 * time.Millisecond)
+		synctest.Wait()
+		if e.holds() {
+			t.Error("the stop prolonged the hold")
+		}
+		e.request(RoleLeaving, 0)
+		<-e.done
+	})
+}
+
 // While another one takes over at our wish, its announcements are right, and
 // ours would be wrong.
 func TestWhoHandsOverDoesNotAnnounce(t *testing.T) {
