@@ -203,9 +203,7 @@ func (g *Group) move() (changed bool) {
 	if v == vrrp.VerdictUp {
 		// What lies unread may be from a better router.
 		for _, r := range g.routers {
-			if !r.machine.Ready() {
-				r.drain()
-			}
+			r.drain()
 		}
 		again := v
 		if again, by = vrrp.Agree(g.machines); again != v {
