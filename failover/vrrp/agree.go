@@ -30,12 +30,14 @@ func (v Verdict) String() string { return enum.Name("verdict", verdictNames[:], 
 //
 // One member that is ready takes all. It has to wait for a member that is no
 // backup or has not listened yet after a start or a fault, and for one that has
-// heard a better router since: within the last interval, when the ready one had
-// missed all adverts but the last that it may miss. So a dead node is found by
-// the quickest member, and where only one of several links is broken nothing
-// moves, as the members that still hear the active node would have to give way
-// again: where the intervals differ that happens once, and then all have to be
-// ready. Members whose priorities
+// heard a better router since: in the last interval and a half, when the ready
+// one had missed all adverts but the last that it may miss. So a dead node is
+// found by the quickest member, and where only one of several links is broken
+// nothing moves, as the members that still hear the active node would have to give
+// way again: where the intervals differ that happens once, and then all have to be
+// ready. After a stop it waits for who has heard a better router since then, and
+// where another member was told of the stop, for the skew of that one.
+// Members whose priorities
 // contradict each other come to rest by the same rule: whoever serves goes on.
 func Agree(members []*Machine) (v Verdict, by int) {
 	active, idle := 0, -1
@@ -80,12 +82,17 @@ func Follow(members []*Machine, v Verdict, by, up int, patience time.Duration) (
 // for, or -1.
 func Waiting(members []*Machine, i int) int {
 	m := members[i]
-	doubted := m.doubted
-	due := m.base + time.Duration(m.p.DownAdverts-1)*m.learned
+	doubted, soon, due := m.doubted, m.soon, m.base
+	if !soon {
+		due += time.Duration(m.p.DownAdverts-1) * m.learned
+		if m.p.DownAdverts > 2 {
+			due -= m.learned / 2 // on a link that works the next advert may be late
+		}
+	}
 	for j, m := range members {
 		switch {
 		case j == i || m.ready:
-		case doubted, m.state != StateBackup, m.reason == ReasonStart, m.reason == ReasonFaultCleared, !m.soon && m.base > due:
+		case doubted, m.state != StateBackup, m.listening, m.soon && !soon, !m.soon && m.base > due:
 			return j
 		}
 	}

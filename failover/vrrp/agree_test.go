@@ -34,11 +34,24 @@ func member(t *testing.T, s string) *Machine {
 	case "hears": // has heard since
 		do(advert(-second/2, 200, high), -second/2)
 	case "heard": // has not heard since
-		do(advert(-second, 200, high), -second)
+		do(advert(-2*second, 200, high), -2*second)
+	case "late": // its next advert was due 0.3 s ago, and may come yet
+		do(advert(down-1300*time.Millisecond, 200, high), down-1300*time.Millisecond)
 	case "doubted": // ready, and was wrong before
 		do(advert(-4*second, 200, high), -4*second)
 		do(Event{Kind: EventFollow, State: StateBackup, On: true}, -4*second)
 		do(Event{Kind: EventTick}, down)
+	case "stops": // ready, as it was told of a stop
+		do(advert(-second, 200, high), -second)
+		do(advert(0, 0, high), 0)
+		do(Event{Kind: EventTick}, down)
+	case "started": // was told of a stop before it had listened
+		m = NewMachine(grouped, 0)
+		do(Event{Kind: EventStart}, -second)
+		do(advert(-second/2, 0, high), -second/2)
+	case "hears another": // has heard one that serves after that stop
+		do(advert(-second, 200, high), -second)
+		do(advert(second/10, 200, own), second/10)
 	case "stopped": // has heard a stop since
 		do(advert(-second/2, 200, high), -second/2)
 		do(advert(-second/2, 0, high), -second/2)
@@ -72,7 +85,12 @@ func TestAgree(t *testing.T) {
 		{"nobody ready", []string{"hears", "heard"}, VerdictStay, -1},
 		{"one ready, the other has heard nothing since", []string{"heard", "ready"}, VerdictUp, 1},
 		{"one ready, the other has heard since", []string{"ready", "hears"}, VerdictStay, -1},
-		{"one ready, the other has heard a stop since", []string{"ready", "stopped"}, VerdictUp, 0},
+		{"one ready, the other's next advert is late", []string{"ready", "late"}, VerdictStay, -1},
+		{"one ready, the other has heard a stop since, and its skew lasts", []string{"ready", "stopped"}, VerdictStay, -1},
+		{"one ready after a stop, the other has heard it, too", []string{"stops", "stopped"}, VerdictUp, 0},
+		{"one ready after a stop, the other has heard nothing since", []string{"stops", "hears"}, VerdictUp, 0},
+		{"one ready after a stop, the other has heard another router since", []string{"stops", "hears another"}, VerdictStay, -1},
+		{"one ready after a stop, the other has not listened yet", []string{"stops", "started"}, VerdictStay, -1},
 		{"one that was wrong before, the other has heard nothing since", []string{"doubted", "heard"}, VerdictStay, -1},
 		{"one that was wrong before, the other ready", []string{"doubted", "ready"}, VerdictUp, 0},
 		{"one ready, the other listens after its start", []string{"ready", "listens"}, VerdictStay, -1},

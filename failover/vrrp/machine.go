@@ -68,6 +68,7 @@ type Machine struct {
 	// Another one beside it: when it was heard last, 0 is unset, and its interval.
 	secondAt, secondEvery time.Duration
 
+	listening  bool          // after a start or a fault: nobody was heard yet
 	lowerSince time.Duration // when one of lower priority was first heard; 0 is unset
 	notBefore  time.Duration // silence is not found before this
 	stalls     uint8
@@ -243,7 +244,7 @@ func (m *Machine) spare() {
 func (m *Machine) listen(r Reason, now time.Duration, out *[]Action) {
 	m.learned = m.p.Interval
 	m.notBefore = max(m.notBefore, now+m.learned+m.Skew())
-	m.base, m.soon, m.lowerSince, m.ready, m.doubted = now, false, 0, false, false
+	m.base, m.soon, m.lowerSince, m.ready, m.doubted, m.listening = now, false, 0, false, false, true
 	m.active, m.activePrio = netip.Addr{}, 0
 	m.enter(StateBackup, r, now, out)
 }
@@ -295,7 +296,7 @@ func (m *Machine) heardInBackup(e Event, now time.Duration, out *[]Action) {
 		m.secondAt, m.secondEvery = e.At, e.Interval
 		m.learned = max(m.learned, e.Interval) // whichever stays is heard in time
 	}
-	m.base, m.soon, m.ready = max(m.base, e.At), false, false
+	m.base, m.soon, m.ready, m.listening = max(m.base, e.At), false, false, false
 	m.enter(StateBackup, ReasonActiveHeard, now, out)
 }
 
@@ -442,7 +443,7 @@ func (m *Machine) claim(r Reason, now time.Duration, out *[]Action) {
 // become makes us active: the packet first, so that another one lets go.
 func (m *Machine) become(r Reason, now time.Duration, out *[]Action) {
 	m.active, m.activePrio = netip.Addr{}, 0
-	m.waived, m.soon, m.lowerSince, m.rival = false, false, 0, false
+	m.waived, m.soon, m.lowerSince, m.rival, m.listening = false, false, 0, false, false
 	m.send(now, out)
 	m.enter(StateActive, r, now, out)
 	m.announced = now
