@@ -14,7 +14,7 @@ import (
 func TestAddressesAreHeldUntilTheyAreLetGo(t *testing.T) {
 	list := []failover.VirtualAddress{{Prefix: netip.MustParsePrefix("192.0.2.100/32"), Device: "eth0"}}
 	own := new(failover.Addresses)
-	setup := &Setup{Addresses: list, Routers: []RouterSetup{{Name: "a", Addresses: list}, {Name: "b", Addresses: list}}}
+	setup := &Setup{Addresses: list}
 	type state struct {
 		role    failover.Role
 		serving bool
@@ -33,9 +33,13 @@ func TestAddressesAreHeldUntilTheyAreLetGo(t *testing.T) {
 		{"it carries none", nil, state{failover.RoleActive, true}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			d := &Director{setup: setup, members: []*member{{name: "a", addresses: tt.owner}, {name: "b", addresses: tt.owner}}}
-			node := d.describeNode(d.members[0], &failover.Status{Role: tt.first.role, Serving: tt.first.serving})
-			routers := d.describeRouters([]failover.RouterStatus{
+			d := &Director{setup: setup}
+			members := []*member{newMember("a", list), newMember("b", list)}
+			for _, m := range members {
+				m.addresses = tt.owner
+			}
+			node := d.describeNode(members[0], &failover.Status{Role: tt.first.role, Serving: tt.first.serving})
+			routers := describeRouters(members, []failover.RouterStatus{
 				{Role: tt.first.role, Serving: tt.first.serving}, {Role: failover.RoleBackup},
 			})
 			got := []bool{node.AddressesHeld, routers.AddressesHeld, routers.Routers[0].AddressesHeld, routers.Routers[1].AddressesHeld}

@@ -17,7 +17,9 @@ func (w *world) whom(a *act) int {
 func (w *world) act(a *act) {
 	i := w.whom(a)
 	h := &w.hosts[i]
-	w.rules.planned = 0
+	if a.kind != actDie { // which knows whether all was quiet
+		w.disturb()
+	}
 	if w.tracing {
 		w.note("%v", *a)
 	}
@@ -29,6 +31,9 @@ func (w *world) act(a *act) {
 	case actIsolate:
 		for j := range w.plan.nodes {
 			for l := range w.plan.lines {
+				if a.count != 0 && l != int(a.line) {
+					continue // one of its links alone
+				}
 				w.links[i][j][l].cut, w.links[j][i][l].cut = true, true
 			}
 		}
@@ -75,12 +80,11 @@ func (w *world) act(a *act) {
 	case actReplay:
 		w.replay(int(a.a), a.span, 1+w.dice.below(40))
 	case actRestart:
-		if h.running() {
+		if h.running() && !h.leaving {
+			w.checkNone()
+			h.leaving, h.starts = true, a.span/8
 			w.speaker(i).order(w, i, a)
-			if w.broken == "" && w.plan.protocol == VRRP {
-				w.leave(i)
-				w.push(happening{kind: machineStarts, at: w.now + w.plan.delay + 1 + a.span/8, to: uint8(i)})
-			}
+			w.ended(i)
 		}
 	case actBlind:
 		if h.running() {
@@ -90,14 +94,16 @@ func (w *world) act(a *act) {
 			w.speaker(i).order(w, i, a)
 		}
 	case actFault, actMend:
-		if h.running() && h.fault != (a.kind == actFault) {
+		if h.running() && w.plan.protocol == Groups {
+			w.groups[i].order(w, i, a) // it knows which of its members
+		} else if h.running() && h.fault != (a.kind == actFault) {
 			w.checkNone()
 			h.fault = a.kind == actFault
 			h.ableSince = w.now
 			w.speaker(i).order(w, i, a)
 		}
 	default:
-		if h.running() {
+		if h.running() && !h.leaving {
 			w.speaker(i).order(w, i, a)
 		}
 	}
@@ -106,7 +112,8 @@ func (w *world) act(a *act) {
 // mend ends all troubles. A machine that is down or has a fault may stay so.
 func (w *world) mend() {
 	w.note("all is mended")
-	w.loss, w.double, w.rules.planned = 0, 0, 0
+	w.loss, w.double = 0, 0
+	w.disturb()
 	for i := range w.plan.nodes {
 		for j := range w.plan.nodes {
 			for n := range w.plan.lines {
@@ -136,6 +143,9 @@ func (w *world) mend() {
 			}
 			if h.fault && !w.dice.one(4) && w.broken == "" {
 				w.checkNone()
+				if w.plan.protocol == Groups {
+					w.groups[i].mend()
+				}
 				h.fault, h.ableSince = false, w.now
 				w.speaker(i).order(w, i, &act{kind: actMend})
 			}

@@ -118,6 +118,22 @@ func guardFault(f func(pulse.Guard) guard) *habits {
 	return &h
 }
 
+func groupFault(agree func([]*vrrp.Machine) (vrrp.Verdict, int)) *habits {
+	h := sound
+	h.agree = agree
+	return &h
+}
+
+// together reports whether no member is active, and all can be.
+func together(ms []*vrrp.Machine) bool {
+	for _, m := range ms {
+		if s, _, _ := m.State(); s != vrrp.StateBackup {
+			return false
+		}
+	}
+	return true
+}
+
 // without removes the actions of a kind.
 func without(out []vrrp.Action, gone func(vrrp.Action) bool) (rest []vrrp.Action) {
 	for _, a := range out {
@@ -137,6 +153,9 @@ func ignores(kind vrrp.EventKind) *habits {
 func TestPlantedFaultsAreFound(t *testing.T) {
 	readsLate, stampsLate := sound, sound
 	readsLate.readsLate, stampsLate.stampsLate = true, true
+	holdsNothing, keeps, readsOne := sound, sound, sound
+	holdsNothing.hold = func(time.Duration) time.Duration { return 0 }
+	keeps.keeps, readsOne.readsOne = true, true
 	const enough = 20_000
 	for _, c := range []struct {
 		name     string
@@ -201,7 +220,51 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 			}
 			return without(out, func(a vrrp.Action) bool { return a.Kind == vrrp.ActionAnnounce })
 		}})},
+		{"lets its addresses go with the role", VRRP, &holdsNothing},
+		{"keeps its addresses although another one serves", VRRP, &keeps},
 
+		{"comes back without its other members", Groups, groupFault(func(ms []*vrrp.Machine) (vrrp.Verdict, int) {
+			if v, by := vrrp.Agree(ms); v != vrrp.VerdictDown {
+				return v, by
+			}
+			return vrrp.VerdictStay, -1
+		})},
+		{"takes over when one member is ready, whatever the others hear", Groups, groupFault(func(ms []*vrrp.Machine) (vrrp.Verdict, int) {
+			if v, by := vrrp.Agree(ms); v == vrrp.VerdictDown || !together(ms) {
+				return v, by
+			}
+			for i, m := range ms {
+				if m.Ready() {
+					return vrrp.VerdictUp, i
+				}
+			}
+			return vrrp.VerdictStay, -1
+		})},
+		{"takes over when all members are ready", Groups, groupFault(func(ms []*vrrp.Machine) (vrrp.Verdict, int) {
+			v, by := vrrp.Agree(ms)
+			for _, m := range ms {
+				if v == vrrp.VerdictUp && !m.Ready() {
+					return vrrp.VerdictStay, -1
+				}
+			}
+			return v, by
+		})},
+		{"gives way and comes back at the same moments as the others", Groups, func() *habits {
+			h := sound
+			h.follow = func(ms []*vrrp.Machine, v vrrp.Verdict, by, up int, _ time.Duration) (vrrp.Event, int) {
+				return vrrp.Follow(ms, v, by, up, 0)
+			}
+			return &h
+		}()},
+		{"reads for one member alone", Groups, &readsOne},
+		{"does not tell the other groups that it stops", Groups, routerFault(faultyRouter{say: func(_ *faultyRouter, _ vrrp.Event, _ vrrp.State, out []vrrp.Action) []vrrp.Action {
+			return without(out, func(a vrrp.Action) bool { return a.Kind == vrrp.ActionSend && a.Priority == vrrp.PriorityStop })
+		}})},
+		{"preempts against its orders", Groups, routerFault(faultyRouter{change: func(p *vrrp.Params) { p.NoPreempt = false }})},
+		{"never preempts", Groups, routerFault(faultyRouter{change: func(p *vrrp.Params) { p.NoPreempt = true }})},
+		{"lets its addresses go with the role", Groups, &holdsNothing},
+
+		{"lets its addresses go with the role", Pulse, &holdsNothing},
 		{"believes what is replayed", Pulse, guardFault(func(g pulse.Guard) guard { return &believer{g} })},
 		{"believes in death when one channel is silent", Pulse, nodeFault(faultyNode{hear: func(_ *faultyNode, e *pulse.Event) bool {
 			return e.Kind != pulse.EventHeard || e.Channel == 0

@@ -16,6 +16,8 @@ type pairMachine interface {
 	Takes() bool
 	Waits() bool
 	Terms() uint32
+	HandOverLimit() time.Duration
+	reason() pulse.Reason
 }
 
 // guard is [pulse.Guard], or one with a fault.
@@ -39,6 +41,11 @@ func (n *soundNode) State() pulse.State {
 	return s
 }
 
+func (n *soundNode) reason() pulse.Reason {
+	_, why, _ := n.Machine.State()
+	return why
+}
+
 // member is the loop of [failover.Node] around its machine and guard: it beats,
 // and sleeps a moment before it believes in a silence, in which late beats come.
 // Then it reads all there is if its sockets tell when that came; otherwise its
@@ -52,9 +59,11 @@ type member struct {
 	emptyAt time.Duration // the sockets had nothing to read last
 
 	serving  bool // it has the addresses, and the neighbours know
+	aside    bool // it leaves the word to its partner
 	leaving  bool
 	ticking  bool
 	clearing bool // somebody is asked whether silence is enough
+	answered bool // and has answered while the machine stood still
 	nextBeat time.Duration
 	planned  time.Duration
 	confirm  time.Duration
@@ -199,6 +208,9 @@ const graceful = 10 * time.Millisecond
 
 // settled takes in whether the node has its addresses now.
 func (m *member) settled(w *world, i int, v bool) {
+	if m.serving == v {
+		return
+	}
 	m.serving, m.pending = v, true
 	m.step(w, i, pulse.Event{Kind: pulse.EventServing, On: v})
 	m.poked(w, i)
@@ -206,17 +218,13 @@ func (m *member) settled(w *world, i int, v bool) {
 
 func (m *member) step(w *world, i int, e pulse.Event) {
 	m.clock.watch(w, m)
+	from := m.machine.State()
 	for _, a := range m.machine.Step(e, w.now) {
 		switch a.Kind {
 		case pulse.ActionState:
 			s := m.machine.State()
 			if w.tracing {
-				if n, ok := m.machine.(*soundNode); ok {
-					_, why, _ := n.Machine.State()
-					w.note("node %d: %v, %v", i, s, why)
-				} else {
-					w.note("node %d: %v", i, s)
-				}
+				w.note("node %d: %v, %v", i, s, m.machine.reason())
 			}
 			if active := s == pulse.StateActive; active != w.hosts[i].active {
 				if active {
@@ -224,17 +232,31 @@ func (m *member) step(w *world, i int, e pulse.Event) {
 				}
 				w.setActive(i, active)
 			}
+			if s != from {
+				w.request(i, 0, s == pulse.StateActive, m.holdFor(w, i, s))
+				from = s
+			}
 		case pulse.ActionSend:
 			m.pending = true
 		case pulse.ActionAnnounce:
-			w.announce(i)
+			w.announce(i, 0)
 		case pulse.ActionHandedOver:
-			m.exit(w, i, graceful)
+			if m.leaving {
+				w.letGo(i, 0, graceful)
+			}
 		case pulse.ActionHandOverFailed:
-			m.exit(w, i, 0)
+			if m.leaving {
+				w.rules.gapless[0] = false
+				w.letGo(i, 0, 0)
+			}
 		}
 	}
 	m.clock.watch(w, m)
+	if aside := m.machine.Yielding(); aside != m.aside {
+		if m.aside = aside; !aside {
+			w.announce(i, 0)
+		}
+	}
 	if m.machine.Waits() && !m.clearing {
 		// A witness answers, or a fence is up.
 		m.clearing = true
@@ -242,11 +264,17 @@ func (m *member) step(w *world, i int, e pulse.Event) {
 	}
 }
 
-// exit ends the process of a node that leaves, after a while.
-func (m *member) exit(w *world, i int, after time.Duration) {
-	if m.leaving {
-		w.push(happening{kind: machineStops, at: w.now + after + w.dice.upTo(w.plan.effect) + 1, to: uint8(i)})
+// holdFor is how long what is held stays at most: see package failover.
+func (m *member) holdFor(w *world, i int, s pulse.State) time.Duration {
+	switch {
+	case s == pulse.StateBackup && m.machine.reason() == pulse.ReasonYielded:
+		w.moves(i)
+		return graceful
+	case s == pulse.StateLeaving && m.machine.Yielding():
+		w.moves(i)
+		return m.p.DeadAfter + m.machine.HandOverLimit() + time.Second
 	}
+	return 0
 }
 
 // cleared tells the node that it may take over on silence.
@@ -264,12 +292,8 @@ func (m *member) order(w *world, i int, a *act) {
 		if m.leaving {
 			return
 		}
-		w.checkNone()
-		m.leaving, h.leaving = true, true
+		m.leaving = true
 		m.step(w, i, pulse.Event{Kind: pulse.EventLeave})
-		if !m.machine.Yielding() {
-			m.exit(w, i, 0)
-		}
 	case actReclaim:
 		m.step(w, i, pulse.Event{Kind: pulse.EventTake})
 	case actFault, actMend:
@@ -290,7 +314,7 @@ func (m *member) order(w *world, i int, a *act) {
 	}
 	m.poked(w, i)
 	if was && !h.active && w.rules.none {
-		w.rules.planned = w.pairHandOver(i)
+		w.rules.planned, w.rules.after = w.pairHandOver(i), "handed over"
 	}
 }
 

@@ -18,6 +18,9 @@ const (
 	VRRP Protocol = iota
 	// Pulse: a pair with one to all of the channels that there may be.
 	Pulse
+	// Groups: two to four nodes with two to four routers each, on links of
+	// their own, that are active together or not at all.
+	Groups
 )
 
 // String returns the name in lower case, as the replay variable takes it.
@@ -27,6 +30,8 @@ func (p Protocol) String() string {
 		return "vrrp"
 	case Pulse:
 		return "pulse"
+	case Groups:
+		return "groups"
 	}
 	return fmt.Sprintf("protocol(%d)", uint8(p))
 }
@@ -34,6 +39,8 @@ func (p Protocol) String() string {
 const (
 	maxNodes = 5
 	maxLines = pulse.MaxChannels
+	// maxMembers bounds the routers of a group.
+	maxMembers = 4
 	// theActive stands for the machine that is active when an act is played.
 	theActive = 255
 )
@@ -49,9 +56,11 @@ type plan struct {
 	jitter       time.Duration                     // by how much delays differ in peace
 	late         time.Duration                     // the longest that a loop or a reader wakes late
 	effect       time.Duration                     // the longest that addresses take to be moved
+	takeOver     time.Duration                     // what another one may need for that, by what is known of it
+	watches      bool                              // those who hold addresses hear that others announce them
 	ordered      bool                              // packets of a line do not overtake each other
 	calm         [maxNodes][maxNodes]time.Duration // shortest delay of each direction in peace
-	routers      [maxNodes]vrrp.Params
+	routers      [maxNodes][maxMembers]vrrp.Params // VRRP has one each
 	pair         [2]pulse.Params
 	attacked     bool          // somebody replays old heartbeats all the time
 	clearance    time.Duration // how long a witness takes to answer, if there is one
@@ -147,7 +156,9 @@ func (p *plan) draw(protocol Protocol, seed uint64) {
 	*p = plan{protocol: protocol, seed: seed}
 	c := chance(seed*2 + uint64(protocol))
 	base := [...]time.Duration{10 * time.Millisecond, 100 * time.Millisecond, time.Second, time.Second}[c.below(4)]
-	if protocol == VRRP {
+	mirrored := false
+	switch protocol {
+	case VRRP:
 		p.nodes, p.lines = 2+c.below(3), 1
 		switch c.below(16) {
 		case 0:
@@ -156,7 +167,9 @@ func (p *plan) draw(protocol Protocol, seed uint64) {
 			p.nodes = maxNodes
 		}
 		p.drawRouters(&c, base)
-	} else {
+	case Groups:
+		mirrored = p.drawGroups(&c, base)
+	default:
 		p.nodes, p.lines = 2, 1+c.below(3)
 		if c.one(6) {
 			p.lines = 1 + c.below(maxLines)
@@ -165,8 +178,13 @@ func (p *plan) draw(protocol Protocol, seed uint64) {
 	}
 	p.jitter = base / time.Duration(8+c.below(100))
 	p.delay = p.jitter
-	if c.one(3) { // a slow network, which is not the same in all directions
+	if mirrored { // packets take one time, so that all meet
+		p.delay, p.jitter = base/50, 1
+	} else if c.one(3) { // a slow network, which is not the same in all directions
 		p.delay = max(p.jitter, c.upTo(3*base))
+	}
+	if protocol == Groups {
+		p.delay = min(p.delay, base/4)
 	}
 	if protocol == Pulse {
 		// Two that shall get to know each other before one of them believes in
@@ -176,15 +194,27 @@ func (p *plan) draw(protocol Protocol, seed uint64) {
 	}
 	for i := range p.nodes {
 		for j := range p.nodes {
-			if p.delay > p.jitter {
+			if mirrored {
+				p.calm[i][j] = p.delay - p.jitter
+			} else if p.delay > p.jitter {
 				p.calm[i][j] = c.upTo(p.delay - p.jitter)
 			}
 		}
 	}
-	if c.one(2) {
+	if !mirrored && c.one(2) {
 		p.late = base / time.Duration(8+c.below(60))
 	}
 	p.effect = c.upTo(base / 2)
+	if c.one(2) {
+		p.effect = min(p.effect, c.upTo(20*time.Millisecond))
+	}
+	p.watches = c.one(2)
+	if p.takeOver = graceful; protocol != Pulse {
+		p.takeOver = ordinaryTakeOver
+		if c.one(4) || base < 100*time.Millisecond && !c.one(8) {
+			p.takeOver = virtualTakeOver
+		}
+	}
 	p.ordered = c.one(2)
 	p.long = c.one(8)
 	p.acts = p.drawActs(&c, base, acts)
@@ -213,7 +243,7 @@ func (p *plan) drawRouters(c *chance, base time.Duration) {
 		case same != 0:
 			r.Priority = same
 		case i > 0 && c.one(6): // near, so that the skew hardly differs
-			r.Priority = min(max(p.routers[i-1].Priority, 2), 254) - uint8(c.below(2))
+			r.Priority = min(max(p.routers[i-1][0].Priority, 2), 254) - uint8(c.below(2))
 		}
 		if i == 0 && c.one(6) || c.one(40) {
 			r.Priority = vrrp.PriorityOwner
@@ -229,8 +259,53 @@ func (p *plan) drawRouters(c *chance, base time.Duration) {
 				r.Version = 2
 			}
 		}
-		p.routers[i] = r
+		p.routers[i][0] = r
 	}
+}
+
+// drawGroups makes groups whose members have one priority, mostly, and one
+// interval. Where each of the nodes is better on another link than the others all
+// may happen at the same moments.
+func (p *plan) drawGroups(c *chance, base time.Duration) (mirrored bool) {
+	p.nodes, p.lines = 2+c.below(2), 2+c.below(2)
+	if c.one(8) {
+		p.nodes, p.lines = 2+c.below(3), 2+c.below(3)
+	}
+	many, noPreempt, contrary, unlike := 3, c.one(3), c.one(4), c.one(5)
+	mirrored = contrary && c.one(3)
+	if c.one(5) {
+		many = 2 + c.below(5)
+	}
+	p.unlike = unlike
+	for i := range p.nodes {
+		priority, delay, owner := uint8(1+c.below(254)), time.Duration(0), c.one(40)
+		if c.one(3) {
+			delay = c.upTo(6 * base)
+		}
+		for k := range p.lines {
+			r := &p.routers[i][k]
+			*r = vrrp.Params{
+				Version: 3, Priority: priority, Interval: base, DownAdverts: many, NoPreempt: noPreempt, PreemptDelay: delay, Grouped: true,
+				Address: netip.AddrFrom4([4]byte{192, 0, byte(k), byte(i + 1)}),
+			}
+			if contrary {
+				r.Priority = uint8(1 + c.below(254))
+				if mirrored {
+					r.Priority = uint8(200 - 100*((i+k)%p.nodes)/p.nodes)
+				}
+				r.Address = netip.AddrFrom4([4]byte{192, 0, byte(k), byte(1 + (i+k)%p.nodes)})
+			}
+			if owner {
+				r.Priority = vrrp.PriorityOwner
+			}
+			if unlike && i > 0 {
+				r.Interval = p.routers[0][k].Interval
+			} else if unlike {
+				r.Interval = base * time.Duration(1+c.below(4))
+			}
+		}
+	}
+	return mirrored
 }
 
 func (p *plan) drawPair(c *chance, base time.Duration) {
@@ -331,6 +406,9 @@ func (p *plan) drawAct(c *chance, base time.Duration) act {
 		}
 	} else if a.kind == actBlind || a.kind == actReplay {
 		a.kind = actDelay
+	}
+	if p.protocol == Groups && c.one(2) {
+		a.count = 1 // one member alone
 	}
 	if alone && a.kind <= actFlap {
 		a.kind = actStall

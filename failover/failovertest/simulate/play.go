@@ -15,8 +15,13 @@ type habits struct {
 	router     func(vrrp.Params, time.Duration) routerMachine
 	node       func(pulse.Params, time.Duration) pairMachine
 	guard      func(boot, challenge uint64) guard
-	readsLate  bool // a router decides before it reads
-	stampsLate bool // a packet counts from when it was read
+	agree      func([]*vrrp.Machine) (vrrp.Verdict, int)
+	follow     func([]*vrrp.Machine, vrrp.Verdict, int, int, time.Duration) (vrrp.Event, int)
+	hold       func(time.Duration) time.Duration // how long addresses stay
+	readsLate  bool                              // a router decides before it reads
+	stampsLate bool                              // a packet counts from when it was read
+	readsOne   bool                              // a group has read what came for one member alone
+	keeps      bool                              // addresses stay as long as they may, whoever serves
 }
 
 var sound = habits{
@@ -26,6 +31,9 @@ var sound = habits{
 		g := pulse.NewGuard(boot, challenge)
 		return &g
 	},
+	agree:  vrrp.Agree,
+	follow: vrrp.Follow,
+	hold:   func(d time.Duration) time.Duration { return d },
 }
 
 // Player plays schedules, one after another. The zero value is ready; it is not
@@ -130,13 +138,15 @@ func (f *Failure) String() string {
 
 func (w *world) describe() (lines []string) {
 	p := &w.plan
-	lines = append(lines, fmt.Sprintf("packets take up to %v, in peace they differ by %v; loops wake up to %v late; addresses take up to %v; in order: %v; lines: %d",
-		p.delay, p.jitter, p.late, p.effect, p.ordered, p.lines))
+	lines = append(lines, fmt.Sprintf("packets take up to %v, in peace they differ by %v; loops wake up to %v late; addresses take up to %v, and are held for %v; in order: %v; lines: %d",
+		p.delay, p.jitter, p.late, p.effect, p.takeOver, p.ordered, p.lines))
 	for i := range p.nodes {
-		if p.protocol == VRRP {
-			lines = append(lines, fmt.Sprintf("router %d: %+v", i, p.routers[i]))
-		} else {
+		if p.protocol == Pulse {
 			lines = append(lines, fmt.Sprintf("node %d: %+v", i, p.pair[i]))
+			continue
+		}
+		for k := range w.members() {
+			lines = append(lines, fmt.Sprintf("router %d, link %d: %+v", i, k, p.routers[i][k]))
 		}
 	}
 	return lines

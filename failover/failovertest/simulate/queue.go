@@ -25,6 +25,8 @@ const (
 	machineStarts
 	silenceCleared
 	effectEnds  // addresses were taken or released
+	holdEnds    // they need not be held any more
+	servesOrNot // a node learns whether it has its addresses
 	announces   // one of a row of announcements
 	othersLearn // an announcement reaches the neighbours
 	replayComes // an attacker's copy of a heartbeat

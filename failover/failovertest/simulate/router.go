@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"slices"
 	"time"
 
 	"github.com/lvskit/lvskit/failover/vrrp"
@@ -14,6 +15,8 @@ type routerMachine interface {
 	State() vrrp.State
 	Priority() uint8
 	Interval() time.Duration
+	// machine is what the group looks at.
+	machine() *vrrp.Machine
 }
 
 type soundRouter struct {
@@ -28,6 +31,7 @@ func (r *soundRouter) Step(e vrrp.Event, now time.Duration) []vrrp.Action {
 func (r *soundRouter) Next() time.Duration     { return r.m.Next() }
 func (r *soundRouter) Priority() uint8         { return r.m.Priority() }
 func (r *soundRouter) Interval() time.Duration { return r.m.Interval() }
+func (r *soundRouter) machine() *vrrp.Machine  { return &r.m }
 func (r *soundRouter) State() vrrp.State {
 	s, _, _ := r.m.State()
 	return s
@@ -43,11 +47,19 @@ type router struct {
 	emptyAt time.Duration // the socket had nothing to read last
 	sentAt  time.Duration
 	ticking bool
+	active  bool
 	clock   routerClock
+
+	// Of a group:
+	group *group // nil: none
+	line  uint8  // its link
+	fault bool   // its own
+	held  bool   // by that of another member
+	due   time.Duration
 }
 
 func (r *router) boot(w *world, i int) {
-	p := w.plan.routers[i]
+	p := w.plan.routers[i][0]
 	*r = router{p: p, machine: w.habits.router(p, w.now), planned: w.now, emptyAt: w.now, sentAt: r.sentAt}
 	if r.clock.listen(r, w.now); p.Priority != vrrp.PriorityOwner {
 		r.clock.start(r, w.now)
@@ -75,27 +87,62 @@ func (r *router) wake(w *world, i int) {
 		}
 	}
 	r.planned = min(r.machine.Next(), w.now+pace)
-	w.wakeAt(i, r.planned)
+	r.wakeAt(w, i, r.planned)
+}
+
+// wakeAt plans the next time that the loop runs.
+func (r *router) wakeAt(w *world, i int, at time.Duration) {
+	w.wakeAt(i, at)
+	if r.group != nil {
+		r.due = w.hosts[i].due
+		r.group.wakeAt(w, i)
+	}
 }
 
 func (r *router) read(w *world, i int) {
 	h := &w.hosts[i]
-	for k := range h.inbox {
+	for k := 0; k < len(h.inbox); {
 		p := &h.inbox[k]
-		at := stamped(p, h.day, r.emptyAt, w.now)
-		r.clock.heard(w, i, p, at == p.at)
-		if w.habits.stampsLate {
-			at = w.now
+		if r.group == nil {
+			r.take(w, i, p)
+			k++
+		} else if p.line == r.line {
+			// Others may read theirs meanwhile.
+			one := *p
+			h.inbox = slices.Delete(h.inbox, k, k+1)
+			r.take(w, i, &one)
+			k = 0
+		} else {
+			k++
 		}
-		r.step(w, i, vrrp.Event{
-			Kind: vrrp.EventHeard, Source: w.plan.routers[p.from].Address, Priority: p.priority, Interval: w.plan.routers[p.from].Interval, At: at,
-		})
 		if w.broken != "" {
 			return
 		}
 	}
-	h.inbox = h.inbox[:0]
+	if r.group == nil {
+		h.inbox = h.inbox[:0]
+	}
 	r.emptyAt = w.now
+}
+
+func (r *router) take(w *world, i int, p *arrival) {
+	h := &w.hosts[i]
+	at := stamped(p, h.day, r.emptyAt, w.now)
+	if r.group == nil {
+		r.clock.heard(w, i, p, at == p.at)
+	} else if p.priority != vrrp.PriorityStop {
+		r.clock.listens = unset - r.p.Interval // it has heard somebody
+	} else {
+		r.clock.stops = w.now
+	}
+	if w.habits.stampsLate {
+		at = w.now
+	}
+	if !r.active && p.priority != vrrp.PriorityStop {
+		w.letGo(i, int(r.line), w.plan.takeOver)
+	}
+	from := &w.plan.routers[p.from][r.line]
+	r.step(w, i, vrrp.Event{Kind: vrrp.EventHeard, Source: from.Address, Priority: p.priority, Interval: from.Interval, At: at})
 }
 
 func (r *router) step(w *world, i int, e vrrp.Event) {
@@ -103,32 +150,57 @@ func (r *router) step(w *world, i int, e vrrp.Event) {
 	for _, a := range r.machine.Step(e, w.now) {
 		switch a.Kind {
 		case vrrp.ActionState:
-			s := r.machine.State()
-			if w.tracing {
-				if m, ok := r.machine.(*soundRouter); ok {
-					_, why, _ := m.m.State()
-					w.note("router %d: %v, %v", i, s, why)
-				} else {
-					w.note("router %d: %v", i, s)
-				}
-			}
-			if active := s == vrrp.StateActive; active != w.hosts[i].active {
-				if active {
-					r.clock.tookOver(w, i)
-				}
-				w.setActive(i, active)
-			}
+			r.judgeRole(w, i)
 		case vrrp.ActionSend:
 			r.sentAt = w.now
-			w.send(i, a.Priority, 0)
+			w.sendOn(i, r.line, a.Priority)
 		case vrrp.ActionAnnounce:
-			w.announce(i)
+			w.announce(i, int(r.line))
 		}
 	}
 	if r.machine.Next() < was && !r.ticking {
-		w.wakeAt(i, w.now)
+		r.wakeAt(w, i, w.now)
+	}
+	if r.group != nil {
+		r.group.settle(w, i)
 	}
 }
+
+// judgeRole lets the addresses, and the world, know of the role.
+func (r *router) judgeRole(w *world, i int) {
+	h, m := &w.hosts[i], r.machine.machine()
+	s, why, _ := m.State()
+	if w.tracing {
+		w.note("router %d, link %d: %v, %v", i, r.line, s, why)
+	}
+	was, active := r.active, s == vrrp.StateActive
+	if r.active = active; was != active {
+		if r.group == nil {
+			if active {
+				r.clock.tookOver(w, i)
+			}
+			w.setActive(i, active)
+		}
+		hold := time.Duration(0)
+		if was {
+			hold = m.Hold(w.plan.takeOver)
+		}
+		if why == vrrp.ReasonHigherHeard && w.others(i) && !w.plan.unlike && w.now-w.rules.disturbed > w.plan.delay+w.interval() {
+			w.moves(i) // by preemption, or where two were active
+		}
+		w.request(i, int(r.line), active, hold)
+	} else if s == vrrp.StateInit && h.leaving {
+		// It gave way a moment ago.
+		w.request(i, int(r.line), false, m.Hold(w.plan.takeOver))
+	}
+}
+
+// What another router may need from its advert to its addresses: see package
+// failover.
+const (
+	ordinaryTakeOver = 250 * time.Millisecond
+	virtualTakeOver  = 20 * time.Millisecond
+)
 
 // order gives the router an order. One that hands over leaves the world with
 // the time by which another one has to serve.
@@ -160,7 +232,10 @@ func (r *router) order(w *world, i int, a *act) {
 		r.step(w, i, vrrp.Event{Kind: vrrp.EventPriority, Priority: a.priority})
 	}
 	if was && !h.active && w.rules.none {
-		w.rules.planned = w.handOver(i, sent)
+		w.rules.planned, w.rules.after = w.handOver(i, sent), "handed over"
+		if w.rules.planned != 0 && a.kind != actFault && !w.plan.unlike {
+			w.moves(i)
+		}
 	}
 }
 
@@ -198,10 +273,12 @@ func (w *world) slowest() (d time.Duration) {
 // interval is the longest of all intervals.
 func (w *world) interval() (d time.Duration) {
 	for i := range w.plan.nodes {
-		if w.plan.protocol == VRRP {
-			d = max(d, w.plan.routers[i].Interval)
-		} else {
+		if w.plan.protocol == Pulse {
 			d = max(d, w.plan.pair[i].Interval)
+			continue
+		}
+		for k := range w.members() {
+			d = max(d, w.plan.routers[i][k].Interval)
 		}
 	}
 	return d
@@ -209,10 +286,17 @@ func (w *world) interval() (d time.Duration) {
 
 // downBound is the longest down interval that router i can have, whatever its
 // priority; two intervals where it stood still.
-func (w *world) downBound(i int) time.Duration {
-	every, unit := w.interval(), time.Second
-	if w.plan.routers[i].Version != 2 {
-		unit = every
+func (w *world) downBound(i int) (d time.Duration) {
+	for k := range w.members() {
+		p := &w.plan.routers[i][k]
+		every, unit := time.Duration(0), time.Second
+		for j := range w.plan.nodes {
+			every = max(every, w.plan.routers[j][k].Interval)
+		}
+		if p.Version != 2 {
+			unit = every
+		}
+		d = max(d, time.Duration(max(p.DownAdverts, 2))*every+unit)
 	}
-	return time.Duration(max(w.plan.routers[i].DownAdverts, 2))*every + unit
+	return d
 }

@@ -95,7 +95,7 @@ func (c *routerClock) heard(w *world, i int, p *arrival, exact bool) {
 			w.breach("router %d is a backup at %v, and should have taken over by %v", i, p.at, by)
 		}
 	}
-	every := w.plan.routers[p.from].Interval
+	every := w.plan.routers[p.from][0].Interval
 	if !exact {
 		c.blurred = w.now
 	}
@@ -175,7 +175,7 @@ func (c *routerClock) checkNeed(w *world, i, j int) {
 	by := max(c.listens, o.activeSince, l.dirty, o.dirty) + other.p.Interval + w.plan.delay + 2*w.plan.late
 	shortest := other.p.Interval
 	for k := range w.plan.nodes {
-		shortest = min(shortest, w.plan.routers[k].Interval)
+		shortest = min(shortest, w.plan.routers[k][0].Interval)
 	}
 	if time.Duration(r.p.DownAdverts)*shortest < other.p.Interval+slack {
 		return // so few adverts may be missed that a slow one counts
@@ -194,7 +194,7 @@ func (w *world) routerUnityBound(i, j int) time.Duration {
 	if b > a || b == a && j > i {
 		winner = j
 	}
-	return w.plan.routers[winner].Interval + w.plan.delay + 3*w.plan.late + 2
+	return w.plan.routers[winner][0].Interval + w.plan.delay + 3*w.plan.late + 2
 }
 
 // routerServiceBound: the last advert on its way, and the down interval.
@@ -206,16 +206,19 @@ func (w *world) routerServiceBound(i int) time.Duration {
 // stay so, and how often each may change its role until then. Three zeros: they
 // need not come to rest.
 func (w *world) settling() (settle, quiet time.Duration, most int) {
-	if w.plan.protocol == Pulse {
+	switch w.plan.protocol {
+	case Pulse:
 		return w.pairSettling()
+	case Groups:
+		return w.groupSettling()
 	}
 	p := &w.plan
 	down, every, wait := w.slowest(), w.interval(), time.Duration(0)
 	for i := range p.nodes {
-		r := &p.routers[i]
+		r := &p.routers[i][0]
 		wait = max(wait, r.PreemptDelay)
 		for j := range p.nodes {
-			if time.Duration(r.DownAdverts-1)*p.routers[j].Interval < p.jitter+3*p.late {
+			if time.Duration(r.DownAdverts-1)*p.routers[j][0].Interval < p.jitter+3*p.late {
 				return 0, 0, 0
 			}
 		}
@@ -226,9 +229,10 @@ func (w *world) settling() (settle, quiet time.Duration, most int) {
 	if p.delay > every {
 		most = 6 // and once more where a stop meets adverts that are older
 	}
-	// A stall that ended, nobody there, one of lower priority that is left to
+	// One that stops and holds its addresses before it starts anew,
+	// a stall that ended, nobody there, one of lower priority that is left to
 	// serve for a while and then relieved, and two that hear each other.
-	return 3*down + wait + 2*every + 3*p.delay + 8*p.late, 12 * every, most
+	return 3*down + wait + 3*every + 3*p.delay + 8*p.late + 2*p.takeOver + 3*p.effect, 12 * every, most
 }
 
 // checkPriority: nobody that preempts is left behind one of lower priority.

@@ -4,20 +4,31 @@ import "time"
 
 // rules is what the world remembers for what it judges all the time.
 type rules struct {
-	none      bool          // nobody is active
-	noneSince time.Duration // since then
-	planned   time.Duration // someone has to be active by then; 0 is unset
-	doubled   time.Duration // packets were doubled last
-	several   time.Duration // more than one was active last
-	moved     time.Duration // a role changed last
-	believed  int           // whom the neighbours send to; -1: nobody
-	excused   bool          // nobody could know that the neighbours believe it
+	none       bool             // nobody is active
+	noneSince  time.Duration    // since then
+	noneBefore time.Duration    // nobody was active last
+	planned    time.Duration    // someone has to be active by then; 0 is unset
+	after      string           // what happened
+	gapless    [maxMembers]bool // the addresses move by plan: somebody has them all the time
+	quiet      bool             // nothing has happened since peace
+	disturbed  time.Duration    // what was promised for a move by plan ended last
+	doubled    time.Duration    // packets were doubled last
+	several    time.Duration    // more than one was active last
+	moved      time.Duration    // a role changed last
+	believed   [maxMembers]int8 // whom the neighbours send to; -1: nobody
+	excused    bool             // nobody could know that the neighbours believe it
+}
+
+// disturb ends what was promised for a move by plan.
+func (w *world) disturb() {
+	r := &w.rules
+	r.planned, r.gapless, r.quiet, r.disturbed = 0, [maxMembers]bool{}, false, w.now
 }
 
 // checkPlanned: who hands over is relieved at once.
 func (r *rules) checkPlanned(w *world) {
 	if r.planned != 0 && w.now > r.planned {
-		w.breach("nobody was active until %v, and should have been by %v, after the active one handed over", w.now, r.planned)
+		w.breach("nobody was active until %v, and should have been by %v, after the active one %s", w.now, r.planned, r.after)
 	}
 }
 
@@ -26,14 +37,14 @@ func (w *world) soilLink(from, to, line int, at time.Duration) {
 	w.checkPair(from, to)
 	l := &w.links[from][to][line]
 	l.dirty = max(l.dirty, at)
-	w.rules.planned = 0
+	w.disturb()
 }
 
 // soilHost notes that a machine was disturbed.
 func (w *world) soilHost(i int) {
 	w.checkPairs(i)
 	w.hosts[i].dirty = max(w.hosts[i].dirty, w.now)
-	w.rules.planned = 0
+	w.disturb()
 }
 
 // cleanOneWay is since when one line at least has carried all packets from one
@@ -68,26 +79,43 @@ func (w *world) checkPairs(i int) {
 func (w *world) checkPair(i, j int) {
 	a, b := &w.hosts[i], &w.hosts[j]
 	both := a.active && b.active
-	if !both && !(a.holds && b.holds) {
+	for k := range w.members() {
+		if x, y := &a.addrs[k], &b.addrs[k]; x.holds && y.holds {
+			w.checkHolds(i, j, k)
+		}
+	}
+	if !both {
 		return
 	}
 	clean := w.cleanBothWays(i, j)
 	bound := w.unityBound(i, j)
 	roles := max(clean, a.activeSince, b.activeSince)
-	grace := w.plan.effect + 1
 	if w.plan.protocol == Pulse {
-		roles, grace = max(roles, w.handingOver()), grace+graceful
+		roles = max(roles, w.handingOver())
 	}
 	if both && w.now-roles > bound {
 		w.breach("machines %d and %d were both active for %v although they hear each other, longer than %v", i, j, w.now-roles, bound)
 	}
-	held := max(roles, a.holdsSince, b.holdsSince)
-	if bound += grace; a.holds && b.holds && w.now-held > bound {
-		w.breach("machines %d and %d both had the addresses for %v although they hear each other, longer than %v", i, j, w.now-held, bound)
-	}
 	if both && w.plan.protocol == Pulse {
 		w.checkOneWay(i, j)
 		w.checkOneWay(j, i)
+	}
+}
+
+// checkHolds: of two that have the same addresses one lets go, as it has no role
+// any more and hears of the one that has.
+func (w *world) checkHolds(i, j, k int) {
+	a, b := &w.hosts[i], &w.hosts[j]
+	since := max(a.addrs[k].since, b.addrs[k].since, a.changedAt, b.changedAt)
+	bound := w.plan.takeOver + w.plan.effect + w.plan.delay + 3*w.plan.late + 2
+	if w.plan.protocol == Pulse {
+		since = max(since, w.cleanBothWays(i, j), w.handingOver())
+	} else {
+		since = max(since, w.links[i][j][k].dirty, w.links[j][i][k].dirty, a.dirty, b.dirty)
+		bound += w.interval() // the next advert of the one that is active
+	}
+	if a.active != b.active && w.now-since > bound {
+		w.breach("machines %d and %d both had the addresses %d for %v although they hear each other, longer than %v", i, j, k, w.now-since, bound)
 	}
 }
 
@@ -122,16 +150,22 @@ func (w *world) checkAll() {
 // unityBound is for how long two machines that hear each other may both be
 // active.
 func (w *world) unityBound(i, j int) time.Duration {
-	if w.plan.protocol == VRRP {
+	switch w.plan.protocol {
+	case VRRP:
 		return w.routerUnityBound(i, j)
+	case Groups:
+		return w.groupUnityBound(i, j)
 	}
 	return w.pairUnityBound()
 }
 
 // serviceBound is for how long nobody may be active while machine i could be.
 func (w *world) serviceBound(i int) time.Duration {
-	if w.plan.protocol == VRRP {
+	switch w.plan.protocol {
+	case VRRP:
 		return w.routerServiceBound(i)
+	case Groups:
+		return w.groupServiceBound(i)
 	}
 	return w.pairServiceBound()
 }
@@ -174,19 +208,70 @@ func (w *world) peace(last bool) {
 		return
 	case w.plan.protocol == VRRP:
 		w.checkPriority(serving)
+	case w.plan.protocol == Groups:
+		w.checkGroupPriority(serving)
 	default:
 		w.checkAcquaintance()
 	}
+	w.checkHolders(serving)
 	w.run(w.now + quiet)
 	for i := range w.plan.nodes {
 		if w.hosts[i].changes != 0 {
 			w.breach("machine %d changed its role %d times although nothing happened", i, w.hosts[i].changes)
 		}
 	}
+	w.rules.quiet = w.broken == ""
 	if learnt := w.learnt(); last && w.plan.long {
 		w.run(began + settle + learnt)
-		if r := &w.rules; w.broken == "" && r.believed != serving && !r.excused {
-			w.breach("machine %d is active, and the neighbours send to machine %d", serving, r.believed)
+		for k := range w.members() {
+			if r := &w.rules; w.broken == "" && int(r.believed[k]) != serving && !r.excused {
+				w.breach("machine %d is active, and the neighbours send what is for its addresses %d to machine %d", serving, k, r.believed[k])
+			}
 		}
+	}
+}
+
+// checkHolders: in peace those and none but those who serve have the addresses.
+func (w *world) checkHolders(serving int) {
+	for i := range w.plan.nodes {
+		for k := range w.members() {
+			if w.hosts[i].stalledTo == 0 && w.hosts[i].addrs[k].holds != (i == serving) {
+				w.breach("machine %d is active in peace, and that machine %d has the addresses %d is %v", serving, i, k, w.hosts[i].addrs[k].holds)
+			}
+		}
+	}
+}
+
+// moves notes that machine i gives its addresses away by plan, if it has all and
+// nobody else has them. Groups with priorities that contradict each other move by
+// trial.
+func (w *world) moves(i int) {
+	if w.plan.protocol == Groups && w.contradict() {
+		return
+	}
+	for k := range w.members() {
+		if !w.hosts[i].addrs[k].holds {
+			return
+		}
+	}
+	for k := range w.members() {
+		w.rules.gapless[k] = w.holders(k) == 1
+	}
+}
+
+func (w *world) holders(k int) (n int) {
+	for i := range w.plan.nodes {
+		if w.hosts[i].addrs[k].holds {
+			n++
+		}
+	}
+	return n
+}
+
+// checkGap: who moves the addresses by plan lets them go when another one has
+// them, unless that one takes longer than it is given.
+func (w *world) checkGap(i, k int) {
+	if w.rules.gapless[k] && w.holders(k) == 0 && 2*w.plan.effect+w.plan.delay+3*w.plan.late < w.plan.takeOver {
+		w.breach("machine %d let the addresses %d go, and nobody else has them yet", i, k)
 	}
 }

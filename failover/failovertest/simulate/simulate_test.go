@@ -25,14 +25,14 @@ func number(t *testing.T, name string, otherwise uint64) uint64 {
 	return v
 }
 
-// TestSchedules plays LVSKIT_SCHEDULES schedules, half of them of each protocol,
+// TestSchedules plays LVSKIT_SCHEDULES schedules, a third of them of each protocol,
 // beginning with LVSKIT_SCHEDULE_SEED, else with the seed of all tests, else
 // with one of its own.
 func TestSchedules(t *testing.T) {
-	count := number(t, "LVSKIT_SCHEDULES", 3000) / 2
+	count := number(t, "LVSKIT_SCHEDULES", 3000) / 3
 	first := number(t, "LVSKIT_SCHEDULE_SEED", number(t, "LVSKIT_TEST_SEED", rand.Uint64()>>1))
 	const bearable = 3 // failures, each with its story
-	for _, protocol := range []Protocol{VRRP, Pulse} {
+	for _, protocol := range []Protocol{VRRP, Pulse, Groups} {
 		t.Run(protocol.String(), func(t *testing.T) {
 			began := time.Now()
 			var next, happened, played, failed atomic.Uint64
@@ -49,7 +49,7 @@ func TestSchedules(t *testing.T) {
 						played.Add(1)
 						happened.Add(uint64(p.world.steps))
 						if f != nil && failed.Add(1) <= bearable {
-							t.Errorf("%v\nto play it again: LVSKIT_SCHEDULES=2 LVSKIT_SCHEDULE_SEED=%d go test -run TestSchedules/%v ./failover/failovertest/simulate", f, f.Seed, protocol)
+							t.Errorf("%v\nto play it again: LVSKIT_SCHEDULES=3 LVSKIT_SCHEDULE_SEED=%d go test -run TestSchedules/%v ./failover/failovertest/simulate", f, f.Seed, protocol)
 						}
 					}
 				})
@@ -72,7 +72,7 @@ func TestTwoActiveBesideABackup(t *testing.T) {
 
 // TestASeedIsOneSchedule: whatever was played before.
 func TestASeedIsOneSchedule(t *testing.T) {
-	for _, protocol := range []Protocol{VRRP, Pulse} {
+	for _, protocol := range []Protocol{VRRP, Pulse, Groups} {
 		var used Player
 		for seed := range uint64(200) {
 			var fresh Player
@@ -112,7 +112,7 @@ func TestScheduleAllocations(t *testing.T) {
 }
 
 func BenchmarkPlay(b *testing.B) {
-	for _, protocol := range []Protocol{VRRP, Pulse} {
+	for _, protocol := range []Protocol{VRRP, Pulse, Groups} {
 		b.Run(protocol.String(), func(b *testing.B) {
 			b.ReportAllocs()
 			var p Player

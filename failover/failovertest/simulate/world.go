@@ -47,16 +47,14 @@ type host struct {
 	reading     bool          // a readerWakes is on its way
 	day         time.Duration // by how much its clock of the day is wrong
 
-	// Addresses follow the role after a while.
-	wants, holds bool
-	order        int32 // the number of the latest effect
-	row          int32 // the number of the latest row of announcements
-	waiting      bool  // it ended, had the machine not stood still
+	addrs   [maxMembers]addresses
+	life    int32         // which of its runs it is
+	exiting bool          // this one ends at once
+	starts  time.Duration // the next one begins so much after this one
 
 	// What the rules look at.
 	active      bool
 	activeSince time.Duration
-	holdsSince  time.Duration
 	ableSince   time.Duration // it runs without a fault since
 	dirty       time.Duration // something but the network disturbed it last
 	changedAt   time.Duration // its role
@@ -92,6 +90,7 @@ type world struct {
 	double uint16
 
 	routers [maxNodes]router
+	groups  [maxNodes]group
 	pair    [2]member
 	beats   []pulse.Beat // all that were sent: packets refer to them
 	taken   []bool       // whether the receiver has read it
@@ -116,10 +115,22 @@ type speaker interface {
 }
 
 func (w *world) speaker(i int) speaker {
-	if w.plan.protocol == VRRP {
+	switch w.plan.protocol {
+	case VRRP:
 		return &w.routers[i]
+	case Groups:
+		return &w.groups[i]
 	}
 	return &w.pair[i]
+}
+
+// members is how many addresses each machine has, which move by themselves: one
+// for each router of a group.
+func (w *world) members() int {
+	if w.plan.protocol == Groups {
+		return w.plan.lines
+	}
+	return 1
 }
 
 func (w *world) note(format string, args ...any) {
@@ -142,7 +153,7 @@ func (w *world) play(acts []act) {
 	w.dice = chance(p.seed ^ 0xa5a5a5a5)
 	w.now, w.seq, w.queue, w.beats, w.taken, w.senders, w.trace = 0, 0, w.queue[:0], w.beats[:0], w.taken[:0], w.senders[:0], w.trace[:0]
 	w.loss, w.double, w.broken, w.steps = 0, 0, "", 0
-	w.rules = rules{none: true, believed: -1}
+	w.rules = rules{none: true, believed: [maxMembers]int8{-1, -1, -1, -1}}
 	for i := range p.nodes {
 		h := &w.hosts[i]
 		*h = host{inbox: h.inbox[:0], held: h.held[:0], due: never}
@@ -217,39 +228,40 @@ func (w *world) happen(h *happening) {
 			w.awake(i)
 		}
 	case machineStops:
-		if m.up && m.leaving {
+		if m.up && m.life == h.what {
 			w.leave(i)
-			w.push(happening{kind: machineStarts, at: w.now + w.plan.delay + 1, to: h.to})
+			w.push(happening{kind: machineStarts, at: w.now + w.plan.delay + 1 + m.starts, to: h.to})
 		}
 	case silenceCleared:
-		if m.up {
+		switch {
+		case m.running():
 			w.pair[i].cleared(w, i)
+		case m.up:
+			w.pair[i].answered = true
 		}
 	case machineStarts:
 		if !m.up {
 			w.boot(i)
 		}
 	case effectEnds:
-		if !m.up || h.what != m.order {
-			return
+		switch a := &m.addrs[h.line]; {
+		case !m.up, h.what != a.order:
+		case m.stalledTo != 0:
+			a.waiting = true
+		default:
+			w.done(i, int(h.line))
 		}
-		if m.stalledTo != 0 {
-			m.waiting = true
-			return
-		}
-		w.setHolds(i, m.wants)
-		if m.wants {
-			w.announce(i)
-		}
-		if w.plan.protocol == Pulse {
-			w.pair[i].settled(w, i, m.wants)
+	case holdEnds:
+		w.follow(i, int(h.line))
+	case servesOrNot:
+		if m.running() {
+			a := &m.addrs[0]
+			w.pair[i].settled(w, i, a.holds && a.doing != releasing)
 		}
 	case announces:
 		w.teach(h)
 	case othersLearn:
-		w.rules.believed = i
-		w.rules.excused = w.rules.excused && !m.active
-		w.note("the neighbours believe machine %d", i)
+		w.learn(i, int(h.line))
 	}
 }
 
@@ -261,6 +273,15 @@ func (w *world) send(from int, priority uint8, what int32) {
 		}
 		for line := range w.plan.lines {
 			w.carry(happening{kind: packetArrives, from: uint8(from), to: uint8(to), line: uint8(line), priority: priority, what: what})
+		}
+	}
+}
+
+// sendOn puts an advert on one line to all others.
+func (w *world) sendOn(from int, line, priority uint8) {
+	for to := range w.plan.nodes {
+		if to != from {
+			w.carry(happening{kind: packetArrives, from: uint8(from), to: uint8(to), line: line, priority: priority})
 		}
 	}
 }
@@ -292,7 +313,7 @@ func (w *world) carry(p happening) {
 func (w *world) lost(p *happening) {
 	w.soilLink(int(p.from), int(p.to), int(p.line), w.now)
 	// The last word of a router that gave way, perhaps.
-	w.rules.excused = w.rules.excused || w.plan.protocol == VRRP && !w.hosts[p.from].active
+	w.rules.excused = w.rules.excused || w.plan.protocol != Pulse && !w.hosts[p.from].active
 }
 
 // arrive brings a packet to the socket.
@@ -336,8 +357,12 @@ func (w *world) wakeAt(i int, at time.Duration) {
 func (w *world) boot(i int) {
 	h := &w.hosts[i]
 	*h = host{
-		up: true, due: w.now, inbox: h.inbox[:0], held: h.held[:0], order: h.order + 1, row: h.row + 1,
+		up: true, due: w.now, inbox: h.inbox[:0], held: h.held[:0], addrs: h.addrs, life: h.life + 1,
 		ableSince: w.now, dirty: w.now, day: h.day, changes: h.changes,
+	}
+	for k := range h.addrs {
+		a := &h.addrs[k]
+		*a = addresses{order: a.order + 1, row: a.row + 1, since: w.now}
 	}
 	w.rules.excused = true // what the run before has told the neighbours
 	w.note("machine %d starts", i)
@@ -350,18 +375,25 @@ func (w *world) die(i int) {
 	w.checkNone()
 	h := &w.hosts[i]
 	w.note("machine %d dies", i)
-	w.rules.planned = 0
+	found := time.Duration(0)
+	if w.plan.protocol == Groups && w.rules.quiet && h.active {
+		found = w.groupDeath(i)
+	}
+	w.disturb()
 	if h.active {
 		w.setActive(i, false)
 	}
 	w.leave(i)
+	w.rules.planned, w.rules.after = found, "died"
 }
 
 // leave takes a machine out, and its addresses with it.
 func (w *world) leave(i int) {
 	h := &w.hosts[i]
-	w.setHolds(i, false)
-	h.wants = false
+	for k := range w.members() {
+		w.setHolds(i, k, false)
+		h.addrs[k].wants = false
+	}
 	h.up, h.due, h.stalledTo, h.dirty = false, never, 0, w.now
 	h.inbox, h.held = h.inbox[:0], h.held[:0]
 	w.rules.excused = true // nobody may have told the neighbours of it
@@ -381,6 +413,7 @@ func (w *world) freeze(i int, kind actKind, span time.Duration) {
 func (w *world) awake(i int) {
 	h := &w.hosts[i]
 	h.stalledTo, h.ableSince, h.dirty = 0, w.now, w.now
+	w.disturb()
 	w.note("machine %d goes on", i)
 	for _, p := range h.held {
 		p.at = w.now + 1 + w.dice.upTo(w.plan.jitter)
@@ -388,9 +421,18 @@ func (w *world) awake(i int) {
 		w.push(p)
 	}
 	h.held = h.held[:0]
-	if h.waiting {
-		h.waiting = false
-		w.push(happening{kind: effectEnds, at: w.now + 1, to: uint8(i), what: h.order})
+	for k := range w.members() {
+		w.tell(i)
+		if a := &h.addrs[k]; a.waiting {
+			a.waiting = false
+			w.push(happening{kind: effectEnds, at: w.now + 1, to: uint8(i), line: uint8(k), what: a.order})
+		} else if !a.wants || !a.holds {
+			w.follow(i, k)
+		}
+	}
+	if w.plan.protocol == Pulse && w.pair[i].answered {
+		w.pair[i].answered = false
+		w.push(happening{kind: silenceCleared, at: w.now + 1, to: uint8(i)})
 	}
 	// Either the reader or the loop gets the processor first.
 	if w.dice.one(2) {
@@ -404,6 +446,16 @@ func (w *world) awake(i int) {
 	}
 }
 
+// others reports whether another machine than i is active.
+func (w *world) others(i int) bool {
+	for j := range w.plan.nodes {
+		if j != i && w.hosts[j].active {
+			return true
+		}
+	}
+	return false
+}
+
 // setActive is the role of a machine from now on.
 func (w *world) setActive(i int, active bool) {
 	h := &w.hosts[i]
@@ -412,24 +464,26 @@ func (w *world) setActive(i int, active bool) {
 	}
 	w.checkPairs(i)
 	w.checkNone()
-	others := false
-	for j := range w.plan.nodes {
-		others = others || j != i && w.hosts[j].active
-	}
+	others := w.others(i)
 	if others {
 		w.rules.several = w.now
 	}
-	if others && !active && w.plan.protocol == VRRP {
+	if others && !active && w.plan.protocol != Pulse {
 		// Its last word is what makes the others announce.
 		for j := range w.plan.nodes {
-			w.rules.excused = w.rules.excused || w.hosts[j].active && (w.links[i][j][0].dirty >= w.now || w.hosts[j].stalledTo != 0)
+			for k := range w.plan.lines {
+				w.rules.excused = w.rules.excused || w.hosts[j].active && (w.links[i][j][k].dirty >= w.now || w.hosts[j].stalledTo != 0)
+			}
 		}
 	}
-	h.active, h.wants, w.rules.moved = active, active, w.now
+	h.active, w.rules.moved = active, w.now
 	if h.changedAt != w.now { // what ends at once nobody sees
 		h.changes++
 	}
 	h.changedAt = w.now
+	if w.rules.none {
+		w.rules.noneBefore = w.now
+	}
 	if active {
 		h.activeSince = w.now
 		w.rules.checkPlanned(w)
@@ -438,57 +492,5 @@ func (w *world) setActive(i int, active bool) {
 	w.rules.none = !active && !others
 	if w.rules.none {
 		w.rules.noneSince = w.now
-	}
-	h.order++
-	after := w.dice.upTo(w.plan.effect)
-	if w.plan.protocol == Pulse && !active && w.pair[i].clock.handing == w.now {
-		if h.leaving {
-			return // they go with the process
-		}
-		after += graceful
-	}
-	w.push(happening{kind: effectEnds, at: w.now + after, to: uint8(i), what: h.order})
-}
-
-func (w *world) setHolds(i int, holds bool) {
-	h := &w.hosts[i]
-	if h.holds == holds {
-		return
-	}
-	w.checkPairs(i)
-	h.holds = holds
-	h.holdsSince = w.now
-}
-
-// announceAt are the moments of announcements, as [failover.Router] and
-// [failover.Node] make them.
-var announceAt = [...]time.Duration{0, 20 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond, time.Second, 5 * time.Second}
-
-// announce begins a row of announcements, if the machine has the addresses.
-func (w *world) announce(i int) {
-	if h := &w.hosts[i]; h.wants && h.holds {
-		h.row++
-		w.push(happening{kind: announces, at: w.now, to: uint8(i), what: h.row})
-	}
-}
-
-func (w *world) teach(p *happening) {
-	h := &w.hosts[p.to]
-	switch {
-	case !h.up, !h.wants, !h.holds, p.what != h.row:
-		return
-	case h.stalledTo != 0:
-		p.at = h.stalledTo + 1
-		w.push(*p)
-		return
-	}
-	// Who hands over leaves the word to its partner.
-	if aside := w.plan.protocol == Pulse && w.pair[p.to].machine.Yielding(); !aside {
-		w.push(happening{kind: othersLearn, at: w.now + 1 + w.dice.upTo(w.plan.jitter), to: p.to})
-	}
-	if round := int(p.priority); round+1 < len(announceAt) {
-		p.at = w.now + announceAt[round+1] - announceAt[round]
-		p.priority++
-		w.push(*p)
 	}
 }
