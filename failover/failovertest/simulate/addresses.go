@@ -169,7 +169,7 @@ func (w *world) teach(p *happening) {
 func (w *world) learn(i, k int) {
 	r := &w.rules
 	r.believed[k] = int8(i)
-	r.excused = r.excused && !w.hosts[i].active
+	r.excused[k] = r.excused[k] && !w.hosts[i].active
 	if w.tracing {
 		w.note("the neighbours believe machine %d, addresses %d", i, k)
 	}

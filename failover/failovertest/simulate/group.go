@@ -33,6 +33,7 @@ func (g *group) boot(w *world, i int) {
 	for k := range g.n {
 		g.members[k].step(w, i, vrrp.Event{Kind: vrrp.EventStart})
 	}
+	w.noteContradiction()
 }
 
 // wakeAt plans when the first of the loops runs.
@@ -210,6 +211,7 @@ func (g *group) order(w *world, i int, a *act) {
 		} else {
 			all(e)
 		}
+		w.noteContradiction()
 	}
 	if was && !h.active && w.rules.none {
 		w.rules.planned, w.rules.after = w.groupHandOver(i, sent), "handed over"

@@ -84,12 +84,21 @@ func (w *world) ordered(i, j int) (first int, ok bool) {
 func (w *world) contradict() bool {
 	for i := range w.plan.nodes {
 		for j := range i {
+			if w.groups[i].n == 0 || w.groups[j].n == 0 {
+				continue // not started yet
+			}
 			if _, ok := w.ordered(i, j); !ok {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// noteContradiction remembers that they do: members that waited then, or were
+// wrong, may be slow from then on.
+func (w *world) noteContradiction() {
+	w.rules.contradicted = w.rules.contradicted || w.contradict()
 }
 
 // groupUnityBound: the winner's next advert on any link, and the way.
@@ -123,7 +132,7 @@ func (w *world) groupHandOver(i int, sent time.Duration) time.Duration {
 		if j == i || !o.able() || w.now-since <= longest+w.patienceOfGroups() || !w.plan.ordered && w.now-sent <= w.plan.delay {
 			continue
 		}
-		quickest, slowest, waits := never, time.Duration(0), w.contradict()
+		quickest, slowest, waits := never, time.Duration(0), w.rules.contradicted
 		for k := range w.plan.lines {
 			m := &w.groups[j].members[k]
 			skew := m.skew(w.interval())
@@ -144,7 +153,7 @@ func (w *world) groupHandOver(i int, sent time.Duration) time.Duration {
 // if none has to: the quickest member finds it.
 func (w *world) groupDeath(i int) time.Duration {
 	by := time.Duration(0)
-	if w.contradict() || w.plan.delay > w.plan.jitter {
+	if w.rules.contradicted || w.plan.delay > w.plan.jitter {
 		return 0
 	}
 	for j := range w.plan.nodes {

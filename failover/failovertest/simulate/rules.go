@@ -4,25 +4,33 @@ import "time"
 
 // rules is what the world remembers for what it judges all the time.
 type rules struct {
-	none       bool             // nobody is active
-	noneSince  time.Duration    // since then
-	noneBefore time.Duration    // nobody was active last
-	planned    time.Duration    // someone has to be active by then; 0 is unset
-	after      string           // what happened
-	gapless    [maxMembers]bool // the addresses move by plan: somebody has them all the time
-	quiet      bool             // nothing has happened since peace
-	disturbed  time.Duration    // what was promised for a move by plan ended last
-	doubled    time.Duration    // packets were doubled last
-	several    time.Duration    // more than one was active last
-	moved      time.Duration    // a role changed last
-	believed   [maxMembers]int8 // whom the neighbours send to; -1: nobody
-	excused    bool             // nobody could know that the neighbours believe it
+	none         bool             // nobody is active
+	noneSince    time.Duration    // since then
+	noneBefore   time.Duration    // nobody was active last
+	planned      time.Duration    // someone has to be active by then; 0 is unset
+	after        string           // what happened
+	gapless      [maxMembers]bool // the addresses move by plan: somebody has them all the time
+	quiet        bool             // nothing has happened since peace
+	disturbed    time.Duration    // what was promised for a move by plan ended last
+	doubled      time.Duration    // packets were doubled last
+	several      time.Duration    // more than one was active last
+	moved        time.Duration    // a role changed last
+	believed     [maxMembers]int8 // whom the neighbours send to; -1: nobody
+	contradicted bool             // the priorities of groups have contradicted each other once
+	excused      [maxMembers]bool // nobody could know that the neighbours believe it
 }
 
 // disturb ends what was promised for a move by plan.
 func (w *world) disturb() {
 	r := &w.rules
 	r.planned, r.gapless, r.quiet, r.disturbed = 0, [maxMembers]bool{}, false, w.now
+}
+
+// excuseAll: nobody can know what the neighbours believe of any addresses.
+func (r *rules) excuseAll() {
+	for k := range r.excused {
+		r.excused[k] = true
+	}
 }
 
 // checkPlanned: who hands over is relieved at once.
@@ -224,7 +232,7 @@ func (w *world) peace(last bool) {
 	if learnt := w.learnt(); last && w.plan.long {
 		w.run(began + settle + learnt)
 		for k := range w.members() {
-			if r := &w.rules; w.broken == "" && int(r.believed[k]) != serving && !r.excused {
+			if r := &w.rules; w.broken == "" && int(r.believed[k]) != serving && !r.excused[k] {
 				w.breach("machine %d is active, and the neighbours send what is for its addresses %d to machine %d", serving, k, r.believed[k])
 			}
 		}
@@ -246,7 +254,7 @@ func (w *world) checkHolders(serving int) {
 // nobody else has them. Groups with priorities that contradict each other move by
 // trial.
 func (w *world) moves(i int) {
-	if w.plan.protocol == Groups && w.contradict() {
+	if w.rules.contradicted {
 		return
 	}
 	for k := range w.members() {

@@ -157,6 +157,7 @@ func (w *world) play(acts []act) {
 	for i := range p.nodes {
 		h := &w.hosts[i]
 		*h = host{inbox: h.inbox[:0], held: h.held[:0], due: never}
+		w.groups[i].n = 0
 		for j := range p.nodes {
 			for l := range p.lines {
 				w.links[i][j][l] = link{low: p.calm[i][j], high: p.calm[i][j] + p.jitter}
@@ -313,7 +314,9 @@ func (w *world) carry(p happening) {
 func (w *world) lost(p *happening) {
 	w.soilLink(int(p.from), int(p.to), int(p.line), w.now)
 	// The last word of a router that gave way, perhaps.
-	w.rules.excused = w.rules.excused || w.plan.protocol != Pulse && !w.hosts[p.from].active
+	if w.plan.protocol != Pulse && !w.hosts[p.from].active {
+		w.rules.excused[p.line] = true
+	}
 }
 
 // arrive brings a packet to the socket.
@@ -364,7 +367,7 @@ func (w *world) boot(i int) {
 		a := &h.addrs[k]
 		*a = addresses{order: a.order + 1, row: a.row + 1, since: w.now}
 	}
-	w.rules.excused = true // what the run before has told the neighbours
+	w.rules.excuseAll() // what the run before has told the neighbours
 	w.note("machine %d starts", i)
 	w.speaker(i).boot(w, i)
 }
@@ -396,7 +399,7 @@ func (w *world) leave(i int) {
 	}
 	h.up, h.due, h.stalledTo, h.dirty = false, never, 0, w.now
 	h.inbox, h.held = h.inbox[:0], h.held[:0]
-	w.rules.excused = true // nobody may have told the neighbours of it
+	w.rules.excuseAll() // nobody may have told the neighbours of it
 }
 
 // freeze lets a machine stand still.
@@ -472,7 +475,7 @@ func (w *world) setActive(i int, active bool) {
 		// Its last word is what makes the others announce.
 		for j := range w.plan.nodes {
 			for k := range w.plan.lines {
-				w.rules.excused = w.rules.excused || w.hosts[j].active && (w.links[i][j][k].dirty >= w.now || w.hosts[j].stalledTo != 0)
+				w.rules.excused[k] = w.rules.excused[k] || w.hosts[j].active && (w.links[i][j][k].dirty >= w.now || w.hosts[j].stalledTo != 0)
 			}
 		}
 	}
