@@ -176,6 +176,9 @@ func (w *world) learn(i, k int) {
 	if !w.plan.watches {
 		return
 	}
+	if !w.hosts[i].addrs[k].wants {
+		w.rules.gapless[k] = false // nobody can see that this one gave way meanwhile
+	}
 	for j := range w.plan.nodes {
 		a := &w.hosts[j].addrs[k]
 		if j != i && w.hosts[j].running() && !a.wants && a.holds && !w.links[i][j][k].cut {
