@@ -2,6 +2,7 @@ package failover
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/lvskit/lvskit/failover/pulse"
@@ -13,14 +14,16 @@ type clearance struct {
 	waits  bool               // the machine waits for us
 	cancel context.CancelFunc // of the question under way
 	ask    chan struct{}
-	text   string    // how far it has come, of this silence
-	step   string    // what was told of last
-	told   time.Time // and when
+	// Of this silence: how far it has come, what is the trouble, and when each
+	// was told.
+	text string
+	step string
+	told map[string]time.Time
 }
 
 const askingWitness = "asking the witness"
 
-// heldEvery limits EventTakeOverHeld of one step.
+// heldEvery limits EventTakeOverHeld of one trouble.
 const heldEvery = time.Minute
 
 // follow starts and ends questions as the machine wants. The caller holds mu.
@@ -40,7 +43,7 @@ func (n *Node) followClearance() {
 		}
 		return
 	}
-	c.step, c.told, c.text = "", time.Time{}, "about to be asked for"
+	c.step, c.told, c.text = "", make(map[string]time.Time), "about to be asked for"
 	select {
 	case c.ask <- struct{}{}:
 	default:
@@ -71,41 +74,25 @@ func (n *Node) clear(ctx context.Context) {
 	n.clearance.cancel = cancel
 	n.mu.Unlock()
 
-	witness, fence := n.cfg.Witness == nil, n.cfg.Fence == nil
 	cutOff, pause := false, firstRetry
-	for !witness || !fence {
-		wait := time.Now().Add(n.cfg.Interval)
-		if !witness {
-			n.clearing(askingWitness)
-			var why string
-			limit, done := context.WithTimeout(ctx, n.cfg.WitnessTimeout)
-			if witness, why = n.cfg.Witness(limit); !witness {
-				cutOff = true
-				n.held(ctx, "witness", "the witness is not reached ("+why+"), so this node may be the one that is cut off")
-			}
-			done()
-			if witness && cutOff {
-				// The network is back, and the witness may answer before the
-				// partner's next beat comes: what was silence may have been us.
-				n.clearing("the witness is reached again, listening for the partner")
-				if sleep(ctx, n.cfg.DeadAfter); ctx.Err() != nil {
-					return
-				}
-			}
+	for {
+		next := time.Now().Add(n.cfg.Interval)
+		reached := n.askWitness(ctx)
+		if reached && cutOff {
+			// The network is back, and the witness may answer before the
+			// partner's next beat comes: what was silence may have been us.
+			n.clearing("the witness is reached again, listening for the partner")
+			sleep(ctx, n.deadAfter())
 		}
-		if witness && !fence {
-			n.clearing("fencing the partner")
-			err := n.cfg.Fence(ctx, pulse.ReasonPartnerSilent.String())
-			if fence = err == nil; !fence {
-				n.held(ctx, "fence", "the partner cannot be fenced: "+err.Error())
-				wait = time.Now().Add(pause)
-				pause = min(2*pause, lastRetry)
+		if cutOff = !reached; reached && ctx.Err() == nil {
+			if n.fencePartner(ctx) {
+				break
 			}
+			// The witness is asked anew: by then this node may be cut off.
+			next = time.Now().Add(pause)
+			pause = min(2*pause, lastRetry)
 		}
-		if witness && fence {
-			break
-		}
-		if sleep(ctx, time.Until(wait)); ctx.Err() != nil {
+		if sleep(ctx, time.Until(next)); ctx.Err() != nil {
 			return
 		}
 	}
@@ -117,6 +104,45 @@ func (n *Node) clear(ctx context.Context) {
 		n.events.emit(Event{Kind: EventTakeOverFree})
 		n.step(pulse.Event{Kind: pulse.EventCleared}, n.clock())
 	}
+}
+
+// askWitness asks once, and reports whether the node may go on.
+func (n *Node) askWitness(ctx context.Context) bool {
+	if n.cfg.Witness == nil {
+		return true
+	}
+	n.clearing(askingWitness)
+	limit, done := context.WithTimeout(ctx, n.cfg.WitnessTimeout)
+	defer done()
+	ok, why := n.cfg.Witness(limit)
+	if !ok {
+		n.held(ctx, "witness", "the witness is not reached ("+why+"), so this node may be the one that is cut off")
+	}
+	return ok
+}
+
+// fencePartner fences once, and reports whether the partner cannot serve.
+func (n *Node) fencePartner(ctx context.Context) bool {
+	if n.cfg.Fence == nil {
+		return true
+	}
+	n.clearing("fencing the partner")
+	slow := time.AfterFunc(heldEvery, func() {
+		n.held(ctx, "slow fence", fmt.Sprintf("fencing the partner has not ended for %v", heldEvery))
+	})
+	defer slow.Stop()
+	err := n.cfg.Fence(ctx, pulse.ReasonPartnerSilent.String())
+	if err != nil {
+		n.held(ctx, "fence", "the partner cannot be fenced: "+err.Error())
+	}
+	return err == nil
+}
+
+// deadAfter is how long the partner may be silent.
+func (n *Node) deadAfter() time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.machine.DeadAfter()
 }
 
 // clearing notes what is being done, unless a trouble with it is noted.
@@ -137,11 +163,11 @@ func (n *Node) held(ctx context.Context, step, text string) {
 		return // an answer that nobody waits for
 	}
 	c := &n.clearance
-	c.text = text
-	if c.step == step && time.Since(c.told) < heldEvery {
+	c.text, c.step = text, step
+	if at, ok := c.told[step]; ok && time.Since(at) < heldEvery {
 		return
 	}
-	c.step, c.told = step, time.Now()
+	c.told[step] = time.Now()
 	n.events.emit(Event{Kind: EventTakeOverHeld, Reason: text})
 }
 

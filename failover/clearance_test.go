@@ -144,7 +144,7 @@ func TestClearance(t *testing.T) {
 			if r := p.backup.role(); r != failover.RoleBackup {
 				t.Errorf("the backup is %v", r)
 			}
-			if n := o.fences.Load(); n < 3 || n > 10 || o.asked.Load() != 1 {
+			if n := o.fences.Load(); n < 3 || n > 10 || o.asked.Load() != n {
 				t.Errorf("fenced %d times, asked %d times", n, o.asked.Load())
 			}
 			if st := p.backup.node.Status(); st.Clearance != unfenced || st.Reason != uncleared+unfenced {
@@ -153,6 +153,39 @@ func TestClearance(t *testing.T) {
 			o.fenced.Store(true)
 			within(t, 6*time.Second, "backup active", func() bool { return p.backup.role() == failover.RoleActive })
 			if diff := cmp.Diff([]string{"take-over-held: " + unfenced, "take-over-free"}, held(p.backup)); diff != "" {
+				t.Errorf("events (-want +got):\n%s", diff)
+			}
+		}},
+		{"a witness that is lost while the fence fails is lost for the fence, too", true, true, func(t *testing.T, p *pair, o *oracle) {
+			o.reached.Store(true)
+			p.net.Partition(p.primary.host, p.backup.host)
+			time.Sleep(10 * time.Second)
+			o.reached.Store(false) // what is cut off is this node
+			o.fenced.Store(true)
+			n := o.fences.Load()
+			time.Sleep(10 * time.Second)
+			o.reached.Store(true)
+			time.Sleep(interval + interval/2) // asked, and no beat has come since
+			p.net.Heal()
+			time.Sleep(time.Second)
+			p.want(failover.RoleActive, failover.RoleBackup)
+			if o.fences.Load() != n {
+				t.Errorf("fenced %d times", o.fences.Load()-n)
+			}
+			if diff := cmp.Diff([]string{"take-over-held: " + unfenced, "take-over-held: " + cutOff}, held(p.backup)); diff != "" {
+				t.Errorf("events (-want +got):\n%s", diff)
+			}
+		}},
+		{"a fence that takes long is told", true, true, func(t *testing.T, p *pair, o *oracle) {
+			o.reached.Store(true)
+			o.hang.Store(true)
+			p.primary.kill(t)
+			time.Sleep(2 * time.Minute)
+			const slow = "fencing the partner has not ended for 1m0s"
+			if st := p.backup.node.Status(); st.Clearance != slow || st.Role != failover.RoleBackup {
+				t.Errorf("%v, clearance %q", st.Role, st.Clearance)
+			}
+			if diff := cmp.Diff([]string{"take-over-held: " + slow}, held(p.backup)); diff != "" {
 				t.Errorf("events (-want +got):\n%s", diff)
 			}
 		}},
@@ -233,6 +266,30 @@ func TestClearance(t *testing.T) {
 			}), o)
 		}))
 	}
+}
+
+// A partner that beats slowly is listened for as long as it takes.
+func TestClearanceBesideASlowPartner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := new(oracle)
+		p := newPair(t, func(a, b *failover.Config) {
+			a.Interval, a.DeadAfter = 10*interval, 10*deadAfter
+			b.Witness, b.Fence = o.witness, o.fence
+		})
+		p.primary.start(t)
+		p.backup.start(t)
+		time.Sleep(10 * deadAfter)
+		p.want(failover.RoleActive, failover.RoleBackup)
+		p.net.Partition(p.primary.host, p.backup.host)
+		time.Sleep(20 * deadAfter)
+		p.net.Heal()
+		o.reached.Store(true)
+		time.Sleep(10 * interval)
+		p.want(failover.RoleActive, failover.RoleBackup)
+		if n := o.fences.Load(); n != 0 {
+			t.Errorf("fenced %d times", n)
+		}
+	})
 }
 
 // What is answered after its silence has ended says nothing of the next one.

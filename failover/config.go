@@ -78,8 +78,7 @@ type Config struct {
 	// neither partner nor witness may be the one that is cut off; it does not take
 	// over, says so and asks again every interval. When the witness is reached
 	// again, the node first listens for the partner for DeadAfter, which may be
-	// back as well. why is for people. So a pair
-	// whose witness is down has no take-over on silence, and none at its start
+	// back as well. why is for people. So a pair whose witness is down has no take-over on silence, and none at its start
 	// while one node is off. A node that is active stays so, whatever its witness
 	// says: two nodes that both lost the network must not both give up.
 	// [PingWitness] asks a host. Beats do not wait for it.
@@ -90,9 +89,10 @@ type Config struct {
 	// Fence, if set, is called before the node takes over on silence, when the
 	// witness agrees, to make sure that the partner does not serve: it cuts its
 	// power, or its ports off. While it fails the node does not serve; it is
-	// called again with growing pauses, so it must be fit for that. It has all the
-	// time it needs, but its context ends when the partner is heard again or the
-	// node stops. Beats do not wait for it.
+	// called again with growing pauses, so it must be fit for that, each time after
+	// the witness has agreed anew. It has all the time it needs, and an event tells
+	// when that is more than a minute, but its context ends when the partner is
+	// heard again or the node stops. Beats do not wait for it.
 	Fence func(ctx context.Context, reason string) error `json:"-"`
 	// Owner takes and gives back the virtual addresses; nil means
 	// [NoAddresses].

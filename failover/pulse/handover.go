@@ -18,7 +18,7 @@ func (m *Machine) Takes() bool { return m.takeUntil != 0 }
 
 // HandOverLimit returns how long a hand-over may last at most: a node serves
 // for that long beside a partner that has begun to take over.
-func (m *Machine) HandOverLimit() time.Duration { return max(m.deadAfter(), handOverLimit) }
+func (m *Machine) HandOverLimit() time.Duration { return max(m.DeadAfter(), handOverLimit) }
 
 // CanYield reports whether EventYield would hand over: we are active, and a
 // partner is there that can take it.
@@ -44,7 +44,7 @@ func (m *Machine) beginYield(now time.Duration, out *[]Action) {
 	if m.yieldUntil != 0 || !m.CanYield() {
 		return
 	}
-	m.yieldUntil, m.taken = now+m.deadAfter(), false
+	m.yieldUntil, m.taken = now+m.DeadAfter(), false
 	*out = append(*out, Action{Kind: ActionHandOver}, Action{Kind: ActionSend})
 }
 

@@ -144,15 +144,15 @@ func (m Machine) Step(e Event, now time.Duration) (Machine, []Action) {
 	case EventFault:
 		if m.fault && !e.On && (m.partner != alive || m.stale(now)) {
 			// What was silence may have been the fault: listen first.
-			m.partner, m.listenUntil, m.cleared = listening, now+m.deadAfter(), false
+			m.partner, m.listenUntil, m.cleared = listening, now+m.DeadAfter(), false
 		}
 		m.fault = e.On
 	case EventBlind:
 		if m.blind && !e.On {
-			m.notBefore = max(m.notBefore, now+m.deadAfter())
+			m.notBefore = max(m.notBefore, now+m.DeadAfter())
 			if m.partner == alive && m.stale(now) || m.partner == gone && m.state != StateActive {
 				// What it said last may be true no more, nor that it is silent.
-				m.partner, m.listenUntil = listening, now+m.deadAfter()
+				m.partner, m.listenUntil = listening, now+m.DeadAfter()
 			}
 		}
 		m.blind = e.On
@@ -162,7 +162,7 @@ func (m Machine) Step(e Event, now time.Duration) (Machine, []Action) {
 		m.beginYield(now, &out)
 	case EventTake:
 		if m.CanTake() && m.takeUntil == 0 {
-			m.takeUntil = now + m.deadAfter()
+			m.takeUntil = now + m.DeadAfter()
 			out = append(out, Action{Kind: ActionTakeAsked}, Action{Kind: ActionSend})
 		}
 	case EventCleared:
@@ -234,7 +234,7 @@ func (m *Machine) silence(now time.Duration, out *[]Action) {
 	if now < m.notBefore {
 		return
 	}
-	dead := m.deadAfter()
+	dead := m.DeadAfter()
 	for i := range m.p.Channels {
 		if l := &m.lines[i]; !l.told && now-l.heard >= dead {
 			l.up, l.told = false, true
@@ -413,10 +413,11 @@ func (m *Machine) outranks() bool {
 	return m.preferred()
 }
 
-// deadAfter is our own, unless the partner beats too slowly for it: a
-// mismatch must not make two active nodes. Two intervals are the least that a
-// node may be configured with, so partners that agree keep what they have.
-func (m *Machine) deadAfter() time.Duration {
+// DeadAfter returns how long the partner may be silent: our own dead time, unless
+// it beats too slowly for that, as a mismatch must not make two active nodes. Two
+// intervals are the least that a node may be configured with, so partners that
+// agree keep what they have.
+func (m *Machine) DeadAfter() time.Duration {
 	if m.p.DeadAfter >= 2*m.interval {
 		return m.p.DeadAfter
 	}
@@ -426,7 +427,7 @@ func (m *Machine) deadAfter() time.Duration {
 // deafAt is when a rival that does not hear us is left to serve. One that is not
 // heard itself any more is about to be found silent instead.
 func (m *Machine) deafAt() time.Duration {
-	at := m.rivalSince + m.deadAfter()
+	at := m.rivalSince + m.DeadAfter()
 	if m.heard < at-3*m.interval/2 {
 		return Never
 	}
@@ -435,14 +436,14 @@ func (m *Machine) deafAt() time.Duration {
 
 // stale reports whether the partner was last heard so long ago that it counts
 // as alive only because nothing could be heard.
-func (m *Machine) stale(now time.Duration) bool { return now-m.heard >= m.deadAfter() }
+func (m *Machine) stale(now time.Duration) bool { return now-m.heard >= m.DeadAfter() }
 
 // Next returns when Step wants a tick if nothing else happens, or [Never].
 // It may be in the past.
 func (m *Machine) Next() time.Duration {
 	next := Never
 	due := func(t time.Duration) { next = min(next, max(t, m.notBefore)) }
-	dead := m.deadAfter()
+	dead := m.DeadAfter()
 	for i := range m.p.Channels {
 		if !m.lines[i].told {
 			due(m.lines[i].heard + dead)
