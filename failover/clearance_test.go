@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -290,6 +291,79 @@ func TestClearanceBesideASlowPartner(t *testing.T) {
 			t.Errorf("fenced %d times", n)
 		}
 	})
+}
+
+// callback is a witness or a fence of which a call may not end, or panic.
+type callback struct {
+	how   atomic.Pointer[func()]
+	calls atomic.Int64
+}
+
+func (c *callback) set(how func()) { c.how.Store(&how) }
+
+func (c *callback) call() {
+	c.calls.Add(1)
+	(*c.how.Load())()
+}
+
+// Neither a witness nor a fence that is at fault takes the node along.
+func TestWitnessAndFenceAtFault(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		how  func(release <-chan struct{})
+		// What status says of it, and of the call after it.
+		want, then string
+	}{
+		{"one that does not end", func(release <-chan struct{}) { <-release }, "the call has not ended, although its context has: context deadline exceeded", "an earlier call has not ended, although its context has"},
+		{"one that panics", func(<-chan struct{}) { panic("no gateway") }, "the call panicked: no gateway", "the call panicked: no gateway"},
+		{"one that ends its goroutine", func(<-chan struct{}) { runtime.Goexit() }, "the call ended its goroutine", "the call ended its goroutine"},
+	} {
+		// A fence has all the time that it needs, until the partner is back.
+		for _, what := range []string{"witness", "fence"} {
+			t.Run(tt.name+", a "+what, inBubble(func(t *testing.T) {
+				release := make(chan struct{})
+				faulty := new(callback)
+				faulty.set(func() { tt.how(release) })
+				p := both(t, func(_, b *failover.Config) {
+					if what == "witness" {
+						b.Witness = func(context.Context) (bool, string) { faulty.call(); return true, "" }
+					} else {
+						b.Fence = func(context.Context, string) error { faulty.call(); return nil }
+					}
+				})
+				p.net.Partition(p.primary.host, p.backup.host)
+				time.Sleep(decided + interval)
+				check := func(want string) {
+					t.Helper()
+					p.want(failover.RoleActive, failover.RoleBackup)
+					if st := p.backup.node.Status(); !strings.Contains(st.Clearance, want) {
+						t.Errorf("clearance %q, want %q in it", st.Clearance, want)
+					}
+				}
+				if what == "fence" && tt.want != tt.then { // it is not known to hang yet
+					check("fencing the partner")
+					p.net.Heal()
+					time.Sleep(time.Second)
+					p.net.Partition(p.primary.host, p.backup.host)
+				} else if e := held(p.backup); len(e) != 1 || !strings.Contains(e[0], tt.want) {
+					t.Errorf("events %q, want %q in one", e, tt.want)
+				}
+				time.Sleep(time.Second)
+				check(tt.then)
+				if n := faulty.calls.Load(); tt.want != tt.then && n != 1 {
+					t.Errorf("%d calls at once", n)
+				}
+				p.backup.stop(t) // which does not wait for it
+				p.net.Heal()
+				p.backup.start(t) // another node, which asks anew
+				time.Sleep(decided)
+				faulty.set(func() {})
+				p.primary.kill(t)
+				within(t, 10*time.Second, "backup active", func() bool { return p.backup.role() == failover.RoleActive })
+				close(release)
+			}))
+		}
+	}
 }
 
 // What is answered after its silence has ended says nothing of the next one.

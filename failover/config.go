@@ -81,7 +81,9 @@ type Config struct {
 	// back as well. why is for people. So a pair whose witness is down has no take-over on silence, and none at its start
 	// while one node is off. A node that is active stays so, whatever its witness
 	// says: two nodes that both lost the network must not both give up.
-	// [PingWitness] asks a host. Beats do not wait for it.
+	// [PingWitness] asks a host. Beats do not wait for it. One that panics, or does
+	// not end with its context, has not agreed; it is not called again before it
+	// has ended.
 	Witness func(ctx context.Context) (ok bool, why string) `json:"-"`
 	// WitnessTimeout is when the context of one question ends, at most
 	// DeadAfter; 0 means Interval.
@@ -92,7 +94,8 @@ type Config struct {
 	// called again with growing pauses, so it must be fit for that, each time after
 	// the witness has agreed anew. It has all the time it needs, and an event tells
 	// when that is more than a minute, but its context ends when the partner is
-	// heard again or the node stops. Beats do not wait for it.
+	// heard again or the node stops. Beats do not wait for it. A panic is an error,
+	// and one that does not end with its context is not called again before.
 	Fence func(ctx context.Context, reason string) error `json:"-"`
 	// Owner takes and gives back the virtual addresses; nil means
 	// [NoAddresses].

@@ -66,6 +66,7 @@ func New(cfg *Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.shelter()
 	if c.Beat.apart() {
 		return c.distantNode()
 	}
