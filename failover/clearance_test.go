@@ -429,6 +429,15 @@ func TestPingWitnessNamesTheHostAndTheTrouble(t *testing.T) {
 	}
 }
 
+// A machine answers itself, also when it is cut off.
+func TestPingWitnessOfThisMachineNeverAgrees(t *testing.T) {
+	for _, host := range []string{"127.0.0.1", "127.0.0.9", "::1", "::ffff:127.0.0.1"} {
+		if ok, why := failover.PingWitness(netip.MustParseAddr(host))(t.Context()); ok || !strings.Contains(why, "this machine has the address") {
+			t.Errorf("%v: %v, %q", host, ok, why)
+		}
+	}
+}
+
 // A forgotten or mistyped host must not agree to everything.
 func TestPingWitnessOfNoHostNeverAgrees(t *testing.T) {
 	for _, host := range []netip.Addr{{}, netip.IPv4Unspecified(), netip.IPv6Unspecified(), netip.MustParseAddr("224.0.0.1"), netip.MustParseAddr("::ffff:0.0.0.0")} {

@@ -22,18 +22,36 @@ import (
 // 4). One request is sent a question. It uses the datagram sockets of icmp(7)
 // where the system lets this user have them, by net.ipv4.ping_group_range, and
 // raw ones otherwise, which take root or CAP_NET_RAW. A host that is no address
-// of one host never agrees: what is sent to the unspecified one stays here.
+// of one host, or one of this machine, never agrees: what is sent to it stays
+// here.
 func PingWitness(host netip.Addr) func(context.Context) (ok bool, why string) {
 	host = host.Unmap()
 	return func(ctx context.Context) (bool, string) {
 		if !host.IsValid() || host.IsUnspecified() || host.IsMulticast() {
 			return false, fmt.Sprintf("ping %v: give the address of a host, as of the gateway", host)
 		}
+		if isOwn(host) {
+			return false, fmt.Sprintf("ping %v: this machine has the address, so that it always answers: give the address of another host, as of the gateway", host)
+		}
 		if err := ping(ctx, host); err != nil {
 			return false, fmt.Sprintf("ping %v: %v", host, err)
 		}
 		return true, ""
 	}
+}
+
+// isOwn reports whether an address is one of this machine. It sends nothing.
+func isOwn(host netip.Addr) bool {
+	if host.IsLoopback() {
+		return true
+	}
+	// Who speaks to oneself does it from the same address.
+	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(host, 9)))
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	return c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap().WithZone("") == host.WithZone("")
 }
 
 // ping sends one echo request and waits for its answer until ctx ends.
