@@ -65,18 +65,17 @@ func (r *rawIO) source() (a netip.Addr, ok bool) {
 	return netip.AddrFrom16((*unix.RawSockaddrInet6)(unsafe.Pointer(&r.from)).Addr), true
 }
 
-// sender returns who sent it, with the number of the device that an address of
-// one link is of.
-func (r *rawIO) sender() (a netip.Addr, port uint16, scope uint32) {
+// sender returns who sent it, without a zone.
+func (r *rawIO) sender() (from netip.AddrPort) {
 	switch r.from.Addr.Family {
 	case unix.AF_INET:
-		from := (*unix.RawSockaddrInet4)(unsafe.Pointer(&r.from))
-		return netip.AddrFrom4(from.Addr), networkOrder(from.Port), 0
+		a := (*unix.RawSockaddrInet4)(unsafe.Pointer(&r.from))
+		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), networkOrder(a.Port))
 	case unix.AF_INET6:
-		from := (*unix.RawSockaddrInet6)(unsafe.Pointer(&r.from))
-		return netip.AddrFrom16(from.Addr), networkOrder(from.Port), from.Scope_id
+		a := (*unix.RawSockaddrInet6)(unsafe.Pointer(&r.from))
+		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr), networkOrder(a.Port))
 	}
-	return a, 0, 0
+	return from
 }
 
 // networkOrder reads a number that is in network order in memory.

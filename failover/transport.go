@@ -19,7 +19,7 @@ type PacketConn interface {
 
 // Packet is a packet of a channel that came in.
 type Packet struct {
-	// From is who sent it.
+	// From is who sent it; a zone is of no interest.
 	From netip.AddrPort
 	// At is when it arrived by the day's clock; the zero time is unknown, and
 	// counts as now.

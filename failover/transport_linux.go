@@ -1,8 +1,6 @@
 package failover
 
 import (
-	"net/netip"
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -43,8 +41,6 @@ type stampedConn struct {
 	io        rawIO
 	receiving func(fd uintptr)
 	buffer    []byte
-	scope     uint32 // of the sender of the last packet that had one
-	zone      string // and its name
 }
 
 // Receive takes the next packet from the socket.
@@ -59,28 +55,7 @@ func (s *stampedConn) Receive(b []byte) (p Packet, ok bool, err error) {
 	case errno != 0:
 		return p, false, nil
 	}
-	addr, port, scope := s.io.sender()
-	if scope != 0 {
-		addr = addr.WithZone(s.zoneOf(scope))
-	}
-	p = Packet{From: netip.AddrPortFrom(addr, port), At: stampOf(s.io.control()), Payload: b[:s.io.inSize]}
-	return p, true, nil
-}
-
-// zoneOf names a device as package net does, but in the namespace of the socket.
-func (s *stampedConn) zoneOf(scope uint32) string {
-	if s.scope == scope {
-		return s.zone
-	}
-	s.scope, s.zone = scope, strconv.FormatUint(uint64(scope), 10)
-	_ = s.raw.Control(func(fd uintptr) { // without a name the number stays
-		var request unix.Ifreq
-		request.SetUint32(scope)
-		if unix.IoctlIfreq(int(fd), unix.SIOCGIFNAME, &request) == nil {
-			s.zone = request.Name()
-		}
-	})
-	return s.zone
+	return Packet{From: s.io.sender(), At: stampOf(s.io.control()), Payload: b[:s.io.inSize]}, true, nil
 }
 
 // stampOf returns the time stamp of a packet, the zero time if it has none.

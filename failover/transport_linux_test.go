@@ -23,6 +23,29 @@ func arrivalConn(t *testing.T, at string) (c ArrivalConn, local netip.AddrPort) 
 	return c, conn.(*stampedConn).LocalAddr().(*net.UDPAddr).AddrPort()
 }
 
+// awaitStamps waits until packets are stamped when they arrive. The kernel begins
+// with that a moment after the first socket wants it, and stamps packets until
+// then when they are read (net/core/dev.c, net_enable_timestamp).
+func awaitStamps(t *testing.T, from, to ArrivalConn, at netip.AddrPort) {
+	t.Helper()
+	for range 1000 {
+		sent := time.Now()
+		if _, err := from.WriteToUDPAddrPort([]byte("x"), at); err != nil {
+			t.Fatal(err)
+		}
+		after := time.Now()
+		time.Sleep(10 * time.Millisecond)
+		p, ok, err := to.Receive(make([]byte, 1))
+		if !ok || err != nil {
+			t.Fatalf("%v, error %v", ok, err)
+		}
+		if !p.At.Before(sent.Add(-time.Millisecond)) && !p.At.After(after.Add(time.Millisecond)) {
+			return
+		}
+	}
+	t.Fatal("no packet is stamped when it arrives")
+}
+
 // A socket of the kernel's tells when a packet came, however late it is read.
 func TestUDPTellsWhenPacketsArrived(t *testing.T) {
 	for _, tt := range []struct{ name, at, to, from string }{
@@ -37,10 +60,12 @@ func TestUDPTellsWhenPacketsArrived(t *testing.T) {
 			if p, ok, err := c.Receive(buf); ok || err != nil {
 				t.Fatalf("%v, error %v of an empty socket", p, err)
 			}
+			to := netip.AddrPortFrom(netip.MustParseAddr(tt.to), local.Port())
+			awaitStamps(t, sender, c, to)
 			var times []time.Time
 			for _, payload := range []string{"ping", "", "longer"} {
 				times = append(times, time.Now())
-				if _, err := sender.WriteToUDPAddrPort([]byte(payload), netip.AddrPortFrom(netip.MustParseAddr(tt.to), local.Port())); err != nil {
+				if _, err := sender.WriteToUDPAddrPort([]byte(payload), to); err != nil {
 					t.Fatal(err)
 				}
 				times = append(times, time.Now())
