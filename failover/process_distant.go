@@ -50,32 +50,14 @@ func (r *Router) lastWord(ctx context.Context, wait bool) {
 			return
 		}
 	}
-	a := c.advert()
-	a.Priority = vrrp.PriorityStop
-	to, forms := c.Peers, []vrrp.Checksum{vrrp.WithPseudoHeader}
-	if len(to) == 0 {
-		to = []netip.Addr{vrrp.Group(c.six())}
-	}
-	if c.Version == 3 && !c.six() {
-		forms = append(forms, vrrp.MessageOnly) // who knows which one they take
-	}
-	for _, to := range to {
-		for _, form := range forms {
-			b, err := vrrp.Append(nil, a, vrrp.Path{Source: conn.Source(), Destination: to}, form)
-			if err != nil {
-				return
-			}
-			if keys != nil {
-				b = keys.Sign(b, conn.Source(), time.Now())
-			}
-			_ = conn.Send(b, to) // as above
-		}
-	}
+	s := &Router{cfg: c, own: *c.advert(), conn: conn, keys: keys}
+	all := func(netip.Addr, vrrp.Checksum) bool { return true } // who knows which form they take
+	_ = s.say(vrrp.PriorityStop, all, conn.Send)                // as above
 	if !wait {
 		return
 	}
 	defer time.AfterFunc(hold, func() { _ = conn.Close() }).Stop() // ends Wait
-	if (&Router{cfg: c, conn: conn, keys: keys}).hearAnother() {
+	if s.hearAnother() {
 		time.Sleep(settleTime)
 	}
 }

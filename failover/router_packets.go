@@ -119,37 +119,45 @@ func (r *Router) send(priority uint8) {
 	if r.conn == nil {
 		return
 	}
-	a := r.own
+	r.setSendErr(r.say(priority, r.speaks, func(b []byte, to netip.Addr) error { return r.transmit(b, to, priority) }))
+	r.expire(r.clock())
+}
+
+// say writes the packets of an advert: one for each peer, or for the group, in
+// each form of the checksum that is spoken there. Only version 3 over IPv4 has
+// more than one.
+func (r *Router) say(priority uint8, spoken func(to netip.Addr, form vrrp.Checksum) bool, write func(b []byte, to netip.Addr) error) error {
+	a, source := r.own, r.conn.Source()
 	a.Priority = priority
+	several := a.Version == 3 && !r.cfg.six()
 	var errs []error
-	one := func(to netip.Addr, form vrrp.Checksum) {
-		source := r.conn.Source()
-		b, err := vrrp.Append(r.out[:0], &a, vrrp.Path{Source: source, Destination: to}, form)
-		if err == nil {
-			if r.keys != nil {
-				b = r.keys.Sign(b, source, time.Now())
+	say := func(to netip.Addr) {
+		for _, form := range [...]vrrp.Checksum{vrrp.WithPseudoHeader, vrrp.MessageOnly} {
+			if form == vrrp.MessageOnly && !several || several && !spoken(to, form) {
+				continue
 			}
-			r.out = b
-			err = r.transmit(b, to, priority)
+			b, err := vrrp.Append(r.out[:0], &a, vrrp.Path{Source: source, Destination: to}, form)
+			if err == nil {
+				if r.keys != nil {
+					b = r.keys.Sign(b, source, time.Now())
+				}
+				r.out = b
+				err = write(b, to)
+			}
+			if err != nil {
+				errs = append(errs, fmt.Errorf("failover: send to %v: %w", to, err))
+				continue
+			}
+			r.sent++
 		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("failover: send to %v: %w", to, err))
-			return
-		}
-		r.sent++
 	}
 	for _, to := range r.cfg.Peers {
-		one(to, r.formOf(to))
+		say(to)
 	}
 	if len(r.cfg.Peers) == 0 {
-		for _, form := range [...]vrrp.Checksum{vrrp.WithPseudoHeader, vrrp.MessageOnly} {
-			if r.speaks(form) {
-				one(vrrp.Group(r.cfg.six()), form)
-			}
-		}
+		say(vrrp.Group(r.cfg.six()))
 	}
-	r.setSendErr(errors.Join(errs...))
-	r.expire(r.clock())
+	return errors.Join(errs...)
 }
 
 // transmit sends one payload. The last word of a router that gives way, and the
@@ -189,11 +197,12 @@ func (r *Router) formOf(peer netip.Addr) vrrp.Checksum {
 	return r.cfg.Checksum
 }
 
-// speaks reports whether multicast goes out in this form: that of any router
-// that was heard. It is the one form that all have, mostly.
-func (r *Router) speaks(form vrrp.Checksum) bool {
-	if r.cfg.Version == 2 || r.cfg.six() {
-		return form == vrrp.WithPseudoHeader // there is but one
+// speaks reports whether a packet goes out in this form: to a peer in its own,
+// by multicast in that of any router that was heard. It is the one form that all
+// have, mostly.
+func (r *Router) speaks(to netip.Addr, form vrrp.Checksum) bool {
+	if len(r.cfg.Peers) > 0 {
+		return form == r.formOf(to)
 	}
 	heard := false
 	for _, p := range r.peers {
