@@ -172,23 +172,32 @@ func (t *Table) exchange(b []byte, first, last uint32) error {
 		if err != nil {
 			return err
 		}
-		for m := answer[:n]; len(m) >= unix.NLMSG_HDRLEN+4; {
-			size := int(binary.NativeEndian.Uint32(m))
-			if size < unix.NLMSG_HDRLEN+4 || size > len(m) {
-				break
-			}
-			// One before first is of a batch that had failed already.
-			if n := binary.NativeEndian.Uint32(m[8:]); n >= first && binary.NativeEndian.Uint16(m[4:]) == unix.NLMSG_ERROR {
-				if code := int32(binary.NativeEndian.Uint32(m[unix.NLMSG_HDRLEN:])); code != 0 {
-					return unix.Errno(-code)
-				}
-				if n == last {
-					return nil
-				}
-			}
-			m = m[min((size+3)&^3, len(m)):]
+		if done, err := answered(answer[:n], first, last); done {
+			return err
 		}
 	}
+}
+
+// answered reads what the kernel says of the messages first to last of a batch.
+// It is done with the first error, or when the last one is acknowledged.
+func answered(m []byte, first, last uint32) (done bool, err error) {
+	for len(m) >= unix.NLMSG_HDRLEN+4 {
+		size := int(binary.NativeEndian.Uint32(m))
+		if size < unix.NLMSG_HDRLEN+4 || size > len(m) {
+			break
+		}
+		// One before first is of a batch that had failed already.
+		if n := binary.NativeEndian.Uint32(m[8:]); n >= first && binary.NativeEndian.Uint16(m[4:]) == unix.NLMSG_ERROR {
+			if code := int32(binary.NativeEndian.Uint32(m[unix.NLMSG_HDRLEN:])); code != 0 {
+				return true, unix.Errno(-code)
+			}
+			if n == last {
+				return true, nil
+			}
+		}
+		m = m[min((size+3)&^3, len(m)):]
+	}
+	return false, nil
 }
 
 // attribute is a struct nlattr of linux/netlink.h with its padding.
