@@ -84,6 +84,8 @@ func (n *Node) loss(c *channel, now time.Duration) string {
 		failing = n.failing()
 	}
 	switch d := n.refused(now); {
+	case d != pulse.DropNone && c != nil:
+		return "what comes there is refused"
 	case d != pulse.DropNone:
 		return n.complaint(d)
 	case failing != "":

@@ -155,6 +155,9 @@ func (e *effects) poke() {
 func (e *effects) status() (serving bool, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if at := e.sights.repairAt; e.serving && e.err == nil && at.After(time.Now()) {
+		return true, fmt.Errorf("what someone else removed is missing here until it is put back at %s", at.Format(time.TimeOnly))
+	}
 	return e.serving, e.err
 }
 

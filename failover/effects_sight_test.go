@@ -107,11 +107,14 @@ func TestSightings(t *testing.T) {
 			}
 		}},
 		{"who removes it all the time is given way, and named", func(t *testing.T) {
-			w, _ := serving(t)
+			w, n := serving(t)
 			begin := time.Now()
 			for range 10 * 60 * 10 {
 				w.see(removed)
 				time.Sleep(100 * time.Millisecond)
+			}
+			if why := n.Status().AddressError; !strings.Contains(why, "missing here until it is put back at ") {
+				t.Errorf("the status says nothing of the addresses that are missing: %q", why)
 			}
 			repairs, got := count(w.Effects(), "acquire"), w.told(failover.EventRemoved)
 			// 3 at once, then after 1, 2, 4, 8, 16 s, and every 30 s; and the
@@ -131,6 +134,9 @@ func TestSightings(t *testing.T) {
 				t.Errorf("the last one: %s", last)
 			}
 			time.Sleep(2 * time.Minute) // in peace
+			if why := n.Status().AddressError; why != "" {
+				t.Errorf("trouble with addresses that are there: %s", why)
+			}
 			w.Effects()
 			w.Events()
 			w.see(removed)

@@ -283,7 +283,10 @@ func (w *ward) witness(ctx context.Context) (ok bool, why string) {
 	if err == nil {
 		err = json.Unmarshal(body, &t)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return false, "no answer in time" // it would have said that itself, a moment later
+	case err != nil:
 		return false, err.Error()
 	}
 	return t.OK, t.Why

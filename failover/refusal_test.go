@@ -137,8 +137,13 @@ func TestRefusedPartner(t *testing.T) {
 			}
 			var lost []string
 			for _, e := range p.primary.Events() {
-				if e.Kind == failover.EventPartnerLost {
+				switch e.Kind {
+				case failover.EventPartnerLost:
 					lost = append(lost, e.Reason)
+				case failover.EventChannelLost: // the cure is told once
+					if e.Reason != "what comes there is refused" {
+						t.Errorf("loss of %s: %q", e.Channel, e.Reason)
+					}
 				}
 			}
 			if diff := cmp.Diff([]string{wrongKey}, lost); diff != "" {
