@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -287,7 +288,8 @@ func (v *virtualDevice) setUp(up bool) error {
 }
 
 // remove removes the device, and with the last one of its parent what was set
-// for it there.
+// for it there: before it, as the device alone knows what it was, also when this
+// process is killed here; and again, as the last but one may go meanwhile.
 func (v *virtualDevice) remove() error {
 	h, err := rtnl.Open(v.namespace)
 	if err != nil {
@@ -301,14 +303,20 @@ func (v *virtualDevice) remove() error {
 	if err != nil {
 		return err
 	}
+	restore := func() error {
+		left, err := v.siblings(h, link.Attrs().ParentIndex)
+		if err != nil || slices.ContainsFunc(left, func(l netlink.Link) bool { return l.Attrs().Index != link.Attrs().Index }) {
+			return err
+		}
+		return rtnl.Inside(v.namespace, func() error { return v.restore(link.Attrs().Alias) })
+	}
+	if err := restore(); err != nil {
+		return err
+	}
 	if err := h.LinkDel(link); err != nil {
 		return fmt.Errorf("failover: remove the device %q: %w", v.name, err)
 	}
-	left, err := v.siblings(h, link.Attrs().ParentIndex)
-	if err != nil || len(left) > 0 {
-		return err
-	}
-	return rtnl.Inside(v.namespace, func() error { return v.restore(link.Attrs().Alias) })
+	return restore()
 }
 
 // restore gives the parent the settings back that nobody else has changed.

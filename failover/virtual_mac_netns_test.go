@@ -289,6 +289,34 @@ func TestNetnsVirtualDeviceThatIsThereAlready(t *testing.T) {
 	}
 }
 
+// The device is what knows the settings that its parent had, so it does not go
+// before they are back: whoever is killed in between leaves it to the next run.
+func TestNetnsVirtualDeviceRemembersTheSettings(t *testing.T) {
+	t.Parallel()
+	host := newWire(t).host("d1", "192.0.2.1/24")
+	device := failover.VirtualDevice(eth0, 7, false)
+	remember := func(settings string) {
+		t.Helper()
+		link, err := host.Handle().LinkByName(device)
+		must(t, err)
+		must(t, host.Handle().LinkSetAlias(link, "lvskit VRRP, before: "+settings))
+	}
+	r, _, stop := virtualRouter(t, host, 200, "192.0.2.100/32")
+	within(t, patience, "start", func() bool { return r.Status().Serving })
+	remember("arp_ignore=-99999999999 arp_announce=0") // the kernel does not take it back
+	stop()
+	if _, exists := host.up(device); !exists {
+		t.Fatal("the device went before the settings were back")
+	}
+	remember("arp_ignore=0 arp_announce=0")
+	r, _, stop = virtualRouter(t, host, 200, "192.0.2.100/32")
+	within(t, patience, "start", func() bool { return r.Status().Serving })
+	stop()
+	if _, exists := host.up(device); exists || host.read("net.ipv4.conf.eth0.arp_ignore") != "0" || host.read("net.ipv4.conf.eth0.arp_announce") != "0" {
+		t.Errorf("the device is there: %v, arp_ignore %s", exists, host.read("net.ipv4.conf.eth0.arp_ignore"))
+	}
+}
+
 // With a beat process the device and the addresses on it are its own, and the
 // daemon removes the addresses if it is killed.
 func TestNetnsVirtualMACInABeatProcess(t *testing.T) {
