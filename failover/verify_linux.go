@@ -125,7 +125,11 @@ func (w *linkWatch) questions() (out []*question) {
 			}
 			neighbours := w.neighbours(h, home, six)
 			if len(neighbours) == 0 {
-				w.owner.nobody(of, fmt.Sprintf("there is no default route by %s whose gateway could be asked", home.Attrs().Name))
+				why := fmt.Sprintf("there is no default route by %s whose gateway could be asked", home.Attrs().Name)
+				if len(w.owner.cfg.Gateways) > 0 {
+					why = "none of the gateways that are configured is of its family"
+				}
+				w.owner.nobody(of, why)
 				continue
 			}
 			machines := machineAddresses(list, addrs, six)

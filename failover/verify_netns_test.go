@@ -135,6 +135,17 @@ func TestNetnsNoGatewayToAsk(t *testing.T) {
 	})
 }
 
+func TestNetnsNoGatewayOfTheFamily(t *testing.T) {
+	t.Parallel()
+	_, _, o := askedGateway(t, "192.0.2.254")
+	look(t, o)
+	must(t, o.Acquire(t.Context()))
+	within(t, patience, "it is told", func() bool {
+		st := o.Status()
+		return st[0].Belief == failover.BeliefVerified && st[1].Reason == "none of the gateways that are configured is of its family"
+	})
+}
+
 // More answers come than a socket's buffer takes.
 func TestNetnsGatewayIsAskedAboutManyAddresses(t *testing.T) {
 	t.Parallel()
