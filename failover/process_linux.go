@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -27,9 +27,9 @@ const (
 	beatSocket = 3
 	// normalPriority follows in the variable if no other one is wanted.
 	normalPriority = "normal"
-	// beatTop is where that descriptor goes to at most: the table of descriptors
-	// has 8 bytes for each below.
-	beatTop = 1 << 14
+	// beatTop is where the descriptors of both ends go to at most, as the table
+	// of descriptors has 8 bytes for each below, and beatRoom is for how many.
+	beatTop, beatRoom = 1 << 14, 64
 	// cldStopped is CLD_STOPPED of asm-generic/siginfo.h.
 	cldStopped = 5
 	// lastWords bounds what is kept of what a process wrote when it died.
@@ -75,7 +75,8 @@ func isBeatSocket(fd, parent int) bool {
 func beatProcess(how string) error {
 	// The daemon says when it is over; a terminal or a supervisor means it.
 	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPIPE, unix.SIGTSTP)
-	conn, err := lastToOpen()
+	unix.CloseOnExec(beatSocket) // if it stays there
+	conn, err := above(beatSocket)
 	if err != nil {
 		return fmt.Errorf("failover: socket of the beat process: %w", err)
 	}
@@ -92,18 +93,17 @@ func beatProcess(how string) error {
 	return k.run(report)
 }
 
-// lastToOpen returns the socket to the daemon under a number above all others.
-// The kernel closes the files of a process that was killed from the highest on
-// (task_work_run in kernel/task_work.c, which takes what exit_files left last
-// first), and each packet socket among them takes 10 to 60 ms (synchronize_net
-// in packet_release). So the daemon hears of the end first and not last.
-func lastToOpen() (*os.File, error) {
-	unix.CloseOnExec(beatSocket) // if it stays there
-	fd := beatSocket
+// above returns the file of a socket under a number above all others, and gives
+// the old one up. The kernel closes the files of a process that was killed from
+// the highest on (task_work_run in kernel/task_work.c, which takes what
+// exit_files left last first), and each packet socket among them takes 10 to 60
+// ms (synchronize_net in packet_release). So who is at the other end hears of the
+// end first and not last.
+func above(fd int) (*os.File, error) {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) == nil {
-		if top, err := unix.FcntlInt(beatSocket, unix.F_DUPFD_CLOEXEC, int(min(limit.Cur, beatTop))-1); err == nil {
-			_ = unix.Close(beatSocket) // the other one is as good
+		if top, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, int(min(limit.Cur, beatTop))-beatRoom); err == nil {
+			_ = unix.Close(fd) // the other one is as good
 			fd = top
 		}
 	}
@@ -125,11 +125,11 @@ func spawnBeat(cfg *BeatConfig) (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("socket: %w", err)
 	}
-	ours, theirs := os.NewFile(uintptr(pair[0]), "beat"), os.NewFile(uintptr(pair[1]), "beat")
+	theirs := os.NewFile(uintptr(pair[1]), "beat")
 	defer theirs.Close()
-	conn, err := net.FileConn(ours)
-	if err = errors.Join(err, ours.Close()); err != nil {
-		return nil, fmt.Errorf("socket: %w", err)
+	conn, err := above(pair[0])
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("socket: %w", err), conn.Close())
 	}
 	how := "high"
 	if cfg.NormalPriority {
@@ -146,7 +146,10 @@ func spawnBeat(cfg *BeatConfig) (*process, error) {
 	// A session of its own, so that nothing of a terminal reaches it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
-		return nil, errors.Join(fmt.Errorf("%w; is /proc mounted?", err), conn.Close())
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w; is /proc mounted?", err)
+		}
+		return nil, errors.Join(err, conn.Close())
 	}
 	return &process{
 		link: linkOver(conn), pid: cmd.Process.Pid,
