@@ -25,6 +25,10 @@ const (
 	// beatMemory is the memory at which garbage is collected after all. What
 	// goes on all the time makes none, so it is reached by questions only.
 	beatMemory = 64 << 20
+	// beatOOM is the oom_score_adj (proc_pid_oom_score_adj(5)): when memory runs
+	// out the process, which is small and bounded, is the last to be killed, and
+	// would be one of the first for its locked memory.
+	beatOOM = "-900"
 	// A thread that computes for runawaySoft without a pause has the process
 	// give up its priority, and one that goes on to runawayHard is the end of
 	// it: by RLIMIT_RTTIME (getrlimit(2)), in microseconds.
@@ -64,6 +68,7 @@ func realTime() processReport {
 	} else {
 		r.MemoryLocked = true
 	}
+	_ = os.WriteFile("/proc/self/oom_score_adj", []byte(beatOOM), 0) // a help, no need: CAP_SYS_RESOURCE has it
 	debug.SetMemoryLimit(beatMemory)
 	debug.SetGCPercent(-1)
 	return r
