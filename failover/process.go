@@ -173,6 +173,7 @@ func (b *Beat) Run(ctx context.Context) error {
 		return nil
 	}
 	defer b.finish()
+	told := ""
 	for pause := time.Duration(0); ; {
 		begun := time.Now()
 		err := b.once(ctx)
@@ -183,12 +184,15 @@ func (b *Beat) Run(ctx context.Context) error {
 			pause = 0
 		}
 		b.mu.Lock()
-		was := b.status.Error
+		worked := b.status.Error == ""
 		b.status.Error = err.Error()
 		b.mu.Unlock()
-		if was != err.Error() {
+		// One that never gets ready is told once, whatever its number is.
+		why := errors.Unwrap(err).Error()
+		if worked || told != why {
 			b.events.emit(Event{Kind: EventBeatLost, Err: err, Reason: "another one is started " + when(pause)})
 		}
+		told = why
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():

@@ -1,6 +1,11 @@
 package failover
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -93,5 +98,68 @@ func TestPatience(t *testing.T) {
 				t.Errorf("patience %v, want %v", got, tt.want)
 			}
 		})
+	}
+}
+
+// A process that dies whenever it is started is told once, and tried with growing
+// pauses.
+func TestProcessThatNeverGetsReady(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := new(script)
+		var code, pids atomic.Int32
+		code.Store(1)
+		beat := newBeat(&BeatConfig{OnEvent: s.event}, func(*BeatConfig) (*process, error) {
+			ours, theirs := net.Pipe()
+			_ = theirs.Close()
+			return &process{link: linkOver(ours), pid: int(pids.Add(1)), kill: func() {}, wait: func() error { return fmt.Errorf("exit status %d", code.Load()) }}, nil
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- beat.Run(ctx) }()
+		synctest.Wait()
+		if n := beat.Status().Starts; n != 2 { // the next one comes at once
+			t.Errorf("%d starts at first", n)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := s.count("beat-lost"); n != 1 || !s.has("another one is started at once: failover: the beat process 1 is gone: exit status 1") {
+			t.Errorf("told %d times: %q", n, s.lines)
+		}
+		if n := beat.Status().Starts; n < 15 || n > 20 {
+			t.Errorf("%d starts in a minute", n)
+		}
+		code.Store(2)
+		time.Sleep(lastRetry)
+		synctest.Wait()
+		if n := s.count("beat-lost"); n != 2 || !s.has("exit status 2") {
+			t.Errorf("told %d times: %q", n, s.lines)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Lines of a log leave room for what matters.
+func TestLogsLeaveRoom(t *testing.T) {
+	t.Parallel()
+	l := linkOver(&oneWay{}) // nobody pumps
+	for range maxLogs {
+		if err := l.put(&note{Kind: noteLog}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.put(&note{Kind: noteLog}); !errors.Is(err, errOutbox) {
+		t.Errorf("another line: %v", err)
+	}
+	for range maxOutbox - maxLogs {
+		if err := l.put(&note{Kind: noteEnded}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.put(nil); !errors.Is(err, errOutbox) {
+		t.Errorf("more than the outbox holds: %v", err)
 	}
 }

@@ -19,8 +19,9 @@ const (
 	// maxNote bounds a message: what a group of 64 full routers is configured
 	// with, and the status of 4096 addresses, take 2 MiB.
 	maxNote = 8 << 20
-	// maxOutbox bounds the messages that wait for a reader.
-	maxOutbox = 1024
+	// maxOutbox bounds the messages that wait for a reader, and maxLogs those
+	// with which there is still room for a line of a log.
+	maxOutbox, maxLogs = 1024, 512
 	// maxQuestions bounds the questions that wait for an answer.
 	maxQuestions = 64
 )
@@ -97,7 +98,7 @@ func (l *link) put(n *note) error {
 	switch {
 	case l.closed:
 		return io.ErrClosedPipe
-	case len(l.queue) >= maxOutbox:
+	case len(l.queue) >= maxOutbox, n != nil && n.Kind == noteLog && len(l.queue) >= maxLogs:
 		return errOutbox
 	}
 	l.queue = append(l.queue, frame)
