@@ -237,7 +237,7 @@ func TestNetnsVirtualDeviceThatIsThereAlready(t *testing.T) {
 		"not marked yet": {mode: netlink.MACVLAN_MODE_BRIDGE, taken: true},
 		"up":             {mode: netlink.MACVLAN_MODE_BRIDGE, also: func(host *peer, _ netlink.Link) { host.Up(device) }},
 		"with an address": {mode: netlink.MACVLAN_MODE_BRIDGE, also: func(host *peer, _ netlink.Link) {
-			host.Addr(device, netip.MustParsePrefix("192.0.2.100/32"))
+			host.Addr(device, netip.MustParsePrefix("198.51.100.7/32"))
 		}},
 		"with a mark of somebody else": {mode: netlink.MACVLAN_MODE_BRIDGE, also: func(host *peer, link netlink.Link) {
 			must(t, host.Handle().LinkSetAlias(link, "mine"))
