@@ -29,6 +29,11 @@ func TestNetnsAnAddressThatCannotBe(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "2001:db8::100/64 dev eth0") || !strings.Contains(err.Error(), "set the sysctl net.ipv6.conf.eth0.disable_ipv6 to 0") {
 		t.Errorf("got %v", err)
 	}
+	for _, a := range o.Status() {
+		if a.Held != a.Prefix.Addr().Is4() {
+			t.Errorf("held: %+v", a)
+		}
+	}
 	within(t, patience, "the other one is announced", func() bool {
 		must(t, o.Announce(t.Context()))
 		return slices.Contains(other.all(), "claimed 192.0.2.100 on eth0 by "+ns.MAC("eth0"))

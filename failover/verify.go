@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/lvskit/lvskit/failover/internal/enum"
@@ -59,7 +60,8 @@ func (b *Belief) UnmarshalText(text []byte) error {
 // AddressStatus is what is known of one virtual address.
 type AddressStatus struct {
 	VirtualAddress
-	// Held: it was acquired, and not released since.
+	// Held: it was acquired, and not released since. It is false for one of a set
+	// that could not be added.
 	Held bool `json:"held"`
 	// Belief is that of Neighbour, the gateway as a rule, at the moment
 	// Checked; Reason says why it is not verified. Nothing is known of
@@ -107,7 +109,7 @@ func (a *Addresses) Status() []AddressStatus {
 	defer a.mu.Unlock()
 	out := make([]AddressStatus, 0, len(a.addrs))
 	for _, v := range a.addrs {
-		s := AddressStatus{VirtualAddress: v, Held: a.held}
+		s := AddressStatus{VirtualAddress: v, Held: a.held && !slices.Contains(a.lacks, v)}
 		if k := a.standings[place{v.Prefix.Addr(), v.Device}]; k != nil {
 			if a.held {
 				s.Belief, s.Neighbour, s.Checked, s.Reason = k.belief, k.neighbour, k.checked, k.reason
