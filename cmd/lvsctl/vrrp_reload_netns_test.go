@@ -234,3 +234,31 @@ func TestNetnsBlocksBeginAndEndAtAReload(t *testing.T) {
 		})
 	}
 }
+
+// An address of a reload whose device is not there is not said to be held, and
+// the trouble is over when the device comes.
+func TestNetnsAddressThatAReloadCannotAdd(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	one, two := l.Namespace("one"), l.Namespace("two")
+	l.Veth(one, "eth0", two, "eth0")
+	one.Addr("eth0", netip.MustParsePrefix("192.0.2.1/24"))
+	conf := "primary = 192.0.2.1\nbackup = 192.0.2.2\nbackup_active = 1\nservice = lvs\nnetwork = direct\nfailover_mode = vrrp\n" + block("old", 51, "192.0.2.100")
+	d := daemonIn(t, one, conf, "--dataplane", "userspace", "--addresses", "manage")
+	d.start()
+	since := d.await("it serves", func(st *control.Status) bool { return st.Role.AddressesHeld }).Role.Since
+	d.write(strings.Replace(conf, "vrid = 51\n", "vrid = 51\naddress = 192.0.2.77/24 eth9\naddress = 192.0.2.78/24 eth0\n", 1))
+	d.signal(syscall.SIGHUP)
+	noted := func(st *control.Status) bool {
+		return slices.ContainsFunc(st.Notes, func(n string) bool { return strings.Contains(n, `"eth9" for 192.0.2.77/24`) })
+	}
+	d.await("one address is missing", func(st *control.Status) bool { return noted(st) && !st.Role.AddressesHeld })
+	if text := one.Run("ip", "-o", "addr"); !strings.Contains(text, "192.0.2.78/24") || !strings.Contains(text, "192.0.2.100/32") {
+		t.Errorf("the others are not there:\n%s", text)
+	}
+	l.Veth(one, "eth9", two, "eth9")
+	st := d.await("it is there", func(st *control.Status) bool { return !noted(st) && st.Role.AddressesHeld })
+	if !st.Role.Since.Equal(since) || !strings.Contains(one.Run("ip", "-o", "addr"), "192.0.2.77/24") {
+		t.Errorf("the role changed, or the address is not there: %+v", st.Role)
+	}
+}

@@ -37,6 +37,12 @@ func (d *Director) describe(p *polled) *control.Status {
 	if d.closedPaths() {
 		st.Notes = append(st.Notes, pathsNote)
 	}
+	switch lacking := p.lacking(); {
+	case lacking:
+		d.lacked = true
+	case d.lacked: // what was missing is there now
+		d.addressErr, d.lacked = "", false
+	}
 	if d.addressErr != "" {
 		st.Notes = append(st.Notes, "floating addresses: "+d.addressErr)
 	}

@@ -3,6 +3,7 @@ package director
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/lvskit/lvskit/failover"
@@ -100,7 +101,7 @@ func (d *Director) describeNode(m *member, n *failover.Status) control.Role {
 		}
 		r.Channels = append(r.Channels, ch)
 	}
-	r.AddressesHeld = m.addresses != nil && n.Serving
+	r.AddressesHeld = m.addresses != nil && n.Serving && allHeld(n.Addresses)
 	return r
 }
 
@@ -163,7 +164,7 @@ func describeRouter(m *member, s *failover.RouterStatus) control.Router {
 	r := control.Router{
 		Name: m.name(), Group: s.Group, Role: s.Role.String(), Reason: s.Reason, Since: s.Since, VRID: s.VRID, Device: s.Device, Version: s.Version,
 		Priority: s.Priority, IntervalMS: millis(s.Interval), DownMS: millis(s.Down), Rival: s.Rival,
-		Addresses: addressTexts(m), AddressesHeld: m.addresses != nil && s.Serving,
+		Addresses: addressTexts(m), AddressesHeld: m.addresses != nil && s.Serving && allHeld(s.Addresses),
 		Error: cmp.Or(s.Error, s.AddressError), Peers: []control.RouterPeer{}, Refused: make(map[string]uint64),
 		Sent: s.Sent, Received: s.Received, Stalls: s.Stalls,
 	}
@@ -207,6 +208,19 @@ func (d *Director) describeBeat() control.Beat {
 		b.Since = &s.Since
 	}
 	return b
+}
+
+// allHeld tells that none of the addresses that an owner knows of is missing.
+func allHeld(list []failover.AddressStatus) bool {
+	return !slices.ContainsFunc(list, func(a failover.AddressStatus) bool { return !a.Held })
+}
+
+// lacking tells that an elector serves and some of its addresses are missing.
+func (p *polled) lacking() bool {
+	if p.node.Serving && !allHeld(p.node.Addresses) {
+		return true
+	}
+	return slices.ContainsFunc(p.routers, func(s failover.RouterStatus) bool { return s.Serving && !allHeld(s.Addresses) })
 }
 
 // addressTexts are the addresses of an elector, none if nobody carries them.

@@ -115,6 +115,7 @@ type Director struct {
 	loaded      time.Time
 	reloadError string
 	addressErr  string
+	lacked      bool // addresses were missing since then
 	timeoutErr  string
 }
 
@@ -307,6 +308,7 @@ func (d *Director) reloads(ctx context.Context) {
 		case <-d.cfg.Reload:
 		}
 		setup, err := d.cfg.Load(ctx)
+		trouble := false
 		d.loop.ask(ctx, func(ctx context.Context) {
 			if err == nil {
 				err = d.adopt(ctx, setup)
@@ -315,7 +317,11 @@ func (d *Director) reloads(ctx context.Context) {
 				d.reloadError = err.Error()
 				d.log.Error("reload refused, the running configuration stays", "err", err)
 			}
+			trouble = d.addressErr != ""
 		})
+		if trouble {
+			_, _ = d.Status(ctx) // what is missing is seen, also if nobody else asks
+		}
 	}
 }
 

@@ -160,7 +160,7 @@ func (d *Director) moveAddresses(ctx context.Context, setup *Setup, r *roster, o
 			d.log.Error("what was tracked before is tracked still", "err", named(m.name(), err))
 		}
 	}
-	d.addressErr = ""
+	d.addressErr, d.lacked = "", false
 	if err := errors.Join(errs...); err != nil {
 		d.addressErr = err.Error()
 		d.log.Error("cannot change the floating addresses", "err", err)
