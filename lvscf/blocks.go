@@ -245,9 +245,9 @@ func (p *parser) placeCheck(l *Line) {
 	column := l.Tokens[0].Column
 	switch outer := p.top(); {
 	case outer == nil && p.resume():
-	case outer == nil || outer.Kind == VRRPBlock:
+	case outer == nil:
 		if !l.faulty {
-			p.errorAt(codeServerAlone, l, column, `unknown command: "check": it stands outside of a virtual block`, "move the check block into the virtual or server block that it belongs to")
+			p.errorAt(codeServerAlone, l, column, `unknown command: "check": it stands outside of a block`, "move the check block into the virtual, server or vrrp block that it belongs to")
 		}
 	case outer.Kind == CheckBlock:
 		if !l.faulty && outer.Open != nil {

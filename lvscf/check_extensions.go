@@ -121,12 +121,18 @@ func (k *checker) checks(v *Virtual) {
 			}
 		}
 	}
+	one := func(c *Check) {
+		k.check(c, v)
+		if c.Origins.Has("weight") && !c.Origins.refused("weight") {
+			k.add(codeIdleOption, c.Origins.Pos("weight"), "the weight of a check has no effect outside of a vrrp block", "remove the line; use_weight lets an answer set the weight of a server")
+		}
+	}
 	for i := range v.Checks {
-		k.check(&v.Checks[i], v)
+		one(&v.Checks[i])
 	}
 	for i := range v.Servers {
 		for j := range v.Servers[i].Checks {
-			k.check(&v.Servers[i].Checks[j], v)
+			one(&v.Servers[i].Checks[j])
 		}
 	}
 }
@@ -169,6 +175,27 @@ func (k *checker) idleTLS(c *Check) {
 	}
 }
 
+// vrrpChecks judges the checks of a vrrp block, which have no server to ask.
+func (k *checker) vrrpChecks(r *VRRP) {
+	for i := range r.Checks {
+		c := &r.Checks[i]
+		k.check(c, &Virtual{Timing: Timing{Interval: time.Second}})
+		idle := func(name, why, cure string) {
+			if c.Origins.Has(name) && !c.Origins.refused(name) {
+				k.add(codeIdleOption, c.Origins.Pos(name), fmt.Sprintf("%s has no effect in a check of a vrrp block: %s", name, why), cure)
+			}
+		}
+		idle("through", "there is no server to reach", "remove the line")
+		idle("start_state", "the first answer counts at once", "remove the line")
+		idle("use_weight", "there is no server to weigh", "write weight, which changes the priority of the router")
+		idle("fast_interval", "it is asked every interval", "remove the line")
+		idle("down_interval", "it is asked every interval", "remove the line")
+		if slices.Contains(networkKinds, c.Kind) && c.Address.IsZero() && !c.Origins.refused("address") && !c.Origins.refused("kind") {
+			k.add(codeNobodyToAsk, firstPos(c.Origins.Pos("kind"), c.Pos), fmt.Sprintf("check %s of vrrp block %s has no address to ask", quote(c.Name), quote(r.Name)), "write address, and port where the kind needs one")
+		}
+	}
+}
+
 // vrrp judges the vrrp blocks.
 func (k *checker) vrrp() {
 	c := k.c
@@ -178,6 +205,9 @@ func (k *checker) vrrp() {
 	case c.FailoverMode != VRRPMode && len(c.VRRPs) > 0 && !c.Origins.refused("failover_mode"):
 		k.add(codeVRRPMode, c.VRRPs[0].Pos, "a vrrp block has no effect without failover_mode = vrrp", "write failover_mode = vrrp, or remove the block")
 		return
+	}
+	for i := range c.VRRPs {
+		k.vrrpChecks(&c.VRRPs[i])
 	}
 	type key struct {
 		device string

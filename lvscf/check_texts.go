@@ -187,6 +187,7 @@ func (c *Config) CheckPrograms(runnable func(path string) error) Diagnostics {
 		for i := range c.VRRPs {
 			r := &c.VRRPs[i]
 			all(r.Origins, [2]string{"master_cmd", r.MasterCmd}, [2]string{"backup_cmd", r.BackupCmd}, [2]string{"fault_cmd", r.FaultCmd}, [2]string{"notify_cmd", r.NotifyCmd})
+			checks(r.Checks)
 		}
 	}
 	for _, v := range (&checker{c: c}).running() {

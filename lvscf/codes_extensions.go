@@ -23,6 +23,7 @@ const (
 	codeNoKey          Code = "LVS178"
 	codeBadKey         Code = "LVS179"
 	codeIdleKey        Code = "LVS180"
+	codeNobodyToAsk    Code = "LVS181"
 )
 
 // exampleVRRP is a file with vrrp blocks.
@@ -138,6 +139,11 @@ func extensionCodes() []CodeInfo {
 			codeIdleKey, "a key that signs nothing",
 			"heartbeat_key_file is for heartbeats, and key_file of a vrrp block for packets with auth = password or auth = hmac. Packets without authentication are believed from anybody.",
 			exampleVRRP("vrrp one {\n\tinterface = eth0\n\tvrid = 7\n\tkey_file = /etc/lvs/vrrp.key\n}\n"), "write auth = hmac too, or remove the line",
+		),
+		failure(
+			codeNobodyToAsk, "a check of a vrrp block without an address",
+			"In a virtual or server block a check asks the servers. A vrrp block has none, so that the check has to name whom it asks.",
+			exampleVRRP("vrrp one {\n\tinterface = eth0\n\tvrid = 7\n\tcheck gateway {\n\t\tkind = ping\n\t}\n}\n"), "write address in the check block, and port where the kind needs one",
 		),
 	}
 }

@@ -26,6 +26,7 @@ func (c *Config) Concealed(key []byte) *Config {
 	for i := range out.VRRPs {
 		r := &out.VRRPs[i]
 		r.Origins = nil
+		r.Checks = h.checks(r.Checks)
 		h.arguments(&r.MasterCmd, &r.BackupCmd, &r.FaultCmd, &r.NotifyCmd)
 	}
 	out.Virtuals, out.Failovers = h.virtuals(c.Virtuals), h.virtuals(c.Failovers)

@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// Check is a check block of a virtual or server block: one question that each
-// real server is asked, an extension. [NewCheck] gives one with the defaults.
+// Check is a check block, an extension: in a virtual or server block one
+// question that each real server is asked, in a vrrp block one that the router
+// depends on. [NewCheck] gives one with the defaults.
 // Which options a kind reads stands in their documentation; the others have no
 // effect with it.
 type Check struct {
@@ -94,6 +95,12 @@ type Check struct {
 	// UseWeight lets the answer of script and file set the server's
 	// weight.
 	UseWeight bool `json:"use_weight,omitempty"`
+
+	// Weight, of a check in a vrrp block, changes the priority of the router in
+	// place of a fault, -253..253: above 0 it is added while the check is good,
+	// below 0 taken off while it fails. The number that a file check reads,
+	// times Weight, is added.
+	Weight int `json:"weight,omitempty"`
 
 	// Pos is where the block is opened.
 	Pos Pos `json:"-"`

@@ -3,6 +3,7 @@ package lvscf
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -53,6 +54,12 @@ type VRRP struct {
 	Addresses []DeviceAddress `json:"address,omitempty"`
 	// TrackInterfaces are further devices that must be up.
 	TrackInterfaces []string `json:"track_interface,omitempty"`
+	// TrackWeights are devices that change the priority.
+	TrackWeights []DeviceWeight `json:"track_weight,omitempty"`
+	// Checks must be good too: one that fails makes the router faulty, or
+	// changes its priority by the check's Weight. They ask at the Address and
+	// Port of their own, and their zero Interval is a second.
+	Checks []Check `json:"checks,omitempty"`
 	// SyncGroup names the group of vrrp blocks that change together.
 	SyncGroup string `json:"sync_group,omitempty"`
 	// Announcing is how the neighbours are told of the addresses.
@@ -112,6 +119,30 @@ func (a *DeviceAddress) UnmarshalText(text []byte) error {
 		return fmt.Errorf("address %q: want ADDRESS/LENGTH DEVICE, as in 192.0.2.10/24 eth0:1", text)
 	}
 	*a = DeviceAddress{prefix, device}
+	return nil
+}
+
+// DeviceWeight is a device whose state changes a priority by Weight: below 0
+// while it is down, above 0 while it is up; -253..253.
+type DeviceWeight struct {
+	Device string
+	Weight int
+}
+
+// String returns the two words of the language.
+func (d DeviceWeight) String() string { return d.Device + " " + strconv.Itoa(d.Weight) }
+
+// MarshalText writes the same text as String.
+func (d DeviceWeight) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (d *DeviceWeight) UnmarshalText(text []byte) error {
+	device, number, _ := strings.Cut(string(text), " ")
+	weight, err := strconv.Atoi(number)
+	if err != nil || !isDevice(device) || weight < -253 || weight > 253 {
+		return fmt.Errorf("track_weight %q: want DEVICE WEIGHT with a weight of -253 to 253, as in eth3 -20", text)
+	}
+	*d = DeviceWeight{device, weight}
 	return nil
 }
 

@@ -151,6 +151,8 @@ func (d *deriver) block(b *Block, s *scope) {
 			s.s.Checks = append(s.s.Checks, k)
 		case s.v != nil:
 			s.v.Checks = append(s.v.Checks, k)
+		case s.r != nil:
+			s.r.Checks = append(s.r.Checks, k)
 		}
 	case b.Kind == VRRPBlock:
 		r := NewVRRP(b.Name)
@@ -257,8 +259,11 @@ func (d *deriver) form(l *Line, v *values) bool {
 		code, what := codeNoValue, "there is no value"
 		if len(t) > 2 {
 			code, what = codeNoDevice, "a device belongs after the address"
-			if v.dir.kind == "two hosts" {
+			switch v.dir.name {
+			case "heartbeat_path":
 				code, what = codeNoValue, "a second host belongs after the first"
+			case "track_weight":
+				code, what = codeNoValue, "a weight belongs after the device"
 			}
 		}
 		v.fail(code, end, "missing arguments: "+what, v.example())

@@ -143,6 +143,8 @@ func (d *differ) block(title string, a, b any) {
 		blocks(d, title, "server", a.Servers, b.Servers, func(s *Server) *string { return &s.Name })
 	case *Server:
 		blocks(d, title, "check", a.(*Server).Checks, b.Checks, checkName)
+	case *VRRP:
+		blocks(d, title, "check", a.(*VRRP).Checks, b.Checks, checkName)
 	}
 }
 

@@ -68,6 +68,12 @@ func (c *Config) meaning() *Config {
 		r.UnicastSource.byName()
 		r.Addresses = sorted(r.Addresses, DeviceAddress.String)
 		r.TrackInterfaces = sorted(r.TrackInterfaces, strings.Clone)
+		r.TrackWeights = sorted(r.TrackWeights, DeviceWeight.String)
+		r.Checks = sorted(r.Checks, func(k Check) string { return k.Name })
+		for j := range r.Checks {
+			r.Checks[j].Address.byName()
+			r.Checks[j].Source.byName()
+		}
 	}
 	m.Virtuals = c.meaningOf(c.Virtuals)
 	m.Failovers = c.meaningOf(c.Failovers)

@@ -227,4 +227,15 @@ var checkDirectives = []directive{
 		doc: "1: the answer sets the weight: the number in the file, or an exit code of 2..255 less 2; an agent always does",
 		set: to(boolean, func(s *scope) *bool { return &s.k.UseWeight }),
 	},
+	{
+		name: "weight", where: inCheck, kind: "integer -253..253", def: "0", example: "-20", args: 1, since: sinceExtensions,
+		doc: "in a vrrp block, change the priority of the router in place of a fault: below 0 so much is taken off while the check fails, above 0 added while it is good; the number that a check of the kind file reads is multiplied by it and added; in a sync group all priorities change",
+		set: to(priorityWeight, func(s *scope) *int { return &s.k.Weight }),
+	},
+}
+
+// priorityWeight reads what a priority may change by.
+func priorityWeight(v *values) (int, bool) {
+	n, ok := v.number(-253, 253)
+	return int(n), ok
 }

@@ -93,6 +93,11 @@ var vrrpDirectives = []directive{
 		set: add(device, func(s *scope) *[]string { return &s.r.TrackInterfaces }),
 	},
 	{
+		name: "track_weight", where: inVRRP, kind: "device and integer -253..253", example: "eth3 -20", args: 2, repeats: true, since: sinceExtensions,
+		doc: "one more device whose state changes the priority of the router and is no fault: below 0 so much is taken off while it is down, above 0 added while it is up",
+		set: add((*values).deviceWeight, func(s *scope) *[]DeviceWeight { return &s.r.TrackWeights }),
+	},
+	{
 		name: "sync_group", where: inVRRP, kind: "text, a name", example: "gateway", args: 1, since: sinceExtensions,
 		doc: "vrrp blocks of the same group change their state together",
 		set: to(filePath, func(s *scope) *string { return &s.r.SyncGroup }),

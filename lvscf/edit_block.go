@@ -119,7 +119,7 @@ func (e *editor) belongs(kind BlockKind, b *Block) bool {
 	case ServerBlock:
 		return b.Kind == VirtualBlock
 	case CheckBlock:
-		return b.Kind == VirtualBlock || b.Kind == ServerBlock
+		return b.Kind == VirtualBlock || b.Kind == ServerBlock || b.Kind == VRRPBlock
 	}
 	return false
 }

@@ -64,7 +64,7 @@ var vimBlocks = []struct{ place, opener, inner string }{
 	{"check", "check", ""},
 	{"server", "server", "lvscfBlockCheck"},
 	{"virtual", `\%(virtual\|failover\)`, "lvscfBlockServer,lvscfBlockCheck"},
-	{"vrrp", "vrrp", ""},
+	{"vrrp", "vrrp", "lvscfBlockCheck"},
 }
 
 func vimPlace(place string) string { return strings.ToUpper(place[:1]) + place[1:] }

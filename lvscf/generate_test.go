@@ -43,7 +43,12 @@ func generate(seed uint64) []byte {
 	}
 	g.directives(inGlobal, 0)
 	for range g.IntN(3) {
-		g.block(VRRPBlock, 0, func() { g.directives(inVRRP, 1) })
+		g.block(VRRPBlock, 0, func() {
+			g.directives(inVRRP, 1)
+			for range g.IntN(3) {
+				g.block(CheckBlock, 1, func() { g.directives(inCheck, 2) })
+			}
+		})
 	}
 	for range 1 + g.IntN(4) {
 		g.block(VirtualBlock, 0, func() { g.service() })

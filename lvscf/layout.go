@@ -38,7 +38,7 @@ var directiveOrder = map[blockMask][]string{
 		"upper_threshold", "lower_threshold", "quiesce_server", "slow_start", "check", "up_cmd", "down_cmd",
 	},
 	inCheck: {
-		"kind", "address", "port", "source", "interface", "mark", "through",
+		"kind", "weight", "address", "port", "source", "interface", "mark", "through",
 		"method", "host", "path", "header", "http_version", "tls", "starttls", "server_name", "verify", "ca_file", "cert_file", "key_file",
 		"query", "query_type", "grpc_service", "user", "password_file", "database", "role", "command",
 		"send", "expect", "use_regex", "require_reply", "status", "body", "body_regex", "digest", "use_weight",
@@ -48,7 +48,7 @@ var directiveOrder = map[blockMask][]string{
 	inVRRP: {
 		"interface", "vrid", "priority", "backup_priority", "version", "advert_interval", "down_adverts",
 		"preempt", "preempt_delay", "accept", "virtual_mac", "checksum", "unicast_source", "unicast_peer", "auth", "key_file",
-		"address", "track_interface", "sync_group", "garp_count", "garp_interval", "garp_refresh",
+		"address", "track_interface", "track_weight", "sync_group", "garp_count", "garp_interval", "garp_refresh",
 		"master_cmd", "backup_cmd", "fault_cmd", "notify_cmd",
 	},
 }

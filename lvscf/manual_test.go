@@ -62,7 +62,7 @@ stand in the global section,
 .Ic server
 in a virtual block, and
 .Ic check
-in a virtual or server block.
+in a virtual, server or vrrp block.
 Names are labels of one word.
 .Pp
 The kinds of value are:
@@ -164,7 +164,7 @@ var manualPlaces = []struct{ place, title, text string }{
 	{"global", "GLOBAL DIRECTIVES", "These stand outside of all blocks."},
 	{"virtual", "VIRTUAL BLOCKS", "These stand in virtual blocks.\nA failover block has the same ones; of these\n.Ic start_cmd\nand\n.Ic stop_cmd\ncount there alone."},
 	{"server", "SERVER BLOCKS", "These stand in server blocks, within a virtual block."},
-	{"check", "CHECK BLOCKS", "These stand in check blocks, in a virtual block for all of its servers, or in a\nserver block for this one alone.\nThe checks of a server take the place of those of the virtual block; all of them\nmust be good.\nWithout any,\n.Ic send ,\n.Ic expect\nand\n.Ic send_program\nof the virtual block say what to ask."},
+	{"check", "CHECK BLOCKS", "These stand in check blocks, in a virtual block for all of its servers, in a\nserver block for this one alone, or in a vrrp block for what the router itself\ndepends on: while such a check fails the router is faulty, or has another\npriority by\n.Ic weight .\nThe checks of a server take the place of those of the virtual block; all of them\nmust be good.\nWithout any,\n.Ic send ,\n.Ic expect\nand\n.Ic send_program\nof the virtual block say what to ask."},
 	{"vrrp", "VRRP BLOCKS", "These stand in vrrp blocks, which count with\n.Ic failover_mode\nof\n.Ql vrrp ."},
 }
 

@@ -64,18 +64,19 @@ func (c *Config) hosts() iter.Seq2[*Host, Pos] {
 			h := &c.HeartbeatPaths[i]
 			ok = ok && yield(&h.Primary, o.Pos("heartbeat_path")) && yield(&h.Backup, o.Pos("heartbeat_path"))
 		}
+		checks := func(list []Check) {
+			for i := range list {
+				k := &list[i]
+				ok = ok && yield(&k.Address, k.Origins.Pos("address")) && yield(&k.Source, k.Origins.Pos("source"))
+			}
+		}
 		for i := range c.VRRPs {
 			r := &c.VRRPs[i]
 			for j := range r.UnicastPeers {
 				ok = ok && yield(&r.UnicastPeers[j], r.Origins.Pos("unicast_peer"))
 			}
 			ok = ok && yield(&r.UnicastSource, r.Origins.Pos("unicast_source"))
-		}
-		checks := func(list []Check) {
-			for i := range list {
-				k := &list[i]
-				ok = ok && yield(&k.Address, k.Origins.Pos("address")) && yield(&k.Source, k.Origins.Pos("source"))
-			}
+			checks(r.Checks)
 		}
 		for _, blocks := range [][]Virtual{c.Virtuals, c.Failovers} {
 			for i := range blocks {

@@ -49,7 +49,7 @@ var structural = map[string]string{
 	"virtuals":  "Virtual blocks, in the order of the file.",
 	"failovers": "Failover blocks, in the order of the file.",
 	"servers":   "Server blocks, in the order of the file.",
-	"checks":    "Check blocks; all of them must be good.",
+	"checks":    "Check blocks; all of them must be good, or change the priority of a vrrp block.",
 	"vrrps":     "VRRP blocks, in the order of the file.",
 }
 
@@ -118,6 +118,8 @@ func valueSchema(t reflect.Type, d *directive) object {
 		}
 	case reflect.TypeFor[DeviceAddress]():
 		return object{"type": "string", "pattern": `^[0-9A-Fa-f.:]+/[0-9]{1,3} [^ /\t]{1,15}$`}
+	case reflect.TypeFor[DeviceWeight]():
+		return object{"type": "string", "pattern": `^[^ /\t]{1,15} -?[0-9]{1,3}$`}
 	case reflect.TypeFor[Netmask]():
 		return object{"type": "string", "pattern": `^([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9]{1,3})$`}
 	case reflect.TypeFor[Scheduler]():

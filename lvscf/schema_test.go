@@ -79,6 +79,7 @@ func TestJSONSchema(t *testing.T) {
 	}
 	for i := range tree.VRRPs {
 		tree.VRRPs[i].Version = 2
+		httpVersions(&Virtual{Checks: tree.VRRPs[i].Checks})
 	}
 	if full, err = json.Marshal(tree); err != nil {
 		t.Fatal(err)

@@ -87,6 +87,8 @@ func wordsFor(x any) []string {
 		return []string{x.String()}
 	case DeviceAddress:
 		return []string{x.Prefix.String(), x.Device}
+	case DeviceWeight:
+		return []string{x.Device, strconv.Itoa(x.Weight)}
 	case HeartbeatPath:
 		return []string{x.Primary.String(), x.Backup.String()}
 	}

@@ -134,6 +134,19 @@ func (v *values) deviceAddress() (DeviceAddress, bool) {
 	return DeviceAddress{prefix, device}, ok
 }
 
+// deviceWeight reads a device and what its state changes a priority by.
+func (v *values) deviceWeight() (DeviceWeight, bool) {
+	name, ok := v.interfaceName()
+	if !ok {
+		return DeviceWeight{}, false
+	}
+	other := *v
+	other.args = v.args[1:]
+	weight, ok := priorityWeight(&other)
+	v.failed = v.failed || other.failed
+	return DeviceWeight{name, weight}, ok
+}
+
 // heartbeatPath reads the two ends of a way between the routers.
 func (v *values) heartbeatPath() (HeartbeatPath, bool) {
 	primary, ok := v.host(true)

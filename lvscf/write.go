@@ -95,6 +95,7 @@ func (w *writer) vrrp(c *Config, r *VRRP) {
 	w.block(p, func() {
 		plain := NewVRRP(r.Name)
 		w.body(p, &scope{where: inVRRP, c: c, r: r, kind: VRRPBlock, origins: &r.Origins}, &scope{where: inVRRP, c: c, r: &plain})
+		w.checks(p, c, r.Checks)
 	})
 }
 

@@ -100,6 +100,7 @@ type Director struct {
 	electing *electing
 	identity string
 	paths    *dsr.Manager  // nil without the kernel's table
+	weights  weights       // what tracks add to priorities
 	watched  *watched      // nil without hints
 	news     chan struct{} // the partner told of servers
 	// statics carries the addresses that are always here, nil if nobody does;

@@ -18,7 +18,7 @@ var effective = map[string][]string{
 	"vrrp": {
 		"interface", "vrid", "priority", "backup_priority", "version", "advert_interval", "down_adverts", "preempt", "preempt_delay",
 		"checksum", "unicast_peer", "unicast_source", "auth", "key_file", "address", "master_cmd", "backup_cmd", "fault_cmd", "notify_cmd",
-		"garp_count", "garp_interval", "garp_refresh", "sync_group", "track_interface", "virtual_mac", "accept",
+		"garp_count", "garp_interval", "garp_refresh", "sync_group", "track_interface", "track_weight", "virtual_mac", "accept",
 	},
 	"virtual": {
 		"vrrp",
@@ -40,6 +40,10 @@ var effective = map[string][]string{
 	},
 }
 
+// idleInVRRP are options that a check of a vrrp block has no use for: it asks
+// about no server of a service.
+var idleInVRRP = []string{"through", "start_state", "use_weight", "fast_interval", "down_interval"}
+
 // noteIdle notes each extension that the configuration uses and that has no
 // effect: whatever differs from a file that says nothing, as far as it runs.
 func (s *Setup) noteIdle(c *lvscf.Config) {
@@ -54,7 +58,11 @@ func (s *Setup) noteIdle(c *lvscf.Config) {
 			last := d.Block[strings.LastIndex(d.Block, ": ")+1:]
 			block, _, _ = strings.Cut(strings.TrimSpace(last), " ")
 		}
-		if !extension[block+" "+d.Directive] || slices.Contains(effective[block], d.Directive) {
+		works := slices.Contains(effective[block], d.Directive)
+		if block == "check" && strings.HasPrefix(d.Block, "vrrp ") {
+			works = d.Directive == "weight" || works && !slices.Contains(idleInVRRP, d.Directive)
+		}
+		if !extension[block+" "+d.Directive] || works {
 			continue
 		}
 		if where := d.Block; where == "" {
@@ -112,7 +120,9 @@ func blank(c *lvscf.Config) *lvscf.Config {
 		out.Virtuals = append(out.Virtuals, plain)
 	}
 	for _, r := range c.VRRPs {
-		out.VRRPs = append(out.VRRPs, lvscf.NewVRRP(r.Name))
+		plain := lvscf.NewVRRP(r.Name)
+		plain.Checks = checks(r.Checks)
+		out.VRRPs = append(out.VRRPs, plain)
 	}
 	return out
 }

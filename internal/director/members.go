@@ -322,7 +322,7 @@ func (d *Director) follow(m *member, setup *Setup, identity string) error {
 		log = log.With("router", name)
 	}
 	var err error
-	if m.track, err = newTracking(log, m.elector, setup.tracks(m.name(), identity)); err != nil {
+	if m.track, err = newTracking(log, m.elector, &d.weights, setup.dependence(m.name(), identity)); err != nil {
 		return fmt.Errorf("%s: %w", setup.Source, err)
 	}
 	return nil

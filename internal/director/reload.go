@@ -156,7 +156,7 @@ func (d *Director) moveAddresses(ctx context.Context, setup *Setup, r *roster, o
 			errs = append(errs, named(m.name(), errors.Join(m.addresses.SetAnnouncing(plan), m.addresses.Set(ctx, list))))
 		}
 		m.list = list
-		if err := m.track.set(setup.tracks(m.name(), r.identity)); err != nil {
+		if err := m.track.set(setup.dependence(m.name(), r.identity)); err != nil {
 			d.log.Error("what was tracked before is tracked still", "err", named(m.name(), err))
 		}
 	}

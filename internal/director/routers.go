@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/lvskit/lvskit/failover"
+	"github.com/lvskit/lvskit/failover/track"
 	"github.com/lvskit/lvskit/failover/vrrp"
 	"github.com/lvskit/lvskit/lvscf"
 )
@@ -35,9 +36,9 @@ type RouterSetup struct {
 	Announcing failover.Announcing
 	// SyncGroup names the routers that change together; empty is none.
 	SyncGroup string
-	// Track are further devices that must be up.
-	Track []string
-	Hooks Hooks
+	// Tracks are what the router depends on besides its own device.
+	Tracks []track.Track
+	Hooks  Hooks
 	// Place is where the block begins, as FILE:LINE:COLUMN.
 	Place string
 }
@@ -55,7 +56,7 @@ func (s *Setup) setRouters(c *lvscf.Config) error {
 			return fmt.Errorf("%s: without interface and vrid it cannot run: write both", place)
 		}
 		r := RouterSetup{
-			Name: b.Name, BackupPriority: b.BackupPriority, Auth: b.Auth, KeyFile: b.KeyFile, SyncGroup: b.SyncGroup, Track: b.TrackInterfaces, Place: place,
+			Name: b.Name, BackupPriority: b.BackupPriority, Auth: b.Auth, KeyFile: b.KeyFile, SyncGroup: b.SyncGroup, Place: place,
 			Announcing: announcing(lvscf.Announcing{
 				GARPCount: cmp.Or(b.GARPCount, c.GARPCount), GARPInterval: cmp.Or(b.GARPInterval, c.GARPInterval),
 				GARPRefresh: cmp.Or(b.GARPRefresh, c.GARPRefresh),
@@ -66,6 +67,10 @@ func (s *Setup) setRouters(c *lvscf.Config) error {
 				DownAdverts: int(b.DownAdverts), NoPreempt: !b.Preempt, PreemptDelay: b.PreemptDelay, Source: b.UnicastSource.Addr, VirtualMAC: b.VirtualMAC,
 				NoAccept: !b.Accept,
 			},
+		}
+		var err error
+		if r.Tracks, err = s.tracksOf(b); err != nil {
+			return err
 		}
 		if !b.Accept {
 			s.note("%s: accept = 0 drops what comes for its addresses: they are good as gateways, and no service at them is reached", place)

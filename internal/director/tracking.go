@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -24,17 +23,19 @@ type tracking struct {
 	changed chan struct{}
 
 	mu      sync.Mutex
-	names   []string // of the tracks
+	wants   string // the dependence that the tracker is of
 	tracker *track.Tracker
+
+	weighing
 }
 
 // faultOnly is a target whose priority is its own.
 type faultOnly struct{ track.Target }
 
 // newTracking readies the tracker of an elector.
-func newTracking(log *slog.Logger, target track.Target, tracks []track.Track) (*tracking, error) {
-	t := &tracking{log: log, target: target, changed: make(chan struct{}, 1)}
-	return t, t.set(tracks)
+func newTracking(log *slog.Logger, target track.Target, all *weights, on dependence) (*tracking, error) {
+	t := &tracking{log: log, target: target, changed: make(chan struct{}, 1), weighing: weighing{all: all}}
+	return t, t.set(on)
 }
 
 // ready waits until everything was looked at once, or for a while, so that who
@@ -52,21 +53,18 @@ func (t *tracking) ready(ctx context.Context) {
 }
 
 // set replaces the tracks, if they are others.
-func (t *tracking) set(tracks []track.Track) error {
-	names := make([]string, 0, len(tracks))
-	for _, watched := range tracks {
-		names = append(names, watched.Name)
-	}
+func (t *tracking) set(on dependence) error {
+	wants := on.String()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.tracker != nil && slices.Equal(names, t.names) {
+	if t.tracker != nil && wants == t.wants {
 		return nil
 	}
-	tracker, err := track.New(&track.Config{Tracks: tracks, Targets: []track.Target{faultOnly{t.target}}, Logger: t.log})
+	tracker, err := track.New(&track.Config{Priority: on.priority, Tracks: on.tracks, Targets: []track.Target{t.feeds(on)}, Logger: t.log})
 	if err != nil {
 		return onOneLine{err}
 	}
-	t.names, t.tracker = names, tracker
+	t.wants, t.tracker = wants, tracker
 	select {
 	case t.changed <- struct{}{}:
 	default:
@@ -82,6 +80,8 @@ func (t *tracking) present() *track.Tracker {
 
 // run looks until ctx ends.
 func (t *tracking) run(ctx context.Context) error {
+	t.all.join(t)
+	defer t.all.leave(t)
 	for ctx.Err() == nil {
 		t.mu.Lock()
 		select {
@@ -105,15 +105,14 @@ func (t *tracking) run(ctx context.Context) error {
 	return nil
 }
 
-// tracks are those of the elector of the given name.
-func (s *Setup) tracks(router, identity string) []track.Track {
-	tracks := s.linkTracks(identity)
+// dependence is what the elector of the given name depends on.
+func (s *Setup) dependence(router, identity string) dependence {
+	on := dependence{tracks: s.linkTracks(identity)}
 	if r := s.router(router); r != nil {
-		for _, device := range r.Track {
-			tracks = append(tracks, track.Track{Name: "track_interface " + device, Source: track.Device{Device: device}})
-		}
+		on.tracks = append(on.tracks, r.Tracks...)
+		on.priority, on.group = r.priority(identity), r.SyncGroup
 	}
-	return tracks
+	return on
 }
 
 // linkTracks watch the links that carry this router's own addresses.

@@ -55,7 +55,7 @@ func jsonFields() map[string]map[string]bool {
 	known := map[string]map[string]bool{}
 	for block, more := range map[string]string{
 		"global": "$schema virtuals failovers vrrps", "virtual": "name device servers checks", "server": "name checks",
-		"check": "name", "vrrp": "name",
+		"check": "name", "vrrp": "name checks",
 	} {
 		known[block] = map[string]bool{}
 		for word := range strings.FieldsSeq(more) {
@@ -136,7 +136,11 @@ func (d *jsonReader) config() *lvscf.Config {
 	}
 	virtuals, failovers := fields["virtuals"], fields["failovers"]
 	for _, r := range d.list(fields["vrrps"], "vrrps") {
-		d.object(r, "vrrp", "vrrp")
+		if fields := d.object(r, "vrrp", "vrrp"); fields != nil {
+			for _, k := range d.list(fields["checks"], "checks") {
+				d.object(k, "check", "check")
+			}
+		}
 	}
 	for _, gone := range []string{"$schema", "virtuals", "failovers"} {
 		delete(fields, gone)

@@ -139,6 +139,7 @@ func canonical(c *lvscf.Config) *lvscf.Config {
 	out := *c
 	out.Path, out.Origins = "", nil
 	out.Network = lvscf.NAT
+	out.VRRPs = canonicalTracks(c.VRRPs)
 	out.Virtuals = slices.Clone(c.Virtuals)
 	for i := range out.Virtuals {
 		v := &out.Virtuals[i]

@@ -195,6 +195,9 @@ func (d *differ) lose(path, kind, key string, value any) {
 	case kind == "check" && key == "rise" && d.reenters():
 		what = fmt.Sprintf("reentry = %d", int64(d.virtual.Reentry/time.Second))
 	}
+	if kind == "check" && strings.HasPrefix(path, "vrrp ") {
+		kind = "track"
+	}
 	why, nearest := exportReason(kind, key)
 	if strings.HasPrefix(key, "syncd_") && !d.cfg.SyncDaemon {
 		why, nearest = "with syncdaemon = 0 nothing is synchronised, and keepalived has no line for that", "leave it out, or write syncdaemon = 1"
@@ -287,6 +290,8 @@ func (d *differ) loseBlock(path, word string, block map[string]any) {
 		why, nearest = "with failover_mode = pulse a vrrp block has no effect", "failover_mode = vrrp"
 	case word == "failover" || d.cfg.Service == lvscf.FOS:
 		why, nearest = "keepalived runs no failover services", "notify_master and notify_backup of a vrrp_instance, with programs that start and stop it"
+	case word == "check" && strings.HasPrefix(path, "vrrp "):
+		why, nearest = "a router of keepalived watches devices, and programs without quotes, and files whose number has a weight", "vrrp_script with a program that asks"
 	case word == "check":
 		why, nearest = "keepalived has no check of this kind, or reads its command otherwise", "TCP_CHECK was written, PING_CHECK over UDP, or HTTP_GET for a GET by hand; MISC_CHECK with a program asks more"
 	case block["active"] == false:

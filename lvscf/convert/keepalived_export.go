@@ -99,6 +99,7 @@ func (e *exporter) file() {
 	e.globals(virtuals, carriers)
 	e.tlsFiles(virtuals)
 	e.statics(carriers)
+	e.tracked(carriers)
 	e.syncGroups(carriers)
 	for _, c := range carriers {
 		if !c.lone {
@@ -240,8 +241,9 @@ func garpInterval(carriers []*carrier) time.Duration {
 // runsPrograms reports whether any program is named: keepalived wants to be
 // told who runs it.
 func (e *exporter) runsPrograms(virtuals []*lvscf.Virtual, carriers []*carrier) bool {
+	script := func(c lvscf.Check) bool { return c.Kind == lvscf.CheckScript || c.Command != "" }
 	for _, c := range carriers {
-		if r := c.vrrp; r.MasterCmd+r.BackupCmd+r.FaultCmd+r.NotifyCmd != "" {
+		if r := c.vrrp; r.MasterCmd+r.BackupCmd+r.FaultCmd+r.NotifyCmd != "" || slices.ContainsFunc(r.Checks, script) {
 			return true
 		}
 	}
@@ -250,7 +252,6 @@ func (e *exporter) runsPrograms(virtuals []*lvscf.Virtual, carriers []*carrier) 
 			return true
 		}
 		for _, s := range writable(v) {
-			script := func(c lvscf.Check) bool { return c.Kind == lvscf.CheckScript || c.Command != "" }
 			if s.UpCmd+s.DownCmd != "" || slices.ContainsFunc(v.ChecksOf(s), script) {
 				return true
 			}

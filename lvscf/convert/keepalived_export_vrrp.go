@@ -21,7 +21,10 @@ type carrier struct {
 	made bool
 	// lone tells that there is no other router to agree with.
 	lone bool
-	seen map[netip.Addr]bool
+	// tracks are the names of what it watches, by the list they are in, and
+	// weighs of what changes the priority of its whole sync group.
+	tracks, weighs map[string][]string
+	seen           map[netip.Addr]bool
 }
 
 // carried is an address of an instance; bits are those of its network, less
@@ -165,7 +168,7 @@ func (e *exporter) pulse(virtuals []*lvscf.Virtual) lvscf.VRRP {
 // syncGroups writes the groups that the instances name.
 func (e *exporter) syncGroups(carriers []*carrier) {
 	var names []string
-	members := map[string][]string{}
+	members, weighs := map[string][]string{}, map[string]map[string][]string{}
 	for _, c := range carriers {
 		group := c.vrrp.SyncGroup
 		if group == "" {
@@ -173,6 +176,10 @@ func (e *exporter) syncGroups(carriers []*carrier) {
 		}
 		if members[group] == nil {
 			names = append(names, group)
+			weighs[group] = map[string][]string{}
+		}
+		for _, list := range trackLists {
+			weighs[group][list] = append(weighs[group][list], c.weighs[list]...)
 		}
 		members[group] = append(members[group], c.vrrp.Name)
 	}
@@ -186,6 +193,7 @@ func (e *exporter) syncGroups(carriers []*carrier) {
 					e.line("%s", name(m))
 				}
 			})
+			e.trackList(weighs[group])
 		})
 		e.blank()
 	}
@@ -245,11 +253,7 @@ func (e *exporter) instance(c *carrier) {
 		if r.GARPRefresh > 0 {
 			e.line("garp_master_refresh %d", (r.GARPRefresh+time.Second-1)/time.Second)
 		}
-		e.block("track_interface", func() {
-			for _, d := range r.TrackInterfaces {
-				e.line("%s", d)
-			}
-		})
+		e.trackList(c.tracks)
 		for _, excluded := range []bool{false, true} {
 			head := "virtual_ipaddress"
 			if excluded {

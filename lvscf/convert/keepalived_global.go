@@ -253,15 +253,6 @@ func (im *importer) staticAddresses(top place, s *statement) {
 	}
 }
 
-func (im *importer) trackFile(top place, s *statement) {
-	p := top.in(s)
-	p.each(s.body, inTop, handlers{
-		"file":   func(f *statement) { im.trackFiles[s.word(0)], _ = p.text(f) },
-		"weight": nil, "init_file": nil, // judged where the file is used
-	})
-	p.lose(s, "only links are watched for a take-over, and a check of kind file reads its number the other way round", "a check of kind script that reads the file")
-}
-
 // tlsFiles are those of the SSL block, for all checks over TLS.
 type tlsFiles struct{ cert, key string }
 

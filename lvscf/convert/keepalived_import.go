@@ -47,7 +47,8 @@ type importer struct {
 	global     globalDefs
 	vips       map[netip.Addr]*vip
 	tls        tlsFiles
-	trackFiles map[string]string
+	scripts    map[string]*trackable
+	trackFiles map[string]*trackable
 	groups     map[string]*statement
 	usedGroups map[*statement]bool
 	labels     labels
@@ -108,7 +109,8 @@ func (p place) each(body []*statement, in blockKind, h handlers) {
 func (im *importer) all(tree []*statement) {
 	top := place{im: im}
 	im.vips, im.leftAlone = map[netip.Addr]*vip{}, map[netip.Addr]string{}
-	im.trackFiles, im.groups, im.labels = map[string]string{}, map[string]*statement{}, labels{}
+	im.scripts, im.trackFiles = map[string]*trackable{}, map[string]*trackable{}
+	im.groups, im.labels = map[string]*statement{}, labels{}
 	im.usedGroups = map[*statement]bool{}
 	im.global.version = 2
 	im.global.device = "eth0"
@@ -122,6 +124,7 @@ func (im *importer) all(tree []*statement) {
 	trackFile := func(s *statement) { im.trackFile(top, s) }
 	first := handlers{
 		"global_defs": func(s *statement) { im.globalDefs(top, s) },
+		"vrrp_script": func(s *statement) { im.vrrpScript(top, s) },
 		"track_file":  trackFile, "vrrp_track_file": trackFile,
 		"virtual_server_group": func(s *statement) { im.groups[s.word(0)] = s },
 		"SSL":                  func(s *statement) { im.sslFiles(top, s) },
@@ -149,6 +152,7 @@ func (im *importer) all(tree []*statement) {
 		}
 	}
 	top.each(tree, inTop, known)
+	im.unusedTracks(top)
 	im.finishVRRP(top)
 	im.finishGlobal(top)
 	im.chooseForward()

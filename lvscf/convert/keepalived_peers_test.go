@@ -32,7 +32,7 @@ func newKeepalived(t *testing.T) *keepalived {
 		t.Skipf("%v: run internal/tools/deps.sh peers", err)
 	}
 	n := lab.New(t).Namespace("router")
-	for _, device := range []string{"eth0", "eth1", "eth2", "eth9", "eth3", "em1", "em2", "ens33"} {
+	for _, device := range []string{"eth0", "eth1", "eth2", "eth9", "eth3", "eth4", "eth5", "eth6", "eth8", "em1", "em2", "ens33"} {
 		n.Bridge(device)
 		n.Up(device)
 	}
@@ -55,7 +55,16 @@ func (k *keepalived) check(t *testing.T, text []byte, id string) {
 	timer := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
 	err := cmd.Wait()
 	timer.Stop()
-	if err != nil || strings.TrimSpace(out.String()) != "" {
+	// The programs of others' routers are not on this machine.
+	missing, rest := 0, ""
+	for line := range strings.Lines(out.String()) {
+		if strings.HasPrefix(line, "Disabling track script ") && strings.Contains(line, "not found/accessible") {
+			missing++
+		} else {
+			rest += line
+		}
+	}
+	if err != nil && missing == 0 || strings.TrimSpace(rest) != "" {
 		t.Errorf("keepalived --config-test: %v\n%s\nof\n%s", err, out.String(), text)
 	}
 }

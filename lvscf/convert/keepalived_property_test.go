@@ -56,6 +56,20 @@ func expressible(r *rand.Rand) *lvscf.Config {
 			v.UnicastPeers = []lvscf.Host{{Addr: netip.MustParseAddr("192.0.2.2")}}
 		}
 		v.TrackInterfaces = maybe(r, []string{"eth2", "eth3"})
+		v.TrackWeights = maybe(r, []lvscf.DeviceWeight{{Device: "eth4", Weight: -20}, {Device: "eth5", Weight: 9}})
+		for j := range r.IntN(3) {
+			k := lvscf.NewCheck(fmt.Sprintf("track-%d-of-%d", j, i))
+			k.Kind, k.Command, k.Weight = lvscf.CheckScript, "/bin/probe a", maybe(r, -30)
+			k.Interval, k.Timeout = time.Duration(1+r.IntN(9))*time.Second, time.Duration(1+r.IntN(9))*time.Second
+			k.Rise, k.Fall = 2+r.IntN(3), 2+r.IntN(3)
+			if r.IntN(3) == 0 {
+				k = lvscf.NewCheck(k.Name)
+				k.Kind, k.Path, k.Weight, k.Interval = lvscf.CheckFile, "/run/load", -2, time.Second
+			}
+			v.Checks = append(v.Checks, k)
+		}
+		// In the order in which they come back: programs before files.
+		slices.SortStableFunc(v.Checks, func(a, b lvscf.Check) int { return strings.Compare(string(b.Kind), string(a.Kind)) })
 		v.MasterCmd, v.BackupCmd, v.FaultCmd = maybe(r, "/bin/master a b"), maybe(r, "/bin/backup {x}"), maybe(r, "/bin/fault # x")
 		v.NotifyCmd = maybe(r, "/bin/notify %k %n %s %p")
 		v.Addresses = []lvscf.DeviceAddress{{Prefix: netip.MustParsePrefix(fmt.Sprintf("198.51.100.%d/24", i)), Device: pick(r, "eth0", "eth0:9")}}
@@ -63,6 +77,20 @@ func expressible(r *rand.Rand) *lvscf.Config {
 	}
 	if group := maybe(r, "together"); len(c.VRRPs) > 1 {
 		c.VRRPs[0].SyncGroup, c.VRRPs[1].SyncGroup = group, group
+		for i := range c.VRRPs {
+			list := c.VRRPs[i].Checks
+			if group != "" {
+				c.VRRPs[i].TrackWeights = nil
+			}
+			for j := range list { // keepalived has no weights in a group
+				if group != "" && list[j].Kind == lvscf.CheckFile {
+					list[j].Kind, list[j].Path, list[j].Command = lvscf.CheckScript, "", "/bin/other"
+				}
+				if group != "" {
+					list[j].Weight = 0
+				}
+			}
+		}
 	}
 	c.StaticAddresses = maybe(r, []lvscf.DeviceAddress{{Prefix: netip.MustParsePrefix("10.0.0.1/8"), Device: "eth1"}})
 	for i := range 1 + r.IntN(3) {
@@ -299,6 +327,9 @@ func change(v reflect.Value) bool {
 		return true
 	case *[]lvscf.DeviceAddress:
 		*x = append(*x, lvscf.DeviceAddress{Prefix: netip.MustParsePrefix("203.0.113.202/24"), Device: "eth7"})
+		return true
+	case *[]lvscf.DeviceWeight:
+		*x = append(*x, lvscf.DeviceWeight{Device: "eth8", Weight: -7})
 		return true
 	case *lvscf.StatusCodes:
 		*x = lvscf.StatusCodes{{Min: 404, Max: 404}}

@@ -3,6 +3,7 @@ package convert
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"strings"
 	"time"
@@ -61,12 +62,11 @@ func (im *importer) vrrpInstance(top place, s *statement) {
 		"mcast_src_ip": func(s *statement) {
 			p.lose(s, "the source of multicast is the address of the device", "unicast_source with unicast_peer")
 		},
-		"unicast_peer":    func(s *statement) { im.unicastPeers(p, s, &r) },
-		"track_interface": func(s *statement) { im.trackInterfaces(p, s, &r) },
-		"authentication":  func(s *statement) { im.authentication(p, s) },
-		"notify_master":   func(s *statement) { r.MasterCmd, _ = p.command(s) },
-		"notify_backup":   func(s *statement) { r.BackupCmd, _ = p.command(s) },
-		"notify_fault":    func(s *statement) { r.FaultCmd, _ = p.command(s) },
+		"unicast_peer":   func(s *statement) { im.unicastPeers(p, s, &r) },
+		"authentication": func(s *statement) { im.authentication(p, s) },
+		"notify_master":  func(s *statement) { r.MasterCmd, _ = p.command(s) },
+		"notify_backup":  func(s *statement) { r.BackupCmd, _ = p.command(s) },
+		"notify_fault":   func(s *statement) { r.FaultCmd, _ = p.command(s) },
 		"notify": func(s *statement) {
 			if cmd, ok := p.command(s); ok {
 				r.NotifyCmd = cmd + notifyWords
@@ -77,6 +77,7 @@ func (im *importer) vrrpInstance(top place, s *statement) {
 			im.global.syncInstance = name
 		},
 	}
+	maps.Copy(h, im.tracks(p, func() *lvscf.VRRP { return &r }))
 	p.each(s.body, inVRRP, h)
 	if noPreempt != nil && !r.Preempt && stateMaster != nil {
 		p.lose(noPreempt, "it has no effect with state MASTER", "preempt = 1 was taken")
@@ -147,21 +148,6 @@ func (im *importer) unicastPeers(p place, s *statement, r *lvscf.VRRP) {
 	}
 }
 
-func (im *importer) trackInterfaces(p place, s *statement, r *lvscf.VRRP) {
-	inside := p.in(s)
-	for _, line := range s.body {
-		one := *line
-		one.words = []string{line.name}
-		switch d, ok := inside.device(&one, 0); {
-		case !ok:
-		case len(line.words) > 0 && !(line.word(0) == "weight" && line.word(1) == "0" && len(line.words) == 2):
-			inside.lose(line, "a device changes no priority: when it is down the router is faulty", "track_interface = "+d+", if that is meant")
-		default:
-			r.TrackInterfaces = append(r.TrackInterfaces, d)
-		}
-	}
-}
-
 // authentication loses the password without showing it.
 func (im *importer) authentication(p place, s *statement) {
 	kind := "PASS"
@@ -180,10 +166,13 @@ func (im *importer) authentication(p place, s *statement) {
 func (im *importer) syncGroup(top place, s *statement) {
 	p := top.in(s)
 	name := im.blockName(p, s, s.word(0))
+	var members []int
+	weights := false
 	join := func(s *statement) {
 		for i := range im.cfg.VRRPs {
 			if r := &im.cfg.VRRPs[i]; r.Name == s.name {
 				r.SyncGroup = name
+				members = append(members, i)
 				return
 			}
 		}
@@ -197,8 +186,28 @@ func (im *importer) syncGroup(top place, s *statement) {
 				join(&one)
 			}
 		}
-	}}
+	}, "sync_group_tracking_weight": func(*statement) { weights = true }}
+	tracks := im.tracks(p, func() *lvscf.VRRP {
+		if len(members) == 0 {
+			return nil
+		}
+		return &im.cfg.VRRPs[members[0]]
+	})
+	for list := range tracks {
+		h[list] = nil // read when the members are known
+	}
 	p.each(s.body, inSync, h)
+	if !weights {
+		for _, i := range members {
+			im.weightless(p, s, &im.cfg.VRRPs[i])
+		}
+	}
+	// Its own count as they are, and behind those of its members.
+	for _, list := range s.body {
+		if do := tracks[list.name]; do != nil {
+			do(list)
+		}
+	}
 }
 
 // finishVRRP puts the addresses that no virtual block took where they belong.

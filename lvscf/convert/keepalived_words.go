@@ -17,6 +17,8 @@ const (
 	inReal
 	inCheck
 	inURL
+	inScript
+	inTrackFile
 )
 
 // reason is why keywords of a block are not carried.
@@ -102,12 +104,13 @@ var reasons = []reason{
 			"check_unicast_src skip_check_adv_addr strict_mode track_src_ip unicast_fault_no_peer unicast_ttl dynamic_interfaces log_unknown_vrids vmac_prefix vmac_addr_prefix",
 		"the state machine has no such switch", "it follows RFC 9568, listens before it takes over, and says what it refuses",
 	},
-	{[]blockKind{inTop}, "vrrp_script vrrp_track_process bfd_instance", "only links are watched for a take-over", "a program of your own that calls lvsctl yield"},
-	{
-		[]blockKind{inSync, inVRRP},
-		"track_script track_file track_process track_bfd",
-		"only links are watched for a take-over", "a program of your own that calls lvsctl yield",
-	},
+	{[]blockKind{inTop}, "vrrp_track_process", "a router does not watch processes by their name", "in the vrrp block a check of kind script with the command /usr/bin/pgrep -x NAME"},
+	{[]blockKind{inSync, inVRRP}, "track_process", "a router does not watch processes by their name", "in the vrrp block a check of kind script with the command /usr/bin/pgrep -x NAME"},
+	{[]blockKind{inTop}, "bfd_instance", "lvs.cf has no check of the kind bfd", "in the vrrp block a check of kind ping with the neighbour's address and a small interval"},
+	{[]blockKind{inSync, inVRRP}, "track_bfd", "lvs.cf has no check of the kind bfd", "in the vrrp block a check of kind ping with the neighbour's address and a small interval"},
+	{[]blockKind{inScript}, "user", "programs are run as the user of the director", "run it through runuser"},
+	{[]blockKind{inScript}, "init_fail", "the first answer counts at once, and no router serves before it came, or two seconds passed", "leave it out"},
+	{[]blockKind{inTrackFile}, "init_file", "the director writes no such file", "let what changes the number write it, or master_cmd; without a file the number is 0"},
 	{[]blockKind{inTop}, "track_group", "static addresses are not watched for a take-over", "track_interface with the device"},
 	{[]blockKind{inTop}, "static_routes static_rules", "lvs.cf has no routes", "the network configuration of the system"},
 	{[]blockKind{inVRRP}, "virtual_routes virtual_rules", "lvs.cf has no routes", "master_cmd and backup_cmd with programs that set them"},
@@ -123,7 +126,7 @@ var reasons = []reason{
 		"notify_master notify_backup notify_fault notify_stop notify notify_deleted",
 		"a sync group has no commands of its own", "master_cmd, backup_cmd and fault_cmd in one of its vrrp blocks: all change together",
 	},
-	{[]blockKind{inSync}, "global_tracking sync_group_tracking_weight track_interface", "a sync group watches nothing by itself", "track_interface in its vrrp blocks: all change together"},
+	{[]blockKind{inSync}, "global_tracking", "what one router of a group watches is a fault of all anyway", "leave it out"},
 	{[]blockKind{inVirtual}, "ha_suspend", "checks run on the backup router too, so that it knows the servers when it takes over", "leave it out"},
 	{[]blockKind{inVirtual, inReal, inCheck}, "warmup", "the first checks are spread by themselves", "leave it out"},
 	{[]blockKind{inCheck}, "log_all_failures", "each answer is kept for lvsctl status", "leave it out"},
@@ -141,7 +144,7 @@ var reasons = []reason{
 	{[]blockKind{inCheck, inReal, inVirtual}, "nb_get_retry", "keepalived 2 does not know it here and takes the default", "fall, which is one more"},
 	{[]blockKind{inVirtual}, "laddr_group_name syn_proxy est_timeout", "it is of a keepalived for the full NAT of other kernels", "network = nat with the director as gateway"},
 	{[]blockKind{inTop}, "local_address_group laddr_group", "it is of a keepalived for the full NAT of other kernels", "network = nat with the director as gateway"},
-	{[]blockKind{inTop, inGlobals, inSync, inVRRP, inVirtual, inReal, inCheck, inURL}, "include includer includem includew includeb includea", "an include behind a condition or a definition does not work in keepalived either", "put the condition into the included file"},
+	{[]blockKind{inTop, inGlobals, inSync, inVRRP, inVirtual, inReal, inCheck, inURL, inScript, inTrackFile}, "include includer includem includew includeb includea", "an include behind a condition or a definition does not work in keepalived either", "put the condition into the included file"},
 }
 
 // reasonFor returns why a keyword is not carried, and what is nearest.

@@ -39,10 +39,10 @@ highlight default link lvscfServer Keyword
 syntax match lvscfServerExtension /^\s*\%(forward\|tunnel_type\|tunnel_port\|tunnel_checksum\|check\|slow_start\|sorry\|maintenance\|upper_threshold\|lower_threshold\|quiesce_server\|up_cmd\|down_cmd\)\ze\s*=/ nextgroup=lvscfValue skipwhite contained
 highlight default link lvscfServerExtension PreProc
 
-syntax match lvscfCheckExtension /^\s*\%(kind\|address\|port\|source\|interface\|mark\|through\|timeout\|send\|expect\|use_regex\|require_reply\|method\|path\|host\|header\|http_version\|status\|body\|body_regex\|digest\|tls\|starttls\|server_name\|verify\|ca_file\|cert_file\|key_file\|query\|query_type\|grpc_service\|user\|password_file\|database\|role\|command\|use_weight\|interval\|fast_interval\|down_interval\|connect_timeout\|tls_timeout\|read_timeout\|rise\|fall\|start_state\)\ze\s*=/ nextgroup=lvscfValue skipwhite contained
+syntax match lvscfCheckExtension /^\s*\%(kind\|address\|port\|source\|interface\|mark\|through\|timeout\|send\|expect\|use_regex\|require_reply\|method\|path\|host\|header\|http_version\|status\|body\|body_regex\|digest\|tls\|starttls\|server_name\|verify\|ca_file\|cert_file\|key_file\|query\|query_type\|grpc_service\|user\|password_file\|database\|role\|command\|use_weight\|weight\|interval\|fast_interval\|down_interval\|connect_timeout\|tls_timeout\|read_timeout\|rise\|fall\|start_state\)\ze\s*=/ nextgroup=lvscfValue skipwhite contained
 highlight default link lvscfCheckExtension PreProc
 
-syntax match lvscfVrrpExtension /^\s*\%(vrid\|priority\|backup_priority\|version\|advert_interval\|down_adverts\|preempt\|preempt_delay\|accept\|virtual_mac\|checksum\|unicast_peer\|unicast_source\|auth\|key_file\|address\|track_interface\|sync_group\|master_cmd\|backup_cmd\|fault_cmd\|garp_count\|garp_interval\|garp_refresh\|notify_cmd\|interface\)\ze\s*=/ nextgroup=lvscfValue skipwhite contained
+syntax match lvscfVrrpExtension /^\s*\%(vrid\|priority\|backup_priority\|version\|advert_interval\|down_adverts\|preempt\|preempt_delay\|accept\|virtual_mac\|checksum\|unicast_peer\|unicast_source\|auth\|key_file\|address\|track_interface\|track_weight\|sync_group\|master_cmd\|backup_cmd\|fault_cmd\|garp_count\|garp_interval\|garp_refresh\|notify_cmd\|interface\)\ze\s*=/ nextgroup=lvscfValue skipwhite contained
 highlight default link lvscfVrrpExtension PreProc
 
 syntax region lvscfBlockCheck matchgroup=lvscfBlock start=/^\s*check\s\+\S\+\s*{/ end=/^\s*}/ fold contained
@@ -55,7 +55,7 @@ syntax region lvscfBlockVirtual matchgroup=lvscfBlock start=/^\s*\%(virtual\|fai
 	\ contains=lvscfComment,lvscfUnknown,lvscfValue,lvscfVirtual,lvscfVirtualExtension,lvscfBlockServer,lvscfBlockCheck
 
 syntax region lvscfBlockVrrp matchgroup=lvscfBlock start=/^\s*vrrp\s\+\S\+\s*{/ end=/^\s*}/ fold
-	\ contains=lvscfComment,lvscfUnknown,lvscfValue,lvscfVrrp,lvscfVrrpExtension
+	\ contains=lvscfComment,lvscfUnknown,lvscfValue,lvscfVrrp,lvscfVrrpExtension,lvscfBlockCheck
 
 syntax sync fromstart
 
