@@ -246,6 +246,7 @@ func TestSetAddresses(t *testing.T) {
 			t.Errorf("with a context that is over: %v", err)
 		}
 		time.Sleep(30 * time.Second)
+		synctest.Wait() // the advert of this moment is out
 		if got := w.advert[source(1)].Addrs; !slices.Equal(got, more) {
 			t.Errorf("what came too late was advertised: %v, want %v", got, more)
 		}
