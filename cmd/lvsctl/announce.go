@@ -83,10 +83,13 @@ func announced(c *cli.Context) ([]failover.VirtualAddress, error) {
 	device := c.String("device")
 	if device != "" {
 		if _, err := net.InterfaceByName(device); err != nil {
+			if op := (*net.OpError)(nil); errors.As(err, &op) {
+				err = op.Err // without the words for what was called
+			}
 			return nil, fmt.Errorf("--device %s: %w; %s", device, err, deviceList())
 		}
 	} else if c.Bool("absent") {
-		return nil, usagef("--absent needs --device: it cannot be told from an address that is not here")
+		return nil, usagef("--absent needs --device NAME: an address that is not here does not tell where to announce it")
 	}
 	var addrs []failover.VirtualAddress
 	for _, text := range c.Args().Slice() {

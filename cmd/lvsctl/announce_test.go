@@ -17,7 +17,7 @@ func TestAnnounceAndYieldUsedWrongly(t *testing.T) {
 		"no address":              {[]string{"announce"}, exitUsage, "needs an address"},
 		"no such address":         {[]string{"announce", "web1"}, exitUsage, `"web1" is no address`},
 		"an address of others":    {[]string{"announce", "192.0.2.77"}, exitFailed, "192.0.2.77 is not on this machine"},
-		"no such device":          {[]string{"announce", "--device", "nowhere7", "192.0.2.77"}, exitFailed, "there are lo"},
+		"no such device":          {[]string{"announce", "--device", "nowhere7", "192.0.2.77"}, exitFailed, "--device nowhere7: no such network interface; there are lo"},
 		"absent without a device": {[]string{"announce", "--absent", "192.0.2.77"}, exitUsage, "--absent needs --device"},
 		"nobody to tell":          {[]string{"announce", "127.0.0.1"}, exitFailed, "no neighbours to tell"},
 		"no times":                {[]string{"announce", "--count", "0", "127.0.0.1"}, exitUsage, "want 1 to 1000"},

@@ -89,7 +89,11 @@ func writeStatus(w io.Writer, st *control.Status, history bool, now time.Time) e
 	}
 	fmt.Fprintf(tw, "configuration\t%s\tserial %d, digest %.12s, loaded %s\n", st.Config.Source, st.Config.Serial, st.Config.Digest, st.Config.Loaded.Format(time.DateTime))
 	if st.Config.ReloadError != "" {
-		fmt.Fprintf(tw, "\tRELOAD REFUSED\t%s\n", st.Config.ReloadError)
+		state := "RELOAD REFUSED"
+		for line := range strings.Lines(st.Config.ReloadError) { // one for each fault of the file
+			fmt.Fprintf(tw, "\t%s\t%s\n", state, strings.TrimSuffix(line, "\n"))
+			state = ""
+		}
 	}
 	for _, n := range st.Notes {
 		fmt.Fprintf(tw, "note\t\t%s\n", n)

@@ -15,7 +15,7 @@ import (
 // channels of a pair, or the routers of VRRP.
 func writeElection(w io.Writer, r *control.Role, now time.Time) {
 	for _, ch := range r.Channels {
-		writeChannel(w, &ch, now)
+		writeChannel(w, &ch, r.Partner != nil && r.Partner.Alive, now)
 	}
 	for i := range r.Routers {
 		writeRouter(w, &r.Routers[i], now)
@@ -55,7 +55,11 @@ func writeElection(w io.Writer, r *control.Role, now time.Time) {
 		fmt.Fprintf(w, "hand-over\t\t%s\n", r.HandOver)
 	}
 	for _, s := range r.Sightings {
-		fmt.Fprintf(w, "%s\t%d times\t%s, last %s: %s\n", strings.Replace(s.Kind, "-", " ", 1), s.Count, s.Address, agoText(s.At, now), s.Reason)
+		times := "once"
+		if s.Count > 1 {
+			times = fmt.Sprintf("%d times", s.Count)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s, last %s: %s\n", strings.Replace(s.Kind, "-", " ", 1), times, s.Address, agoText(s.At, now), s.Reason)
 	}
 	for _, t := range r.Tracked {
 		writeTracked(w, &t)
@@ -114,10 +118,15 @@ func writeBeat(w io.Writer, b *control.Beat, now time.Time) {
 	}
 }
 
-func writeChannel(w io.Writer, ch *control.Channel, now time.Time) {
+// writeChannel says whether the partner is heard there; who is heard elsewhere
+// should be.
+func writeChannel(w io.Writer, ch *control.Channel, alive bool, now time.Time) {
 	state := "silent"
-	if ch.Up {
+	switch {
+	case ch.Up:
 		state = "heard"
+	case alive:
+		state = "SILENT"
 	}
 	detail := ch.Error
 	if detail == "" && ch.LastHeard != nil {

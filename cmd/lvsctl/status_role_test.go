@@ -106,6 +106,11 @@ func TestStatusOfAPair(t *testing.T) {
 		{"another process", func(r *control.Role) { r.Beat = control.Beat{Mode: "process", PID: 8, Starts: 2, Priority: "normal"} }, "memory may be paged out, started 2 times\n"},
 		{"in the daemon", func(r *control.Role) { r.Beat = control.Beat{Mode: "inline", Reason: "asked for"} }, "in the daemon: asked for"},
 		{"something that was not looked at", func(r *control.Role) { r.Tracked = []control.Tracked{{Name: "eth1", OK: true}} }, "not known yet"},
+		{"one way that is silent", func(r *control.Role) {
+			r.Partner = &control.Partner{Role: "backup", Alive: true, HearsUs: true}
+			r.Channels = []control.Channel{{Name: "public"}, {Name: "private", Up: true}}
+		}, "SILENT"},
+		{"one sighting", func(r *control.Role) { r.Sightings = []control.Sighting{{Kind: "address-claimed", Count: 1, At: now}} }, "once"},
 		{"a rival", func(r *control.Role) { r.Rival = true }, "TROUBLE"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

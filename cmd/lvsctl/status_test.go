@@ -176,3 +176,26 @@ func TestStatusShowsLoads(t *testing.T) {
 		t.Errorf("loads (-want +got):\n%s\n%s", diff, out.String())
 	}
 }
+
+// A file has as many faults as it has, each on a line of its own, and they stay
+// in their column.
+func TestStatusShowsAllFaultsOfARefusedFile(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	st := &control.Status{
+		Role:   control.Role{Role: "backup", Identity: "backup", Since: now, Reason: "the partner is active"},
+		Config: control.Config{Source: "lvs.cf", Loaded: now, ReloadError: "lvs.cf:1:1: one\nlvs.cf:2:1: two"},
+		Notes:  []string{"a note"},
+	}
+	var out strings.Builder
+	if err := writeStatus(&out, st, false, now); err != nil {
+		t.Fatal(err)
+	}
+	const want = `
+               RELOAD REFUSED   lvs.cf:1:1: one
+                                lvs.cf:2:1: two
+note                            a note
+`
+	if !strings.Contains(out.String(), want) {
+		t.Errorf("got\n%s", out.String())
+	}
+}
