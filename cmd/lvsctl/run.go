@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"os/signal"
 	"runtime"
 	"strings"
@@ -242,6 +243,14 @@ func pairFlags(setup *director.Setup, o *director.PairOptions, witness, fence st
 		return usagef("%s are for a router with a partner: write backup and backup_active = 1 into %s", flags, setup.Source)
 	case fence != "" && strings.TrimSpace(fence) == "":
 		return usagef("fence %q: want a program", fence)
+	case strings.ContainsAny(fence, `"'`):
+		return usagef("fence %q: it is split at blanks and no shell reads it, so quotes mean nothing there: put it into a script", fence)
+	}
+	if fence != "" {
+		// Told now, and not when the partner is dead.
+		if _, err := exec.LookPath(strings.Fields(fence)[0]); err != nil {
+			return fmt.Errorf("fence %q: there is no such program that can be run: %w", fence, err)
+		}
 	}
 	o.Fence = fence
 	if witness != "" {
