@@ -123,7 +123,8 @@ type processReport struct {
 }
 
 // NewBeat returns a beat process, which is not started before Run. The error
-// says that [BeatMain] was not called. nil is the zero configuration.
+// says that [BeatMain] was not called, or that the program has its rights by
+// setuid or capabilities of its file. nil is the zero configuration.
 func NewBeat(cfg *BeatConfig) (*Beat, error) {
 	if cfg == nil {
 		cfg = &BeatConfig{}

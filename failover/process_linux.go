@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -41,10 +42,12 @@ const (
 // [Beat], before flags are read or anything is opened. In an ordinary run it
 // returns at once. In a beat process, which it recognises by a variable of the
 // environment and by an inherited socket that the parent made, it never returns.
+// A program that has more rights than who starts it, by setuid or capabilities
+// of its file, is never one: anybody could give it orders then.
 func BeatMain() {
 	value := os.Getenv(beatVariable)
 	parent, how, _ := strings.Cut(value, " ")
-	if pid, err := strconv.Atoi(parent); err != nil || how == "" || !isBeatSocket(beatSocket, pid) {
+	if pid, err := strconv.Atoi(parent); err != nil || how == "" || gainsRights() || !isBeatSocket(beatSocket, pid) {
 		// What started this program may have called it, too: so the number.
 		_ = os.Setenv(beatVariable, readyValue()) // fails for no such name
 		return
@@ -59,6 +62,14 @@ func BeatMain() {
 
 // readyValue is what the variable has in a process that called BeatMain.
 func readyValue() string { return "ready " + strconv.Itoa(os.Getpid()) }
+
+// gainsRights reports whether this run has rights that who started it has not
+// (AT_SECURE, getauxval(3)).
+func gainsRights() bool {
+	const atSecure = 23
+	entries, _ := unix.Auxv() // fails for no program that the kernel started
+	return slices.Contains(entries, [2]uintptr{atSecure, 1})
+}
 
 // isBeatSocket reports whether a descriptor is a unix socket that the parent
 // made.
@@ -115,6 +126,10 @@ func above(fd int) (*os.File, error) {
 func beatPlatform() (spawn func(*BeatConfig) (*process, error), lost string, err error) {
 	if os.Getenv(beatVariable) != readyValue() {
 		return nil, "", errors.New("failover: a beat process is a second run of this program: call failover.BeatMain first in main (in tests: in TestMain)")
+	}
+	if gainsRights() {
+		return nil, "", errors.New("failover: no beat process for a program that has its rights by setuid or capabilities of its file, as anybody could give it orders: " +
+			"start it as root, or with the capabilities (systemd: AmbientCapabilities)")
 	}
 	return spawnBeat, "", nil
 }

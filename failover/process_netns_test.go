@@ -518,3 +518,22 @@ func TestNetnsBeatProcessWithoutPrivilege(t *testing.T) {
 		}
 	}
 }
+
+// A program that has rights which its starter has not takes no orders as a beat
+// process, and starts none.
+func TestNetnsNoBeatProcessBySetuid(t *testing.T) {
+	t.Parallel()
+	program, err := os.Executable()
+	must(t, err)
+	text, err := json.Marshal(daemonConfig{Node: &failover.Config{}})
+	must(t, err)
+	// Another real user than the effective one is what setuid makes (execve(2)).
+	cmd := exec.Command("setpriv", "--ruid", "65534", program)
+	cmd.Env = append(os.Environ(), daemonVariable+"="+string(text))
+	timer := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+	defer timer.Stop()
+	out, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "no beat process for a program that has its rights by setuid") {
+		t.Errorf("with the rights of another user: %v\n%s", err, out)
+	}
+}
