@@ -17,7 +17,7 @@ func (w *world) whom(a *act) int {
 func (w *world) act(a *act) {
 	i := w.whom(a)
 	h := &w.hosts[i]
-	if a.kind != actDie { // which knows whether all was quiet
+	if a.kind != actDie && a.kind != actRotate { // which know whether all was quiet
 		w.disturb()
 	}
 	if w.tracing {
@@ -74,11 +74,21 @@ func (w *world) act(a *act) {
 			}
 		}
 	case actClock:
-		if h.up {
-			h.day += a.span - a.low
+		if w.plan.signed && w.dice.one(2) {
+			for j := range w.plan.nodes {
+				w.setClock(j, a.span-a.low) // all that have one source of time
+			}
+		} else if h.up {
+			w.setClock(i, a.span-a.low)
 		}
 	case actReplay:
-		w.replay(int(a.a), a.span, 1+w.dice.below(40))
+		if w.plan.protocol == Pulse {
+			w.replay(int(a.a), a.span, 1+w.dice.below(40))
+		} else {
+			w.replayAdverts(int(a.a), a.span, 1+w.dice.below(40))
+		}
+	case actRotate:
+		w.rotate(i)
 	case actRestart:
 		if h.running() && !h.leaving {
 			w.checkNone()
@@ -128,6 +138,10 @@ func (w *world) mend() {
 	}
 	for i := range w.plan.nodes {
 		h := &w.hosts[i]
+		if w.plan.signed && h.day != 0 {
+			w.setClock(i, -h.day)
+			h.day = 0
+		}
 		switch {
 		case w.broken != "":
 			return

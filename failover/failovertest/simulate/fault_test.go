@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"slices"
 	"strings"
@@ -124,6 +125,12 @@ func groupFault(agree func([]*vrrp.Machine) (vrrp.Verdict, int)) *habits {
 	return &h
 }
 
+func keyFault(change func(h *habits)) *habits {
+	h := sound
+	change(&h)
+	return &h
+}
+
 // together reports whether no member is active, and all can be.
 func together(ms []*vrrp.Machine) bool {
 	for _, m := range ms {
@@ -222,6 +229,51 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 		}})},
 		{"lets its addresses go with the role", VRRP, &holdsNothing},
 		{"keeps its addresses although another one serves", VRRP, &keeps},
+
+		{"believes adverts that are replayed", VRRP, keyFault(func(h *habits) {
+			h.open = func(k *vrrp.Keys, message, trailer []byte, source netip.Addr, now time.Time) error {
+				if err := k.Open(message, trailer, source, now, 0); err != vrrp.DropReplay {
+					return err
+				}
+				return nil
+			}
+		})},
+		{"does not look at the clock", VRRP, keyFault(func(h *habits) {
+			h.open = func(k *vrrp.Keys, message, trailer []byte, source netip.Addr, now time.Time) error {
+				if err := k.Open(message, trailer, source, now, 0); err != vrrp.DropClock {
+					return err
+				}
+				return nil
+			}
+		})},
+		{"forgets what it has heard when the keys change", VRRP, keyFault(func(h *habits) { h.forgets = true })},
+		{"signs with times that never go back", VRRP, keyFault(func(h *habits) {
+			latest := make(map[*vrrp.Keys]time.Time)
+			h.sign = func(k *vrrp.Keys, message []byte, source netip.Addr, now time.Time) []byte {
+				if now.After(latest[k]) {
+					latest[k] = now
+				}
+				return k.Sign(message, source, latest[k])
+			}
+		})},
+		{"refuses for ever what is older than the last that it heard", VRRP, keyFault(func(h *habits) {
+			type sender struct {
+				keys   *vrrp.Keys
+				source netip.Addr
+			}
+			latest := make(map[sender]uint64)
+			h.open = func(k *vrrp.Keys, message, trailer []byte, source netip.Addr, now time.Time) error {
+				stamp, s := binary.BigEndian.Uint64(trailer[4:]), sender{k, source}
+				if stamp <= latest[s] {
+					return vrrp.DropReplay
+				}
+				err := k.Open(message, trailer, source, now, 0)
+				if err == nil {
+					latest[s] = stamp
+				}
+				return err
+			}
+		})},
 
 		{"comes back without its other members", Groups, groupFault(func(ms []*vrrp.Machine) (vrrp.Verdict, int) {
 			if v, by := vrrp.Agree(ms); v != vrrp.VerdictDown {

@@ -27,6 +27,7 @@ func (g *group) boot(w *world, i int) {
 		p := w.plan.routers[i][k]
 		m := &g.members[k]
 		*m = router{p: p, machine: w.habits.router(p, w.now), planned: w.now, due: w.now, emptyAt: w.now, group: g, line: uint8(k)}
+		m.ring.start(w, i)
 		m.clock.listens = w.now
 		g.machines[k] = m.machine.machine()
 	}

@@ -193,7 +193,7 @@ func (w *world) groupSettling() (settle, quiet time.Duration, most int) {
 		}
 	}
 	most = 6
-	settle = 3*down + wait + 3*every + 3*p.delay + 8*p.late + 2*p.takeOver + 3*p.effect
+	settle = 3*down + wait + 3*every + 3*p.delay + 8*p.late + 2*p.takeOver + 3*p.effect + 2*p.window
 	if w.contradict() {
 		// Two that give way to each other at the same moment try again, each after
 		// a time of its own, until one is alone.

@@ -268,7 +268,9 @@ func (m *member) step(w *world, i int, e pulse.Event) {
 func (m *member) holdFor(w *world, i int, s pulse.State) time.Duration {
 	switch {
 	case s == pulse.StateBackup && m.machine.reason() == pulse.ReasonYielded:
-		w.moves(i)
+		if w.others(i) { // not long ago, at least
+			w.moves(i)
+		}
 		return graceful
 	case s == pulse.StateLeaving && m.machine.Yielding():
 		w.moves(i)

@@ -62,10 +62,13 @@ type plan struct {
 	calm         [maxNodes][maxNodes]time.Duration // shortest delay of each direction in peace
 	routers      [maxNodes][maxMembers]vrrp.Params // VRRP has one each
 	pair         [2]pulse.Params
-	attacked     bool          // somebody replays old heartbeats all the time
-	clearance    time.Duration // how long a witness takes to answer, if there is one
-	unlike       bool          // machines are configured differently
-	long         bool          // the last peace is long enough to see what neighbours believe
+	signed       bool                    // adverts are
+	window       time.Duration           // how far clocks may differ then
+	skew         [maxNodes]time.Duration // by how much they do when they are right
+	attacked     bool                    // somebody replays old heartbeats all the time
+	clearance    time.Duration           // how long a witness takes to answer, if there is one
+	unlike       bool                    // machines are configured differently
+	long         bool                    // the last peace is long enough to see what neighbours believe
 	acts         []act
 }
 
@@ -108,13 +111,14 @@ const (
 	actClock
 	actBlind
 	actReplay
+	actRotate
 	actPeace // all is mended, and the rules of peace are judged
 	actKinds
 )
 
 var actNames = [actKinds]string{
 	"cut", "join", "isolate", "connect all", "loss", "burst", "delay", "double", "flap", "stall", "stall deaf", "stall late",
-	"restart", "die", "boot", "fault", "mend", "yield", "reclaim", "priority", "clock", "blind", "replay", "peace",
+	"restart", "die", "boot", "fault", "mend", "yield", "reclaim", "priority", "clock", "blind", "replay", "next step of the keys", "peace",
 }
 
 func (a act) String() string {
@@ -204,6 +208,7 @@ func (p *plan) draw(protocol Protocol, seed uint64) {
 	if !mirrored && c.one(2) {
 		p.late = base / time.Duration(8+c.below(60))
 	}
+	p.drawKeys(&c, base)
 	p.effect = c.upTo(base / 2)
 	if c.one(2) {
 		p.effect = min(p.effect, c.upTo(20*time.Millisecond))
@@ -384,6 +389,7 @@ func (p *plan) drawAct(c *chance, base time.Duration) act {
 		{actClock, 2},
 		{actBlind, 1},
 		{actReplay, 3},
+		{actRotate, 3},
 	}
 	all := 0
 	for _, w := range weights {
@@ -404,8 +410,11 @@ func (p *plan) drawAct(c *chance, base time.Duration) act {
 		case actClock:
 			a.kind = actCut
 		}
-	} else if a.kind == actBlind || a.kind == actReplay {
+	} else if a.kind == actBlind || a.kind == actReplay && (!p.signed || !p.attacked) {
 		a.kind = actDelay
+	}
+	if a.kind == actRotate && !p.signed {
+		a.kind = actBurst
 	}
 	if p.protocol == Groups && c.one(2) {
 		a.count = 1 // one member alone

@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -21,7 +22,10 @@ type habits struct {
 	readsLate  bool                              // a router decides before it reads
 	stampsLate bool                              // a packet counts from when it was read
 	readsOne   bool                              // a group has read what came for one member alone
-	keeps      bool                              // addresses stay as long as they may, whoever serves
+	sign       func(k *vrrp.Keys, message []byte, source netip.Addr, now time.Time) []byte
+	open       func(k *vrrp.Keys, message, trailer []byte, source netip.Addr, now time.Time) error
+	forgets    bool // new keys begin anew
+	keeps      bool // addresses stay as long as they may, whoever serves
 }
 
 var sound = habits{
@@ -34,6 +38,12 @@ var sound = habits{
 	agree:  vrrp.Agree,
 	follow: vrrp.Follow,
 	hold:   func(d time.Duration) time.Duration { return d },
+	sign: func(k *vrrp.Keys, message []byte, source netip.Addr, now time.Time) []byte {
+		return k.Sign(message, source, now)
+	},
+	open: func(k *vrrp.Keys, message, trailer []byte, source netip.Addr, now time.Time) error {
+		return k.Open(message, trailer, source, now, 0)
+	},
 }
 
 // Player plays schedules, one after another. The zero value is ready; it is not
@@ -140,6 +150,9 @@ func (w *world) describe() (lines []string) {
 	p := &w.plan
 	lines = append(lines, fmt.Sprintf("packets take up to %v, in peace they differ by %v; loops wake up to %v late; addresses take up to %v, and are held for %v; in order: %v; lines: %d",
 		p.delay, p.jitter, p.late, p.effect, p.takeOver, p.ordered, p.lines))
+	if p.signed {
+		lines = append(lines, fmt.Sprintf("adverts are signed, with a window of %v; the clocks are wrong by %v", p.window, p.skew[:p.nodes]))
+	}
 	for i := range p.nodes {
 		if p.protocol == Pulse {
 			lines = append(lines, fmt.Sprintf("node %d: %+v", i, p.pair[i]))

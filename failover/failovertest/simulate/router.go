@@ -48,6 +48,7 @@ type router struct {
 	sentAt  time.Duration
 	ticking bool
 	active  bool
+	ring    keyring
 	clock   routerClock
 
 	// Of a group:
@@ -61,6 +62,7 @@ type router struct {
 func (r *router) boot(w *world, i int) {
 	p := w.plan.routers[i][0]
 	*r = router{p: p, machine: w.habits.router(p, w.now), planned: w.now, emptyAt: w.now, sentAt: r.sentAt}
+	r.ring.start(w, i)
 	if r.clock.listen(r, w.now); p.Priority != vrrp.PriorityOwner {
 		r.clock.start(r, w.now)
 	} else {
@@ -125,7 +127,22 @@ func (r *router) read(w *world, i int) {
 	r.emptyAt = w.now
 }
 
+func (r *router) send(w *world, i int, priority uint8) {
+	r.sentAt = w.now
+	what := int32(0)
+	if w.plan.signed {
+		what = r.seal(w, i, priority)
+	}
+	w.sendOn(i, r.line, priority, what)
+	if w.plan.signed && w.plan.attacked {
+		w.replayAdverts(w.dice.below(w.plan.nodes), r.p.Interval, 1+w.dice.below(2))
+	}
+}
+
 func (r *router) take(w *world, i int, p *arrival) {
+	if w.plan.signed && !r.open(w, i, p) {
+		return
+	}
 	h := &w.hosts[i]
 	at := stamped(p, h.day, r.emptyAt, w.now)
 	if r.group == nil {
@@ -152,8 +169,7 @@ func (r *router) step(w *world, i int, e vrrp.Event) {
 		case vrrp.ActionState:
 			r.judgeRole(w, i)
 		case vrrp.ActionSend:
-			r.sentAt = w.now
-			w.sendOn(i, r.line, a.Priority)
+			r.send(w, i, a.Priority)
 		case vrrp.ActionAnnounce:
 			w.announce(i, int(r.line))
 		}

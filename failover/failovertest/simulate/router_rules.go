@@ -232,7 +232,7 @@ func (w *world) settling() (settle, quiet time.Duration, most int) {
 	// One that stops and holds its addresses before it starts anew,
 	// a stall that ended, nobody there, one of lower priority that is left to
 	// serve for a while and then relieved, and two that hear each other.
-	return 3*down + wait + 3*every + 3*p.delay + 8*p.late + 2*p.takeOver + 3*p.effect, 12 * every, most
+	return 3*down + wait + 3*every + 3*p.delay + 8*p.late + 2*p.takeOver + 3*p.effect + 2*p.window, 12 * every, most
 }
 
 // checkPriority: nobody that preempts is left behind one of lower priority.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/lvskit/lvskit/failover/pulse"
+	"github.com/lvskit/lvskit/failover/vrrp"
 )
 
 const (
@@ -46,6 +47,8 @@ type host struct {
 	held        []happening   // packets that a stall keeps from the socket
 	reading     bool          // a readerWakes is on its way
 	day         time.Duration // by how much its clock of the day is wrong
+	setAt       time.Duration // that clock was set last
+	step        int           // of the change of keys
 
 	addrs   [maxMembers]addresses
 	life    int32         // which of its runs it is
@@ -95,6 +98,10 @@ type world struct {
 	beats   []pulse.Beat // all that were sent: packets refer to them
 	taken   []bool       // whether the receiver has read it
 	senders []uint8
+	sealed  []sealed // all signed adverts that were sent, from number 1
+	wire    []byte   // what they are
+	advert  vrrp.Advert
+	rotated time.Duration // a key was changed last
 
 	rules   rules
 	broken  string
@@ -152,7 +159,8 @@ func (w *world) play(acts []act) {
 	p := &w.plan
 	w.dice = chance(p.seed ^ 0xa5a5a5a5)
 	w.now, w.seq, w.queue, w.beats, w.taken, w.senders, w.trace = 0, 0, w.queue[:0], w.beats[:0], w.taken[:0], w.senders[:0], w.trace[:0]
-	w.loss, w.double, w.broken, w.steps = 0, 0, "", 0
+	w.loss, w.double, w.broken, w.steps, w.rotated = 0, 0, "", 0, 0
+	w.sealed, w.wire = append(w.sealed[:0], sealed{}), w.wire[:0]
 	w.rules = rules{none: true, believed: [maxMembers]int8{-1, -1, -1, -1}}
 	for i := range p.nodes {
 		h := &w.hosts[i]
@@ -279,10 +287,10 @@ func (w *world) send(from int, priority uint8, what int32) {
 }
 
 // sendOn puts an advert on one line to all others.
-func (w *world) sendOn(from int, line, priority uint8) {
+func (w *world) sendOn(from int, line, priority uint8, what int32) {
 	for to := range w.plan.nodes {
 		if to != from {
-			w.carry(happening{kind: packetArrives, from: uint8(from), to: uint8(to), line: line, priority: priority})
+			w.carry(happening{kind: packetArrives, from: uint8(from), to: uint8(to), line: line, priority: priority, what: what})
 		}
 	}
 }
@@ -361,7 +369,7 @@ func (w *world) boot(i int) {
 	h := &w.hosts[i]
 	*h = host{
 		up: true, due: w.now, inbox: h.inbox[:0], held: h.held[:0], addrs: h.addrs, life: h.life + 1,
-		ableSince: w.now, dirty: w.now, day: h.day, changes: h.changes,
+		ableSince: w.now, dirty: w.now, day: h.day, setAt: h.setAt, step: h.step, changes: h.changes,
 	}
 	for k := range h.addrs {
 		a := &h.addrs[k]
