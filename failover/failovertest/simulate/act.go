@@ -29,6 +29,9 @@ func (w *world) act(a *act) {
 	case actJoin:
 		w.links[a.a][a.b][a.line].cut = false
 	case actIsolate:
+		if w.plan.clearance > 0 && w.dice.one(2) {
+			w.setAlone(i, true)
+		}
 		for j := range w.plan.nodes {
 			for l := range w.plan.lines {
 				if a.count != 0 && l != int(a.line) {
@@ -39,6 +42,7 @@ func (w *world) act(a *act) {
 		}
 	case actConnect:
 		for i := range w.plan.nodes {
+			w.setAlone(i, false)
 			for j := range w.plan.nodes {
 				for l := range w.plan.lines {
 					w.links[i][j][l].cut = false
@@ -138,6 +142,7 @@ func (w *world) mend() {
 	}
 	for i := range w.plan.nodes {
 		h := &w.hosts[i]
+		w.setAlone(i, false)
 		if w.plan.signed && h.day != 0 {
 			w.setClock(i, -h.day)
 			h.day = 0

@@ -125,7 +125,7 @@ func groupFault(agree func([]*vrrp.Machine) (vrrp.Verdict, int)) *habits {
 	return &h
 }
 
-func keyFault(change func(h *habits)) *habits {
+func changed(change func(h *habits)) *habits {
 	h := sound
 	change(&h)
 	return &h
@@ -230,7 +230,7 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 		{"lets its addresses go with the role", VRRP, &holdsNothing},
 		{"keeps its addresses although another one serves", VRRP, &keeps},
 
-		{"believes adverts that are replayed", VRRP, keyFault(func(h *habits) {
+		{"believes adverts that are replayed", VRRP, changed(func(h *habits) {
 			h.open = func(k *vrrp.Keys, message, trailer []byte, source netip.Addr, now time.Time) error {
 				if err := k.Open(message, trailer, source, now, 0); err != vrrp.DropReplay {
 					return err
@@ -238,7 +238,7 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 				return nil
 			}
 		})},
-		{"does not look at the clock", VRRP, keyFault(func(h *habits) {
+		{"does not look at the clock", VRRP, changed(func(h *habits) {
 			h.open = func(k *vrrp.Keys, message, trailer []byte, source netip.Addr, now time.Time) error {
 				if err := k.Open(message, trailer, source, now, 0); err != vrrp.DropClock {
 					return err
@@ -246,8 +246,8 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 				return nil
 			}
 		})},
-		{"forgets what it has heard when the keys change", VRRP, keyFault(func(h *habits) { h.forgets = true })},
-		{"signs with times that never go back", VRRP, keyFault(func(h *habits) {
+		{"forgets what it has heard when the keys change", VRRP, changed(func(h *habits) { h.forgets = true })},
+		{"signs with times that never go back", VRRP, changed(func(h *habits) {
 			latest := make(map[*vrrp.Keys]time.Time)
 			h.sign = func(k *vrrp.Keys, message []byte, source netip.Addr, now time.Time) []byte {
 				if now.After(latest[k]) {
@@ -256,7 +256,7 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 				return k.Sign(message, source, latest[k])
 			}
 		})},
-		{"refuses for ever what is older than the last that it heard", VRRP, keyFault(func(h *habits) {
+		{"refuses for ever what is older than the last that it heard", VRRP, changed(func(h *habits) {
 			type sender struct {
 				keys   *vrrp.Keys
 				source netip.Addr
@@ -317,6 +317,7 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 		{"lets its addresses go with the role", Groups, &holdsNothing},
 
 		{"lets its addresses go with the role", Pulse, &holdsNothing},
+		{"fences its partner although that was heard again", Pulse, changed(func(h *habits) { h.asksOn = true })},
 		{"believes what is replayed", Pulse, guardFault(func(g pulse.Guard) guard { return &believer{g} })},
 		{"believes in death when one channel is silent", Pulse, nodeFault(faultyNode{hear: func(_ *faultyNode, e *pulse.Event) bool {
 			return e.Kind != pulse.EventHeard || e.Channel == 0

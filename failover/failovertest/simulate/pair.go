@@ -62,8 +62,7 @@ type member struct {
 	aside    bool // it leaves the word to its partner
 	leaving  bool
 	ticking  bool
-	clearing bool // somebody is asked whether silence is enough
-	answered bool // and has answered while the machine stood still
+	clears   clearance
 	nextBeat time.Duration
 	planned  time.Duration
 	confirm  time.Duration
@@ -83,7 +82,9 @@ func (m *member) settle() time.Duration {
 func (m *member) boot(w *world, i int) {
 	p := w.plan.pair[i]
 	p.Boot = w.dice.number()
-	*m = member{p: p, nextBeat: w.now, planned: w.now, tells: p.Boot%2 == 0, emptyAt: w.now}
+	*m = member{
+		p: p, nextBeat: w.now, planned: w.now, tells: p.Boot%2 == 0, emptyAt: w.now, clears: clearance{number: m.clears.number + 1},
+	}
 	m.machine, m.guard = w.habits.node(p, w.now), w.habits.guard(p.Boot, w.dice.number())
 	w.pair[1-i].clock.met = never
 	m.clock = memberClock{listens: w.now, heard: unset, met: never}
@@ -257,11 +258,7 @@ func (m *member) step(w *world, i int, e pulse.Event) {
 			w.announce(i, 0)
 		}
 	}
-	if m.machine.Waits() && !m.clearing {
-		// A witness answers, or a fence is up.
-		m.clearing = true
-		w.push(happening{kind: silenceCleared, at: w.now + w.plan.clearance, to: uint8(i)})
-	}
+	m.clears.follow(w, i, m)
 }
 
 // holdFor is how long what is held stays at most: see package failover.
@@ -277,13 +274,6 @@ func (m *member) holdFor(w *world, i int, s pulse.State) time.Duration {
 		return m.p.DeadAfter + m.machine.HandOverLimit() + time.Second
 	}
 	return 0
-}
-
-// cleared tells the node that it may take over on silence.
-func (m *member) cleared(w *world, i int) {
-	m.clearing = false
-	m.step(w, i, pulse.Event{Kind: pulse.EventCleared})
-	m.poked(w, i)
 }
 
 func (m *member) order(w *world, i int, a *act) {

@@ -137,8 +137,9 @@ func (w *world) checkOneWay(from, to int) {
 func (w *world) pairServiceBound() time.Duration {
 	again := time.Duration(0)
 	if w.plan.clearance > 0 {
-		// It is heard once more meanwhile, and the next silence is another one.
-		again = w.plan.clearance + w.patience() + 2*w.confirmation()
+		// It is heard once more meanwhile, and the next silence is another one; and
+		// who did not reach its witness listens before it believes that silence.
+		again = 3*w.plan.clearance + 2*w.patience() + w.interval() + 2*w.confirmation()
 	}
 	return again + w.plan.clearance + w.plan.delay + w.patience() + 2*w.interval() + 2*w.confirmation() + 4*w.plan.late
 }
@@ -165,7 +166,11 @@ func (w *world) pairSettling() (settle, quiet time.Duration, most int) {
 	// all; once more where a hand-over was under way or what each says is old
 	// when it is heard.
 	most = 4
-	return w.plan.clearance + 3*w.patience() + 4*w.interval() + 6*p.delay + 2*w.confirmation() + 8*p.late, 2*w.patience() + 6*w.interval(), most
+	asking := time.Duration(0)
+	if p.clearance > 0 {
+		asking = 3*p.clearance + w.patience() + w.interval()
+	}
+	return asking + 3*w.patience() + 4*w.interval() + 6*p.delay + 2*w.confirmation() + 8*p.late, 2*w.patience() + 6*w.interval(), most
 }
 
 // checkAcquaintance: two that hear each other follow each other's present run.

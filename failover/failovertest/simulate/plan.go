@@ -66,6 +66,7 @@ type plan struct {
 	window       time.Duration           // how far clocks may differ then
 	skew         [maxNodes]time.Duration // by how much they do when they are right
 	attacked     bool                    // somebody replays old heartbeats all the time
+	fences       bool                    // each node has a fence
 	clearance    time.Duration           // how long a witness takes to answer, if there is one
 	unlike       bool                    // machines are configured differently
 	long         bool                    // the last peace is long enough to see what neighbours believe
@@ -327,7 +328,7 @@ func (p *plan) drawPair(c *chance, base time.Duration) {
 	}
 	p.attacked = c.one(24)
 	if c.one(6) {
-		p.clearance = c.upTo(base)
+		p.clearance, p.fences = 1+c.upTo(base), c.one(2)
 		p.pair[0].Clearance, p.pair[1].Clearance = true, true
 	}
 	if c.one(10) {

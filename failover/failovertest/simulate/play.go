@@ -25,6 +25,7 @@ type habits struct {
 	sign       func(k *vrrp.Keys, message []byte, source netip.Addr, now time.Time) []byte
 	open       func(k *vrrp.Keys, message, trailer []byte, source netip.Addr, now time.Time) error
 	forgets    bool // new keys begin anew
+	asksOn     bool // a node goes on to fence a partner that was heard again
 	keeps      bool // addresses stay as long as they may, whoever serves
 }
 

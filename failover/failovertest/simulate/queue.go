@@ -23,13 +23,13 @@ const (
 	stallEnds
 	machineStops
 	machineStarts
-	silenceCleared
-	effectEnds  // addresses were taken or released
-	holdEnds    // they need not be held any more
-	servesOrNot // a node learns whether it has its addresses
-	announces   // one of a row of announcements
-	othersLearn // an announcement reaches the neighbours
-	replayComes // an attacker's copy of a heartbeat
+	clearanceAnswers // of a witness or a fence
+	effectEnds       // addresses were taken or released
+	holdEnds         // they need not be held any more
+	servesOrNot      // a node learns whether it has its addresses
+	announces        // one of a row of announcements
+	othersLearn      // an announcement reaches the neighbours
+	replayComes      // an attacker's copy of a heartbeat
 )
 
 // queue is a heap in a slice, with four children a node.

@@ -135,7 +135,7 @@ func (w *world) checkNone() {
 	}
 	for i := range w.plan.nodes {
 		h := &w.hosts[i]
-		if !h.able() {
+		if !h.able() || h.alone {
 			continue
 		}
 		if since, bound := max(w.rules.noneSince, h.ableSince), w.serviceBound(i); w.now-since > bound && w.now > h.dirty+2*w.plan.late {

@@ -38,6 +38,7 @@ type host struct {
 	fault   bool
 	leaving bool
 	blind   bool          // it can hear nothing, and knows it
+	alone   bool          // it does not reach its witness
 	due     time.Duration // when its loop wakes; never: it stands still or is down
 
 	stalledFrom time.Duration
@@ -162,6 +163,9 @@ func (w *world) play(acts []act) {
 	w.loss, w.double, w.broken, w.steps, w.rotated = 0, 0, "", 0, 0
 	w.sealed, w.wire = append(w.sealed[:0], sealed{}), w.wire[:0]
 	w.rules = rules{none: true, believed: [maxMembers]int8{-1, -1, -1, -1}}
+	for i := range w.pair {
+		w.pair[i].clears = clearance{}
+	}
 	for i := range p.nodes {
 		h := &w.hosts[i]
 		*h = host{inbox: h.inbox[:0], held: h.held[:0], due: never}
@@ -241,13 +245,8 @@ func (w *world) happen(h *happening) {
 			w.leave(i)
 			w.push(happening{kind: machineStarts, at: w.now + w.plan.delay + 1 + m.starts, to: h.to})
 		}
-	case silenceCleared:
-		switch {
-		case m.running():
-			w.pair[i].cleared(w, i)
-		case m.up:
-			w.pair[i].answered = true
-		}
+	case clearanceAnswers:
+		w.pair[i].clears.answered(w, i, h.what)
 	case machineStarts:
 		if !m.up {
 			w.boot(i)
@@ -369,7 +368,7 @@ func (w *world) boot(i int) {
 	h := &w.hosts[i]
 	*h = host{
 		up: true, due: w.now, inbox: h.inbox[:0], held: h.held[:0], addrs: h.addrs, life: h.life + 1,
-		ableSince: w.now, dirty: w.now, day: h.day, setAt: h.setAt, step: h.step, changes: h.changes,
+		ableSince: w.now, dirty: w.now, day: h.day, setAt: h.setAt, step: h.step, alone: h.alone, changes: h.changes,
 	}
 	for k := range h.addrs {
 		a := &h.addrs[k]
@@ -441,9 +440,8 @@ func (w *world) awake(i int) {
 			w.follow(i, k)
 		}
 	}
-	if w.plan.protocol == Pulse && w.pair[i].answered {
-		w.pair[i].answered = false
-		w.push(happening{kind: silenceCleared, at: w.now + 1, to: uint8(i)})
+	if w.plan.protocol == Pulse {
+		w.pair[i].clears.goOn(w, i)
 	}
 	// Either the reader or the loop gets the processor first.
 	if w.dice.one(2) {
