@@ -31,6 +31,8 @@ type Router struct {
 	// listening is for who has begun to listen.
 	listening chan struct{}
 	remote    *remote // where all of it is with a Beat; nil: here
+	// opening is held while a socket is opened, with the device that it takes.
+	opening sync.Mutex
 
 	mu      *sync.Mutex // that of the group, if there is one
 	group   *Group      // nil: none

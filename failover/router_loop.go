@@ -35,9 +35,14 @@ func (r *Router) socket() AdvertSocket {
 // open opens the socket and starts the machine, or ends the fault that the
 // want of a socket was.
 func (r *Router) open(ctx context.Context) error {
+	r.opening.Lock()
+	defer r.opening.Unlock()
 	r.mu.Lock()
-	transport, socket := r.cfg.Transport, r.socket()
+	transport, socket, leaving := r.cfg.Transport, r.socket(), r.leaving
 	r.mu.Unlock()
+	if leaving {
+		return nil // a device without the addresses that are let go is not ours by that
+	}
 	conn, err := transport.ListenAdverts(ctx, socket)
 	if err == nil && r.virtual != nil {
 		conn, err = r.virtual.wrap(conn)
@@ -189,14 +194,19 @@ func (r *Router) loop(ctx context.Context) {
 	cancelled := ctx.Done()
 	planned := r.clock()
 	for {
+		leave := ctx.Err() != nil && cancelled != nil
+		if leave {
+			r.opening.Lock()
+		}
 		r.mu.Lock()
 		now := r.clock()
 		pace := min(r.cfg.Interval, r.machine.Interval())
 		if late := now - planned; late > pace {
 			r.stalled(late, now)
 		}
-		if ctx.Err() != nil && cancelled != nil {
+		if leave {
 			cancelled, r.leaving = nil, true
+			r.opening.Unlock()
 			r.step(vrrp.Event{Kind: vrrp.EventStop}, now)
 			r.judgeRole(now)
 		}
