@@ -32,9 +32,9 @@ func (b tempo) String() string {
 	return fmt.Sprintf("%v beats, dead after %v", b.interval, b.deadAfter)
 }
 
-// settle is what the package comment says of the settle time.
+// settle is what the package comment says of the settle time of UDP.
 func (b tempo) settle() time.Duration {
-	return min(max(b.interval/4, time.Millisecond), 100*time.Millisecond)
+	return min(max(b.interval/8, time.Millisecond), 25*time.Millisecond)
 }
 
 var tempos = []tempo{
