@@ -64,7 +64,7 @@ func (w *ward) ask(n *note) {
 		return
 	case verbWaive:
 		if w.router != nil {
-			w.router.waive()
+			w.router.Waive()
 		}
 	case verbReclaim:
 		if w.router != nil {

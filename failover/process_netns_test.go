@@ -439,11 +439,11 @@ func TestNetnsYieldOutlivesTheBeatProcess(t *testing.T) {
 		return beat.Status().Pid != first && s.Role == failover.RoleBackup && s.ActivePriority == 100
 	})
 	time.Sleep(20 * r.Status().Down / 3)
-	if s := r.Status(); s.Role != failover.RoleBackup || !other.has() {
+	if s := r.Status(); s.Role != failover.RoleBackup || !other.has() || !r.Yielded() {
 		t.Errorf("it is %v: %s", s.Role, s.Reason)
 	}
 	r.Reclaim()
-	within(t, patience, "it serves again", func() bool { return r.Status().Serving })
+	within(t, patience, "it serves again", func() bool { return r.Status().Serving && !r.Yielded() })
 }
 
 // Thousands of addresses that come and go are no computation without a pause, and

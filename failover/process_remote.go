@@ -416,6 +416,13 @@ func (m *remote) waive(on bool) {
 	}
 }
 
+// waived reports what waive noted.
+func (m *remote) waived() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.ContainsFunc(m.kept, func(n *note) bool { return n.Verb == verbWaive })
+}
+
 // errNoBeat: there is nobody to ask.
 var errNoBeat = errors.New("failover: there is no beat process at the moment")
 

@@ -232,8 +232,25 @@ func (r *Router) Reclaim() {
 	r.all(func(r *Router) { r.step(vrrp.Event{Kind: vrrp.EventReclaim}, r.clock()) })
 }
 
-// waive keeps a router that has not begun from preempting, as Yield does.
-func (r *Router) waive() {
+// Yielded reports whether the router leaves the service to others since Yield,
+// until Reclaim or until it is active again.
+func (r *Router) Yielded() bool {
+	if r.remote != nil {
+		return r.remote.waived()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.machine.Yielded()
+}
+
+// Waive is Yield for a router that has not run yet: it does not preempt until
+// Reclaim. It is for one that takes the place of another that has yielded.
+// Groups are made before.
+func (r *Router) Waive() {
+	if r.remote != nil {
+		r.remote.waive(true)
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.step(vrrp.Event{Kind: vrrp.EventYield, On: true}, r.clock())

@@ -324,6 +324,9 @@ func TestRouter(t *testing.T) {
 			high.is(failover.RoleBackup)
 			low.is(failover.RoleActive)
 			high.says("handed over by order, and does not take over")
+			if !high.router.Yielded() || low.router.Yielded() {
+				t.Errorf("who yielded: %v, %v", high.router.Yielded(), low.router.Yielded())
+			}
 			high.router.Reclaim()
 			time.Sleep(listened)
 			high.is(failover.RoleActive)
