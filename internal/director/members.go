@@ -237,6 +237,7 @@ func (d *Director) assembleRouters(r *roster, setup *Setup, before []*member) er
 		}
 	}
 	fresh := make(map[string][]*failover.Router)
+	var resting []*failover.Router // that take the place of one that has yielded
 	var names []string
 	for i := range setup.Routers {
 		s := &setup.Routers[i]
@@ -253,6 +254,11 @@ func (d *Director) assembleRouters(r *roster, setup *Setup, before []*member) er
 			return err
 		}
 		m.group = groups[i]
+		for _, p := range r.gone {
+			if p.again && p.router.String() == m.router.String() && p.router.Yielded() {
+				resting = append(resting, m.router)
+			}
+		}
 		r.members[i] = m
 		if name := s.SyncGroup; name != "" {
 			if fresh[name] == nil {
@@ -265,6 +271,9 @@ func (d *Director) assembleRouters(r *roster, setup *Setup, before []*member) er
 		if _, err := failover.NewGroup(name, fresh[name]...); err != nil {
 			return err
 		}
+	}
+	for _, router := range resting {
+		router.Waive()
 	}
 	return nil
 }

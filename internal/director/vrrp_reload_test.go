@@ -189,6 +189,35 @@ func TestSyncGroupAtAReload(t *testing.T) {
 	})
 }
 
+// Who handed over by order and begins anew does not take over again before it is
+// told to.
+func TestYieldOutlivesAReload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newVRRPPair(t, sides, nil)
+		defer p.one.stop()
+		defer p.two.stop()
+		time.Sleep(5 * time.Second)
+		if _, err := p.one.d.Yield(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		for _, file := range []string{strings.Replace(sides, "vrid = 51\n", "vrid = 51\nsync_group = new\n", 1), sides} {
+			p.one.next = func() (*Setup, error) { return setupOf(t, file), nil }
+			p.one.reload <- syscall.SIGHUP
+			time.Sleep(20 * time.Second)
+			p.want("after the reload", nil, []string{web, mail})
+		}
+		if _, err := p.one.d.Reclaim(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		p.want("taken again", []string{web}, []string{mail})
+		p.reload(strings.Replace(sides, "vrid = 51\n", "vrid = 51\nsync_group = new\n", 1))
+		time.Sleep(20 * time.Second)
+		p.want("as nobody has yielded", []string{web}, []string{mail})
+	})
+}
+
 // A block may be called otherwise, and what it is told of follows.
 func TestRoutersAreRenamedAtAReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
