@@ -262,3 +262,64 @@ func TestNetnsAddressThatAReloadCannotAdd(t *testing.T) {
 		t.Errorf("the role changed, or the address is not there: %+v", st.Role)
 	}
 }
+
+// Blocks that become a sync group begin anew, in the beat process, while one of
+// the two directors serves all the time.
+func TestNetnsSyncGroupAtAReload(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	hub := l.Namespace("hub")
+	hub.Bridge("br0")
+	at := make(map[string]*lab.Namespace)
+	for i, name := range []string{"one", "two", "web", "client"} {
+		n := l.Namespace(name)
+		l.Veth(n, "eth0", hub, name)
+		hub.Attach(name, "br0")
+		n.Addr("eth0", netip.MustParsePrefix(fmt.Sprintf("192.0.2.%d/24", []int{1, 2, 50, 60}[i])))
+		at[name] = n
+	}
+	echo(t, at["web"], "192.0.2.50:7")
+	conf := "primary = 192.0.2.1\nbackup = 192.0.2.2\nbackup_active = 1\nservice = lvs\nnetwork = direct\nfailover_mode = vrrp\n" +
+		block("first", 51, "192.0.2.100") + block("second", 52, "192.0.2.110")
+	var daemons []*daemon
+	for _, name := range []string{"one", "two"} {
+		daemons = append(daemons, daemonIn(t, at[name], conf, "--dataplane", "userspace", "--addresses", "manage", "--beat", "process"))
+	}
+	one, two := daemons[0], daemons[1]
+	all := func(role, group string) func(*control.Status) bool {
+		return func(st *control.Status) bool {
+			return len(st.Role.Routers) == 2 && !slices.ContainsFunc(st.Role.Routers, func(r control.Router) bool {
+				return r.Role != role || r.Group != group || r.AddressesHeld != (role == "active")
+			})
+		}
+	}
+	one.start()
+	one.await("the primary serves", all("active", ""))
+	two.start()
+	two.await("the backup stands by", all("backup", ""))
+	pid := one.status().Role.Beat.PID
+	reach(t, at["client"], "192.0.2.100:7")
+	asks := startStream(t, at["client"], "192.0.2.100:7")
+	for _, group := range []string{"both", ""} {
+		next := conf
+		if group != "" {
+			next = strings.ReplaceAll(conf, "interface = eth0\n", "interface = eth0\nsync_group = "+group+"\n")
+		}
+		for _, d := range daemons {
+			d.write(next)
+			d.signal(syscall.SIGHUP)
+		}
+		one.await("the primary serves again", all("active", group))
+		two.await("the backup stands by, after it served for a while", all("backup", group))
+	}
+	sent, lost := asks.stop(time.Second)
+	t.Logf("of %d packets, one each 5 ms, %d were lost", sent, len(lost))
+	if st := one.status().Role.Beat; st.PID != pid || st.Starts != 1 {
+		t.Errorf("the beat process was exchanged: %+v", st)
+	}
+	for i, d := range daemons {
+		if text := d.log.String(); strings.Contains(text, "beat-lost") || strings.Contains(text, "ERROR") {
+			t.Errorf("the log of %d:\n%s", i, text)
+		}
+	}
+}
