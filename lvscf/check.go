@@ -173,7 +173,7 @@ func (k *checker) partner() {
 			k.add(codeSamePath, o.Pos("backup_private"), fmt.Sprintf("backup_private is the public address %s: there is no second heartbeat path", b), "write an address of another network, or remove both private lines")
 		}
 	}
-	if !c.BackupActive && !c.Backup.IsZero() && !o.refused("backup_active") {
+	if c.FailoverMode == PulseMode && !c.BackupActive && !c.Backup.IsZero() && !o.refused("backup_active") && !o.refused("failover_mode") {
 		k.add(codeIdleBackup, o.Pos("backup"), fmt.Sprintf("backup router %s is named, and backup_active is 0: there is no failover", c.Backup),
 			`write "backup_active = 1", or "backup = 0.0.0.0" if there is none`)
 	}

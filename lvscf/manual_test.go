@@ -121,6 +121,21 @@ The place where Piranha kept it.
 Two servers behind one address, reached directly, with an HTTP check:
 .Bd -literal -offset indent
 %s.Ed
+.Pp
+The same for routers that must not take over when they are cut off themselves:
+before the place of a silent partner is taken the gateway is asked, and a
+program switches the partner off, whose address is in place of
+.Ql %%h .
+Three global lines more do it:
+.Bd -literal -offset indent
+%s.Ed
+.Pp
+Two routers that agree by VRRP, with keepalived on one of them if need be.
+The one with nginx and the way to the gateway is preferred: without nginx its
+priority falls below that of the other one, and without the gateway it is
+faulty.
+.Bd -literal -offset indent
+%s.Ed
 .Sh SEE ALSO
 .Xr ipvsadm 8 ,
 .Xr lvsctl 8
@@ -154,6 +169,48 @@ virtual web {
                 active = 1
                 address = 10.0.0.2
                 weight = 2
+        }
+}
+`
+)
+
+// manualClearance are the lines that are added to the first example, and
+// manualVRRP is another file.
+const (
+	manualClearance = `heartbeat_path = 10.9.0.1 10.9.0.2
+witness = 192.0.2.254
+fence_cmd = "/usr/local/sbin/fence-partner %h"
+`
+
+	manualVRRP = `primary = 192.0.2.1
+backup = 192.0.2.2
+failover_mode = vrrp
+network = direct
+
+vrrp outside {
+        interface = eth0
+        vrid = 51
+        priority = 150
+        backup_priority = 140
+        advert_interval = 100ms
+        check nginx {
+                kind = script
+                command = "/usr/bin/pgrep -x nginx"
+                weight = -20
+        }
+        check gateway {
+                kind = ping
+                address = 192.0.2.254
+                fall = 3
+        }
+}
+
+virtual web {
+        active = 1
+        address = 192.0.2.10 eth0:1
+        server a {
+                active = 1
+                address = 10.0.0.1
         }
 }
 `
@@ -208,7 +265,7 @@ func manual() string {
 		}
 		out.WriteString(".El\n")
 	}
-	fmt.Fprintf(&out, manualTail, strings.ReplaceAll(manualExample, `\`, `\e`))
+	fmt.Fprintf(&out, manualTail, strings.ReplaceAll(manualExample, `\`, `\e`), manualClearance, manualVRRP)
 	return out.String()
 }
 
@@ -246,8 +303,10 @@ func TestManualPage(t *testing.T) {
 		}
 	}
 	// What the page shows must be good.
-	if cfg, ds := Load("example.cf", []byte(manualExample)); cfg == nil || len(ds) > 0 {
-		t.Errorf("the example: %v", ds)
+	for _, example := range []string{manualExample, manualClearance + manualExample, manualVRRP} {
+		if cfg, ds := Load("example.cf", []byte(example)); cfg == nil || len(ds) > 0 {
+			t.Errorf("the example %s: %v", example, ds)
+		}
 	}
 }
 
