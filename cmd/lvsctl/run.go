@@ -49,6 +49,11 @@ nobody else can speak for the partner:
 
   (umask 077; head -c 32 /dev/urandom | base64 >/etc/lvskit/heartbeat.key)
 
+Two routers that lose sight of each other may both serve. Against that the
+file may have more ways for heartbeats (heartbeat_path), somebody who tells
+which of the two is cut off (witness), and a program that switches the other
+one off (fence_cmd). lvs.cf(5) has an example.
+
 With failover_mode = vrrp each vrrp block is one router of VRRP, which other
 programs such as keepalived understand.`,
 		ArgsUsage: " ",

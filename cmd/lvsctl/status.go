@@ -31,10 +31,12 @@ func statusCommand() *cli.Command {
 		Name:  "status",
 		Usage: "what the running daemon does, and why",
 		Description: `Asks the daemon over its socket and prints its role, its heartbeats or its
-routers of VRRP with all that keeps two of them from agreeing, and each service and server with the reason of its state. Of a server that is not up it
-shows the check, the last answer with its phases, and what the server said. When the partner's
-configuration differs, it says in what: texts that may hold a secret, as what
-is sent to a server or a program's arguments, are shown as digits.
+routers of VRRP with all that keeps two of them from agreeing and what they
+depend on, and each service and server with the reason of its state. Of a
+server that is not up it shows the check, the last answer with its phases, and
+what the server said. When the partner's configuration differs, it says in
+what: texts that may hold a secret, as what is sent to a server or a program's
+arguments, are shown as digits.
 --history shows the check and the last answers of every server.`,
 		ArgsUsage: " ",
 		Flags: []cli.Flag{

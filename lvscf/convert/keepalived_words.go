@@ -99,9 +99,13 @@ var reasons = []reason{
 	},
 	{[]blockKind{inTop}, "garp_group", "the announcements have no groups of interfaces", "garp_interval"},
 	{
+		[]blockKind{inGlobals, inVRRP}, "vrrp_strict strict_mode",
+		"keepalived then refuses what the standard does not have, and drops packets to the addresses", "accept = 0, if that is meant: no service at the addresses is reached then",
+	},
+	{
 		[]blockKind{inGlobals, inVRRP},
-		"vrrp_lower_prio_no_advert vrrp_higher_prio_send_advert vrrp_check_unicast_src vrrp_skip_check_adv_addr vrrp_strict vrrp_startup_delay lower_prio_no_advert higher_prio_send_advert " +
-			"check_unicast_src skip_check_adv_addr strict_mode track_src_ip unicast_fault_no_peer unicast_ttl dynamic_interfaces log_unknown_vrids vmac_prefix vmac_addr_prefix",
+		"vrrp_lower_prio_no_advert vrrp_higher_prio_send_advert vrrp_check_unicast_src vrrp_skip_check_adv_addr vrrp_startup_delay lower_prio_no_advert higher_prio_send_advert " +
+			"check_unicast_src skip_check_adv_addr track_src_ip unicast_fault_no_peer unicast_ttl dynamic_interfaces log_unknown_vrids vmac_prefix vmac_addr_prefix",
 		"the state machine has no such switch", "it follows RFC 9568, listens before it takes over, and says what it refuses",
 	},
 	{[]blockKind{inTop}, "vrrp_track_process", "a router does not watch processes by their name", "in the vrrp block a check of kind script with the command /usr/bin/pgrep -x NAME"},
