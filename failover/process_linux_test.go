@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -40,4 +41,29 @@ func TestBeatMainLooksAtTheSocket(t *testing.T) {
 			t.Errorf("with %s: %v, %s", name, err, out)
 		}
 	}
+}
+
+// What ps, top and ss show of a beat process is what it is.
+func TestBeatProcessHasAName(t *testing.T) {
+	p, err := spawnBeat(&BeatConfig{NormalPriority: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		p.kill()
+		_ = p.wait() // it was killed
+		p.link.conn.Close()
+	}()
+	var comm string
+	for range 3000 {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", p.pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if comm = strings.TrimSpace(string(b)); comm == beatName {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("it is called %q", comm)
 }
