@@ -104,6 +104,16 @@ type addressKeeper interface {
 	routeKeeper
 }
 
+// reserver is an addressKeeper that can keep open what a release needs: a process
+// without descriptors, or whose namespace has lost its name, has to let go all
+// the same. The reserve is nil if there can be none.
+type reserver interface{ reserve() reserve }
+
+type reserve interface {
+	remove(ctx context.Context, addrs []VirtualAddress, routes []VirtualRoute) error
+	close()
+}
+
 // Addresses is the [AddressOwner] of addresses on this machine's devices, and of
 // routes that need them. It works on Linux only. It never touches an address that
 // is not in its set, nor the state of a device; where the kernel removes the other IPv4 addresses of a
@@ -135,6 +145,7 @@ type Addresses struct {
 	stale   []VirtualAddress // dropped from the set, not removed yet
 	lacks   []VirtualAddress // those that could not be added the last time
 	ready   preparation      // nil: none
+	kept    reserve          // for what is held; nil: none
 
 	routes      []VirtualRoute
 	givenRoutes []VirtualRoute
@@ -227,6 +238,9 @@ func (a *Addresses) Acquire(ctx context.Context) error {
 		a.log.Warn("failover: addresses had been removed or changed by someone else and are back", slog.Any("addresses", added))
 	}
 	routes, wrong := a.ensureRoutes(ctx)
+	if a.ready == nil {
+		a.reserve()
+	}
 	if again && len(routes) > 0 {
 		a.log.Warn("failover: routes had been removed or changed by someone else and are back", slog.Any("routes", routes))
 	}
@@ -247,17 +261,33 @@ func (a *Addresses) Release(ctx context.Context) error {
 		a.over()
 	}
 	a.held = false
-	var wrong error
-	if routes := append(slices.Clone(a.staleRoutes), a.routes...); len(routes) > 0 {
-		if wrong = a.keeper.removeRoutes(ctx, routes); wrong == nil {
-			a.staleRoutes = nil
+	addrs, routes := append(slices.Clone(a.stale), a.addrs...), append(slices.Clone(a.staleRoutes), a.routes...)
+	var err error
+	if len(routes) > 0 {
+		err = a.keeper.removeRoutes(ctx, routes)
+	}
+	err = errors.Join(err, a.keeper.remove(ctx, addrs))
+	if a.kept != nil {
+		if err != nil && a.kept.remove(ctx, addrs, routes) == nil {
+			err = nil
+		}
+		if err == nil {
+			a.kept.close()
+			a.kept = nil
 		}
 	}
-	err := a.keeper.remove(ctx, append(slices.Clone(a.stale), a.addrs...))
 	if err == nil {
-		a.stale = nil
+		a.stale, a.staleRoutes = nil, nil
 	}
-	return errors.Join(wrong, err)
+	return err
+}
+
+// reserve keeps what a release needs while the addresses are held. The caller
+// holds mu.
+func (a *Addresses) reserve() {
+	if k, ok := a.keeper.(reserver); ok && a.held && a.kept == nil {
+		a.kept = k.reserve()
+	}
 }
 
 // Announce tells the neighbours once.
@@ -268,7 +298,12 @@ func (a *Addresses) Announce(ctx context.Context) error {
 	a.ready = nil
 	a.mu.Unlock()
 	if ready != nil {
-		defer ready.close()
+		defer func() {
+			ready.close()
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.reserve() // now, as who was prepared is in a hurry
+		}()
 		if a.cfg.Announcer == nil {
 			if ok, err := ready.announce(ctx, addrs); ok {
 				return err

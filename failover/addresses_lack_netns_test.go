@@ -4,11 +4,15 @@ package failover_test
 
 import (
 	"errors"
+	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/lvskit/lvskit/failover"
@@ -86,5 +90,53 @@ func TestNetnsADeviceOrNamespaceThatIsMeantOtherwise(t *testing.T) {
 		if err := o.Acquire(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
 		}
+	}
+}
+
+// What it takes to let go is kept while the addresses are held: a namespace may
+// lose its name, and a process its last descriptor.
+func TestNetnsReleaseWithNothingToOpen(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	ns := netnsHost{l.Namespace("router")}
+	l.Veth(ns.Namespace, "eth0", l.Namespace("peer"), "eth0")
+	ns.Addr("eth0", netip.MustParsePrefix("192.0.2.1/24"))
+	name := filepath.Join(t.TempDir(), "blue")
+	must(t, os.Symlink(ns.Path(), name))
+	o, err := failover.NewAddresses(&failover.AddressesConfig{
+		Namespace: name, Addresses: onEth0("192.0.2.100/24", "2001:db8::100/64"),
+		Routes: []failover.VirtualRoute{{Prefix: netip.MustParsePrefix("198.51.100.0/24"), Device: "eth0"}},
+	})
+	must(t, err)
+	there := func() (addresses, routes int) {
+		t.Helper()
+		link, err := ns.Handle().LinkByName("eth0")
+		must(t, err)
+		for _, a := range dump(t, func() ([]netlink.Addr, error) { return ns.Handle().AddrList(link, netlink.FAMILY_ALL) }) {
+			if a.IP.Equal(net.IPv4(192, 0, 2, 100)) || a.IP.Equal(net.ParseIP("2001:db8::100")) {
+				addresses++
+			}
+		}
+		filter := netlink.Route{Protocol: failover.RouteProtocol}
+		return addresses, len(dump(t, func() ([]netlink.Route, error) {
+			return ns.Handle().RouteListFiltered(netlink.FAMILY_V4, &filter, netlink.RT_FILTER_PROTOCOL)
+		}))
+	}
+	for range 2 { // and what was kept before is of no harm
+		must(t, o.Acquire(t.Context()))
+		must(t, o.Announce(t.Context()))
+		must(t, o.Acquire(t.Context()))
+		if a, r := there(); a != 2 || r != 1 {
+			t.Fatalf("%d addresses and %d routes are held", a, r)
+		}
+		must(t, os.Remove(name))
+		must(t, o.Release(t.Context()))
+		if a, r := there(); a != 0 || r != 0 {
+			t.Errorf("%d addresses and %d routes are left", a, r)
+		}
+		if err := o.Release(t.Context()); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("a second time: %v", err)
+		}
+		must(t, os.Symlink(ns.Path(), name))
 	}
 }

@@ -133,6 +133,11 @@ func (k linkKeeper) remove(ctx context.Context, addrs []VirtualAddress) error {
 		return err
 	}
 	defer h.Close()
+	return removeBy(ctx, h, addrs)
+}
+
+// removeBy removes addresses by a socket that is open.
+func removeBy(ctx context.Context, h *netlink.Handle, addrs []VirtualAddress) error {
 	var errs []error
 	names, by := devices(addrs)
 	for _, name := range names {
@@ -152,6 +157,30 @@ func (k linkKeeper) remove(ctx context.Context, addrs []VirtualAddress) error {
 	}
 	return errors.Join(errs...)
 }
+
+// linkReserve is a socket that is kept open.
+type linkReserve struct{ *netlink.Handle }
+
+func (k linkKeeper) reserve() reserve {
+	h, err := rtnl.Open(k.namespace)
+	if err != nil {
+		return nil
+	}
+	return linkReserve{h}
+}
+
+func (r linkReserve) remove(ctx context.Context, addrs []VirtualAddress, routes []VirtualRoute) error {
+	err := removeRoutesBy(ctx, r.Handle, routes)
+	// Not all that follows is asked for strictly enough.
+	if loose := r.SetStrictCheck(false); loose != nil && !errors.Is(loose, unix.ENOPROTOOPT) {
+		return errors.Join(err, loose)
+	}
+	return errors.Join(err, removeBy(ctx, r.Handle, addrs))
+}
+
+func (r linkReserve) close() { r.Close() }
+
+var _ reserver = linkKeeper{}
 
 // breathe stands before each of many calls of the kernel that never wait: a
 // process of real-time priority has to leave the processor now and then.

@@ -50,6 +50,14 @@ func (k linkKeeper) removeRoutes(ctx context.Context, routes []VirtualRoute) err
 		return err
 	}
 	defer h.Close()
+	return removeRoutesBy(ctx, h, routes)
+}
+
+// removeRoutesBy removes routes by a socket that is open.
+func removeRoutesBy(ctx context.Context, h *netlink.Handle, routes []VirtualRoute) error {
+	if len(routes) == 0 {
+		return nil
+	}
 	b, err := newRouteBook(h)
 	if err != nil {
 		return err
