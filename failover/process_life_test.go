@@ -74,7 +74,7 @@ func TestStoppedProcessIsKilled(t *testing.T) {
 func TestPatience(t *testing.T) {
 	t.Parallel()
 	router := func(adverts int, interval time.Duration) memberSpec {
-		return memberSpec{Router: &RouterConfig{DownAdverts: adverts, Interval: interval}}
+		return memberSpec{Router: &RouterConfig{Version: 3, DownAdverts: adverts, Interval: interval}}
 	}
 	node := memberSpec{Node: &Config{DeadAfter: 500 * time.Millisecond}}
 	for _, tt := range []struct {
@@ -84,9 +84,9 @@ func TestPatience(t *testing.T) {
 	}{
 		{"none", nil, lifeLimit},
 		{"a node", []memberSpec{node}, 500 * time.Millisecond},
-		{"a node and a router", []memberSpec{node, router(3, 10*time.Millisecond)}, 30 * time.Millisecond},
+		{"a node and a router", []memberSpec{node, router(3, 10*time.Millisecond)}, 40 * time.Millisecond},
 		{"slow adverts", []memberSpec{router(3, time.Second)}, lifeLimit},
-		{"very fast ones", []memberSpec{router(1, 10*time.Millisecond)}, stopLimit},
+		{"very fast ones", []memberSpec{router(1, 5*time.Millisecond)}, stopLimit},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBeat(&BeatConfig{}, nil)

@@ -143,7 +143,7 @@ func TestNetnsBeatProcessIsStopped(t *testing.T) {
 	d1.kill(first, syscall.SIGSTOP)
 	onlyAt(t, "the beat process is stopped", d2, d1)
 	within(t, patience, "another process", func() bool { return d1.beat() != first && d1.count("init -> backup") > 0 })
-	if d1.count("it was stopped for 30ms, as by SIGSTOP, and was killed") == 0 {
+	if d1.count("it was stopped for 40ms, as by SIGSTOP, and was killed") == 0 {
 		t.Errorf("no reason in %q", d1.said())
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/lvskit/lvskit/failover/vrrp"
 )
 
 // Verbs of questions and orders to a router or node.
@@ -235,7 +237,7 @@ func (m *remote) silence() time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if c := m.spec.Router; c != nil {
-		return time.Duration(c.DownAdverts) * c.Interval
+		return time.Duration(c.DownAdverts)*c.Interval + vrrp.SkewLimit(c.Version, c.Interval)
 	}
 	return m.spec.Node.DeadAfter
 }
