@@ -221,6 +221,3 @@ func (g *group) order(w *world, i int, a *act) {
 		}
 	}
 }
-
-// patience is the longest that a group waits after it gave way.
-func (w *world) patienceOfGroups() time.Duration { return w.interval() }

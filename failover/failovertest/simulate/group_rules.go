@@ -16,6 +16,7 @@ func (g *group) tookOver(w *world, i int) {
 		}
 	}
 	if len(h.inbox) > 0 {
+		// Also those of members that were ready.
 		w.breach("group %d took over beside %d adverts that it had not read", i, len(h.inbox))
 	}
 	for j := range w.plan.nodes {
@@ -112,7 +113,7 @@ func (w *world) groupUnityBound(i, j int) (bound time.Duration) {
 // groupServiceBound: the last advert on its way, the down interval, and the
 // patience of a group that gave way.
 func (w *world) groupServiceBound(i int) time.Duration {
-	return w.plan.delay + w.downBound(i) + w.patienceOfGroups() + 3*w.plan.late + 2
+	return w.plan.delay + w.downBound(i) + w.interval() + 3*w.plan.late + 2
 }
 
 // groupHandOver is when another group has to serve after group i has said that
@@ -129,7 +130,7 @@ func (w *world) groupHandOver(i int, sent time.Duration) time.Duration {
 			dirty = max(dirty, w.links[i][j][k].dirty)
 		}
 		since := max(h.activeSince, w.rules.several, w.rules.doubled, dirty, o.dirty, o.ableSince, w.rules.noneBefore)
-		if j == i || !o.able() || w.now-since <= longest+w.patienceOfGroups() || !w.plan.ordered && w.now-sent <= w.plan.delay {
+		if j == i || !o.able() || w.now-since <= longest+w.interval() || !w.plan.ordered && w.now-sent <= w.plan.delay {
 			continue
 		}
 		quickest, slowest, waits := never, time.Duration(0), w.rules.contradicted
