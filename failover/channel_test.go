@@ -12,9 +12,14 @@ import (
 // A flood leaves the processor to others now and then, and ordinary traffic
 // waits for nothing.
 func TestFloodOnAChannel(t *testing.T) {
-	for name, tt := range map[string]struct{ every, want time.Duration }{
-		"flood":    {0, 10 * time.Millisecond},
-		"ordinary": {time.Millisecond, 10 * drainLimit * time.Millisecond},
+	for name, tt := range map[string]struct {
+		every, want time.Duration
+		tells       bool
+	}{
+		"flood":                                  {0, 10 * time.Millisecond, false},
+		"ordinary":                               {time.Millisecond, 10 * drainLimit * time.Millisecond, false},
+		"flood, of a socket that tells arrivals": {0, 10 * time.Millisecond, true},
+		"ordinary, of a socket that tells arrivals": {time.Millisecond, 10 * drainLimit * time.Millisecond, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -25,7 +30,12 @@ func TestFloodOnAChannel(t *testing.T) {
 					t.Fatal(err)
 				}
 				begun := time.Now()
-				if _, err := n.read(n.chans[0], &strangers{left: 10 * drainLimit, every: tt.every}); err != io.EOF {
+				s := &strangers{left: 10 * drainLimit, every: tt.every}
+				conn := PacketConn(s)
+				if tt.tells {
+					conn = &telling{strangers: s}
+				}
+				if _, err := n.read(n.chans[0], conn); err != io.EOF {
 					t.Error(err)
 				}
 				if took := time.Since(begun); took != tt.want {
@@ -68,4 +78,28 @@ func (s *strangers) ReadFromUDPAddrPort([]byte) (int, netip.AddrPort, error) {
 	}
 	time.Sleep(s.every)
 	return 0, cmp.Or(s.from, netip.MustParseAddrPort("192.0.2.3:539")), nil
+}
+
+// telling is a socket of strangers that tells when packets arrive.
+type telling struct {
+	*strangers
+	waited bool
+}
+
+func (s *telling) Wait() error {
+	if s.left <= 0 {
+		return io.EOF
+	}
+	time.Sleep(s.every)
+	s.waited = true
+	return nil
+}
+
+func (s *telling) Receive([]byte) (p Packet, ok bool, err error) {
+	if s.left <= 0 || s.every > 0 && !s.waited {
+		return p, false, nil
+	}
+	s.left--
+	s.waited = false
+	return Packet{From: netip.MustParseAddrPort("192.0.2.3:539"), At: time.Now()}, true, nil
 }
