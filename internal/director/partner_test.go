@@ -20,6 +20,8 @@ import (
 
 	"github.com/lvskit/lvskit/failover"
 	"github.com/lvskit/lvskit/failover/failovertest"
+	"github.com/lvskit/lvskit/health"
+	"github.com/lvskit/lvskit/health/healthtest"
 	"github.com/lvskit/lvskit/internal/control"
 	"github.com/lvskit/lvskit/ipvs/ipvstest"
 	"github.com/lvskit/lvskit/lvscf"
@@ -37,8 +39,9 @@ func pairFile(lines string, weights ...int) string {
 	return text + "}\n"
 }
 
-// twoDirectors run on one network in memory, each with a setup of its own.
-func twoDirectors(t *testing.T, primary, backup *Setup) (net *failovertest.Network, a, b *rig, log *warnings) {
+// twoDirectors run on one network in memory, each with a setup of its own; the
+// backup finds what is said from its first check on.
+func twoDirectors(t *testing.T, primary, backup *Setup, backupFinds ...health.Verdict) (net *failovertest.Network, a, b *rig, log *warnings) {
 	t.Helper()
 	net = failovertest.NewNetwork(1)
 	at := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.2:1539"), netip.MustParseAddrPort("192.0.2.3:1539")}
@@ -54,6 +57,9 @@ func twoDirectors(t *testing.T, primary, backup *Setup) (net *failovertest.Netwo
 			}
 			if i == 1 {
 				c.Logger = slog.New(log)
+				if backupFinds != nil {
+					c.Setup.Services[0].Servers[0].Checker.(*healthtest.Fake).Set(healthtest.Verdicts(backupFinds...))
+				}
 			}
 		})
 	}

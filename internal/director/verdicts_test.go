@@ -38,12 +38,11 @@ func destinationsOf(r *rig) (out []string) {
 func TestPartnersVerdictsAreAStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first, second := setupOf(t, pairFile("", 1, 1, 1)), setupOf(t, pairFile("", 1, 1, 1))
-		_, a, b, _ := twoDirectors(t, first, second)
+		// The second cannot ask yet: its way to the servers is being set up.
+		_, a, b, _ := twoDirectors(t, first, second, health.NoResult)
 		defer a.stop()
 		defer b.stop()
 		a.checker.SetFor(addr("10.0.0.2:80"), healthtest.Verdicts(health.Fail))
-		// The second cannot ask yet: its way to the servers is being set up.
-		b.checker.Set(healthtest.Verdicts(health.NoResult))
 		time.Sleep(20 * time.Second)
 		if diff := cmp.Diff([]string{"10.0.0.1:80", "10.0.0.3:80"}, destinationsOf(a)); diff != "" {
 			t.Fatalf("the first serves with (-want +got):\n%s", diff)
