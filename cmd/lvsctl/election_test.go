@@ -39,7 +39,7 @@ func TestPairFlags(t *testing.T) {
 		want           string
 	}{
 		{"nothing is asked for", alone, "", "", false, ""},
-		{"both", pair, "192.0.2.254", "/bin/true", false, ""},
+		{"both", pair, "192.0.2.254", "true", false, ""},
 		{"a name", pair, "gateway", "", false, `witness "gateway": want an address`},
 		{"no such program", pair, "", "/no/such/program %h", false, "there is no such program that can be run"},
 		{"a line for a shell", pair, "", "/bin/sh -c 'exit 0'", false, "put it into a script"},
