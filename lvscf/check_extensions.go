@@ -3,6 +3,7 @@ package lvscf
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -234,5 +235,28 @@ func (k *checker) vrrp() {
 		} else {
 			seen[id] = r
 		}
+	}
+	k.apart()
+}
+
+// apart finds blocks of a NAT router that move without the one that holds the
+// gateway of the real servers.
+func (k *checker) apart() {
+	c := k.c
+	inside := slices.IndexFunc(c.VRRPs, func(r VRRP) bool {
+		device, _, _ := strings.Cut(c.NATRouter.Device, ":")
+		return device != "" && r.Interface == device
+	})
+	if c.Network != NAT || inside < 0 {
+		return
+	}
+	in := &c.VRRPs[inside]
+	for i := range c.VRRPs {
+		r := &c.VRRPs[i]
+		if r.Interface == "" || r.Interface == in.Interface || r.SyncGroup != "" && r.SyncGroup == in.SyncGroup {
+			continue
+		}
+		k.add(codeApartNAT, r.Pos, fmt.Sprintf("vrrp block %s can move to another router without %s of line %d, on whose interface nat_router is: answers of the real servers then miss the virtual addresses",
+			quote(r.Name), quote(in.Name), in.Pos.Line), "write the same sync_group into both")
 	}
 }

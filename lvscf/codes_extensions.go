@@ -24,6 +24,7 @@ const (
 	codeBadKey         Code = "LVS179"
 	codeIdleKey        Code = "LVS180"
 	codeNobodyToAsk    Code = "LVS181"
+	codeApartNAT       Code = "LVS182"
 )
 
 // exampleVRRP is a file with vrrp blocks.
@@ -144,6 +145,12 @@ func extensionCodes() []CodeInfo {
 			codeNobodyToAsk, "a check of a vrrp block without an address",
 			"In a virtual or server block a check asks the servers. A vrrp block has none, so that the check has to name whom it asks.",
 			exampleVRRP("vrrp one {\n\tinterface = eth0\n\tvrid = 7\n\tcheck gateway {\n\t\tkind = ping\n\t}\n}\n"), "write address in the check block, and port where the kind needs one",
+		),
+		doubt(
+			codeApartNAT, "the outside and the inside of a NAT router can move apart",
+			"With network = nat answers have to come back through the router that has the virtual address. When one cable fails, only the vrrp block of that side moves to the other router, unless a sync group holds the blocks together.",
+			"failover_mode = vrrp\nnetwork = nat\nnat_router = 10.0.0.254 eth1:1\nnat_nmask = 255.255.255.0\nvrrp outside {\n\tinterface = eth0\n\tvrid = 7\n}\nvrrp inside {\n\tinterface = eth1\n\tvrid = 8\n}\n"+exampleVirtual(),
+			"write the same sync_group into the blocks",
 		),
 	}
 }
