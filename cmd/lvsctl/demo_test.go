@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"testing"
 	"time"
 
@@ -40,6 +41,15 @@ func TestDemo(t *testing.T) {
 	}
 	if !res.OK || len(res.Expectations) < 10 {
 		t.Errorf("ok %v with %d expectations", res.OK, len(res.Expectations))
+	}
+	var names []string
+	for _, p := range res.Phases {
+		if names = append(names, p.Name); p.Name == "server gone" && p.Served["web2"] > 0 {
+			t.Errorf("a server that is gone served %d requests", p.Served["web2"])
+		}
+	}
+	if !slices.Contains(names, "server returns") {
+		t.Errorf("phases %v: what a server gets while it comes back counts as if it were gone", names)
 	}
 	t.Logf("took %v: removed after %.2f s, returned after %.2f s, taken over after %.2f s", time.Since(began).Round(time.Millisecond),
 		res.RemoveSeconds, res.ReturnSeconds, res.TakeoverSeconds)

@@ -158,6 +158,8 @@ func (t *tour) give(ctx context.Context) error {
 	t.expect("a removed server gets no request", gone[victim.name()] == 0, fmt.Sprintf("%d requests", gone[victim.name()]))
 
 	scene("Bringing %s back.", victim.name())
+	// It may have its first requests before the status is seen to say so.
+	t.ledger.begin("server returns", false)
 	at = time.Now()
 	if err := victim.start(); err != nil {
 		return err
