@@ -36,7 +36,8 @@ func runCommand() *cli.Command {
 		Description: `Loads an lvs.cf as Piranha's daemons did and does the work of pulse, lvsd and
 nanny in one process. It stays in the foreground and logs to standard error.
 
-  HUP   read the file again; a bad file is refused and nothing changes
+  HUP   read the file again: what is new begins, what is gone ends, and the rest
+        goes on; a bad file is refused and nothing changes
   TERM  leave: hand the addresses over and take our services out of the table
 
 After a kill -9 the kernel's table goes on serving, and the next start finds

@@ -25,16 +25,21 @@ type polled struct {
 // which come from another process, for electors wait for the loop.
 func (d *Director) poll() *polled {
 	p := &polled{beat: d.describeBeat()}
-	for _, m := range d.electing.all() {
-		switch {
-		case m.node != nil && len(p.members) == 0:
-			p.node = m.node.Status()
-		case m.node == nil && (len(p.members) == 0 || p.members[0].node == nil):
-			p.routers = append(p.routers, m.router.Status())
-		default:
+	all := d.electing.all()
+	if m := all[0]; m.node != nil {
+		for _, o := range all {
+			if !m.begun.Load() && o.begun.Load() && o.node != nil {
+				m = o // it serves, maybe, until the other one begins
+			}
+		}
+		p.node, p.members = m.node.Status(), []*member{m}
+		return p
+	}
+	for _, m := range all {
+		if m.router == nil {
 			continue // what failover_mode was before
 		}
-		p.members = append(p.members, m)
+		p.members, p.routers = append(p.members, m), append(p.routers, m.router.Status())
 	}
 	return p
 }

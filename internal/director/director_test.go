@@ -253,6 +253,50 @@ func TestDirectorTakesAnotherHeartbeat(t *testing.T) {
 	})
 }
 
+// Two routers that are told of another heartbeat at the same moment do not leave
+// the service to each other.
+func TestBothTakeAnotherHeartbeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := failovertest.NewNetwork(1)
+		ends := [2]string{"192.0.2.1:539", "192.0.2.2:539"}
+		var pair [2]*rig
+		for i := range pair {
+			pair[i] = newRig(t, ipvstest.New(), func(c *Config) {
+				part := func(s *Setup) (failover.Config, string, error) {
+					return failover.Config{
+						Primary: i == 0, Key: []byte("0123456789abcdef0123456789abcdef"), Interval: time.Second, DeadAfter: 3*time.Second + s.Heartbeat.DeadAfter,
+						Channels:  []failover.Channel{{Name: "public", Local: addr(ends[i]), Peer: addr(ends[1-i])}},
+						Transport: network.Host([]string{"one", "two"}[i]),
+					}, IdentityPrimary, nil
+				}
+				c.Failover, _, _ = part(c.Setup)
+				c.Pair = part
+			})
+			defer pair[i].stop()
+		}
+		time.Sleep(10 * time.Second)
+		for _, r := range pair {
+			r.next = func() (*Setup, error) {
+				s := checked(webSetup(nil), r.checker)
+				s.Heartbeat.DeadAfter = time.Second
+				return s, nil
+			}
+			r.reload <- syscall.SIGHUP
+		}
+		for range 300 {
+			time.Sleep(100 * time.Millisecond)
+			synctest.Wait()
+			a, b := pair[0].status().Role, pair[1].status().Role
+			if !a.AddressesHeld && !b.AddressesHeld {
+				t.Fatalf("nobody serves: %+v and %+v", a, b)
+			}
+		}
+		if a, b := pair[0].status().Role.Role, pair[1].status().Role.Role; a != "backup" || b != "active" {
+			t.Errorf("in the end they are %s and %s", a, b)
+		}
+	})
+}
+
 // Two routers with different keys cannot know of each other; each says why.
 func TestDirectorTellsAForeignKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

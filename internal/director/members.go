@@ -147,7 +147,7 @@ func (d *Director) assembleNode(r *roster, setup *Setup, before []*member) error
 			return nil
 		}
 		if m.node != nil {
-			r.gone = []parting{{m, "the heartbeat settings changed", false}}
+			r.gone = []parting{{m, "the heartbeat settings changed", true}}
 		}
 		var err error
 		if f, r.identity, err = d.cfg.Pair(setup); err != nil {
@@ -349,7 +349,7 @@ func (d *Director) own(list []failover.VirtualAddress, plan failover.Announcing)
 func (d *Director) yield() error {
 	var refused []error
 	given := false
-	for _, m := range d.electing.present() {
+	for _, m := range d.electing.all() { // who is to leave may serve yet
 		switch err := m.Yield(); {
 		case err == nil:
 			given = true

@@ -1,6 +1,7 @@
 package director
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -177,7 +178,7 @@ func (d *Director) exchangeMembers(r *roster) {
 		if p.again {
 			text = p.title() + " ends and begins anew"
 			if p.stance == stanceServe {
-				gone[p.member] = p.setup.otherReady()
+				gone[p.member] = p.otherReady()
 			}
 		}
 		d.log.Info(text, "why", why)
@@ -196,12 +197,12 @@ func (d *Director) exchangeMembers(r *roster) {
 // otherReady is how long a router that serves waits before it ends to begin anew:
 // the other one may have been told so at the same moment, and nobody would serve
 // before it listens again.
-func (r *RouterSetup) otherReady() time.Duration {
-	adverts, interval := max(r.Config.DownAdverts, 3), r.Config.Interval
-	if interval == 0 {
-		interval = failover.DefaultInterval
+func (m *member) otherReady() time.Duration {
+	if m.node != nil { // before another node that does not hear this one serves
+		return 2*cmp.Or(m.heartbeat.Interval, failover.DefaultInterval) + time.Second
 	}
-	return 2*time.Duration(adverts)*interval + time.Second
+	c := m.setup.Config
+	return 2*time.Duration(max(c.DownAdverts, 3))*cmp.Or(c.Interval, failover.DefaultInterval) + time.Second
 }
 
 // routerIndex finds a router of the setup by its name, -1 if there is none.
