@@ -224,9 +224,7 @@ func (e *exporter) tracked(carriers []*carrier) {
 	for _, c := range carriers {
 		c.tracks, c.weighs = map[string][]string{}, map[string][]string{}
 		grouped := c.vrrp.SyncGroup != "" && size[c.vrrp.SyncGroup] > 1
-		for _, d := range c.vrrp.TrackInterfaces {
-			c.tracks["track_interface"] = append(c.tracks["track_interface"], d)
-		}
+		c.tracks["track_interface"] = append(c.tracks["track_interface"], c.vrrp.TrackInterfaces...)
 		for _, d := range c.vrrp.TrackWeights {
 			into := c.tracks
 			if grouped {
