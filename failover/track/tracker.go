@@ -96,6 +96,11 @@ func New(cfg *Config) (*Tracker, error) {
 	if len(cfg.Tracks) > maxTracks {
 		return nil, fmt.Errorf("track: %d tracks; at most %d are possible", len(cfg.Tracks), maxTracks)
 	}
+	for i, target := range cfg.Targets {
+		if target == nil {
+			errs = append(errs, fmt.Errorf("track: target %d of the list is nil: give a router, a group or a node", i+1))
+		}
+	}
 	seen := make(map[string]bool)
 	for _, track := range cfg.Tracks {
 		f, err := track.fill()

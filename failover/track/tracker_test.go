@@ -340,7 +340,7 @@ func TestTrackerRunsOnce(t *testing.T) {
 
 func TestConfigIsChecked(t *testing.T) {
 	_, err := track.New(&track.Config{
-		Targets: []track.Target{new(faultOnly)},
+		Targets: []track.Target{new(faultOnly), nil},
 		Tracks: []track.Track{
 			{Weight: 254, Interval: 1, Timeout: 2 * time.Hour, Rise: 101, Fall: -1},
 			{Name: "twice"},
@@ -353,7 +353,7 @@ func TestConfigIsChecked(t *testing.T) {
 	})
 	for _, want := range []string{
 		"give it a name", "weight 254", "interval 1ns", "time-out 2h", "101 looks", "-1 looks", `"twice" is given twice`, `device "eth0:1"`,
-		"prefix invalid", "table -1", `file "number"`, `program ""`, "a *track_test.faultOnly has no priority",
+		"prefix invalid", "table -1", `file "number"`, `program ""`, "a *track_test.faultOnly has no priority", "target 2 of the list is nil",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in %v", want, err)
