@@ -318,15 +318,17 @@ func (n *Node) anticipate(now time.Duration) time.Duration {
 }
 
 // settle is how late beats may be, and for how long packets may lie in sockets
-// that cannot tell. The caller holds mu.
+// that cannot tell. It is no part of the interval where that is long: what makes
+// beats late is a busy machine. The caller holds mu.
 func (n *Node) settle() time.Duration {
+	most := 10 * time.Millisecond
 	for _, c := range n.chans {
 		conn := c.current()
 		if _, tells := conn.(ArrivalConn); conn != nil && !tells || n.cfg.Legacy {
-			return min(max(n.cfg.Interval/4, time.Millisecond), 100*time.Millisecond)
+			most = 100 * time.Millisecond
 		}
 	}
-	return min(max(n.cfg.Interval/8, time.Millisecond), 25*time.Millisecond)
+	return min(max(n.cfg.Interval/4, time.Millisecond), most)
 }
 
 // encode seals the next beat for each channel. The caller holds mu.

@@ -65,9 +65,9 @@ type Config struct {
 	// least two intervals and at most an hour; 0 means three intervals. With
 	// two, the loss of one beat is survived and that of two in a row is not.
 	// A partner that beats so slowly that two of its own intervals do not fit
-	// is given three of them. A take-over comes an eighth of an interval later,
-	// at least 1 ms and at most 25 ms, for beats that are late; over sockets that
-	// are no [ArrivalConn], a quarter, and 100 ms at most.
+	// is given three of them. A take-over comes a quarter of an interval later,
+	// at least 1 ms and at most 10 ms, for beats that are late; over sockets that
+	// are no [ArrivalConn], 100 ms at most.
 	DeadAfter time.Duration
 	// Digest of the configuration. The nodes tell each other and complain if
 	// they differ. Zero means none and is equal to all.

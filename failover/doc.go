@@ -44,10 +44,10 @@
 //   - Our own stall is not the partner's silence: a loop that wakes late by
 //     more than an interval listens for two intervals before it believes any
 //     silence. A packet counts from when it arrived, and every verdict waits for
-//     beats that are late, for an eighth of an interval, at least 1 ms and at most
-//     25 ms, and until the sockets are drained. Where they are no [ArrivalConn],
-//     or the partner is Piranha's, that is a quarter, and 100 ms at most. A node
-//     that cannot open any channel is blind and takes nothing over.
+//     beats that are late, for a quarter of an interval, at least 1 ms and at most
+//     10 ms, and until the sockets are drained. Where they are no [ArrivalConn],
+//     or the partner is Piranha's, that is 100 ms at most. A node that cannot open
+//     any channel is blind and takes nothing over.
 //
 // Two active nodes that hear each other are one again within two intervals.
 // The tests of package pulse prove it for every world that two nodes reach in

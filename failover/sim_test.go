@@ -34,7 +34,7 @@ func (b tempo) String() string {
 
 // settle is what the package comment says of the settle time of UDP.
 func (b tempo) settle() time.Duration {
-	return min(max(b.interval/8, time.Millisecond), 25*time.Millisecond)
+	return min(max(b.interval/4, time.Millisecond), 10*time.Millisecond)
 }
 
 var tempos = []tempo{

@@ -73,10 +73,11 @@ type member struct {
 }
 
 func (m *member) settle() time.Duration {
+	most := 100 * time.Millisecond
 	if m.tells {
-		return min(max(m.p.Interval/8, time.Millisecond), 25*time.Millisecond)
+		most = 10 * time.Millisecond
 	}
-	return min(max(m.p.Interval/4, time.Millisecond), 100*time.Millisecond)
+	return min(max(m.p.Interval/4, time.Millisecond), most)
 }
 
 func (m *member) boot(w *world, i int) {
