@@ -356,10 +356,8 @@ func TestReloadsInARow(t *testing.T) {
 // heldAddresses are those of one machine: who lets one go takes it away, whoever
 // added it.
 type heldAddresses struct {
-	mu    sync.Mutex
-	here  map[string]bool
-	gaps  []string // addresses that were removed
-	owner func(*failover.AddressesConfig) (AddressSet, error)
+	mu   sync.Mutex
+	here map[string]bool
 }
 
 type holder struct {
