@@ -99,7 +99,8 @@ var reasons = []reason{
 	},
 	{[]blockKind{inTop}, "garp_group", "the announcements have no groups of interfaces", "garp_interval"},
 	{
-		[]blockKind{inGlobals, inVRRP}, "vrrp_strict strict_mode",
+		[]blockKind{inGlobals, inVRRP},
+		"vrrp_strict strict_mode",
 		"keepalived then refuses what the standard does not have, and drops packets to the addresses", "accept = 0, if that is meant: no service at the addresses is reached then",
 	},
 	{
