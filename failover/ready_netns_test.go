@@ -97,6 +97,9 @@ func TestNetnsPreparedTakeOver(t *testing.T) {
 			if got, want := hears(), link.Attrs().HardwareAddr.String(); got != want {
 				t.Errorf("announced from %s, the device has %s", got, want)
 			}
+			if err := o.Release(t.Context()); err != nil {
+				t.Fatal(err)
+			}
 			givenBack(t, opened+1) // that of listen
 		})
 	}
