@@ -73,6 +73,7 @@ type Keys struct {
 	window  time.Duration
 	last    Stamp
 	senders map[netip.Addr]heard
+	now     time.Time // that we were given last
 	// What hashing needs, made once: the keys' hashes, and room for a
 	// pseudo-header, zeros and a hash.
 	macs    [256]hash.Hash
@@ -120,7 +121,7 @@ func NewKeys(window time.Duration, keys ...Key) (*Keys, error) {
 // Inherit makes k go on from old, whose place it takes: what was sent and heard
 // with those keys is not believed again.
 func (k *Keys) Inherit(old *Keys) {
-	k.last = old.last
+	k.last, k.now = old.last, old.now
 	maps.Copy(k.senders, old.senders)
 }
 
@@ -129,6 +130,7 @@ func (k *Keys) Inherit(old *Keys) {
 // the stamps go back, unless it is more than the window: then they begin anew,
 // as others would refuse them otherwise.
 func (k *Keys) Sign(message []byte, source netip.Addr, now time.Time) []byte {
+	k.look(now)
 	stamp := StampOf(now)
 	if !stamp.after(k.last) && (k.window == 0 || k.last.Time().Sub(now) <= k.window) {
 		stamp = k.last + 1
@@ -155,24 +157,30 @@ func (k *Keys) Open(message, trailer []byte, source netip.Addr, now time.Time, p
 	if !hmac.Equal(trailer[trailerMAC:], k.mac(trailer[1], message, trailer[:trailerMAC], source)) {
 		return DropMAC
 	}
+	k.look(now)
 	stamp := Stamp(binary.BigEndian.Uint64(trailer[4:]))
-	last, known := k.senders[source]
-	if k.window > 0 {
-		if d := stamp.Time().Sub(now); d > k.window || d < -k.window {
-			return DropClock
-		}
-		// It would be refused itself by now: our clock was set back, and so was
-		// the sender's.
-		known = known && last.stamp.Time().Sub(now) <= k.window
+	if d := stamp.Time().Sub(now); k.window > 0 && (d > k.window || d < -k.window) {
+		return DropClock
 	}
+	last, known := k.senders[source]
 	if known && !stamp.after(last.stamp) {
 		return DropReplay
 	}
-	if _, has := k.senders[source]; !has && len(k.senders) >= max(peers, maxSenders) {
+	if !known && len(k.senders) >= max(peers, maxSenders) {
 		k.forget()
 	}
 	k.senders[source] = heard{stamp, now}
 	return nil
+}
+
+// look takes note of our clock. When it was set back, so was the sender's whose
+// last stamp would be refused itself by now: that one begins anew, also if it is
+// heard again only when the clock has come near that stamp.
+func (k *Keys) look(now time.Time) {
+	if k.window > 0 && now.Before(k.now) {
+		maps.DeleteFunc(k.senders, func(_ netip.Addr, h heard) bool { return h.stamp.Time().Sub(now) > k.window })
+	}
+	k.now = now
 }
 
 // forget makes room by leaving out the sender heard longest ago.

@@ -252,6 +252,38 @@ func TestKeysInherit(t *testing.T) {
 	}
 }
 
+// A sender that started again, and was silent while the clocks were set back, is
+// believed when they have come near the time that it had signed with.
+func TestSilentWhileClocksAreSetBack(t *testing.T) {
+	const window = 5 * time.Second
+	now := time.Unix(1_700_000_000, 0)
+	silent, other := addr("192.0.2.1"), addr("192.0.2.2")
+	message, key := bytesOf(t, golden[3].message), vrrp.Key{ID: 1, Secret: secret(1)}
+	rival := keys(t, window, key)
+	for name, looks := range map[string]func(k *vrrp.Keys, now time.Time){
+		"to sign": func(k *vrrp.Keys, now time.Time) { k.Sign(bytes.Clone(message), addr("192.0.2.3"), now) },
+		"to check": func(k *vrrp.Keys, now time.Time) {
+			b := rival.Sign(bytes.Clone(message), other, now)
+			if err := k.Open(message, b[len(message):], other, now, 2); err != nil {
+				t.Error(err)
+			}
+		},
+	} {
+		receiver := keys(t, window, key)
+		open := func(now time.Time) error {
+			b := keys(t, window, key).Sign(bytes.Clone(message), silent, now)
+			return receiver.Open(message, b[len(message):], silent, now, 2)
+		}
+		if err := open(now); err != nil {
+			t.Fatal(err)
+		}
+		looks(receiver, now.Add(-time.Minute))
+		if err := open(now.Add(-window / 2)); err != nil {
+			t.Errorf("it looked at its clock %s: %v", name, err)
+		}
+	}
+}
+
 // Clocks that were an hour fast and are set right, together or one after another,
 // keep the routers from each other no longer than they differ.
 func TestClocksAreSetBack(t *testing.T) {
