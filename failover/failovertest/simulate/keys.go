@@ -135,6 +135,7 @@ func (r *router) open(w *world, i int, p *arrival) bool {
 	}
 	if p.priority = a.Priority; replayed {
 		w.note("router %d believes what is replayed", i)
+		w.hosts[i].fooled = w.now
 	}
 	r.ring.believed[s.sender] = max(r.ring.believed[s.sender], p.what)
 	return true

@@ -128,7 +128,8 @@ func (w *world) checkHolds(i, j, k int) {
 }
 
 // checkNone: while one is able, somebody is active within a bound, whatever the
-// network does.
+// network does. What was signed within the window before a router started is
+// believed once: it knows no better.
 func (w *world) checkNone() {
 	if !w.rules.none {
 		return
@@ -138,7 +139,7 @@ func (w *world) checkNone() {
 		if !h.able() || h.alone {
 			continue
 		}
-		if since, bound := max(w.rules.noneSince, h.ableSince), w.serviceBound(i); w.now-since > bound && w.now > h.dirty+2*w.plan.late {
+		if since, bound := max(w.rules.noneSince, h.ableSince, h.fooled), w.serviceBound(i); w.now-since > bound && w.now > h.dirty+2*w.plan.late {
 			w.breach("nobody was active for %v although machine %d could be, longer than %v", w.now-since, i, bound)
 			return
 		}

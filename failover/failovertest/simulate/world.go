@@ -49,6 +49,7 @@ type host struct {
 	reading     bool          // a readerWakes is on its way
 	day         time.Duration // by how much its clock of the day is wrong
 	setAt       time.Duration // that clock was set last
+	fooled      time.Duration // it believed last what an attacker replayed
 	step        int           // of the change of keys
 
 	addrs   [maxMembers]addresses
