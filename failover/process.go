@@ -45,8 +45,8 @@ type BeatConfig struct {
 // keeps the daemon busy costs no heartbeat. Callbacks are made in the daemon.
 //
 // The two watch over each other. If the daemon ends without a word, as by
-// kill -9, the process tells the others that it leaves, removes the addresses
-// and ends. If the process ends, the daemon does that for it and starts another
+// kill -9, the process tells the others that it leaves, removes the addresses,
+// says so on the standard error that it has from the daemon, and ends. If the process ends, the daemon does that for it and starts another
 // one; the addresses of a [Node] stay meanwhile, for DeadAfter at most. One that
 // is stopped, as by SIGSTOP, for longer than the others wait for its beats, or
 // gives no sign of life for two seconds, is killed. So the address is with

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lvskit/lvskit/failover/vrrp"
@@ -24,6 +25,9 @@ type keeper struct {
 	wards map[uint64]*ward // that run
 	ready map[uint64]*ward // of a group, and not run yet; of the reading goroutine
 	work  sync.WaitGroup
+	// obituary is called when the daemon is gone and all is done, with those
+	// that were active; nil is nobody.
+	obituary func(active []*ward)
 }
 
 // ward is a router or node of a keeper.
@@ -35,6 +39,7 @@ type ward struct {
 	node   *Node
 	owner  *Addresses // nil: none
 	run    func(context.Context) error
+	active atomic.Bool // it was told
 }
 
 func newKeeper(conn io.ReadWriteCloser) *keeper {
@@ -226,6 +231,9 @@ func (w *ward) own(ctx context.Context, c *AddressesConfig) error {
 
 // event tells the daemon what happened.
 func (w *ward) event(e Event) {
+	if e.Kind == EventRole {
+		w.active.Store(e.Role == RoleActive)
+	}
 	if body, err := json.Marshal(packEvent(e)); err == nil {
 		_ = w.keeper.link.put(&note{Kind: noteEvent, Member: w.id, Body: body}) // the end of the link is found by read
 	}
@@ -337,16 +345,24 @@ func (w *ward) leave() {
 func (k *keeper) abandoned() {
 	close(k.orphan)
 	k.link.close()
+	var active []*ward
 	k.mu.Lock()
 	leaving := true
 	for _, w := range k.wards {
+		if w.active.Load() {
+			active = append(active, w)
+		}
 		if w.needed() {
 			leaving = false
 			continue
 		}
 		w.leave()
 	}
+	orphans := len(k.wards)
 	k.mu.Unlock()
+	if k.obituary != nil && orphans > 0 { // in order there are none
+		defer func() { k.obituary(active) }() // after the release, which waits for no log
+	}
 	if leaving {
 		k.work.Wait()
 		return

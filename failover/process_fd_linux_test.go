@@ -6,6 +6,9 @@ import (
 	"os"
 	"strconv"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // openFiles returns how many this process has, and the highest.
@@ -63,4 +66,34 @@ func TestBeatProcessesLeaveNoDescriptors(t *testing.T) {
 			t.Fatalf("%d descriptors after %d processes, %d after the first", n, i+1, before)
 		}
 	}
+}
+
+// A log that nobody reads does not keep the process from its end.
+func TestLastWordsWaitForNoReader(t *testing.T) {
+	t.Parallel()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	fd := int(w.Fd()) // blocks
+	room, err := unix.FcntlInt(uintptr(fd), unix.F_GETPIPE_SZ, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unix.Write(fd, make([]byte, room)); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		newKeeper(&oneWay{}).write(fd, 1, nil)
+	}()
+	select {
+	case <-done:
+	case <-time.After(30 * obituaryLimit):
+		t.Error("it waits for the reader")
+	}
+	r.Close() // ends the write
+	<-done
 }

@@ -27,6 +27,7 @@ type daemonProcess struct {
 
 	mu    sync.Mutex
 	lines []string
+	log   logged // what the daemon and its beat process wrote to their standard error
 }
 
 // startDaemon starts one for the address 192.0.2.100.
@@ -40,7 +41,8 @@ func startDaemon(t *testing.T, host *peer, c daemonConfig) *daemonProcess {
 	d.cmd.Env = append(os.Environ(), daemonVariable+"="+string(text))
 	out, err := d.cmd.StdoutPipe()
 	must(t, err)
-	d.cmd.Stderr = os.Stderr
+	d.cmd.Stderr = &d.log
+	d.cmd.WaitDelay = patience
 	must(t, d.cmd.Start())
 	go func() {
 		defer close(d.done)
@@ -58,7 +60,7 @@ func startDaemon(t *testing.T, host *peer, c daemonConfig) *daemonProcess {
 		<-d.done
 		timer.Stop()
 		if t.Failed() {
-			t.Logf("%s said\n%s", host.Name(), strings.Join(d.said(), "\n"))
+			t.Logf("%s said\n%s\n%s", host.Name(), strings.Join(d.said(), "\n"), d.log.String())
 		}
 	})
 	return d

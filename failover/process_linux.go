@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -26,6 +27,12 @@ const (
 	beatVariable = "LVSKIT_BEAT"
 	// beatSocket is the descriptor of the socket to the daemon.
 	beatSocket = 3
+	// beatStderr is the daemon's standard error, if tellsObituary ends the
+	// variable. What is said there when the daemon is gone reaches the same log.
+	beatStderr    = 4
+	tellsObituary = " and its last words"
+	// obituaryLimit is how long a reader of that log may take.
+	obituaryLimit = time.Second
 	// normalPriority follows in the variable if no other one is wanted.
 	normalPriority = "normal"
 	// beatTop is where the descriptors of both ends go to at most, as the table
@@ -92,11 +99,17 @@ func beatProcess(how string) error {
 	// The daemon says when it is over; a terminal or a supervisor means it.
 	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPIPE, unix.SIGTSTP)
 	unix.CloseOnExec(beatSocket) // if it stays there
+	var tells bool
 	conn, err := above(beatSocket)
 	if err != nil {
 		return fmt.Errorf("failover: socket of the beat process: %w", err)
 	}
 	k := newKeeper(conn)
+	if how, tells = strings.CutSuffix(how, tellsObituary); tells {
+		unix.CloseOnExec(beatStderr)
+		daemon := os.Getppid()
+		k.obituary = func(active []*ward) { k.write(beatStderr, daemon, active) }
+	}
 	var report processReport
 	if how == normalPriority {
 		report.Priority = normalPriority
@@ -107,6 +120,26 @@ func beatProcess(how string) error {
 		}
 	}
 	return k.run(report)
+}
+
+// write says in the log of the daemon what was done after its end. A reader
+// that does not read does not keep the process.
+func (k *keeper) write(fd, daemon int, active []*ward) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		var line bytes.Buffer
+		slog.New(slog.NewTextHandler(&line, nil)).Warn("the daemon is gone: "+k.said(active), "daemon", daemon)
+		b := line.Bytes()
+		if len(b) > lastWords {
+			b = append(b[:lastWords-1], '\n')
+		}
+		_, _ = unix.Write(fd, b) // nobody is left to be told
+	}()
+	select {
+	case <-done:
+	case <-time.After(obituaryLimit):
+	}
 }
 
 // above returns the file of a socket under a number above all others, and gives
@@ -158,7 +191,11 @@ func spawnBeat(cfg *BeatConfig) (*process, error) {
 	// The file that runs, also if another version has taken its place.
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Args = []string{filepath.Base(os.Args[0]) + ": beat"}
-	cmd.ExtraFiles = []*os.File{theirs} // is beatSocket
+	cmd.ExtraFiles = []*os.File{theirs}                                       // is beatSocket
+	if _, err := unix.FcntlInt(os.Stderr.Fd(), unix.F_GETFD, 0); err == nil { // it may be closed
+		cmd.ExtraFiles = append(cmd.ExtraFiles, os.Stderr) // is beatStderr
+		how += tellsObituary
+	}
 	cmd.Env = append(os.Environ(), beatVariable+"="+strconv.Itoa(os.Getpid())+" "+how)
 	last := new(words)
 	cmd.Stderr = last

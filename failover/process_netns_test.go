@@ -39,6 +39,9 @@ func TestNetnsDaemonIsKilled(t *testing.T) {
 	d1.kill(d1.cmd.Process.Pid, syscall.SIGKILL)
 	onlyAt(t, "the daemon is killed", d2, d1)
 	within(t, patience, "the process has ended", func() bool { return !runs(beat) })
+	within(t, patience, "its log tells of that", func() bool {
+		return d1.log.count(fmt.Sprintf(`msg="the daemon is gone: 1 address released, the others told" daemon=%d`, d1.cmd.Process.Pid)) == 1
+	})
 	if d2.count("the active router stops") == 0 {
 		t.Errorf("the other one was not told: %q", d2.said())
 	}
@@ -209,6 +212,9 @@ func TestNetnsNodeKeepsWhatNobodyTakes(t *testing.T) {
 		if !d.has() {
 			t.Error("the address is gone")
 		}
+		within(t, patience, "its log tells of that", func() bool {
+			return d.log.count("the daemon is gone: 1 address left in place, as nobody else would serve") == 1
+		})
 	})
 	t.Run("with a partner", func(t *testing.T) {
 		d1 := startDaemon(t, w.host("d3", "192.0.2.1/24"), nodeConfig(0, false))

@@ -50,6 +50,12 @@ func (l *logged) count(what string) int {
 	return strings.Count(l.b.String(), what)
 }
 
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
 func TestRefusedPartner(t *testing.T) {
 	tests := []struct {
 		name string
