@@ -68,7 +68,8 @@ type Config struct {
 	// to them, beside the intervals of their checks.
 	Hints bool
 
-	// StateFile remembers which services are ours; empty keeps nothing.
+	// StateFile remembers which services are ours; empty keeps nothing. Run
+	// refuses one that another daemon runs with.
 	StateFile string
 	// Control is the socket to answer on; nil for none. Run closes it.
 	Control net.Listener
@@ -180,6 +181,20 @@ func New(_ context.Context, cfg Config) (*Director, error) {
 // the partner is told, and our services leave the table. It returns nil
 // after a clean end.
 func (d *Director) Run(ctx context.Context) error {
+	if d.cfg.StateFile != "" {
+		unlock, err := lockState(ctx, d.cfg.StateFile)
+		switch {
+		case err == nil:
+			defer unlock()
+		case errors.Is(err, errTaken):
+			if d.cfg.Control != nil {
+				_ = d.cfg.Control.Close() // as at every end
+			}
+			return err
+		default: // a file that cannot be written is told of, and no reason not to serve
+			d.log.Warn("a second daemon would not be noticed", "err", err)
+		}
+	}
 	d.log.Info("director starts", "config", d.setup.Source, "serial", d.setup.Serial,
 		"dataplane", d.cfg.DataplaneKind, "why", d.cfg.DataplaneReason, "identity", d.cfg.Identity)
 	for _, n := range d.setup.Notes {
