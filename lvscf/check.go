@@ -46,6 +46,7 @@ func (c *Config) check(col *collector, faulty bool) {
 	k.blocks(active)
 	k.nat(active)
 	k.vrrp()
+	k.routes()
 	k.idleKeys()
 }
 

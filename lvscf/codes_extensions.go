@@ -25,6 +25,9 @@ const (
 	codeIdleKey        Code = "LVS180"
 	codeNobodyToAsk    Code = "LVS181"
 	codeApartNAT       Code = "LVS182"
+	codeRouteGateway   Code = "LVS183"
+	codeRouteSource    Code = "LVS184"
+	codeSameRoute      Code = "LVS185"
 )
 
 // exampleVRRP is a file with vrrp blocks.
@@ -151,6 +154,21 @@ func extensionCodes() []CodeInfo {
 			"With network = nat answers have to come back through the router that has the virtual address. When one cable fails, only the vrrp block of that side moves to the other router, unless a sync group holds the blocks together.",
 			"failover_mode = vrrp\nnetwork = nat\nnat_router = 10.0.0.254 eth1:1\nnat_nmask = 255.255.255.0\nvrrp outside {\n\tinterface = eth0\n\tvrid = 7\n}\nvrrp inside {\n\tinterface = eth1\n\tvrid = 8\n}\n"+exampleVirtual(),
 			"write the same sync_group into the blocks",
+		),
+		doubt(
+			codeRouteGateway, "a route by way of the router's own address",
+			"A gateway is the next router. The kernel refuses an address that is its own, so the route would be missing on the active router.",
+			exampleGlobal(`route = "198.51.100.0/24 via 192.0.2.10"`), "name the next router",
+		),
+		advice(
+			codeRouteSource, "a route with a source that is not on both routers",
+			"The word src names the address that the router itself sends from. The kernel refuses one that is not its own at that moment, so it must move with the route, or be on each router.",
+			exampleGlobal(`route = "198.51.100.0/24 dev eth0 src 192.0.2.77"`), "write a virtual address, a floating_address or a static_address, or leave src out",
+		),
+		failure(
+			codeSameRoute, "two routes to one place",
+			"The kernel tells routes apart by destination, metric and table. Of two that are equal in these only one can be there, and it would go when either is removed.",
+			exampleGlobal(`route = "198.51.100.0/24 via 192.0.2.253"`, `route = "198.51.100.0/24 via 192.0.2.254"`), "remove one of them, or give it another metric",
 		),
 	}
 }

@@ -100,6 +100,9 @@ type Config struct {
 	// services; StaticAddresses are on each router all the time.
 	FloatingAddresses []DeviceAddress `json:"floating_address,omitempty"`
 	StaticAddresses   []DeviceAddress `json:"static_address,omitempty"`
+	// Routes move with the active router. With [VRRPMode] each goes with the
+	// vrrp block on its device, or else with the first one.
+	Routes []Route `json:"route,omitempty"`
 	Announcing
 	// DrainTime is how long a server that leaves the configuration may keep
 	// its connections; zero removes it at once.

@@ -52,6 +52,8 @@ type VRRP struct {
 	// Addresses move with this router besides those of the virtual blocks
 	// that name it.
 	Addresses []DeviceAddress `json:"address,omitempty"`
+	// Routes move with this router.
+	Routes []Route `json:"route,omitempty"`
 	// TrackInterfaces are further devices that must be up.
 	TrackInterfaces []string `json:"track_interface,omitempty"`
 	// TrackWeights are devices that change the priority.

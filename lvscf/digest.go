@@ -57,6 +57,7 @@ func (c *Config) meaning() *Config {
 	}
 	m.FloatingAddresses = sorted(c.FloatingAddresses, DeviceAddress.String)
 	m.StaticAddresses = sorted(c.StaticAddresses, DeviceAddress.String)
+	m.Routes = sorted(c.Routes, Route.String)
 	m.VRRPs = sorted(c.VRRPs, func(r VRRP) string { return r.Name })
 	for i := range m.VRRPs {
 		r := &m.VRRPs[i]
@@ -67,6 +68,7 @@ func (c *Config) meaning() *Config {
 		}
 		r.UnicastSource.byName()
 		r.Addresses = sorted(r.Addresses, DeviceAddress.String)
+		r.Routes = sorted(r.Routes, Route.String)
 		r.TrackInterfaces = sorted(r.TrackInterfaces, strings.Clone)
 		r.TrackWeights = sorted(r.TrackWeights, DeviceWeight.String)
 		r.Checks = sorted(r.Checks, func(k Check) string { return k.Name })

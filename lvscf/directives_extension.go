@@ -48,6 +48,11 @@ var globalExtensions = []directive{
 		set: add((*values).deviceAddress, func(s *scope) *[]DeviceAddress { return &s.c.StaticAddresses }),
 	},
 	{
+		name: "route", where: inGlobal | inVRRP, kind: "text, a route", example: `"198.51.100.0/24 via 192.0.2.254 dev eth0"`, args: 1, repeats: true, since: sinceExtensions,
+		doc: "route that moves with the addresses, in the words of ip-route(8): the destination or default, then via and the gateway, dev and the device, or both, and src, metric and table where they are wanted; in the global section it goes with the active router, with vrrp blocks with the one on its device, or else with the first",
+		set: add((*values).route, (*scope).routes),
+	},
+	{
 		name: "garp_count", where: inGlobal | inVRRP, kind: "integer 1..100", example: "5", args: 1, since: sinceExtensions,
 		doc: "how often the neighbours are told of the addresses after a take-over",
 		set: to(func(v *values) (int, bool) { n, ok := v.number(1, 100); return int(n), ok }, func(s *scope) *int { return &s.announcing().GARPCount }),

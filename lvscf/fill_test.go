@@ -60,6 +60,12 @@ func (f *filler) fill(v reflect.Value) {
 	case StatusCodes:
 		v.Set(reflect.ValueOf(StatusCodes{{200, 200 + n%50}, {400, 404}}))
 		return
+	case Route:
+		v.Set(reflect.ValueOf(Route{
+			Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 3, byte(n >> 8), byte(n)}), 32), Gateway: netip.AddrFrom4([4]byte{10, 4, byte(n >> 8), byte(n)}),
+			Device: fmt.Sprintf("t%d", n), Source: netip.AddrFrom4([4]byte{10, 5, byte(n >> 8), byte(n)}), Metric: uint32(n), Table: uint32(n),
+		}))
+		return
 	case Service, Network, FailoverMode, VRRPAuth, VRRPChecksum, StartState, CheckThrough, TunnelType, TunnelChecksum, ReservationConflict:
 		v.SetUint(1)
 		return
@@ -102,7 +108,7 @@ func (f *filler) change(c *Config) string {
 			case sf.Tag.Get("json") == "-" || sf.Name == "Serial" || sf.Name == "Includes":
 			case sf.Anonymous:
 				walk(fv, path)
-			case fv.Kind() == reflect.Slice && fv.Type().Elem().Kind() == reflect.Struct && fv.Type().Elem().NumField() > 4:
+			case fv.Kind() == reflect.Slice && fv.Type().Elem().Kind() == reflect.Struct && fv.Type().Elem().NumField() > 4 && fv.Type().Elem() != reflect.TypeFor[Route]():
 				for j := range fv.Len() {
 					walk(fv.Index(j), fmt.Sprintf("%s/%s[%d]", path, sf.Name, j))
 				}

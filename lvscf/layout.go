@@ -18,7 +18,7 @@ var directiveOrder = map[blockMask][]string{
 		"primary", "primary_private", "primary_shared", "service", "rsh_command",
 		"backup_active", "backup", "backup_private", "backup_shared",
 		"failover_mode", "heartbeat", "heartbeat_port", "heartbeat_path", "heartbeat_key_file", "keepalive", "deadtime", "witness", "fence_cmd",
-		"network", "nat_router", "nat_nmask", "floating_address", "static_address",
+		"network", "nat_router", "nat_nmask", "floating_address", "static_address", "route",
 		"garp_count", "garp_interval", "garp_refresh", "reservation_conflict_action", "debug_level",
 		"active_cmd", "inactive_cmd", "notify_cmd", "notify_fifo", "monitor_links",
 		"syncdaemon", "syncd_iface", "syncd_id", "syncd_group", "syncd_port", "syncd_ttl", "syncd_maxlen",
@@ -48,7 +48,7 @@ var directiveOrder = map[blockMask][]string{
 	inVRRP: {
 		"interface", "vrid", "priority", "backup_priority", "version", "advert_interval", "down_adverts",
 		"preempt", "preempt_delay", "accept", "virtual_mac", "checksum", "unicast_source", "unicast_peer", "auth", "key_file",
-		"address", "track_interface", "track_weight", "sync_group", "garp_count", "garp_interval", "garp_refresh",
+		"address", "route", "track_interface", "track_weight", "sync_group", "garp_count", "garp_interval", "garp_refresh",
 		"master_cmd", "backup_cmd", "fault_cmd", "notify_cmd",
 	},
 }

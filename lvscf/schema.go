@@ -120,6 +120,8 @@ func valueSchema(t reflect.Type, d *directive) object {
 		return object{"type": "string", "pattern": `^[0-9A-Fa-f.:]+/[0-9]{1,3} [^ /\t]{1,15}$`}
 	case reflect.TypeFor[DeviceWeight]():
 		return object{"type": "string", "pattern": `^[^ /\t]{1,15} -?[0-9]{1,3}$`}
+	case reflect.TypeFor[Route]():
+		return object{"type": "string", "pattern": `^[0-9A-Fa-f.:]+/[0-9]{1,3}( (via|dev|src|metric|table) [^ \t]+)+$`}
 	case reflect.TypeFor[Netmask]():
 		return object{"type": "string", "pattern": `^([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9]{1,3})$`}
 	case reflect.TypeFor[Scheduler]():

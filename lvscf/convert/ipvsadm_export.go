@@ -133,7 +133,7 @@ var ruleFates = map[string]map[string]fate{
 		"primary_shared": unread, "backup_shared": unread, "reservation_conflict_action": unread,
 		"primary": lostFailover, "primary_private": lostFailover, "backup": lostFailover, "backup_private": lostFailover,
 		"backup_active": lostFailover, "heartbeat_port": lostFailover, "keepalive": lostFailover, "deadtime": lostFailover,
-		"monitor_links": lostFailover, "failover_mode": lostFailover, "heartbeat_path": lostFailover, "heartbeat_key_file": lostFailover, "witness": lostFailover, "fence_cmd": lostFailover,
+		"monitor_links": lostFailover, "failover_mode": lostFailover, "heartbeat_path": lostFailover, "heartbeat_key_file": lostFailover, "witness": lostFailover, "fence_cmd": lostFailover, "route": lostFailover,
 		"garp_count": lostFailover, "garp_interval": lostFailover, "garp_refresh": lostFailover,
 		"nat_router": lostAddress, "nat_nmask": lostAddress, "floating_address": lostAddress, "static_address": lostAddress,
 		"syncdaemon": lostSync, "syncd_iface": lostSync, "syncd_id": lostSync, "syncd_group": lostSync, "syncd_port": lostSync,

@@ -331,6 +331,9 @@ func change(v reflect.Value) bool {
 	case *[]lvscf.DeviceWeight:
 		*x = append(*x, lvscf.DeviceWeight{Device: "eth8", Weight: -7})
 		return true
+	case *[]lvscf.Route:
+		*x = append(*x, lvscf.Route{Prefix: netip.MustParsePrefix("203.0.113.0/28"), Device: "eth7", Metric: 9})
+		return true
 	case *lvscf.StatusCodes:
 		*x = lvscf.StatusCodes{{Min: 404, Max: 404}}
 		return true

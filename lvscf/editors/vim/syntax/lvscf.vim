@@ -24,7 +24,7 @@ syntax match lvscfWord /\%(^\|[[:blank:]=,]\)\@<=\%(lvs\|fos\|nat\|direct\|tunne
 syntax match lvscfGlobal /^\s*\%(serial_no\|primary\|primary_private\|primary_shared\|backup\|backup_private\|backup_shared\|backup_active\|heartbeat\|heartbeat_port\|keepalive\|deadtime\|service\|rsh_command\|network\|nat_router\|nat_nmask\|reservation_conflict_action\|debug_level\|monitor_links\|syncdaemon\|syncd_iface\|syncd_id\|tcp_timeout\|tcpfin_timeout\|udp_timeout\|hard_shutdown\|active_cmd\|inactive_cmd\|ipvsadm\|sync\)\ze\s*=/ nextgroup=lvscfValue skipwhite
 highlight default link lvscfGlobal Keyword
 
-syntax match lvscfGlobalExtension /^\s*\%(include\|failover_mode\|heartbeat_path\|heartbeat_key_file\|witness\|fence_cmd\|floating_address\|static_address\|garp_count\|garp_interval\|garp_refresh\|drain_time\|control_target\|mass_failure\|syncd_group\|syncd_port\|syncd_ttl\|syncd_maxlen\|notify_cmd\|notify_fifo\)\ze\s*=/ nextgroup=lvscfValue skipwhite
+syntax match lvscfGlobalExtension /^\s*\%(include\|failover_mode\|heartbeat_path\|heartbeat_key_file\|witness\|fence_cmd\|floating_address\|static_address\|route\|garp_count\|garp_interval\|garp_refresh\|drain_time\|control_target\|mass_failure\|syncd_group\|syncd_port\|syncd_ttl\|syncd_maxlen\|notify_cmd\|notify_fifo\)\ze\s*=/ nextgroup=lvscfValue skipwhite
 highlight default link lvscfGlobalExtension PreProc
 
 syntax match lvscfVirtual /^\s*\%(active\|address\|vip_nmask\|sorry_server\|fwmark\|port\|protocol\|scheduler\|persistent\|pmask\|send\|expect\|use_regex\|send_program\|load_monitor\|timeout\|reentry\|quiesce_server\|client_monitor\|master\|dirs\|start_cmd\|stop_cmd\)\ze\s*=/ nextgroup=lvscfValue skipwhite contained
@@ -42,7 +42,7 @@ highlight default link lvscfServerExtension PreProc
 syntax match lvscfCheckExtension /^\s*\%(kind\|address\|port\|source\|interface\|mark\|through\|timeout\|send\|expect\|use_regex\|require_reply\|method\|path\|host\|header\|http_version\|status\|body\|body_regex\|digest\|tls\|starttls\|server_name\|verify\|ca_file\|cert_file\|key_file\|query\|query_type\|grpc_service\|user\|password_file\|database\|role\|command\|use_weight\|weight\|interval\|fast_interval\|down_interval\|connect_timeout\|tls_timeout\|read_timeout\|rise\|fall\|start_state\)\ze\s*=/ nextgroup=lvscfValue skipwhite contained
 highlight default link lvscfCheckExtension PreProc
 
-syntax match lvscfVrrpExtension /^\s*\%(vrid\|priority\|backup_priority\|version\|advert_interval\|down_adverts\|preempt\|preempt_delay\|accept\|virtual_mac\|checksum\|unicast_peer\|unicast_source\|auth\|key_file\|address\|track_interface\|track_weight\|sync_group\|master_cmd\|backup_cmd\|fault_cmd\|garp_count\|garp_interval\|garp_refresh\|notify_cmd\|interface\)\ze\s*=/ nextgroup=lvscfValue skipwhite contained
+syntax match lvscfVrrpExtension /^\s*\%(vrid\|priority\|backup_priority\|version\|advert_interval\|down_adverts\|preempt\|preempt_delay\|accept\|virtual_mac\|checksum\|unicast_peer\|unicast_source\|auth\|key_file\|address\|track_interface\|track_weight\|sync_group\|master_cmd\|backup_cmd\|fault_cmd\|route\|garp_count\|garp_interval\|garp_refresh\|notify_cmd\|interface\)\ze\s*=/ nextgroup=lvscfValue skipwhite contained
 highlight default link lvscfVrrpExtension PreProc
 
 syntax region lvscfBlockCheck matchgroup=lvscfBlock start=/^\s*check\s\+\S\+\s*{/ end=/^\s*}/ fold contained
