@@ -79,6 +79,9 @@ func writeStatus(w io.Writer, st *control.Status, history bool, now time.Time) e
 		}
 		fmt.Fprintf(tw, "addresses\t%s\t%s\n", held, strings.Join(st.Role.Addresses, ", "))
 	}
+	for _, u := range st.Role.Unreachable {
+		fmt.Fprintf(tw, "\tTROUBLE\t%s\n", u)
+	}
 	for _, d := range st.Role.SyncDaemons {
 		fmt.Fprintf(tw, "sync daemon\truns\t%s\n", d)
 	}

@@ -149,3 +149,19 @@ func TestHandedOver(t *testing.T) {
 		}
 	}
 }
+
+// Addresses that nobody reaches are trouble, right below what is held.
+func TestStatusOfADeadLink(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	r := control.Role{
+		Role: "active", Identity: "primary", Since: now, Reason: "the partner is silent", Addresses: []string{"192.0.2.100/24 dev eth0"}, AddressesHeld: true,
+		Unreachable: []string{"eth0 has no carrier: nobody reaches 192.0.2.100/24; monitor_links = 1 lets the other router take over"},
+	}
+	const want = `role  active (primary)  since 0s: the partner is silent
+addresses  held here  192.0.2.100/24 dev eth0
+  TROUBLE  eth0 has no carrier: nobody reaches 192.0.2.100/24; monitor_links = 1 lets the other router take over
+`
+	if diff := cmp.Diff(want, statusLines(t, r, now)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

@@ -71,6 +71,9 @@ type Role struct {
 	// does.
 	Addresses     []string `json:"addresses"`
 	AddressesHeld bool     `json:"addresses_held"`
+	// Unreachable says of each device that is down or has no carrier which of
+	// the addresses that are held here nobody reaches for that, and what helps.
+	Unreachable []string `json:"unreachable,omitempty"`
 	// Error is the trouble with taking or giving back the addresses.
 	Error string `json:"error,omitempty"`
 	// Rival tells that both routers are active.

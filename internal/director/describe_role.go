@@ -3,6 +3,7 @@ package director
 import (
 	"cmp"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 
@@ -19,6 +20,7 @@ type polled struct {
 	node    failover.Status
 	routers []failover.RouterStatus
 	beat    control.Beat
+	dead    []deadLink
 }
 
 // poll asks the electors. It must not be the loop that waits for their answers,
@@ -33,6 +35,7 @@ func (d *Director) poll() *polled {
 			}
 		}
 		p.node, p.members = m.node.Status(), []*member{m}
+		p.dead = p.deadLinks(net.Interfaces)
 		return p
 	}
 	for _, m := range all {
@@ -41,6 +44,7 @@ func (d *Director) poll() *polled {
 		}
 		p.members, p.routers = append(p.members, m), append(p.routers, m.router.Status())
 	}
+	p.dead = p.deadLinks(net.Interfaces)
 	return p
 }
 
@@ -54,6 +58,7 @@ func (d *Director) describeRole(p *polled) control.Role {
 	}
 	r.Identity = d.identity
 	r.Beat = p.beat
+	r.Unreachable = d.setup.unreachable(p.dead)
 	r.Sightings = d.loop.sightings.list()
 	for _, m := range p.members {
 		for _, t := range m.track.present().Status().Tracks {
