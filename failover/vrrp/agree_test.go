@@ -132,6 +132,21 @@ func TestMemberIsReadyFirst(t *testing.T) {
 	if diff := cmp.Diff([]string{"send", "state", "announce"}, told(out)); diff != "" || n.reason != ReasonActiveSilent || n.Ready() {
 		t.Errorf("%v for %v (-want +got):\n%s", n.state, n.reason, diff)
 	}
+	// Ready to relieve a lower one, which then is gone.
+	l := *member(t, "heard")
+	l, _ = l.Step(advert(second/10, 50, low), second/10)
+	l, _ = l.Step(Event{Kind: EventTick}, down-2*second)
+	if l.reason != ReasonPreempt || !l.Ready() || l.Next() != down+second/10 {
+		t.Errorf("above a lower router: %v, ready %v, next %v", l.reason, l.Ready(), l.Next())
+	}
+	l, _ = l.Step(advert(second, 50, low), second)
+	if late, _ := l.Step(Event{Kind: EventTick}, down); late.reason != ReasonPreempt {
+		t.Errorf("while the lower router serves: %v", late.reason)
+	}
+	l, _ = l.Step(Event{Kind: EventTick}, down+second)
+	if l.reason != ReasonActiveSilent || !l.Ready() || l.base != second || l.Next() != Never {
+		t.Errorf("when the lower router is gone: %v, ready %v, since %v, next %v", l.reason, l.Ready(), l.base, l.Next())
+	}
 	o := *member(t, "heard")
 	if o, _ = o.Step(Event{Kind: EventFollow, State: StateActive}, down); o.state != StateActive || o.reason != ReasonGroup {
 		t.Errorf("the other one is %v for %v", o.state, o.reason)

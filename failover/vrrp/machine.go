@@ -402,7 +402,12 @@ func (m *Machine) follow(e Event, now time.Duration, out *[]Action) {
 func (m *Machine) tick(now time.Duration, out *[]Action) {
 	switch m.state {
 	case StateBackup:
-		if !m.ready && now >= m.downAt() {
+		switch {
+		case m.ready && now >= m.goneAt():
+			// To relieve it took all members; to follow it takes the quickest.
+			m.base = m.activeAt
+			m.claim(ReasonActiveSilent, now, out)
+		case !m.ready && now >= m.downAt():
 			r := ReasonActiveSilent
 			switch {
 			case m.soon:
@@ -493,6 +498,15 @@ func (m *Machine) downAt() time.Duration {
 	return max(m.base+d, m.notBefore)
 }
 
+// goneAt is when a router of lower priority that is to be relieved has fallen
+// silent, while the group keeps us from relieving it.
+func (m *Machine) goneAt() time.Duration {
+	if m.reason != ReasonPreempt {
+		return Never
+	}
+	return m.activeAt + m.DownInterval()
+}
+
 func (m *Machine) rivalGoneAt() time.Duration {
 	return m.rivalAt + DefaultDownAdverts*max(m.p.Interval, announceEvery)
 }
@@ -503,7 +517,7 @@ func (m *Machine) Next() time.Duration {
 	switch m.state {
 	case StateBackup:
 		if m.ready {
-			return Never
+			return m.goneAt()
 		}
 		return m.downAt()
 	case StateActive:
