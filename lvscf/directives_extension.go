@@ -35,7 +35,7 @@ var globalExtensions = []directive{
 	{
 		name: "fence_cmd", where: inGlobal, kind: "text, a command", example: `"/usr/local/sbin/fence-partner %h"`, args: 1, since: sinceExtensions,
 		doc: "program that makes sure that a silent partner does not serve, run before its place is taken, after the witness has answered; the word %h in it stands for the partner's address; while it fails, or is not done within a minute, this router does not serve, and runs it again",
-		set: to(command, func(s *scope) *string { return &s.c.FenceCmd }),
+		set: to((*values).fence, func(s *scope) *string { return &s.c.FenceCmd }),
 	},
 	{
 		name: "floating_address", where: inGlobal, kind: "address/length and device", example: "192.0.2.11/24 eth0:2", args: 2, repeats: true, since: sinceExtensions,

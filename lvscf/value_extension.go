@@ -1,6 +1,7 @@
 package lvscf
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"net/netip"
@@ -82,6 +83,33 @@ func (v *values) command() (string, bool) {
 		return "", false
 	}
 	return t.Text, true
+}
+
+// CheckFence reports what is wrong with a command as fence_cmd and the flag
+// --fence take it: nothing, or quotes. Its words are what blanks separate and no
+// shell reads them, so one with quotes would fail at the moment at which a
+// partner is dead.
+func CheckFence(command string) error {
+	switch {
+	case strings.TrimSpace(command) == "":
+		return errors.New("there is no program in it")
+	case strings.ContainsAny(command, `"'`):
+		return errors.New("it is split at blanks and no shell reads it, so quotes mean nothing there: put it into a script")
+	}
+	return nil
+}
+
+// fence reads the program that fences a partner.
+func (v *values) fence() (string, bool) {
+	text, ok := v.command()
+	if !ok {
+		return "", false
+	}
+	if err := CheckFence(text); err != nil {
+		v.bad(v.args[0], "invalid argument: "+quote(text)+": "+err.Error(), v.example())
+		return "", false
+	}
+	return text, true
 }
 
 // path reads a file name, which must not be empty.

@@ -43,7 +43,7 @@ func TestPairFlags(t *testing.T) {
 		{"a name", pair, "gateway", "", false, `witness "gateway": want an address`},
 		{"no such program", pair, "", "/no/such/program %h", false, "there is no such program that can be run"},
 		{"a line for a shell", pair, "", "/bin/sh -c 'exit 0'", false, "put it into a script"},
-		{"an empty command", pair, "", " ", false, "want a program"},
+		{"an empty command", pair, "", " ", false, "there is no program"},
 		{"with VRRP", routers, "192.0.2.254", "", false, "lvs.cf has failover_mode = vrrp"},
 		{"without a partner", alone, "", "", true, "backup_active = 1 into lvs.cf"},
 	} {

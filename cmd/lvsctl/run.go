@@ -20,6 +20,7 @@ import (
 	"github.com/lvskit/lvskit/failover/pulse"
 	"github.com/lvskit/lvskit/internal/control"
 	"github.com/lvskit/lvskit/internal/director"
+	"github.com/lvskit/lvskit/lvscf"
 )
 
 // Where things are unless told otherwise.
@@ -247,12 +248,11 @@ func pairFlags(setup *director.Setup, o *director.PairOptions, witness, fence st
 		return usagef("%s are for failover_mode = pulse, and %s has failover_mode = vrrp", flags, setup.Source)
 	case !setup.Heartbeat.Enabled:
 		return usagef("%s are for a router with a partner: write backup and backup_active = 1 into %s", flags, setup.Source)
-	case fence != "" && strings.TrimSpace(fence) == "":
-		return usagef("fence %q: want a program", fence)
-	case strings.ContainsAny(fence, `"'`):
-		return usagef("fence %q: it is split at blanks and no shell reads it, so quotes mean nothing there: put it into a script", fence)
 	}
 	if fence != "" {
+		if err := lvscf.CheckFence(fence); err != nil {
+			return usagef("fence %q: %v", fence, err)
+		}
 		// Told now, and not when the partner is dead.
 		if _, err := exec.LookPath(strings.Fields(fence)[0]); err != nil {
 			return fmt.Errorf("fence %q: there is no such program that can be run: %w", fence, err)
