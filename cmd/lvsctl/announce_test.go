@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/lvskit/lvskit/internal/control"
 )
 
 func TestAnnounceAndYieldUsedWrongly(t *testing.T) {
@@ -36,5 +38,13 @@ func TestAnnounceAndYieldUsedWrongly(t *testing.T) {
 				t.Errorf("printed %q", out.String())
 			}
 		})
+	}
+}
+
+// Who reclaims is told how long that may take.
+func TestReclaimTellsHowLong(t *testing.T) {
+	got := reclaimText(&control.Role{Routers: []control.Router{{DownMS: 341.4}, {DownMS: 3609}}})
+	if want := "ordered: this router takes over where its priority is the highest, within 3.609s; see lvsctl status"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

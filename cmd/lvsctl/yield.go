@@ -79,7 +79,8 @@ has no partner that is able to take over, or nobody did within --wait.`,
 }
 
 // reclaim orders the routers of a daemon to take over again, and does not wait:
-// whether they do is a matter of priorities.
+// whether they do is a matter of priorities. They need their down interval for
+// it, as at any time at which nobody of a higher priority is heard.
 func reclaim(c *cli.Context, client *control.Client, asJSON bool) error {
 	st, err := client.Reclaim(c.Context)
 	if err != nil {
@@ -92,8 +93,17 @@ func reclaim(c *cli.Context, client *control.Client, asJSON bool) error {
 			Seconds float64      `json:"seconds"`
 		}{"lvskit.yield/v1", st.Role, 0})
 	}
-	fmt.Fprintln(c.App.Writer, "ordered: this router takes over where its priority is the highest")
+	fmt.Fprintln(c.App.Writer, reclaimText(&st.Role))
 	return nil
+}
+
+// reclaimText says what the order brings about, and how long that takes.
+func reclaimText(r *control.Role) string {
+	var down float64
+	for _, x := range r.Routers {
+		down = max(down, x.DownMS)
+	}
+	return fmt.Sprintf("ordered: this router takes over where its priority is the highest, within %v; see lvsctl status", msText(down))
 }
 
 // handedOver reports whether others serve and this router does not.

@@ -49,3 +49,30 @@ func TestAddressesAreHeldUntilTheyAreLetGo(t *testing.T) {
 		})
 	}
 }
+
+// Who is ordered to hand over and does not serve says who does.
+func TestWhoServesInstead(t *testing.T) {
+	node := func(p failover.PartnerStatus) polled { return polled{node: failover.Status{Partner: p}} }
+	members := []*member{newMember("outside", nil), newMember("inside", nil)}
+	routers := func(list ...failover.RouterStatus) polled { return polled{members: members, routers: list} }
+	other := failover.RouterStatus{Active: netip.MustParseAddr("192.0.2.2")}
+	for _, tt := range []struct {
+		name string
+		p    polled
+		want string
+	}{
+		{"a partner that serves", node(failover.PartnerStatus{Known: true, Alive: true, Role: failover.RoleActive}), "the partner is: order it there"},
+		{"a partner in fault", node(failover.PartnerStatus{Known: true, Alive: true, Role: failover.RoleFault}), "the partner is fault, too"},
+		{"a silent partner", node(failover.PartnerStatus{Known: true, Role: failover.RoleActive}), "the partner is silent, and was active"},
+		{"no partner", node(failover.PartnerStatus{}), "nor was a partner ever heard"},
+		{"routers", routers(other, other), "192.0.2.2 is, of vrrp outside, 192.0.2.2 is, of vrrp inside: order it there"},
+		{"one router", routers(failover.RouterStatus{}, other), "192.0.2.2 is, of vrrp inside: order it there"},
+		{"no router", routers(failover.RouterStatus{}), "no active router is heard"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := tt.p.whoServes(); got != tt.want {
+				t.Errorf("%q, want %q", got, tt.want)
+			}
+		})
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -358,14 +359,43 @@ func (d *Director) yield() error {
 		}
 	}
 	if !given && len(refused) == 0 {
-		return failover.ErrNotActive
+		return fmt.Errorf("%w: %s", failover.ErrNotActive, d.poll().whoServes())
 	}
 	return errors.Join(refused...)
 }
 
+// whoServes says who is active in place of this director, as far as is known
+// here.
+func (p *polled) whoServes() string {
+	var all []string
+	for i := range p.routers {
+		if s := &p.routers[i]; s.Active.IsValid() {
+			all = append(all, fmt.Sprintf("%v is, of vrrp %s", s.Active, p.members[i].name()))
+		}
+	}
+	switch partner := &p.node.Partner; {
+	case len(all) > 0:
+		return strings.Join(all, ", ") + ": order it there"
+	case len(p.routers) > 0:
+		return "no active router is heard"
+	case !partner.Known:
+		return "nor was a partner ever heard"
+	case !partner.Alive:
+		return "the partner is silent, and was " + partner.Role.String()
+	case partner.Role == failover.RoleActive:
+		return "the partner is: order it there"
+	default:
+		return "the partner is " + partner.Role.String() + ", too"
+	}
+}
+
 // reclaim ends what yield began.
 func (d *Director) reclaim() error {
-	for _, m := range d.electing.present() {
+	present := d.electing.present()
+	if !slices.ContainsFunc(present, func(m *member) bool { return m.router == nil || m.router.Yielded() }) {
+		return errors.New("there is nothing to reclaim: no router of this daemon has yielded and waits since")
+	}
+	for _, m := range present {
 		if m.router == nil {
 			return errors.New("with heartbeats nothing fails back by itself, so there is nothing to reclaim: order the partner to yield")
 		}

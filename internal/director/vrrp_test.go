@@ -187,14 +187,20 @@ func TestRoutersOfTwoDirectors(t *testing.T) {
 		if diff := cmp.Diff([2][]string{{"backup 7"}, {"master 7"}}, [2][]string{p.one.syncs(), p.two.syncs()}); diff != "" {
 			t.Errorf("sync daemons (-want +got):\n%s", diff)
 		}
-		if _, err := p.one.d.Yield(t.Context()); err == nil || !strings.Contains(err.Error(), "not active") {
+		if _, err := p.one.d.Yield(t.Context()); !errors.Is(err, failover.ErrNotActive) || !strings.Contains(err.Error(), "10.0.0.2 is, of vrrp outside, 10.1.0.2 is, of vrrp inside: order it there") {
 			t.Errorf("to yield twice: %v", err)
+		}
+		if _, err := p.two.d.Reclaim(t.Context()); err == nil || !strings.Contains(err.Error(), "nothing to reclaim") {
+			t.Errorf("to reclaim what nobody yielded: %v", err)
 		}
 		if _, err := p.one.d.Reclaim(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(5 * time.Second)
 		p.want("taken again", []string{web}, []string{mail})
+		if _, err := p.one.d.Reclaim(t.Context()); err == nil || !strings.Contains(err.Error(), "nothing to reclaim") {
+			t.Errorf("to reclaim twice: %v", err)
+		}
 
 		// One link is cut: both serve what it is about, and only that.
 		p.segments[0].Partition(p.stations[0][0], p.stations[1][0], true)
