@@ -36,6 +36,7 @@ type channel struct {
 
 	sent, received atomic.Uint64
 	drops          [pulse.DropCount]atomic.Uint64
+	dropped        [pulse.DropCount]atomic.Int64 // the time of the last one
 
 	mu      sync.Mutex
 	conn    PacketConn // nil while it is closed
@@ -207,10 +208,16 @@ func (n *Node) take(c *channel, packet []byte, from netip.AddrPort, at time.Dura
 	n.heard(c, &c.beat, at)
 }
 
+// drop counts a packet that is refused.
+func (c *channel) drop(d pulse.Drop, now time.Duration) {
+	c.dropped[d].Store(int64(now))
+	c.drops[d].Add(1)
+}
+
 // refuse counts a packet under its reason and tells the unusual ones.
 func (n *Node) refuse(c *channel, d pulse.Drop) {
-	c.drops[d].Add(1)
 	at := n.clock()
+	c.drop(d, at)
 	n.mu.Lock()
 	n.refusals.note(d, at, n.cfg.DeadAfter)
 	why := n.refused(at)

@@ -118,7 +118,7 @@ func (n *Node) heardPiece(c *channel, p *pulse.Piece) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if d := n.guard.AcceptPiece(c.index, p); d != pulse.DropNone {
-		c.drops[d].Add(1)
+		c.drop(d, n.clock())
 		return
 	}
 	if p.Kind == pulse.PieceVerdicts {

@@ -172,7 +172,7 @@ func (e *effects) removedBy(s Sighting, now time.Time) {
 			pause = min(firstRepair<<(over-1), slowestRepair)
 		}
 		v.repairAt = now.Add(pause)
-		reason = fmt.Sprintf("%s was removed by someone else for the %dth time in a row and is put back in %v: look for a network manager, "+
+		reason = fmt.Sprintf("%s was removed by someone else for the %dth time in a row and is put back after a pause of %v: look for a network manager, "+
 			"a DHCP client or another failover program that holds %s for its own, and make it leave our addresses alone",
 			what, v.removals, pause, s.Device)
 	}

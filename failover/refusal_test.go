@@ -95,7 +95,10 @@ func TestRefusedPartner(t *testing.T) {
 				t.Errorf("%d warnings in three minutes, want one a minute and channel", got)
 			}
 			p.primary.kill(t)
-			time.Sleep(decided)
+			time.Sleep(time.Minute)
+			if age := time.Since(p.backup.node.Status().Channels[0].LastDrops["bad-key"]); age < 50*time.Second || age > 70*time.Second {
+				t.Errorf("the last one that was refused came %v ago, want a minute", age)
+			}
 			if st := p.backup.node.Status(); st.Reason != silent || st.Partner.Refused != "" {
 				t.Errorf("after its end the partner is still refused: %q, %+v", st.Reason, st.Partner)
 			}

@@ -64,6 +64,7 @@ type Router struct {
 	stalls   uint64
 	stallAt  time.Duration // when a stall was last told; 0 is never
 	drops    [vrrp.DropCount]uint64
+	dropped  [vrrp.DropCount]time.Duration // when the last one came
 	told     [vrrp.DropCount]time.Duration // when a refusal was last told; 0 is never
 	refused  refusal
 	// Another router is configured in another way: when we complained last (0

@@ -240,6 +240,7 @@ func (f *refusal) why(now, dead time.Duration) string {
 // refuse counts a packet under its reason and tells the unusual ones.
 func (r *Router) refuse(d vrrp.Drop, p *AdvertPacket, now time.Duration) {
 	r.drops[d]++
+	r.dropped[d] = now
 	if d == vrrp.DropVRID || d == vrrp.DropCARP || len(p.Payload) > 1 && p.Payload[1] != r.cfg.VRID {
 		return // others live on this network, too
 	}

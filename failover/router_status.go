@@ -54,10 +54,12 @@ type RouterStatus struct {
 	// Peers are the routers that were heard, at most 16, the latest last.
 	Peers []RouterPeer `json:"peers"`
 	// Sent and Received count packets; Drops those that were refused, by
-	// reason, without the reasons that never occurred.
-	Sent     uint64            `json:"sent"`
-	Received uint64            `json:"received"`
-	Drops    map[string]uint64 `json:"drops,omitempty"`
+	// reason, without the reasons that never occurred, and LastDrops when the
+	// last one of each came.
+	Sent      uint64               `json:"sent"`
+	Received  uint64               `json:"received"`
+	Drops     map[string]uint64    `json:"drops,omitempty"`
+	LastDrops map[string]time.Time `json:"last_drops,omitempty"`
 	// Stalls counts how often the router itself stood still for more than an
 	// interval.
 	Stalls uint64 `json:"stalls"`
@@ -128,9 +130,10 @@ func (r *Router) Status() RouterStatus {
 	for d, n := range r.drops {
 		if n > 0 {
 			if s.Drops == nil {
-				s.Drops = make(map[string]uint64)
+				s.Drops, s.LastDrops = make(map[string]uint64), make(map[string]time.Time)
 			}
 			s.Drops[vrrp.Drop(d).String()] = n
+			s.LastDrops[vrrp.Drop(d).String()] = r.start.Add(r.dropped[d])
 		}
 	}
 	return s

@@ -588,6 +588,9 @@ func TestRouterRefusesByReason(t *testing.T) {
 			if st.Drops[tt.want.String()] != 100 || len(st.Drops) != 1 || len(st.Peers) != 0 {
 				t.Errorf("drops %v, peers %v, want 100 of %v", st.Drops, st.Peers, tt.want)
 			}
+			if age := time.Since(st.LastDrops[tt.want.String()]); age > pace || len(st.LastDrops) != 1 {
+				t.Errorf("the last of them came %v ago: %v", age, st.LastDrops)
+			}
 			told := s.Events()
 			if tt.quiet {
 				if len(told) != 0 {

@@ -92,10 +92,12 @@ type ChannelStatus struct {
 	Up        bool      `json:"up"`
 	LastHeard time.Time `json:"last_heard"`
 	// Sent and Received count packets; Drops those that were refused, by
-	// reason, without the reasons that never occurred.
-	Sent     uint64            `json:"sent"`
-	Received uint64            `json:"received"`
-	Drops    map[string]uint64 `json:"drops,omitempty"`
+	// reason, without the reasons that never occurred, and LastDrops when the
+	// last one of each came.
+	Sent      uint64               `json:"sent"`
+	Received  uint64               `json:"received"`
+	Drops     map[string]uint64    `json:"drops,omitempty"`
+	LastDrops map[string]time.Time `json:"last_drops,omitempty"`
 }
 
 // Status returns the present state.
@@ -153,9 +155,10 @@ func (n *Node) Status() Status {
 		for d := range c.drops {
 			if v := c.drops[d].Load(); v > 0 {
 				if cs.Drops == nil {
-					cs.Drops = make(map[string]uint64)
+					cs.Drops, cs.LastDrops = make(map[string]uint64), make(map[string]time.Time)
 				}
 				cs.Drops[pulse.Drop(d).String()] = v
+				cs.LastDrops[pulse.Drop(d).String()] = n.start.Add(time.Duration(c.dropped[d].Load()))
 			}
 		}
 		s.Channels = append(s.Channels, cs)

@@ -32,6 +32,9 @@ func writeElection(w io.Writer, r *control.Role, now time.Time) {
 		case "bad-vrid":
 			text += " (those of other virtual routers on the same link; no trouble)"
 		}
+		if at, known := r.RefusedAt[reason]; known {
+			text += ", last " + agoText(at, now)
+		}
 		fmt.Fprintf(w, "%s\t%d\t%s\n", what, r.Refused[reason], text)
 	}
 	if why := r.PartnerRefused; why != "" {

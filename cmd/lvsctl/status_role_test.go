@@ -36,7 +36,7 @@ func TestStatusOfRouters(t *testing.T) {
 	before := func(d time.Duration) *time.Time { at := now.Add(-d); return &at }
 	r := control.Role{
 		Mode: "vrrp", Role: "active", Identity: "primary", Since: *before(time.Minute), Reason: "inside is fault; no active router was heard",
-		Rival: true, Refused: map[string]uint64{"bad-vrid": 22, "checksum": 3}, Addresses: []string{"192.0.2.10/32 dev eth0"}, AddressesHeld: true,
+		Rival: true, Refused: map[string]uint64{"bad-vrid": 22, "checksum": 3}, RefusedAt: map[string]time.Time{"checksum": *before(90 * time.Second)}, Addresses: []string{"192.0.2.10/32 dev eth0"}, AddressesHeld: true,
 		Routers: []control.Router{
 			{
 				Name: "outside", Group: "both", Role: "active", Since: *before(time.Minute), Reason: "no active router was heard", VRID: 51, Device: "eth0", Version: 3,
@@ -74,7 +74,7 @@ vrrp inside      fault                  since 5s: fault: track track_interface e
                  not held here          10.0.0.1/24 dev eth1
                  TROUBLE                eth1: no such device
 adverts refused  22                     bad-vrid (those of other virtual routers on the same link; no trouble)
-adverts refused  3                      checksum
+adverts refused  3                      checksum, last 90.0 s ago
                  TROUBLE                both routers are active: the other one does not hear this one: let protocol 112 in at its firewall, and look at the way there
 address claimed  4 times                192.0.2.10, last 2.0 s ago: 02:00:00:00:00:09 told the network that it has it
 tracked          FAILS                  track_interface eth9 (vrrp inside): eth9 is down

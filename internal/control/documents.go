@@ -82,8 +82,9 @@ type Role struct {
 	// now, empty when they are: both routers may be active meanwhile.
 	PartnerRefused string `json:"partner_refused,omitempty"`
 	// Refused counts heartbeats, or adverts of VRRP, that were not believed, by
-	// reason.
-	Refused map[string]uint64 `json:"refused"`
+	// reason, and RefusedAt is when the last one of each came.
+	Refused   map[string]uint64    `json:"refused"`
+	RefusedAt map[string]time.Time `json:"refused_at,omitempty"`
 	// Beat is the process that the election runs in.
 	Beat Beat `json:"beat"`
 	// Tracked is what this director needs to serve, and whether it has it.

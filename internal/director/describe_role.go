@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/lvskit/lvskit/failover"
 	"github.com/lvskit/lvskit/failover/pulse"
@@ -106,6 +107,7 @@ func (d *Director) describeNode(m *member, n *failover.Status) control.Role {
 		for reason, count := range c.Drops {
 			r.Refused[reason] += count
 		}
+		r.RefusedAt = latest(r.RefusedAt, c.LastDrops)
 		if c.Drops[pulse.DropKey.String()] > 0 && !c.Up && ch.Error == "" {
 			ch.Error = "heartbeats come and are refused: give both routers the same key file"
 		}
@@ -113,6 +115,19 @@ func (d *Director) describeNode(m *member, n *failover.Status) control.Role {
 	}
 	r.AddressesHeld = m.addresses != nil && n.Serving && allHeld(n.Addresses)
 	return r
+}
+
+// latest adds times to others by name, where they are later.
+func latest(to, from map[string]time.Time) map[string]time.Time {
+	for name, at := range from {
+		if to == nil {
+			to = make(map[string]time.Time)
+		}
+		if at.After(to[name]) {
+			to[name] = at
+		}
+	}
+	return to
 }
 
 // describeRouters tells of the virtual routers of VRRP, and in sum of the
@@ -130,6 +145,7 @@ func describeRouters(members []*member, list []failover.RouterStatus) control.Ro
 		for reason, n := range s.Drops {
 			sum.Refused[reason] += n
 		}
+		sum.RefusedAt = latest(sum.RefusedAt, s.LastDrops)
 		sum.Rival = sum.Rival || s.Rival
 		if s.Role == failover.RoleActive || r.AddressesHeld { // who gave way may serve on for a moment
 			sum.AddressesHeld = sum.AddressesHeld && r.AddressesHeld

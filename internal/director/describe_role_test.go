@@ -3,10 +3,12 @@ package director
 import (
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lvskit/lvskit/failover"
+	"github.com/lvskit/lvskit/internal/control"
 )
 
 // Addresses are said to be held for as long as they are here, whatever the role:
@@ -74,5 +76,23 @@ func TestWhoServesInstead(t *testing.T) {
 				t.Errorf("%q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// What was refused on several channels, or by several routers, is told with the
+// time of the last of it.
+func TestWhenTheLastWasRefused(t *testing.T) {
+	first := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	second := first.Add(time.Minute)
+	drops := map[string]uint64{"bad-key": 2}
+	at := func(when time.Time) map[string]time.Time { return map[string]time.Time{"bad-key": when} }
+	members := []*member{newMember("a", nil), newMember("b", nil)}
+	d := &Director{setup: &Setup{}}
+	node := d.describeNode(members[0], &failover.Status{Channels: []failover.ChannelStatus{{Drops: drops, LastDrops: at(second)}, {Drops: drops, LastDrops: at(first)}, {}}})
+	routers := describeRouters(members, []failover.RouterStatus{{Drops: drops, LastDrops: at(first)}, {Drops: drops, LastDrops: at(second)}})
+	for what, r := range map[string]control.Role{"channels": node, "routers": routers} {
+		if r.Refused["bad-key"] != 4 || !r.RefusedAt["bad-key"].Equal(second) || len(r.RefusedAt) != 1 {
+			t.Errorf("of %s: %v, last %v", what, r.Refused, r.RefusedAt)
+		}
 	}
 }
