@@ -16,7 +16,8 @@ func TestRoute(t *testing.T) {
 	}{
 		{
 			"a default route of the gateway's family", "default via fe80::1 dev eth0",
-			Route{Prefix: netip.MustParsePrefix("::/0"), Gateway: netip.MustParseAddr("fe80::1"), Device: "eth0"}, "::/0 via fe80::1 dev eth0",
+			Route{Prefix: netip.MustParsePrefix("::/0"), Gateway: netip.MustParseAddr("fe80::1"), Device: "eth0"},
+			"::/0 via fe80::1 dev eth0",
 		},
 		{"a default route of a device", "default dev tun0", Route{Prefix: netip.MustParsePrefix("0.0.0.0/0"), Device: "tun0"}, "0.0.0.0/0 dev tun0"},
 		{

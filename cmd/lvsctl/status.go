@@ -82,6 +82,9 @@ func writeStatus(w io.Writer, st *control.Status, history bool, now time.Time) e
 	for _, u := range st.Role.Unreachable {
 		fmt.Fprintf(tw, "\tTROUBLE\t%s\n", u)
 	}
+	for _, route := range st.Role.Routes {
+		fmt.Fprintf(tw, "\troute\t%s\n", route)
+	}
 	for _, d := range st.Role.SyncDaemons {
 		fmt.Fprintf(tw, "sync daemon\truns\t%s\n", d)
 	}

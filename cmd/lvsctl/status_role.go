@@ -172,6 +172,9 @@ func writeRouter(w io.Writer, r *control.Router, now time.Time) {
 		}
 		fmt.Fprintf(w, "\t%s\t%s\n", held, strings.Join(r.Addresses, ", "))
 	}
+	for _, route := range r.Routes {
+		fmt.Fprintf(w, "\troute\t%s\n", route)
+	}
 	if r.Error != "" {
 		fmt.Fprintf(w, "\tTROUBLE\t%s\n", r.Error)
 	}

@@ -41,7 +41,7 @@ func TestStatusOfRouters(t *testing.T) {
 			{
 				Name: "outside", Group: "both", Role: "active", Since: *before(time.Minute), Reason: "no active router was heard", VRID: 51, Device: "eth0", Version: 3,
 				Source: "192.0.2.1", Priority: 150, IntervalMS: 100, DownMS: 341.4, Active: "192.0.2.2", ActivePriority: 100, Rival: true,
-				Addresses: []string{"192.0.2.10/32 dev eth0"}, AddressesHeld: true,
+				Addresses: []string{"192.0.2.10/32 dev eth0"}, Routes: []string{"198.51.100.0/24 via 192.0.2.254"}, AddressesHeld: true,
 				Peers: []control.RouterPeer{{
 					Address: "192.0.2.2", LastHeard: *before(300 * time.Millisecond), Priority: 100, Version: 3, IntervalMS: 200,
 					Mismatch: []string{"interval 200ms there, 100ms here: give both the same"},
@@ -67,6 +67,7 @@ vrrp outside     active                 since 1m0s: no active router was heard
                  heard                  192.0.2.2 with priority 100, version 3, every 200ms, last 0.3 s ago
                  DIFFERS                interval 200ms there, 100ms here: give both the same
                  held here              192.0.2.10/32 dev eth0
+                 route                  198.51.100.0/24 via 192.0.2.254
 vrrp inside      fault                  since 5s: fault: track track_interface eth9: eth9 is down
                  priority 100           vrid 52 on eth1, version 2, an advert every 1s, gone after 3.609s
                  active                 10.0.0.2 with priority 100

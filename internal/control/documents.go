@@ -74,6 +74,8 @@ type Role struct {
 	// Unreachable says of each device that is down or has no carrier which of
 	// the addresses that are held here nobody reaches for that, and what helps.
 	Unreachable []string `json:"unreachable,omitempty"`
+	// Routes move with the addresses; with VRRP they are with the routers.
+	Routes []string `json:"routes,omitempty"`
 	// Error is the trouble with taking or giving back the addresses.
 	Error string `json:"error,omitempty"`
 	// Rival tells that both routers are active.
@@ -178,6 +180,8 @@ type Router struct {
 	// the router that takes over serves.
 	Addresses     []string `json:"addresses"`
 	AddressesHeld bool     `json:"addresses_held"`
+	// Routes move with the addresses.
+	Routes []string `json:"routes,omitempty"`
 	// Error is the trouble with the device, with sending or with addresses.
 	Error string `json:"error,omitempty"`
 	// Peers are the routers that were heard, the latest last.

@@ -87,7 +87,7 @@ func (d *Director) describeRole(p *polled) control.Role {
 func (d *Director) describeNode(m *member, n *failover.Status) control.Role {
 	r := control.Role{
 		Mode: lvscf.PulseMode.String(), Role: n.Role.String(), Reason: n.Reason, Since: n.Since, Rival: n.Rival,
-		Channels: make([]control.Channel, 0, len(n.Channels)), Addresses: addressTexts(m),
+		Channels: make([]control.Channel, 0, len(n.Channels)), Addresses: addressTexts(m), Routes: routeTexts(m),
 		Refused: make(map[string]uint64), PartnerRefused: n.Partner.Refused, Error: n.AddressError, HandOver: n.HandOver, Legacy: n.Legacy,
 	}
 	if n.Partner.Known {
@@ -190,7 +190,7 @@ func describeRouter(m *member, s *failover.RouterStatus) control.Router {
 	r := control.Router{
 		Name: m.name(), Group: s.Group, Role: s.Role.String(), Reason: s.Reason, Since: s.Since, VRID: s.VRID, Device: s.Device, Version: s.Version,
 		Priority: s.Priority, IntervalMS: millis(s.Interval), DownMS: millis(s.Down), Rival: s.Rival,
-		Addresses: addressTexts(m), AddressesHeld: m.addresses != nil && s.Serving && allHeld(s.Addresses),
+		Addresses: addressTexts(m), Routes: routeTexts(m), AddressesHeld: m.addresses != nil && s.Serving && allHeld(s.Addresses),
 		Error: cmp.Or(s.Error, s.AddressError), Peers: []control.RouterPeer{}, Refused: make(map[string]uint64),
 		Sent: s.Sent, Received: s.Received, Stalls: s.Stalls,
 	}

@@ -36,7 +36,7 @@ func TestAddressesAreHeldUntilTheyAreLetGo(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := &Director{setup: setup}
-			members := []*member{newMember("a", list), newMember("b", list)}
+			members := []*member{newMember("a", carriage{addresses: list}), newMember("b", carriage{addresses: list})}
 			for _, m := range members {
 				m.addresses = tt.owner
 			}
@@ -55,7 +55,7 @@ func TestAddressesAreHeldUntilTheyAreLetGo(t *testing.T) {
 // Who is ordered to hand over and does not serve says who does.
 func TestWhoServesInstead(t *testing.T) {
 	node := func(p failover.PartnerStatus) polled { return polled{node: failover.Status{Partner: p}} }
-	members := []*member{newMember("outside", nil), newMember("inside", nil)}
+	members := []*member{newMember("outside", carriage{}), newMember("inside", carriage{})}
 	routers := func(list ...failover.RouterStatus) polled { return polled{members: members, routers: list} }
 	other := failover.RouterStatus{Active: netip.MustParseAddr("192.0.2.2")}
 	for _, tt := range []struct {
@@ -86,7 +86,7 @@ func TestWhenTheLastWasRefused(t *testing.T) {
 	second := first.Add(time.Minute)
 	drops := map[string]uint64{"bad-key": 2}
 	at := func(when time.Time) map[string]time.Time { return map[string]time.Time{"bad-key": when} }
-	members := []*member{newMember("a", nil), newMember("b", nil)}
+	members := []*member{newMember("a", carriage{}), newMember("b", carriage{})}
 	d := &Director{setup: &Setup{}}
 	node := d.describeNode(members[0], &failover.Status{Channels: []failover.ChannelStatus{{Drops: drops, LastDrops: at(second)}, {Drops: drops, LastDrops: at(first)}, {}}})
 	routers := describeRouters(members, []failover.RouterStatus{{Drops: drops, LastDrops: at(first)}, {Drops: drops, LastDrops: at(second)}})

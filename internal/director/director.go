@@ -81,10 +81,11 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// AddressSet is an owner of addresses whose list and plan of announcements can
-// change at a reload.
+// AddressSet is an owner of addresses whose list, routes and plan of
+// announcements can change at a reload.
 type AddressSet interface {
 	failover.AddressSetter
+	SetRoutes(context.Context, []failover.VirtualRoute) error
 	SetAnnouncing(failover.Announcing) error
 }
 
@@ -165,7 +166,7 @@ func New(_ context.Context, cfg Config) (*Director, error) {
 		return nil, err
 	}
 	d.electing = &electing{d: d, members: r.members}
-	if d.statics, err = d.own(setup.Statics, failover.Announcing{}); err != nil {
+	if d.statics, err = d.own(carriage{addresses: setup.Statics}, failover.Announcing{}); err != nil {
 		return nil, err
 	}
 	d.hasStatics.Store(len(setup.Statics) > 0)

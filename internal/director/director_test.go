@@ -73,9 +73,10 @@ func (r *recordedAddresses) Release(context.Context) error {
 	r.held = false
 	return nil
 }
-func (r *recordedAddresses) SetAnnouncing(failover.Announcing) error              { return nil }
-func (r *recordedAddresses) Announce(context.Context) error                       { return nil }
-func (r *recordedAddresses) Set(context.Context, []failover.VirtualAddress) error { return nil }
+func (r *recordedAddresses) SetAnnouncing(failover.Announcing) error                  { return nil }
+func (r *recordedAddresses) SetRoutes(context.Context, []failover.VirtualRoute) error { return nil }
+func (r *recordedAddresses) Announce(context.Context) error                           { return nil }
+func (r *recordedAddresses) Set(context.Context, []failover.VirtualAddress) error     { return nil }
 
 // rig is a director on a kernel in memory.
 type rig struct {

@@ -11,13 +11,13 @@ import (
 // they stand in.
 var effective = map[string][]string{
 	"global": {
-		"include", "failover_mode", "heartbeat_path", "heartbeat_key_file", "witness", "fence_cmd", "floating_address", "static_address", "drain_time",
+		"include", "failover_mode", "heartbeat_path", "heartbeat_key_file", "witness", "fence_cmd", "floating_address", "static_address", "route", "drain_time",
 		"control_target", "mass_failure", "syncd_group", "syncd_port", "syncd_ttl", "syncd_maxlen", "notify_cmd", "notify_fifo",
 		"garp_count", "garp_interval", "garp_refresh",
 	},
 	"vrrp": {
 		"interface", "vrid", "priority", "backup_priority", "version", "advert_interval", "down_adverts", "preempt", "preempt_delay",
-		"checksum", "unicast_peer", "unicast_source", "auth", "key_file", "address", "master_cmd", "backup_cmd", "fault_cmd", "notify_cmd",
+		"checksum", "unicast_peer", "unicast_source", "auth", "key_file", "address", "route", "master_cmd", "backup_cmd", "fault_cmd", "notify_cmd",
 		"garp_count", "garp_interval", "garp_refresh", "sync_group", "track_interface", "track_weight", "virtual_mac", "accept",
 	},
 	"virtual": {

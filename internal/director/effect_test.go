@@ -28,7 +28,7 @@ import (
 // effectText is a setup in words, without what a file says for people.
 func effectText(s *Setup) string {
 	var out strings.Builder
-	fmt.Fprintln(&out, s.Addresses, s.Announcing, s.Statics, s.Heartbeat, s.Timeouts, s.Drain, s.Alarm, s.Control.Target, s.Notify, s.FIFO)
+	fmt.Fprintln(&out, s.Addresses, s.Routes, s.Announcing, s.Statics, s.Heartbeat, s.Timeouts, s.Drain, s.Alarm, s.Control.Target, s.Notify, s.FIFO)
 	if s.Sync != nil {
 		fmt.Fprintf(&out, "%+v\n", *s.Sync)
 	}

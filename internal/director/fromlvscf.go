@@ -193,6 +193,14 @@ func FromLVSCF(c *lvscf.Config) (*Setup, error) {
 	for _, a := range c.FloatingAddresses {
 		s.addAddress(c, s.listFor(c, a.Device), a.Prefix.Addr(), lvscf.Netmask(a.Prefix.Bits()), a.Device)
 	}
+	if routes := virtualRoutes(c.Routes); len(s.Routers) == 0 {
+		s.Routes = routes
+	} else {
+		for _, route := range routes {
+			r := s.routerFor(route.Device)
+			r.Routes = append(r.Routes, route)
+		}
+	}
 	s.Announcing = announcing(c.Announcing)
 	for _, a := range c.StaticAddresses {
 		base, label := failover.SplitAlias(a.Device)

@@ -59,11 +59,12 @@ type member struct {
 	stance stance
 	setup  *RouterSetup // nil for a node
 	list   []failover.VirtualAddress
+	routes []failover.VirtualRoute
 	failed error // why it does not run
 }
 
-func newMember(name string, list []failover.VirtualAddress) *member {
-	m := &member{left: make(chan struct{}), list: list}
+func newMember(name string, c carriage) *member {
+	m := &member{left: make(chan struct{}), list: c.addresses, routes: c.routes}
 	m.called.Store(&name)
 	return m
 }
@@ -86,7 +87,8 @@ func (m *member) conflicts(o *member) bool {
 	if m.setup.SyncGroup != "" && m.setup.SyncGroup == o.setup.SyncGroup {
 		return true
 	}
-	return slices.ContainsFunc(m.list, func(a failover.VirtualAddress) bool { return carries(o.list, a) })
+	return slices.ContainsFunc(m.list, func(a failover.VirtualAddress) bool { return carries(o.list, a) }) ||
+		slices.ContainsFunc(m.routes, func(r failover.VirtualRoute) bool { return leads(o.routes, r) })
 }
 
 // carries tells whether an address is in a list, whatever its length and label.
@@ -161,7 +163,7 @@ func (d *Director) assembleNode(r *roster, setup *Setup, before []*member) error
 }
 
 func (d *Director) newNode(setup *Setup, f failover.Config, identity string) (*member, error) {
-	m := newMember("", setup.Addresses)
+	m := newMember("", carriage{setup.Addresses, setup.Routes})
 	m.heartbeat = setup.Heartbeat
 	f.Digest = setup.Digest
 	f.OnRole = d.onRole(m)
@@ -176,7 +178,7 @@ func (d *Director) newNode(setup *Setup, f failover.Config, identity string) (*m
 		f.Beat = d.cfg.Beat
 	}
 	var err error
-	if m.addresses, err = d.own(setup.Addresses, setup.Announcing); err != nil {
+	if m.addresses, err = d.own(carriage{m.list, m.routes}, setup.Announcing); err != nil {
 		return nil, err
 	}
 	if m.addresses != nil {
@@ -306,13 +308,13 @@ func (s *Setup) syncGroups(configs []failover.RouterConfig) []string {
 }
 
 func (d *Director) newRouter(setup *Setup, s *RouterSetup, c failover.RouterConfig, identity string) (*member, error) {
-	m := newMember(s.Name, s.Addresses)
+	m := newMember(s.Name, carriage{s.Addresses, s.Routes})
 	m.setup = s
 	c.OnRole = d.onRole(m)
 	c.OnEvent = func(e failover.Event) { d.onEvent(m, e) }
 	c.Logger, c.Beat, m.apart = d.log, d.cfg.Beat, d.cfg.Beat != nil
 	var err error
-	if m.addresses, err = d.own(s.Addresses, s.Announcing); err != nil {
+	if m.addresses, err = d.own(carriage{m.list, m.routes}, s.Announcing); err != nil {
 		return nil, fmt.Errorf("%s: %w", s.Place, onOneLine{err})
 	}
 	if m.addresses != nil {
@@ -338,12 +340,12 @@ func (d *Director) follow(m *member, setup *Setup, identity string) error {
 	return nil
 }
 
-// own makes an owner of addresses, nil if nobody carries any.
-func (d *Director) own(list []failover.VirtualAddress, plan failover.Announcing) (AddressSet, error) {
+// own makes an owner of addresses and routes, nil if nobody carries any.
+func (d *Director) own(c carriage, plan failover.Announcing) (AddressSet, error) {
 	if d.cfg.NewAddresses == nil {
 		return nil, nil
 	}
-	return d.cfg.NewAddresses(&failover.AddressesConfig{Addresses: list, Announcing: plan, Logger: d.log})
+	return d.cfg.NewAddresses(&failover.AddressesConfig{Addresses: c.addresses, Routes: c.routes, Announcing: plan, Logger: d.log})
 }
 
 // yield has every elector hand over that is active.

@@ -111,28 +111,34 @@ func (d *Director) ended(ctx context.Context, m *member, err error) {
 	d.loop.settle(ctx)
 }
 
+// carriage is what moves with an elector.
+type carriage struct {
+	addresses []failover.VirtualAddress
+	routes    []failover.VirtualRoute
+}
+
 // moveAddresses gives each elector that goes on what a new setup has for it:
-// addresses, and with VRRP all that a router can change while it keeps its role.
-// Trouble with other addresses is told with its own.
+// addresses, routes, and with VRRP all that a router can change while it keeps its
+// role. Trouble with other addresses is told with its own.
 func (d *Director) moveAddresses(ctx context.Context, setup *Setup, r *roster, others error) {
-	errs := []error{others}
 	before := d.electing.present()
-	next := make(map[*member][]failover.VirtualAddress)
+	next := make(map[*member]carriage)
 	for i, m := range r.members {
 		switch {
 		case !slices.Contains(before, m):
 		case m.node != nil:
-			next[m] = setup.Addresses
+			next[m] = carriage{setup.Addresses, setup.Routes}
 		default:
-			next[m] = setup.Routers[i].Addresses
+			next[m] = carriage{setup.Routers[i].Addresses, setup.Routers[i].Routes}
 		}
 	}
+	errs := []error{others, dropRoutes(ctx, before, next)}
 	// What goes from one to another is let go first: who lets go later would take
 	// it away from there.
 	for _, m := range before {
 		rest := slices.DeleteFunc(slices.Clone(m.list), func(a failover.VirtualAddress) bool {
-			for o, list := range next {
-				if o != m && carries(list, a) && !carries(next[m], a) {
+			for o, c := range next {
+				if o != m && carries(c.addresses, a) && !carries(next[m].addresses, a) {
 					return true
 				}
 			}
@@ -144,7 +150,7 @@ func (d *Director) moveAddresses(ctx context.Context, setup *Setup, r *roster, o
 		}
 	}
 	for i, m := range r.members {
-		list, stays := next[m]
+		c, stays := next[m]
 		if !stays {
 			continue
 		}
@@ -154,9 +160,9 @@ func (d *Director) moveAddresses(ctx context.Context, setup *Setup, r *roster, o
 			errs = append(errs, named(m.name(), m.router.Reconfigure(ctx, &r.configs[i])))
 		}
 		if m.addresses != nil {
-			errs = append(errs, named(m.name(), errors.Join(m.addresses.SetAnnouncing(plan), m.addresses.Set(ctx, list))))
+			errs = append(errs, named(m.name(), errors.Join(m.addresses.SetAnnouncing(plan), m.addresses.Set(ctx, c.addresses), m.addresses.SetRoutes(ctx, c.routes))))
 		}
-		m.list = list
+		m.list, m.routes = c.addresses, c.routes
 		if err := m.track.set(setup.dependence(m.name(), r.identity)); err != nil {
 			d.log.Error("what was tracked before is tracked still", "err", named(m.name(), err))
 		}

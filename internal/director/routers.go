@@ -32,6 +32,8 @@ type RouterSetup struct {
 	KeyFile string
 	// Addresses move with the router.
 	Addresses []failover.VirtualAddress
+	// Routes move with Addresses.
+	Routes []failover.VirtualRoute
 	// Announcing is the plan by which neighbours are told of them.
 	Announcing failover.Announcing
 	// SyncGroup names the routers that change together; empty is none.
@@ -84,6 +86,7 @@ func (s *Setup) setRouters(c *lvscf.Config) error {
 		for _, a := range b.Addresses {
 			s.addAddress(c, &r.Addresses, a.Prefix.Addr(), lvscf.Netmask(a.Prefix.Bits()), a.Device)
 		}
+		r.Routes = virtualRoutes(b.Routes)
 		if slices.ContainsFunc(s.Routers, func(o RouterSetup) bool { return o.Name == r.Name }) {
 			return fmt.Errorf("%s: another vrrp block has this name already: give one of the two another name", place)
 		}
@@ -136,17 +139,17 @@ func (s *Setup) moveWith(c *lvscf.Config, v *lvscf.Virtual, out *VirtualService)
 	return &r.Addresses, nil
 }
 
-// listFor finds where a floating address belongs that is of no service: to the
-// router on its device, or else to the first one.
+// listFor finds where a floating address belongs that is of no service.
 func (s *Setup) listFor(c *lvscf.Config, device string) *[]failover.VirtualAddress {
 	if c.FailoverMode != lvscf.VRRPMode {
 		return &s.Addresses
 	}
-	r := s.routerOf("", device)
-	if r == nil {
-		r = &s.Routers[0]
-	}
-	return &r.Addresses
+	return &s.routerFor(device).Addresses
+}
+
+// routerFor is the router on a device, or else the first one.
+func (s *Setup) routerFor(device string) *RouterSetup {
+	return cmp.Or(s.routerOf("", device), &s.Routers[0])
 }
 
 // checkRouters works out what the adverts of each router say, and has them
@@ -161,6 +164,12 @@ func (s *Setup) checkRouters() error {
 				return fmt.Errorf("%s: address %v moves with vrrp %s already: give all services of one address the same vrrp block", r.Place, ip, other)
 			}
 			carrier[ip] = r.Name
+		}
+		for _, route := range r.Routes {
+			other := slices.IndexFunc(s.Routers[:i], func(o RouterSetup) bool { return leads(o.Routes, route) })
+			if other >= 0 {
+				return fmt.Errorf("%s: route %v moves with vrrp %s already: give it another metric", r.Place, route, s.Routers[other].Name)
+			}
 		}
 		if len(r.Addresses) == 0 {
 			return fmt.Errorf("%s: it carries no address: name it with vrrp = %s in a virtual block, or write address = ADDRESS/LENGTH DEVICE", r.Place, r.Name)

@@ -37,6 +37,8 @@ type Setup struct {
 	// Addresses are the floating addresses that the active router of the pair
 	// carries; those of VRRP are with its routers.
 	Addresses []failover.VirtualAddress
+	// Routes move with Addresses.
+	Routes []failover.VirtualRoute
 	// Announcing is the plan by which neighbours are told of Addresses.
 	Announcing failover.Announcing
 	// Statics are addresses that every router carries all the time.

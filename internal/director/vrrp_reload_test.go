@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -362,12 +363,13 @@ type heldAddresses struct {
 
 type holder struct {
 	*heldAddresses
-	list []failover.VirtualAddress
-	held bool
+	list   []failover.VirtualAddress
+	routes []failover.VirtualRoute
+	held   bool
 }
 
 func (h *heldAddresses) own(c *failover.AddressesConfig) (AddressSet, error) {
-	return &holder{heldAddresses: h, list: c.Addresses}, nil
+	return &holder{heldAddresses: h, list: c.Addresses, routes: c.Routes}, nil
 }
 
 func (h *holder) Acquire(context.Context) error {
@@ -377,6 +379,9 @@ func (h *holder) Acquire(context.Context) error {
 	for _, a := range h.list {
 		h.here[a.Prefix.Addr().String()] = true
 	}
+	for _, r := range h.routes {
+		h.here[r.String()] = true
+	}
 	return nil
 }
 
@@ -385,6 +390,9 @@ func (h *holder) Release(context.Context) error {
 	defer h.mu.Unlock()
 	for _, a := range h.list {
 		delete(h.here, a.Prefix.Addr().String())
+	}
+	for _, r := range h.routes {
+		delete(h.here, r.String())
 	}
 	h.held = false
 	return nil
@@ -408,7 +416,23 @@ func (h *holder) Set(ctx context.Context, list []failover.VirtualAddress) error 
 	return nil
 }
 
-// An address that goes from one block to another is there in the end, whichever
+func (h *holder) SetRoutes(ctx context.Context, routes []failover.VirtualRoute) error {
+	h.mu.Lock()
+	for _, r := range h.routes {
+		if h.held && !slices.Contains(routes, r) {
+			delete(h.here, r.String())
+		}
+	}
+	h.routes = routes
+	held := h.held
+	h.mu.Unlock()
+	if held {
+		return h.Acquire(ctx)
+	}
+	return nil
+}
+
+// An address or a route that goes from one block to another is there in the end, whichever
 // of them stands first, and also when the block that had it is gone.
 func TestAddressesGoFromBlockToBlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -430,16 +454,21 @@ func TestAddressesGoFromBlockToBlock(t *testing.T) {
 		}
 		want("at first", "192.0.2.10", "192.0.2.20", "192.0.2.30")
 		extra := "virtual extra {\nactive = 1\nvrrp = WHERE\naddress = 192.0.2.40 eth1\nport = 80\ncheck = none\nserver a {\nactive = 1\naddress = 10.0.0.1\n}\n}\n"
-		for _, at := range []string{"outside", "inside", "outside", "more", "inside"} {
-			p.reload(file + more + strings.Replace(extra, "WHERE", at, 1))
-			time.Sleep(time.Second)
-			want("with "+at, "192.0.2.10", "192.0.2.20", "192.0.2.30", "192.0.2.40")
+		const route = "198.51.100.0/24 via 192.0.2.254"
+		with := func(at string) string {
+			opens := "vrrp " + at + " {\n"
+			return strings.Replace(file+more, opens, opens+"route = \""+route+"\"\n", 1) + strings.Replace(extra, "WHERE", at, 1)
 		}
-		p.reload(file + more + strings.Replace(extra, "WHERE", "more", 1))
+		for _, at := range []string{"outside", "inside", "outside", "more", "inside"} {
+			p.reload(with(at))
+			time.Sleep(time.Second)
+			want("with "+at, "192.0.2.10", "192.0.2.20", "192.0.2.30", "192.0.2.40", route)
+		}
+		p.reload(with("more"))
 		time.Sleep(time.Second)
-		p.reload(file + strings.Replace(extra, "WHERE", "inside", 1))
+		p.reload(strings.Replace(with("inside"), more, "", 1))
 		time.Sleep(5 * time.Second)
-		want("its block is gone", "192.0.2.10", "192.0.2.20", "192.0.2.40")
+		want("its block is gone", "192.0.2.10", "192.0.2.20", "192.0.2.40", route)
 		if here[0].here["192.0.2.30"] {
 			t.Error("the other address of the block that is gone is there still")
 		}
