@@ -164,7 +164,13 @@ func (r *simRouter) stop() {
 // perish kills the daemon; its beat process, if it has one, ends by itself.
 func (r *simRouter) perish() {
 	must(r.t, r.cmd.Process.Kill())
-	_ = r.cmd.Wait() // killed
+	_, _ = r.cmd.Process.Wait() // killed
+	said := make(chan struct{})
+	go func(cmd *exec.Cmd) {
+		defer close(said)
+		_ = cmd.Wait() // for what a beat process writes yet
+	}(r.cmd)
+	r.t.Cleanup(func() { <-said })
 	r.cmd = nil
 }
 
