@@ -43,6 +43,9 @@ const (
 	steps
 )
 
+// grain is how exact a stamp is.
+const grain = time.Second / 65536
+
 // epoch is what the clocks of the day show when a schedule begins.
 var epoch = time.Unix(1_700_000_000, 0)
 
@@ -130,7 +133,7 @@ func (r *router) open(w *world, i int, p *arrival) bool {
 		w.refused(r, i, p, err)
 		return false
 	}
-	if last := r.ring.believed[s.sender]; p.what <= last && !r.ring.setBack {
+	if last := r.ring.believed[s.sender]; p.what <= last && !r.ring.setBack && !w.hosts[s.sender].setBack {
 		w.breach("router %d believed advert %d of router %d after %d", i, p.what, s.sender, last)
 	}
 	if p.priority = a.Priority; replayed {
@@ -156,7 +159,7 @@ func (w *world) refused(r *router, i int, p *arrival, err error) {
 	case d != vrrp.DropReplay && d != vrrp.DropClock:
 		w.breach("router %d refused an advert of router %d: %v", i, s.sender, err)
 	case s.at-w.hosts[s.sender].ableSince < time.Millisecond: // it started again within the grain of a stamp
-	case max(w.hosts[i].setAt, w.hosts[s.sender].setAt)+2*w.plan.window >= s.at, w.now-s.at+apart > w.plan.window:
+	case max(w.hosts[i].setAt, w.hosts[s.sender].setAt)+2*w.plan.window >= s.at, w.now-s.at+apart > w.plan.window-grain:
 	case p.what > r.ring.believed[s.sender]:
 		w.breach("router %d refused an advert of router %d although their clocks agree: %v", i, s.sender, err)
 	}
@@ -198,8 +201,12 @@ func (w *world) setClock(i int, jump time.Duration) {
 	}
 	h.day += jump
 	h.setAt = w.now
-	if w.plan.signed && !w.plan.attacked && h.up && jump < 0 {
-		for k := range w.members() {
+	if !w.plan.signed || w.plan.attacked || jump >= 0 {
+		return
+	}
+	h.setBack = true
+	for k := range w.members() {
+		if h.up {
 			w.router(i, k).ring.setBack = true
 		}
 	}

@@ -49,6 +49,7 @@ type host struct {
 	reading     bool          // a readerWakes is on its way
 	day         time.Duration // by how much its clock of the day is wrong
 	setAt       time.Duration // that clock was set last
+	setBack     bool          // it was set back once: what it signed before may come later
 	fooled      time.Duration // it believed last what an attacker replayed
 	step        int           // of the change of keys
 
@@ -369,7 +370,7 @@ func (w *world) boot(i int) {
 	h := &w.hosts[i]
 	*h = host{
 		up: true, due: w.now, inbox: h.inbox[:0], held: h.held[:0], addrs: h.addrs, life: h.life + 1,
-		ableSince: w.now, dirty: w.now, day: h.day, setAt: h.setAt, step: h.step, alone: h.alone, changes: h.changes,
+		ableSince: w.now, dirty: w.now, day: h.day, setAt: h.setAt, setBack: h.setBack, step: h.step, alone: h.alone, changes: h.changes,
 	}
 	for k := range h.addrs {
 		a := &h.addrs[k]
