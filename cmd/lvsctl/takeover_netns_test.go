@@ -3,9 +3,7 @@
 package main
 
 import (
-	"fmt"
 	"io"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -20,18 +18,7 @@ func TestNetnsTakeOverOfTheUserSpaceBalancer(t *testing.T) {
 	for _, how := range []string{"yield", "kill"} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
-			l := lab.New(t)
-			hub := l.Namespace("hub")
-			hub.Bridge("br0")
-			at := make(map[string]*lab.Namespace)
-			for i, name := range []string{"one", "two", "web", "client"} {
-				n := l.Namespace(name)
-				l.Veth(n, "eth0", hub, name)
-				hub.Attach(name, "br0")
-				n.Addr("eth0", netip.MustParsePrefix(fmt.Sprintf("192.0.2.%d/24", []int{1, 2, 50, 60}[i])))
-				at[name] = n
-			}
-			echo(t, at["web"], "192.0.2.50:7")
+			at := oneLink(t)
 			greeter, err := at["web"].Listen("tcp", "192.0.2.50:8")
 			if err != nil {
 				t.Fatal(err)

@@ -155,6 +155,24 @@ func (s *stream) stop(patience time.Duration) (sent int, lost []int) {
 	return sent, lost
 }
 
+// oneLink is one link with the routers one and two, a client, and a web server
+// at 192.0.2.50 that answers what comes to its port 7.
+func oneLink(t *testing.T) map[string]*lab.Namespace {
+	l := lab.New(t)
+	hub := l.Namespace("hub")
+	hub.Bridge("br0")
+	at := make(map[string]*lab.Namespace)
+	for i, name := range []string{"one", "two", "web", "client"} {
+		n := l.Namespace(name)
+		l.Veth(n, "eth0", hub, name)
+		hub.Attach(name, "br0")
+		n.Addr("eth0", netip.MustParsePrefix(fmt.Sprintf("192.0.2.%d/24", []int{1, 2, 50, 60}[i])))
+		at[name] = n
+	}
+	echo(t, at["web"], "192.0.2.50:7")
+	return at
+}
+
 // Two directors are told of another vrrp block, and of its end: it begins and
 // ends, while what the client sends to the other block is answered, every
 // packet of it, and the role there stays.
@@ -162,18 +180,7 @@ func TestNetnsBlocksBeginAndEndAtAReload(t *testing.T) {
 	for _, beat := range []string{"process", "inline"} {
 		t.Run(beat, func(t *testing.T) {
 			t.Parallel()
-			l := lab.New(t)
-			hub := l.Namespace("hub")
-			hub.Bridge("br0")
-			at := make(map[string]*lab.Namespace)
-			for i, name := range []string{"one", "two", "web", "client"} {
-				n := l.Namespace(name)
-				l.Veth(n, "eth0", hub, name)
-				hub.Attach(name, "br0")
-				n.Addr("eth0", netip.MustParsePrefix(fmt.Sprintf("192.0.2.%d/24", []int{1, 2, 50, 60}[i])))
-				at[name] = n
-			}
-			echo(t, at["web"], "192.0.2.50:7")
+			at := oneLink(t)
 			head := "primary = 192.0.2.1\nbackup = 192.0.2.2\nbackup_active = 1\nservice = lvs\nnetwork = direct\nfailover_mode = vrrp\n"
 			old, more := head+block("old", 51, "192.0.2.100"), block("more", 52, "192.0.2.110")
 			var daemons []*daemon
@@ -267,18 +274,7 @@ func TestNetnsAddressThatAReloadCannotAdd(t *testing.T) {
 // the two directors serves all the time.
 func TestNetnsSyncGroupAtAReload(t *testing.T) {
 	t.Parallel()
-	l := lab.New(t)
-	hub := l.Namespace("hub")
-	hub.Bridge("br0")
-	at := make(map[string]*lab.Namespace)
-	for i, name := range []string{"one", "two", "web", "client"} {
-		n := l.Namespace(name)
-		l.Veth(n, "eth0", hub, name)
-		hub.Attach(name, "br0")
-		n.Addr("eth0", netip.MustParsePrefix(fmt.Sprintf("192.0.2.%d/24", []int{1, 2, 50, 60}[i])))
-		at[name] = n
-	}
-	echo(t, at["web"], "192.0.2.50:7")
+	at := oneLink(t)
 	conf := "primary = 192.0.2.1\nbackup = 192.0.2.2\nbackup_active = 1\nservice = lvs\nnetwork = direct\nfailover_mode = vrrp\n" +
 		block("first", 51, "192.0.2.100") + block("second", 52, "192.0.2.110")
 	var daemons []*daemon
