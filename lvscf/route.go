@@ -159,9 +159,10 @@ func (r *Route) setPrefix(text string) error {
 	return nil
 }
 
-// place is what the kernel tells routes apart by: with IPv6 a metric of 0 is
-// 1024 (IP6_RT_PRIO_USER in linux/ipv6_route.h).
-func (r Route) place() Route {
+// Place returns what the kernel tells routes apart by: destination, metric and
+// table, with its defaults. With IPv6 a metric of 0 is 1024 (IP6_RT_PRIO_USER in
+// linux/ipv6_route.h).
+func (r Route) Place() Route {
 	p := Route{Prefix: r.Prefix, Metric: r.Metric, Table: cmp.Or(r.Table, mainTable)}
 	if r.Prefix.Addr().Is6() {
 		p.Metric = cmp.Or(p.Metric, 1024)
@@ -207,7 +208,7 @@ func (k *checker) routes() {
 			if r.Source.IsValid() && !carried(r.Source) {
 				k.add(codeRouteSource, at, fmt.Sprintf("src %s of route %s is none of the addresses that both routers have while they are active", r.Source, r), "write an address of this file that moves or that each router carries, or leave src out")
 			}
-			other, again := seen[r.place()]
+			other, again := seen[r.Place()]
 			if again && other.of == of && other.route == r {
 				continue
 			}
@@ -215,7 +216,7 @@ func (k *checker) routes() {
 				k.add(codeSameRoute, at, fmt.Sprintf("route %s stands twice, also in %s of line %d", r, other.of, other.at.Line), "remove one of them, or give it another metric")
 				continue
 			}
-			seen[r.place()] = place{of, at, r}
+			seen[r.Place()] = place{of, at, r}
 		}
 	}
 	judge("the global section", c.Origins.Pos("route"), c.Routes)

@@ -225,9 +225,10 @@ func writeResult(path string, text []byte) error {
 	return nil
 }
 
-// empty reports whether a configuration serves nothing and carries no address.
+// empty reports whether a configuration serves nothing and carries neither
+// address nor route.
 func empty(c *lvscf.Config) bool {
-	return len(c.Virtuals)+len(c.VRRPs)+len(c.StaticAddresses)+len(c.FloatingAddresses) == 0
+	return len(c.Virtuals)+len(c.VRRPs)+len(c.StaticAddresses)+len(c.FloatingAddresses)+len(c.Routes) == 0
 }
 
 // slicesOf joins the losses of both halves of the way and numbers them anew.

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/lvskit/lvskit/internal/control"
-	"github.com/lvskit/lvskit/internal/lab"
 )
 
 // The user-space balancer takes clients as soon as the addresses are here: its

@@ -1,7 +1,6 @@
 package director
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -13,9 +12,7 @@ import (
 // virtualRoutes are routes in the terms of the owner of addresses.
 func virtualRoutes(list []lvscf.Route) (out []failover.VirtualRoute) {
 	for _, r := range list {
-		out = append(out, failover.VirtualRoute{
-			Prefix: r.Prefix, Gateway: r.Gateway, Device: r.Device, Source: r.Source, Metric: r.Metric, Table: r.Table,
-		})
+		out = append(out, failover.VirtualRoute(r))
 	}
 	return out
 }
@@ -23,10 +20,7 @@ func virtualRoutes(list []lvscf.Route) (out []failover.VirtualRoute) {
 // leads tells whether a list has a route at the same place as r in the kernel's
 // tables, where only one can be.
 func leads(list []failover.VirtualRoute, r failover.VirtualRoute) bool {
-	const mainTable = 254
-	return slices.ContainsFunc(list, func(o failover.VirtualRoute) bool {
-		return o.Prefix == r.Prefix && o.Metric == r.Metric && cmp.Or(o.Table, mainTable) == cmp.Or(r.Table, mainTable)
-	})
+	return slices.ContainsFunc(list, func(o failover.VirtualRoute) bool { return lvscf.Route(o).Place() == lvscf.Route(r).Place() })
 }
 
 // dropRoutes has members let go of routes that are not theirs in a new setup,

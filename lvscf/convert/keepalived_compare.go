@@ -70,8 +70,8 @@ func (d *differ) inherits(name, key string) bool {
 // blocksOf are the lists that hold blocks, with the word of each.
 var blocksOf = map[string]string{"virtuals": "virtual", "failovers": "failover", "servers": "server", "vrrps": "vrrp", "checks": "check"}
 
-// addressLists are the directives with an address that a router carries.
-var addressLists = []string{"static_address", "floating_address", "address"}
+// addressLists are the directives with an address or route that a router carries.
+var addressLists = []string{"static_address", "floating_address", "address", "route"}
 
 // object compares two blocks of a kind.
 func (d *differ) object(path, kind string, from, to map[string]any) {

@@ -99,6 +99,7 @@ func (e *exporter) file() {
 	e.globals(virtuals, carriers)
 	e.tlsFiles(virtuals)
 	e.statics(carriers)
+	e.staticRoutes(carriers)
 	e.tracked(carriers)
 	e.syncGroups(carriers)
 	for _, c := range carriers {
@@ -124,6 +125,17 @@ func (e *exporter) statics(carriers []*carrier) {
 		}
 		for _, a := range e.cfg.StaticAddresses {
 			e.line("%s", addressLine(a.Prefix.Addr(), a.Prefix.Bits(), a.Device))
+		}
+	})
+}
+
+// staticRoutes writes the routes of a lone router.
+func (e *exporter) staticRoutes(carriers []*carrier) {
+	e.section("static_routes", func() {
+		for _, c := range carriers {
+			if c.lone {
+				e.routes(c.vrrp.Routes)
+			}
 		}
 	})
 }

@@ -93,6 +93,7 @@ func (e *exporter) carriers(virtuals []*lvscf.Virtual) []*carrier {
 		prefix, _ := a.Prefix(a.BitLen())
 		out[0].add(carried{lvscf.DeviceAddress{Prefix: prefix, Device: e.cfg.NATRouter.Device}, bits, false})
 	}
+	giveRoutes(out, e.cfg.Routes)
 	numbers := map[uint8]bool{}
 	for _, c := range out {
 		numbers[c.vrrp.VRID] = true
@@ -267,6 +268,7 @@ func (e *exporter) instance(c *carrier) {
 				}
 			})
 		}
+		e.block("virtual_routes", func() { e.routes(r.Routes) })
 		e.command("notify_master", r.MasterCmd)
 		e.command("notify_backup", r.BackupCmd)
 		e.command("notify_fault", r.FaultCmd)

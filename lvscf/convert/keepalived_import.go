@@ -53,6 +53,7 @@ type importer struct {
 	usedGroups map[*statement]bool
 	labels     labels
 	statics    []*vip
+	seenRoutes map[lvscf.Route]bool
 	order      []*vip                // those of vrrp_instance, in their order
 	leftAlone  map[netip.Addr]string // devices of addresses that the system has
 }
@@ -112,6 +113,7 @@ func (im *importer) all(tree []*statement) {
 	im.scripts, im.trackFiles = map[string]*trackable{}, map[string]*trackable{}
 	im.groups, im.labels = map[string]*statement{}, labels{}
 	im.usedGroups = map[*statement]bool{}
+	im.seenRoutes = map[lvscf.Route]bool{}
 	im.global.version = 2
 	im.global.device = "eth0"
 	pass := func(h handlers) {
@@ -136,6 +138,7 @@ func (im *importer) all(tree []*statement) {
 	third := handlers{
 		"vrrp_sync_group": func(s *statement) { im.syncGroup(top, s) },
 		"virtual_server":  func(s *statement) { im.virtualServer(top, s) },
+		"static_routes":   func(s *statement) { im.staticRoutes(top, s) },
 	}
 	pass(first)
 	pass(second)

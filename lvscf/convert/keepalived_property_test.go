@@ -73,6 +73,14 @@ func expressible(r *rand.Rand) *lvscf.Config {
 		v.MasterCmd, v.BackupCmd, v.FaultCmd = maybe(r, "/bin/master a b"), maybe(r, "/bin/backup {x}"), maybe(r, "/bin/fault # x")
 		v.NotifyCmd = maybe(r, "/bin/notify %k %n %s %p")
 		v.Addresses = []lvscf.DeviceAddress{{Prefix: netip.MustParsePrefix(fmt.Sprintf("198.51.100.%d/24", i)), Device: pick(r, "eth0", "eth0:9")}}
+		if v.Priority == 255 { // keepalived says that it ignores them
+			v.TrackWeights, v.Checks = nil, nil
+		}
+		v.Routes = maybe(r, []lvscf.Route{
+			{Prefix: netip.MustParsePrefix(fmt.Sprintf("198.51.%d.0/24", i)), Gateway: netip.MustParseAddr("192.0.2.254")},
+			{Prefix: netip.MustParsePrefix("::/0"), Device: "eth1", Gateway: netip.MustParseAddr("fe80::1"), Metric: uint32(1 + i), Table: 100},
+			{Prefix: netip.MustParsePrefix("203.0.113.0/24"), Device: "eth0", Source: netip.MustParseAddr("192.0.2.100"), Metric: uint32(i)},
+		})
 		c.VRRPs = append(c.VRRPs, v)
 	}
 	if group := maybe(r, "together"); len(c.VRRPs) > 1 {

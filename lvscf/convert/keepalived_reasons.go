@@ -25,6 +25,7 @@ var exportReasons = []struct {
 	{"", "active_cmd inactive_cmd", "they are commands of a vrrp_instance", "notify_master and notify_backup of one, which were written if there is one"},
 	{"", "include", "the file stands for itself", "include with a keepalived.conf"},
 	{"", "floating_address", "keepalived has one list of what is not advertised, which is what other addresses become", "the line in virtual_ipaddress_excluded that was written"},
+	{"", "route", "routes that move are those of a vrrp_instance", "the line in virtual_routes that was written, if there is an instance"},
 	{"", "control_target mass_failure", "keepalived believes every failure", "a check of the gateway by your own program beside each check"},
 	{"", "drain_time", "keepalived removes a server at once", "set its weight to 0 and wait before it is removed"},
 	{"", "notify_cmd notify_fifo", "keepalived calls it with other words", "notify, or notify_fifo, with a program that knows its words"},

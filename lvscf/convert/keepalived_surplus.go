@@ -14,7 +14,7 @@ const anyWords = -1
 // (keepalived.conf(5)).
 func mostWords(in blockKind, name string) int {
 	switch name {
-	case "global_defs", "static_ipaddress", "SSL", "virtual_ipaddress", "virtual_ipaddress_excluded", "unicast_peer", "track_interface", "track_script", "authentication", "sync_group_tracking_weight",
+	case "global_defs", "static_ipaddress", "static_routes", "virtual_routes", "SSL", "virtual_ipaddress", "virtual_ipaddress_excluded", "unicast_peer", "track_interface", "track_script", "authentication", "sync_group_tracking_weight",
 		"native_ipv6", "nopreempt", "preempt", "accept", "no_accept", "group",
 		"ops", "flag-1", "flag-2", "flag-3", "sh-port", "sh-fallback", "mh-port", "mh-fallback",
 		"TCP_CHECK", "PING_CHECK", "HTTP_GET", "SSL_GET", "SMTP_CHECK", "DNS_CHECK", "MISC_CHECK", "UDP_CHECK", "BFD_CHECK", "FILE_CHECK", "url", "host":

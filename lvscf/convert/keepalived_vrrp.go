@@ -44,6 +44,7 @@ func (im *importer) vrrpInstance(top place, s *statement) {
 		"native_ipv6":                func(*statement) { r.Version = 3 },
 		"virtual_ipaddress":          func(s *statement) { lists, addresses = append(lists, s), s },
 		"virtual_ipaddress_excluded": func(s *statement) { lists = append(lists, s) },
+		"virtual_routes":             func(s *statement) { r.Routes = append(r.Routes, im.routes(p, s)...) },
 		"nopreempt":                  func(s *statement) { r.Preempt, noPreempt = false, s },
 		"preempt":                    func(*statement) { r.Preempt = true },
 		"preempt_delay":              func(s *statement) { p.duration(s, 1000*time.Second, &r.PreemptDelay) },
