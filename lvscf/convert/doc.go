@@ -20,14 +20,15 @@
 // sequences. Virtual servers of all three forms become virtual blocks, one for
 // each address of a group; checks become check blocks, one for each url;
 // vrrp_instance becomes a vrrp block, whose addresses belong to the virtual
-// blocks that answer to them. Not carried are what watches scripts, files,
-// processes and BFD sessions, routes, mail, the settings of keepalived's own
-// processes, and secrets, which lvs.cf keeps in files of their own.
+// blocks that answer to them, with its virtual_routes. Not carried are what
+// watches processes and BFD sessions, routes of more than one gateway, rules of
+// routing, mail, the settings of keepalived's own processes, and secrets, which
+// lvs.cf keeps in files of their own.
 //
 // [ToKeepalived] writes what keepalived 2.2.7 takes without a word of
 // complaint, and reads it back to see what became of each directive: what
 // differs is a loss. Piranha's pair of routers becomes one vrrp_instance with
-// all addresses, and a lone router has them as static ones.
+// all addresses and routes, and a lone router has them as static ones.
 //
 // # ldirectord.cf
 //
