@@ -46,14 +46,15 @@ type BeatConfig struct {
 //
 // The two watch over each other. If the daemon ends without a word, as by
 // kill -9, the process tells the others that it leaves, removes the addresses,
-// says so on the standard error that it has from the daemon, and ends. If the process ends, the daemon does that for it and starts another
-// one; the addresses of a [Node] stay meanwhile, for DeadAfter at most. One that
-// is stopped, as by SIGSTOP, for longer than the others wait for its beats, or
-// gives no sign of life for two seconds, is killed. So the address is with
-// one machine, whichever of the two was killed. There is one exception: a
-// [Node] without a partner that would serve keeps its addresses in both cases,
-// since the kernel goes on serving: it has none, or that is silent, stopping or
-// in fault. If both are killed at once nobody is left to remove anything.
+// says so on the standard error that it has from the daemon, and ends. If the
+// process ends, the daemon does that for it and starts another one; the addresses
+// of a [Node] stay meanwhile, for DeadAfter at most. One that is stopped, as by
+// SIGSTOP, for longer than the others wait for its beats, or gives no sign of life
+// for two seconds, is killed. So the address is with one machine, whichever of the
+// two was killed. There is one exception: a [Node] without a partner that would
+// serve keeps its addresses in both cases, since the kernel goes on serving: it
+// has none, or that is silent, stopping or in fault. If both are killed at once
+// nobody is left to remove anything.
 //
 // Under systemd nothing has to be set for it. KillMode may stay control-group:
 // the process takes no notice of SIGTERM, SIGINT and SIGHUP and ends with the
