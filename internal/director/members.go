@@ -150,7 +150,7 @@ func (d *Director) assembleNode(r *roster, setup *Setup, before []*member) error
 			return nil
 		}
 		if m.node != nil {
-			r.gone = []parting{{m, "the heartbeat settings changed", false}}
+			r.gone = []parting{{m, "the heartbeat settings changed", true}}
 		}
 		var err error
 		if f, r.identity, err = d.cfg.Pair(setup); err != nil {

@@ -204,6 +204,9 @@ func (d *Director) exchangeMembers(r *roster) {
 // the other one may have been told so at the same moment, and nobody would serve
 // before it listens again.
 func (m *member) otherReady() time.Duration {
+	if m.node != nil { // before another node that does not hear this one serves
+		return 2*cmp.Or(m.heartbeat.Interval, failover.DefaultInterval) + time.Second
+	}
 	c := m.setup.Config
 	return 2*time.Duration(max(c.DownAdverts, 3))*cmp.Or(c.Interval, failover.DefaultInterval) + time.Second
 }
