@@ -24,8 +24,6 @@ func TestFailuresOfAFaultAreForgiven(t *testing.T) {
 				r.Policy = health.Policy{Interval: time.Second, Timeout: time.Second, Rise: 60, Fall: 1}
 			}
 		})
-		defer p.one.stop()
-		defer p.two.stop()
 		fake := p.one.d.setup.Services[0].Servers[0].Checker.(*healthtest.Fake)
 		time.Sleep(5 * time.Second)
 		if diff := cmp.Diff([]string{"10.0.0.1:80"}, destinationsOf(p.one)); diff != "" {

@@ -175,8 +175,6 @@ func TestWeightsMoveRouters(t *testing.T) {
 					c.Identity = []string{IdentityPrimary, IdentityBackup}[node]
 					c.Setup = setupOf(t, text(node))
 				})
-				defer p.one.stop()
-				defer p.two.stop()
 				all := []string{web, mail}
 				rest := func(mine []string) (theirs []string) {
 					for _, s := range all {

@@ -78,8 +78,6 @@ func (p *vrrpPair) roles(what string, one, two map[string]string) {
 func TestRoutersBeginAndEndAtAReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newVRRPPair(t, sides, nil)
-		defer p.one.stop()
-		defer p.two.stop()
 		time.Sleep(5 * time.Second)
 		before := p.one.status().Role.Routers
 		p.reload(sides + more)
@@ -138,8 +136,6 @@ func TestRoutersBeginAnewAtAReload(t *testing.T) {
 				// Version 2 knows whole seconds.
 				slow := strings.Replace(sides, "advert_interval = 100ms", "advert_interval = 1", 1)
 				p := newVRRPPair(t, slow, nil)
-				defer p.one.stop()
-				defer p.two.stop()
 				time.Sleep(10 * time.Second)
 				p.reload(strings.Replace(slow, tt.old, tt.new, 1))
 				for range 1600 {
@@ -167,8 +163,6 @@ func TestSyncGroupAtAReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		same := strings.Replace(sides, "priority = 100\n\tbackup_priority = 150", "priority = 150\n\tbackup_priority = 100", 1)
 		p := newVRRPPair(t, same+more, nil)
-		defer p.one.stop()
-		defer p.two.stop()
 		time.Sleep(5 * time.Second)
 		since := p.one.status().Role.Routers[2].Since
 		p.reload(strings.ReplaceAll(same, "advert_interval = 100ms", "advert_interval = 100ms\n\tsync_group = both") + more)
@@ -195,8 +189,6 @@ func TestSyncGroupAtAReload(t *testing.T) {
 func TestYieldOutlivesAReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newVRRPPair(t, sides, nil)
-		defer p.one.stop()
-		defer p.two.stop()
 		time.Sleep(5 * time.Second)
 		if _, err := p.one.d.Yield(t.Context()); err != nil {
 			t.Fatal(err)
@@ -223,8 +215,6 @@ func TestYieldOutlivesAReload(t *testing.T) {
 func TestRoutersAreRenamedAtAReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newVRRPPair(t, sides, nil)
-		defer p.one.stop()
-		defer p.two.stop()
 		time.Sleep(5 * time.Second)
 		since := p.one.status().Role.Routers[0].Since
 		// The two have each other's name.
@@ -255,8 +245,6 @@ func TestFailoverModeAtAReload(t *testing.T) {
 		p := newVRRPPair(t, sides, func(_ int, c *Config) {
 			c.Pair = func(s *Setup) (failover.Config, string, error) { return s.Pair(PairOptions{}) }
 		})
-		defer p.one.stop()
-		defer p.two.stop()
 		time.Sleep(5 * time.Second)
 		to := func(file string) *control.Status {
 			t.Helper()
@@ -294,8 +282,6 @@ func TestRoutersThatCannotRun(t *testing.T) {
 				return own(a)
 			}
 		})
-		defer p.one.stop()
-		defer p.two.stop()
 		time.Sleep(5 * time.Second)
 		file := sides
 		p.one.next = func() (*Setup, error) { return setupOf(t, file), nil }
@@ -330,8 +316,6 @@ func TestRoutersThatCannotRun(t *testing.T) {
 func TestReloadsInARow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newVRRPPair(t, sides, nil)
-		defer p.one.stop()
-		defer p.two.stop()
 		time.Sleep(5 * time.Second)
 		p.reload(strings.Replace(sides, "vrid = 51\n", "vrid = 51\nsync_group = new\n", 1) + more)
 		if got := p.one.routers()["outside"]; got != "initactive" {
@@ -439,8 +423,6 @@ func TestAddressesGoFromBlockToBlock(t *testing.T) {
 		file := strings.Replace(sides, "priority = 100\n\tbackup_priority = 150", "priority = 150\n\tbackup_priority = 100", 1)
 		here := [2]*heldAddresses{{here: make(map[string]bool)}, {here: make(map[string]bool)}}
 		p := newVRRPPair(t, file+more, func(node int, c *Config) { c.NewAddresses = here[node].own })
-		defer p.one.stop()
-		defer p.two.stop()
 		time.Sleep(5 * time.Second)
 		want := func(what string, addresses ...string) {
 			t.Helper()

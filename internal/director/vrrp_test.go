@@ -81,6 +81,7 @@ type vrrpPair struct {
 	log      [2]bytes.Buffer
 }
 
+// newVRRPPair runs both; they stop with the test, if not before.
 func newVRRPPair(t *testing.T, file string, change func(node int, c *Config)) *vrrpPair {
 	t.Helper()
 	p := &vrrpPair{t: t}
@@ -110,6 +111,7 @@ func newVRRPPair(t *testing.T, file string, change func(node int, c *Config)) *v
 				change(node, c)
 			}
 		})
+		t.Cleanup(func() { _ = r.stop() }) // who looks at what it says stops it before
 		if node == 0 {
 			p.one = r
 		} else {
@@ -161,8 +163,6 @@ const web, mail = "tcp/192.0.2.10:80", "tcp/192.0.2.20:25"
 func TestRoutersOfTwoDirectors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newVRRPPair(t, sides, nil)
-		defer p.one.stop()
-		defer p.two.stop()
 		time.Sleep(5 * time.Second)
 		p.want("each has its own", []string{web}, []string{mail})
 		for _, r := range []*rig{p.one, p.two} {
@@ -225,8 +225,6 @@ func TestRoutersOfTwoDirectors(t *testing.T) {
 func TestRoutersReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newVRRPPair(t, sides, nil)
-		defer p.one.stop()
-		defer p.two.stop()
 		time.Sleep(5 * time.Second)
 		since := p.one.status().Role.Routers[0].Since
 		reload := func(file string) *control.Status {
@@ -259,8 +257,6 @@ func TestRoutersOfASyncGroup(t *testing.T) {
 		file := strings.ReplaceAll(sides, "advert_interval = 100ms", "advert_interval = 100ms\n\tsync_group = both")
 		file = strings.Replace(file, "priority = 100\n\tbackup_priority = 150", "priority = 150\n\tbackup_priority = 100", 1)
 		p := newVRRPPair(t, file, nil)
-		defer p.one.stop()
-		defer p.two.stop()
 		time.Sleep(5 * time.Second)
 		p.want("the better one has both", []string{web, mail}, nil)
 		p.segments[1].Partition(p.stations[0][1], p.stations[1][1], true)
