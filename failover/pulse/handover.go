@@ -62,6 +62,9 @@ func (m *Machine) handOver(now time.Duration, timed bool, out *[]Action) (done b
 	case m.fault, m.partner != alive, m.said == StateFault, m.said == StateLeaving, m.taken && m.said != StateActive,
 		timed && now >= m.yieldUntil:
 		end(ActionHandOverFailed)
+		// The partner is to know that we go on, also if we give way to it before
+		// the next beat: the neighbours may have heard of us meanwhile.
+		*out = append(*out, Action{Kind: ActionSend})
 	case m.said == StateActive && (m.serves || m.p.Legacy):
 		end(ActionHandedOver)
 		return true
