@@ -251,16 +251,16 @@ func (w *world) checkHolders(serving int) {
 	}
 }
 
-// moves notes that machine i gives its addresses away by plan, if it has all and
-// nobody else has them. Groups with priorities that contradict each other move by
-// trial, and where it has just gone on the others may have taken over meanwhile,
-// and give way to what it said before.
+// moves notes that machine i gives its addresses away by plan, if it has all, lets
+// none go at this moment, and nobody else has them. Groups with priorities that
+// contradict each other move by trial, and where it has just gone on the others
+// may have taken over meanwhile, and give way to what it said before.
 func (w *world) moves(i int) {
 	if w.rules.contradicted || w.now-w.hosts[i].ableSince < 2*(w.plan.delay+w.plan.late) {
 		return
 	}
 	for k := range w.members() {
-		if !w.hosts[i].addrs[k].holds {
+		if a := &w.hosts[i].addrs[k]; !a.holds || a.doing != doingNothing {
 			return
 		}
 	}
