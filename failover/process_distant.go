@@ -24,7 +24,7 @@ func (c *RouterConfig) distantRouter(mac *virtualDevice) (*Router, error) {
 	}
 	log := c.Logger.With(slog.Int("vrid", int(c.VRID)), slog.String("iface", c.Device))
 	r := &Router{
-		name: c.name(), cfg: c, own: *c.advert(), start: time.Now(), mu: new(sync.Mutex), events: newEventQueue(log, c.OnEvent),
+		name: c.String(), cfg: c, own: *c.advert(), start: time.Now(), mu: new(sync.Mutex), events: newEventQueue(log, c.OnEvent),
 	}
 	r.remote = c.Beat.member(spec, owner, callbacks{role: c.OnRole}, r.events)
 	r.remote.mac, r.remote.lastWord = mac, r.lastWord

@@ -96,7 +96,7 @@ func NewRouter(cfg *RouterConfig) (*Router, error) {
 		return c.distantRouter(virtual)
 	}
 	r := &Router{
-		name: c.name(), virtual: virtual, filter: filter, cfg: c, own: *c.advert(), start: time.Now(), mu: new(sync.Mutex),
+		name: c.String(), virtual: virtual, filter: filter, cfg: c, own: *c.advert(), start: time.Now(), mu: new(sync.Mutex),
 		poke: make(chan struct{}, 1), changed: make(chan struct{}, 1), listening: make(chan struct{}, 1), in: make([]byte, advertBuffer), addrs: make([]netip.Addr, 0, vrrp.MaxAddrs),
 	}
 	if len(c.Keys) > 0 {

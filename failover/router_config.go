@@ -112,10 +112,11 @@ type RouterConfig struct {
 	Beat *Beat `json:"-"`
 }
 
-// name is that of the virtual router.
-func (c *RouterConfig) name() string {
+// String names the virtual router, as [Router.String] of a router made from it
+// does.
+func (c *RouterConfig) String() string {
 	s := fmt.Sprintf("%s %d", c.Device, c.VRID)
-	if c.six() {
+	if len(c.Addresses) > 0 && c.six() {
 		s += " IPv6"
 	}
 	return s

@@ -217,7 +217,7 @@ func (d *Director) assembleRouters(r *roster, setup *Setup, before []*member) er
 		s, c := &setup.Routers[i], &r.configs[i]
 		why := "a router of its sync group is new"
 		for _, m := range before {
-			if m.router == nil || slices.Contains(r.members, m) || m.router.String() != virtualRouter(c) {
+			if m.router == nil || slices.Contains(r.members, m) || m.router.String() != c.String() {
 				continue
 			}
 			switch refused := m.router.CanReconfigure(c); {
@@ -281,21 +281,12 @@ func (d *Director) assembleRouters(r *roster, setup *Setup, before []*member) er
 	return nil
 }
 
-// virtualRouter is what [failover.Router.String] will say.
-func virtualRouter(c *failover.RouterConfig) string {
-	name := fmt.Sprintf("%s %d", c.Device, c.VRID)
-	if c.Addresses[0].Is6() {
-		name += " IPv6"
-	}
-	return name
-}
-
 // syncGroups are the sync groups of the routers, with all that are in them.
 func (s *Setup) syncGroups(configs []failover.RouterConfig) []string {
 	all := make(map[string][]string)
 	for i := range s.Routers {
 		name := s.Routers[i].SyncGroup
-		all[name] = append(all[name], virtualRouter(&configs[i]))
+		all[name] = append(all[name], configs[i].String())
 	}
 	out := make([]string, len(s.Routers))
 	for i := range s.Routers {
