@@ -4,7 +4,6 @@ package failover_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -177,23 +176,12 @@ func (r *simRouter) perish() {
 func (r *simRouter) kill() { must(r.t, r.cmd.Process.Kill()) }
 
 // simSaid is what a program says, while it is running.
-type simSaid struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *simSaid) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(b)
-}
+type simSaid struct{ lockedBuffer }
 
 // show shows it if the test failed.
 func (s *simSaid) show(t *testing.T, who string) {
 	if t.Failed() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		t.Logf("%s says\n%s", who, s.b.String())
+		t.Logf("%s says\n%s", who, s.String())
 	}
 }
 
